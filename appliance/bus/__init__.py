@@ -1,0 +1,198 @@
+"""The bus as its two users see it. NATS itself is known to this package only; what the engine does, to `jetstream.py`.
+
+The bus may lose, repeat or reorder anything: no caller may rest exactness on it. The store, the permit ledger and the
+reconciler carry that. One contract suite (`tests/contract/test_bus.py`) runs on every implementation of these seams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.contract import (
+    Heartbeat,
+    Job,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    Report,
+    RunNotice,
+    VaultAnswer,
+    VaultQuery,
+)
+
+
+class BusError(Exception):
+    """The bus could not do what was asked. The text says what to do about it."""
+
+
+class BusUnavailable(BusError):
+    """No server answered within the retry budget (15 s: a leader change stops publishing for up to 9 s)."""
+
+
+class BusRefused(BusError):
+    """The server refused the login or a permission."""
+
+
+class NoPacer(BusError):
+    """Nobody answered a permit request. No pacer, no password."""
+
+
+class JobLease(Protocol):
+    """One delivered job. It must be ended by `done` or `give_back`; else it is delivered again after 10 s."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def delivery(self) -> int:
+        """1 for the first delivery, 2 for the redelivery after a lost appliance; there is no third."""
+        ...
+
+    async def in_progress(self) -> None:
+        """Keep the lease for another 10 s; call every 3 s while the job runs. Never raises for a lost bus."""
+        ...
+
+    async def done(self) -> None:
+        """The report is published: remove the job. Raises BusUnavailable."""
+        ...
+
+    async def give_back(self, delay: float) -> None:
+        """Only for a job that was never started: deliver it again after `delay` seconds. Raises BusUnavailable."""
+        ...
+
+
+class ApplianceBus(Protocol):
+    """What supervisor and scan process need. Made by `connect_appliance`; its identity is its credentials'."""
+
+    async def lease(self, run: str, count: int, wait: float) -> Sequence[JobLease]:
+        """Up to `count` jobs of a run, waiting at most `wait` seconds for the first; empty when none came or the run
+        is closed. Raises BusUnavailable."""
+        ...
+
+    async def publish(self, report: Report) -> None:
+        """Returns when the report is stored on the bus; repeats with the same id until then. Raises BusUnavailable."""
+        ...
+
+    async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
+        """Ask the pacer. Raises NoPacer when nobody answers within `wait` seconds."""
+        ...
+
+    async def release(self, release: PermitRelease) -> None:
+        """Tell the pacer the verdict; waits for its acknowledgement. Raises NoPacer: the permit then counts as a
+        failure when it expires."""
+        ...
+
+    async def heartbeat(self, beat: Heartbeat) -> None:
+        """Put the beat under this appliance's key; it vanishes by itself 15 s later. Raises BusUnavailable."""
+        ...
+
+    def runs(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, RunNotice]]]:
+        """The open runs of this appliance's zone, by run id: first as they are, then anew after every change."""
+        ...
+
+    async def waiting(self, run: str) -> int:
+        """Jobs of the run that nobody has been given yet; 0 for a closed run. Raises BusUnavailable."""
+        ...
+
+    def vault_queries(
+        self, answer: Callable[[VaultQuery], Awaitable[VaultAnswer]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer the orchestrator's vault queries while the context is open; one appliance of the zone gets each."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a job lies: the stream's epoch (its creation time; a wiped stream has another) and sequence number."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What the bus says of one run's jobs, for the reconciler."""
+
+    epoch: str
+    last_seq: int
+    ack_floor: int
+    """Every job up to this sequence number has been ended."""
+    waiting: int
+    leased: int
+    reports_waiting: int
+    """Reports of any run that the orchestrator has not taken yet."""
+
+
+class ReportDelivery(Protocol):
+    """One report, with the sender that its subject names (permissions let an appliance publish under no other)."""
+
+    @property
+    def report(self) -> Report: ...
+
+    @property
+    def sender(self) -> str: ...
+
+    async def done(self) -> None:
+        """The store has it. Never raises: a report that comes again is absorbed there."""
+        ...
+
+
+class OrchestratorBus(Protocol):
+    """What the orchestrator needs. Made by `connect_orchestrator`."""
+
+    async def open_zone(self, zone: str, capacity: int) -> None:
+        """Make or update the zone's stream; `capacity` bounds unacknowledged jobs. Idempotent. Raises BusError."""
+        ...
+
+    async def open_run(self, notice: RunNotice, capacity: int) -> None:
+        """Make the run's consumer and announce the run, or announce it anew. Idempotent. Raises BusError."""
+        ...
+
+    async def close_run(self, run: str, zone: str) -> None:
+        """Withdraw the announcement, drop the consumer and what is left of the run's jobs. Idempotent."""
+        ...
+
+    async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
+        """Publish jobs, pipelined, ids `<job>:<attempt>`; None where the server did not confirm within 15 s (the
+        reconciler will see to it). A duplicate id within two minutes is confirmed and not stored again."""
+        ...
+
+    async def purge_run(self, run: str, zone: str) -> None:
+        """Forget every job of the run that lies on the bus, and its consumer's state. Idempotent."""
+        ...
+
+    async def view(self, run: str, zone: str) -> RunView:
+        """Raises BusUnavailable, or BusError when stream or consumer are gone (open them again)."""
+        ...
+
+    def reports(self) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ReportDelivery]]]:
+        """Reports in batches of at most 500, each batch at most 50 ms old. Unreadable reports are logged and dropped."""
+        ...
+
+    def permits(
+        self,
+        request: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
+        release: Callable[[PermitRelease, str], Awaitable[None]],
+    ) -> AbstractAsyncContextManager[None]:
+        """Serve permits while the context is open; the second argument is the sender that the subject names. Requests
+        are served concurrently (an answer may wait up to 5 s); an unreadable one is answered with SKIP."""
+        ...
+
+    def lost_jobs(self) -> AbstractAsyncContextManager[AsyncIterator[Job]]:
+        """Jobs that were delivered twice and never ended (the MAX_DELIVERIES advisory), taken off the stream."""
+        ...
+
+    def appliances(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Heartbeat]]]:
+        """The appliances that are alive, by name: first as they are, then anew after every change or expiry."""
+        ...
+
+    async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
+        """Put a question to any appliance of a zone. Raises BusError when none answers within `wait` seconds."""
+        ...
+
+    async def close(self) -> None: ...

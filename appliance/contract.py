@@ -1,0 +1,433 @@
+"""What crosses the boundary between orchestrator and appliance. Frozen, typed, versioned; never a secret.
+
+Every message is one `Wire` model with a version. An unknown version or field is refused (`ContractError`), so two
+releases that disagree say so at once instead of dropping what they don't know. Times are Unix seconds (float, UTC),
+durations are seconds unless a name ends in `_ms`.
+
+The appliance reports *evidence*: the phase in which an attempt ended and the signal that ended it. What that means
+(reason, status, QID) is decided by `classify` and `reasons` on the orchestrator's side, and can be decided again later.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+VERSION = 1
+"""The wire version this release speaks. It rises with any change an older release could not read."""
+
+PEER_TEXT_LIMIT = 512
+"""Bytes of a peer's own text that evidence may carry (design: a hostile peer must not fill a store)."""
+
+
+class ContractError(ValueError):
+    """A message that this release cannot read: damaged, of another version, or with fields it does not know."""
+
+
+class Wire(BaseModel):
+    """A frozen message with a version that encodes to JSON bytes and back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a message. Raises ContractError; its text names the field, never the value."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise ContractError(_describe(cls.__name__, error)) from None
+
+
+def _describe(name: str, error: ValidationError) -> str:
+    faults = (f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors(include_input=False))
+    return f"unreadable {name}: " + "; ".join(faults)
+
+
+class Technology(StrEnum):
+    """A host technology in the sense of an authentication record."""
+
+    WINDOWS = "windows"
+    UNIX = "unix"
+
+
+class Phase(StrEnum):
+    """The phases of one job, in order. An attempt ends in exactly one of them."""
+
+    PLAN = "plan"
+    DISPATCH = "dispatch"
+    LEASE = "lease"
+    DNS = "dns"
+    TCP = "tcp"
+    NEGOTIATE = "negotiate"
+    """First bytes: the SSH identification line, or SMB negotiate and the NTLM challenge."""
+    KEX = "kex"
+    PERMIT = "permit"
+    VAULT = "vault"
+    AUTH = "auth"
+    PRIVILEGE = "privilege"
+    LOGOFF = "logoff"
+
+
+class SecretLookup(StrEnum):
+    """How a secret is named in its vault."""
+
+    NAME = "name"
+    ID = "id"
+    PATH = "path"
+
+
+class HostKeyPolicy(StrEnum):
+    """What an unknown SSH host key means. A *changed* key is refused under `pinned` and `tofu` alike."""
+
+    PINNED = "pinned"
+    TOFU = "tofu"
+    ANY = "any"
+
+
+class CryptoProfile(StrEnum):
+    """Which SSH algorithms may be offered: today's, OpenSSH's defaults with older ones added, or all that exist."""
+
+    MODERN = "modern"
+    COMPAT = "compat"
+    LEGACY = "legacy"
+
+
+class Selection(StrEnum):
+    """How a record came to serve a target (Qualys: the domain type of a Windows record)."""
+
+    SERVICE_SELECTED = "service-selected"
+    USER_SELECTED = "user-selected"
+    LOCAL = "local"
+    ACTIVE_DIRECTORY = "active-directory"
+    IP = "ip"
+
+
+class Account(Wire):
+    """What a directory locks: a user under an authority. Both are folded to lower case by `account_key`."""
+
+    authority: str
+    """`host:<address>` for an account of one host, else `dir:<name>` for a directory shared by many."""
+    user: str
+
+    @property
+    def is_directory(self) -> bool:
+        return self.authority.startswith("dir:")
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.authority}"
+
+
+class CredentialRef(Wire):
+    """Where a credential is, not what it is: a vault's title and the secret's resolved name, id or path."""
+
+    vault: str
+    by: SecretLookup
+    key: str
+
+
+class Candidate(Wire):
+    """One authentication record, resolved for one target."""
+
+    record: str
+    user: str
+    domain: str = ""
+    account: Account
+    secret: CredentialRef
+    selection: Selection
+    port: int
+    private_key: bool = False
+    """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
+    sudo: bool = False
+    """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+
+class Target(Wire):
+    """A host as the campaign names it. `address` is an IP literal, or a DNS name to be resolved by the appliance."""
+
+    address: str
+    host: str = ""
+    fqdn: str = ""
+    domain: str = ""
+
+
+class Job(Wire):
+    """One attempt at one target with one technology."""
+
+    v: Literal[1] = VERSION
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    """A random 128-bit token (hex) that the report must echo; a report with another one is discarded."""
+    zone: str
+    technology: Technology
+    target: Target
+    candidates: tuple[Candidate, ...]
+    """Applicable records in order of selection; which Windows one applies is known after the challenge."""
+    tried: tuple[str, ...] = ()
+    """Records that an earlier attempt has tried and that must not be tried again."""
+    known_host_keys: tuple[str, ...] = ()
+    """OpenSSH public key lines (`type base64`) the store knows for this target."""
+    deadline: float
+    """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs."""
+    give_up_at: float
+    """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""
+    purpose: str
+    """What the vault's audit is told: campaign, run and target."""
+
+
+class SignalKind(StrEnum):
+    """What kind of thing ended the attempt; `classify` has one table per kind."""
+
+    OK = "ok"
+    DEADLINE = "deadline"
+    ERRNO = "errno"
+    NTSTATUS = "ntstatus"
+    EXCEPTION = "exception"
+    NAMED = "named"
+    """The adapter knows the reason by the protocol itself; the name is a reason code."""
+
+
+class Signal(Wire):
+    """The raw thing that ended a phase, as far from an interpretation as it can be kept."""
+
+    kind: SignalKind
+    name: str = ""
+    """errno name, NTSTATUS as 0x%08x, `module.Class` of an exception, or a reason code."""
+    bases: tuple[str, ...] = ()
+    """For an exception: its base classes, nearest first, so that an unlisted subclass still lands on a row."""
+
+
+OK = Signal(kind=SignalKind.OK)
+DEADLINE = Signal(kind=SignalKind.DEADLINE)
+
+
+def named(reason: str) -> Signal:
+    return Signal(kind=SignalKind.NAMED, name=reason)
+
+
+def ntstatus(code: int) -> Signal:
+    return Signal(kind=SignalKind.NTSTATUS, name=f"0x{code & 0xFFFFFFFF:08x}")
+
+
+def raised(error: BaseException) -> Signal:
+    """The signal of an exception: its class and bases by name; the text is kept apart, since it may quote anything."""
+    names = [f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c not in (object, BaseException)]
+    return Signal(kind=SignalKind.EXCEPTION, name=names[0], bases=tuple(names[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An expected end of one step, as a value: where, what, the peer's own words, and what was learnt on the way."""
+
+    phase: Phase
+    signal: Signal
+    text: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class PhaseTime(Wire):
+    phase: Phase
+    ms: float
+
+
+class Reread(StrEnum):
+    """What a second read of the secret showed after a failed login."""
+
+    NOT_DONE = "not-done"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    FAILED = "failed"
+
+
+class Evidence(Wire):
+    """What one attempt saw. Enough to classify it again with a better table; never a secret, never a body."""
+
+    phase: Phase
+    signal: Signal
+    text: str = ""
+    """The peer's own words, escaped, at most PEER_TEXT_LIMIT bytes."""
+    facts: dict[str, str] = Field(default_factory=dict)
+    """Protocol facts by name: banner, dialect, methods offered, host_key, domain, groups..."""
+    record: str = ""
+    submitted: bool = False
+    """A password or signature was sent to the target: the attempt may have counted against the account."""
+    reread: Reread = Reread.NOT_DONE
+    started_at: float = 0.0
+    phases: tuple[PhaseTime, ...] = ()
+
+    @property
+    def total_ms(self) -> float:
+        return sum(p.ms for p in self.phases)
+
+
+class Outcome(Wire):
+    """An attempt has ended; the evidence says how."""
+
+    v: Literal[1] = VERSION
+    kind: Literal["outcome"] = "outcome"
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    appliance: str
+    evidence: Evidence
+
+
+class Deferred(Wire):
+    """An attempt has ended before anything was submitted and asks to be dispatched again, not before a time."""
+
+    v: Literal[1] = VERSION
+    kind: Literal["deferred"] = "deferred"
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    appliance: str
+    reason: str
+    text: str = ""
+    not_before: float
+
+
+Report = Outcome | Deferred
+
+_REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Outcome | Deferred, Field(discriminator="kind")])
+
+
+def encode_report(report: Report) -> bytes:
+    return report.model_dump_json().encode()
+
+
+def decode_report(data: bytes) -> Report:
+    """Read an Outcome or a Deferred. Raises ContractError."""
+    try:
+        return _REPORT.validate_json(data)
+    except ValidationError as error:
+        raise ContractError(_describe("Report", error)) from None
+
+
+class PermitRequest(Wire):
+    """May this attempt submit a password for this account now? Asked at most once per attempt."""
+
+    v: Literal[1] = VERSION
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    account: Account
+    record: str
+    valid_for: float
+    """Seconds in which the verdict will be known; a permit not released by then counts as a failed logon."""
+
+
+class PermitVerdict(StrEnum):
+    GRANTED = "granted"
+    WAIT = "wait"
+    """Not now: hang up, defer the job until `until`."""
+    SKIP = "skip"
+    """The account's breaker is open or its budget is spent: do not submit; `cause` says why."""
+    DUPLICATE = "duplicate"
+    """This attempt has had its permit: a redelivery must not submit a second password."""
+
+
+class PermitAnswer(Wire):
+    v: Literal[1] = VERSION
+    verdict: PermitVerdict
+    cause: str = ""
+    """For SKIP: the reason code that opened the breaker, or LOCKOUT_BUDGET_SPENT."""
+    text: str = ""
+    until: float = 0.0
+
+
+class PermitRelease(Wire):
+    """The verdict of a permit: the pacer classifies the signal itself."""
+
+    v: Literal[1] = VERSION
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    account: Account
+    phase: Phase
+    signal: Signal
+    submitted: bool
+    reread: Reread = Reread.NOT_DONE
+    facts: dict[str, str] = Field(default_factory=dict)
+
+
+class VaultQueryKind(StrEnum):
+    CHECK = "check"
+    """Can the vault be reached, and does it take the login?"""
+    SECRET = "secret"  # noqa: S105 - a kind of question, not a secret
+    """Does this secret resolve, and is it readable? No value is fetched."""
+
+
+class VaultQuery(Wire):
+    """A question that only an appliance may put to a vault, since the vault may admit only appliances."""
+
+    v: Literal[1] = VERSION
+    kind: VaultQueryKind
+    vault: str
+    secret: CredentialRef | None = None
+
+
+class VaultAnswer(Wire):
+    v: Literal[1] = VERSION
+    ok: bool
+    reason: str = ""
+    """A reason code when not ok."""
+    text: str = ""
+    facts: dict[str, str] = Field(default_factory=dict)
+
+
+class Heartbeat(Wire):
+    """An appliance is alive: how much it can carry and what it is doing."""
+
+    v: Literal[1] = VERSION
+    appliance: str
+    zone: str
+    capacity: int
+    in_flight: int
+    runs: tuple[str, ...] = ()
+    sent_at: float
+    draining: bool = False
+
+
+class RunNotice(Wire):
+    """A run is open in a zone: appliances start scan processes for it, and end them when the notice is gone."""
+
+    v: Literal[1] = VERSION
+    run: str
+    zone: str
+    vaults: tuple[str, ...]
+    paused: bool = False
+
+
+def account_key(authority: str, user: str) -> Account:
+    """The one key under which `DOMAIN\\u`, `u@realm` and `u` count as the same account of an authority."""
+    bare = user.rsplit("\\", 1)[-1].split("@", 1)[0]
+    return Account(authority=authority.strip().lower(), user=bare.strip().lower())
+
+
+def peer_text(raw: bytes | str) -> str:
+    """A peer's own words, safe to store and to print: decoded, control characters escaped, cut to PEER_TEXT_LIMIT bytes."""
+    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
+    safe = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text.strip())
+    encoded = safe.encode("utf-8", "backslashreplace")
+    if len(encoded) <= PEER_TEXT_LIMIT:
+        return encoded.decode()
+    return encoded[: PEER_TEXT_LIMIT - 3].decode("utf-8", "ignore") + "..."
+
+
+def canonical(value: Any) -> bytes:
+    """Stable JSON of plain data: what ids and snapshots are hashed over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

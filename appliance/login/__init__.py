@@ -1,0 +1,65 @@
+"""Logins as a scan sees them: negotiate until the target asks for a credential, authenticate once, look, log off.
+
+One login object serves one connection. Every step returns what it learnt or a `Failure`; exceptions are bugs and
+cancellation. A step may be cancelled at any await: leaving the context closes channel, session and socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from socket import socket
+from typing import Protocol
+
+from appliance.contract import Candidate, Failure, Job
+from appliance.phases import PhaseLedger
+from appliance.vault.credential import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What a target said before it was given any credential."""
+
+    domain: str = ""
+    """Windows: the domain of the NTLM challenge (NetBIOS name), for service-selected records."""
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The target has accepted the credential; not yet a success, since a session may be worth nothing."""
+
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """The session was proven by use (a command ran, a tree was connected) with all the rights that were expected."""
+
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class Login(Protocol):
+    """The steps of one login, in order; each is called at most once."""
+
+    async def negotiate(self) -> Negotiated | Failure:
+        """Go as far as the target's request for a credential: phases NEGOTIATE and KEX (entered in the ledger)."""
+        ...
+
+    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+        """Submit one answer, exactly once: phase AUTH. `submitted` is true from the moment it may have been sent."""
+        ...
+
+    async def privileges(self) -> Privileges | Failure:
+        """Read-only proof of the session and its rights: phase PRIVILEGE. A Failure here is Passed* (PRIV_*) or one of
+        the sessions that are no success (guest, anonymous)."""
+        ...
+
+    @property
+    def submitted(self) -> bool: ...
+
+
+LoginFactory = Callable[[socket, Job, PhaseLedger], AbstractAsyncContextManager[Login]]
+"""Wraps a connected non-blocking socket (the login owns it from here on and closes it) in a login."""
+

@@ -1,0 +1,292 @@
+"""The table: every reason with its status, its owner, what it means for lock-out and retry, and what to do about it.
+
+Rules, stated here and nowhere else:
+1. Connectivity, negotiation, key exchange, host key and our own reasons are *Not Attempted* and carry no 1050xx QID.
+   Vault and authentication reasons are *Failed* and carry the technology's QID. Missing privilege is *Passed\\**.
+2. `lockout` says whether a logon that ended so has counted at its directory, as far as anyone can tell from here.
+   IF_SUBMITTED is the safe reading of an attempt whose verdict never came: what was sent counts.
+3. `transient` reasons may be retried by the orchestrator, and only while nothing that counts towards lock-out was
+   submitted. A reason that a human must settle (a refused vault login) is never transient.
+4. `breaks` reasons are the directory's own word on the account: they open its breaker without a second look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.contract import Technology
+
+
+class Status(StrEnum):
+    """The four statuses of an authentication report."""
+
+    PASSED = "Passed"
+    PASSED_LIMITED = "Passed*"
+    FAILED = "Failed"
+    NOT_ATTEMPTED = "Not Attempted"
+
+
+class Owner(StrEnum):
+    """Who can settle the cause."""
+
+    NETWORK = "network"
+    HOST = "host"
+    DIRECTORY = "directory"
+    VAULT = "vault"
+    US = "us"
+    NOBODY = "nobody"
+
+
+class Lockout(StrEnum):
+    NO = "no"
+    YES = "yes"
+    IF_SUBMITTED = "if-submitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    code: str
+    status: Status
+    owner: Owner
+    meaning: str
+    advice: str
+    lockout: Lockout = Lockout.NO
+    transient: bool = False
+    breaks: bool = False
+
+
+def _rows() -> list[Reason]:
+    p, lim, fail, not_ = Status.PASSED, Status.PASSED_LIMITED, Status.FAILED, Status.NOT_ATTEMPTED
+    network, host, directory, vault, us = Owner.NETWORK, Owner.HOST, Owner.DIRECTORY, Owner.VAULT, Owner.US
+    yes, sent = Lockout.YES, Lockout.IF_SUBMITTED
+    return [
+        Reason("PASSED", p, Owner.NOBODY, "The login works and has the expected rights.", "Nothing to do."),
+        # -- network: nothing was negotiated --------------------------------------------------------------------------
+        Reason("DNS_FAILED", not_, network, "The name does not resolve.",
+               "Correct the name in the target list, or the appliance's DNS.", transient=True),
+        Reason("HOST_UNREACHABLE", not_, network, "No route to the host, or the host does not answer ARP.",
+               "Check routing and that the host is up, from the appliance's network.", transient=True),
+        Reason("PORT_CLOSED", not_, network, "The host refuses connections on this port.",
+               "Start the service, or correct the record's port.", transient=True),
+        Reason("PORT_FILTERED", not_, network, "A firewall rejects the connection.",
+               "Allow the appliance's address to this port.", transient=True),
+        Reason("TCP_TIMEOUT", not_, network, "The connection was not answered in time.",
+               "Check that the host is up and that no firewall drops the appliance's packets.", sent, transient=True),
+        Reason("CONNECTION_RESET", not_, network, "The connection was cut before the login began.",
+               "Look for a firewall, a connection limit or a crash on the host at this time.", sent, transient=True),
+        Reason("SOURCE_ADDRESS", not_, us, "The appliance's source address or ports cannot be used.",
+               "Check the appliance's source address and its free ports and file descriptors.", transient=True),
+        # -- negotiation ----------------------------------------------------------------------------------------------
+        Reason("NOT_SSH", not_, host, "The port answers, but not with SSH.", "Correct the record's port, or exclude the host."),
+        Reason("NOT_SMB", not_, host, "The port answers, but not with SMB.", "Correct the record's port, or exclude the host."),
+        Reason("BANNER_TIMEOUT", not_, host, "The port is open, but the service says nothing.",
+               "Look at the host: its service hangs or is overloaded.", sent, transient=True),
+        Reason("SSH_PROTOCOL", not_, host, "The SSH server speaks an unsupported or broken protocol.",
+               "Update the SSH server; SSH 1 is not spoken.", sent),
+        Reason("SSH_THROTTLED", not_, host, "sshd turned the connection away: too many unauthenticated ones (MaxStartups).",
+               "Raise MaxStartups, or lower the campaign's cap per target.", transient=True),
+        Reason("SSH_PENALTY", not_, host, "sshd refuses this source for a while (PerSourcePenalties).",
+               "Add the appliance to PerSourcePenaltyExemptList.", transient=True),
+        Reason("KEX_TIMEOUT", not_, host, "The key exchange did not end in time.",
+               "Look at the host's load.", sent, transient=True),
+        Reason("KEX_NO_MATCH", not_, host, "No common SSH algorithm.",
+               "Set the record's crypto profile to legacy, or update the host's SSH server."),
+        Reason("HOST_KEY_UNKNOWN", not_, host, "The host key is not pinned for this host.",
+               "Check the fingerprint and pin the key, or use the tofu policy."),
+        Reason("HOST_KEY_CHANGED", not_, host, "The host shows another key than before.",
+               "Find out whether the host was rebuilt; if so, forget its old key. If not, someone sits in between."),
+        Reason("HOST_KEY_REVOKED", not_, host, "The host key is revoked.", "Give the host a new key."),
+        Reason("SMB1_ONLY", not_, host, "The host speaks SMB 1 only.", "Enable SMB 2 or later on the host."),
+        Reason("SIGNING_MISMATCH", not_, host, "Client and host cannot agree on SMB signing.",
+               "Allow signed sessions on the host."),
+        Reason("ENCRYPTION_REQUIRED", not_, host, "The host demands an SMB encryption that cannot be agreed on.",
+               "Allow AES-128-CCM at SMB 3 on the host."),
+        Reason("SMB_PROTOCOL", not_, host, "The SMB server breaks the protocol.",
+               "Look at the host's SMB service; the evidence holds what it sent.", sent),
+        Reason("SESSION_LIMIT", not_, host, "The host has no session left for us.",
+               "Close idle sessions on the host; client editions of Windows take about 20.", sent, transient=True),
+        Reason("SERVER_BUSY", not_, host, "The host says that it lacks resources.", "Look at the host's load.", sent,
+               transient=True),
+        # -- vault ----------------------------------------------------------------------------------------------------
+        Reason("VAULT_UNREACHABLE", fail, vault, "The vault cannot be reached from the appliance.",
+               "Check DNS, firewall and the vault itself from the appliance.", transient=True),
+        Reason("VAULT_TIMEOUT", fail, vault, "The vault did not answer in time.", "Look at the vault's load.",
+               transient=True),
+        Reason("VAULT_TLS", fail, vault, "The vault's certificate is not trusted.",
+               "Give the vault's CA in the campaign (tls.ca), or correct the certificate."),
+        Reason("VAULT_LOGIN_REFUSED", fail, vault, "The vault refuses the login of the scan account.",
+               "Correct user, password or domain of the vault login and unlock it; it was tried once only."),
+        Reason("VAULT_TOKEN_EXPIRED", fail, vault, "The vault ended the session and no new one could be had.",
+               "Raise the vault's web service session time-out.", transient=True),
+        Reason("VAULT_RATE_LIMITED", fail, vault, "The vault is throttling.", "Lower pace.vault, or raise the vault's limit.",
+               transient=True),
+        Reason("VAULT_BAD_RESPONSE", fail, vault, "The vault answered something that is no Secret Server answer.",
+               "Check the vault's URL; a proxy or login page may be in between.", transient=True),
+        Reason("VAULT_ERROR", fail, vault, "The vault reports an internal error.", "Read the vault's own log at this time.",
+               transient=True),
+        Reason("VAULT_IP_BLOCKED", fail, vault, "The vault refuses the appliance's address.",
+               "Add the appliance to the IP restrictions of the vault user."),
+        Reason("VAULT_FORBIDDEN", fail, vault, "The vault user lacks a role permission.",
+               "Grant View Secret and View Launcher Password."),
+        Reason("SECRET_NOT_FOUND", fail, vault, "No secret of that name that the vault user may see.",
+               "Correct the record's secret, or share the secret with the vault user."),
+        Reason("SECRET_AMBIGUOUS_NAME", fail, vault, "Several secrets have that name.",
+               "Name the secret by its path or id in the record."),
+        Reason("SECRET_ACCESS_DENIED", fail, vault, "The vault denies access to the secret.",
+               "Share the secret (View) with the vault user; a missing secret looks the same."),
+        Reason("SECRET_INACTIVE", fail, vault, "The secret has been deleted (is inactive).", "Undelete it, or name another."),
+        Reason("SECRET_FIELD_MISSING", fail, vault, "The secret has no password or key where its template should.",
+               "Fill the field, or correct the record (private_key)."),
+        Reason("SECRET_KEY_UNREADABLE", fail, vault, "The private key in the secret cannot be read.",
+               "Replace the attachment with a PEM or OpenSSH private key."),
+        Reason("SECRET_PASSPHRASE_WRONG", fail, vault, "The passphrase does not open the private key.",
+               "Correct the passphrase in the secret."),
+        Reason("SECRET_NEEDS_APPROVAL", fail, vault, "Access to the secret must be approved.",
+               "Approve the request, or exempt the scan account."),
+        Reason("SECRET_NEEDS_COMMENT", fail, vault, "The secret asks for a comment or ticket.",
+               "Exempt the scan account from the comment, or allow restricted reads."),
+        Reason("SECRET_NEEDS_CHECKOUT", fail, vault, "The secret must be checked out.",
+               "Allow check-out for the scan account."),
+        Reason("SECRET_DOUBLELOCK", fail, vault, "The secret is double-locked: no scanner can read it.",
+               "Remove the double lock, or use another secret."),
+        Reason("SECRET_CHECKED_OUT_BY", fail, vault, "Somebody else has checked the secret out.",
+               "Wait for the check-in; the vault names the holder.", transient=True),
+        Reason("SECRET_RPC_PENDING", fail, vault, "The vault is changing the password.", "Wait for the change to end.",
+               transient=True),
+        Reason("STALE_IN_VAULT", fail, vault, "The host refuses the vault's password, and the vault has no newer one.",
+               "Run the vault's heartbeat on this secret and set the right password.", yes),
+        Reason("ROTATED_MID_SCAN", fail, vault, "The password changed during the scan, and the new one failed too.",
+               "Run the campaign again after the rotation.", yes, transient=True),
+        # -- authentication -------------------------------------------------------------------------------------------
+        Reason("BAD_CREDENTIALS", fail, vault, "The target refuses user name or password.",
+               "Compare the secret with the account: wrong password, wrong user or wrong domain.", yes),
+        Reason("UNKNOWN_USER", fail, directory, "The account does not exist.", "Correct the record's user name or domain.", yes),
+        Reason("ACCOUNT_LOCKED", fail, directory, "The account is locked.", "Unlock it, and find out what locked it.",
+               breaks=True),
+        Reason("ACCOUNT_DISABLED", fail, directory, "The account is disabled.", "Enable it, or use another.", breaks=True),
+        Reason("ACCOUNT_EXPIRED", fail, directory, "The account has expired.", "Extend the account.", breaks=True),
+        Reason("ACCOUNT_RESTRICTED", fail, directory, "A policy keeps the account from this logon.",
+               "Check Protected Users, blank-password and logon policies.", breaks=True),
+        Reason("PASSWORD_EXPIRED", fail, directory, "The password has expired.", "Change it, in the vault too.", breaks=True),
+        Reason("PASSWORD_MUST_CHANGE", fail, directory, "The password must be changed before the first logon.",
+               "Change it, in the vault too, or clear the flag.", breaks=True),
+        Reason("LOGON_HOURS", fail, directory, "The account may not log on at this hour.",
+               "Widen the logon hours, or run inside them.", breaks=True),
+        Reason("WORKSTATION", fail, directory, "The account may not log on from this workstation.",
+               "Allow the appliance's name in the account's workstations."),
+        Reason("LOGON_TYPE", fail, directory, "The account may not log on over the network to this host.",
+               "Grant the right to access this computer from the network."),
+        Reason("TRUST_BROKEN", fail, directory, "The host's trust with its domain is broken.", "Rejoin the host.",
+               transient=True),
+        Reason("NO_LOGON_SERVERS", fail, directory, "The host finds no domain controller.",
+               "Check the host's way to its domain controllers.", transient=True),
+        Reason("NETLOGON", fail, directory, "The host's logon service is not ready.", "Start Netlogon on the host.",
+               transient=True),
+        Reason("AUTH_FIREWALL", fail, directory, "Selective authentication keeps the account out.",
+               "Allow the account to authenticate to this host."),
+        Reason("SMARTCARD_REQUIRED", fail, directory, "The account must use a smart card.", "Use an account without that flag."),
+        Reason("NTLM_DISABLED", fail, host, "The host does not accept NTLM.", "Allow NTLM for the scan account on this host.", sent),
+        Reason("CLOCK_SKEW", fail, host, "The clocks of host and directory differ too much.", "Set the clocks."),
+        Reason("KRB_SPN", fail, directory, "The directory knows no such service (SPN).", "Use the host's registered name."),
+        Reason("KRB_ETYPE", fail, directory, "No common Kerberos encryption type.", "Enable AES for the account."),
+        Reason("KRB_POLICY", fail, directory, "A Kerberos policy refuses the logon.", "Check Protected Users and policies."),
+        Reason("KDC_UNREACHABLE", not_, network, "The domain controller cannot be reached.",
+               "Open port 88 from the appliance.", transient=True),
+        Reason("SSH_METHOD_NOT_OFFERED", fail, host, "The host does not offer the login method that the secret holds.",
+               "Allow the method in sshd_config, or store a key in the secret."),
+        Reason("KEY_REFUSED", fail, host, "The host does not take this public key for the user.",
+               "Put the public key into the user's authorized_keys."),
+        Reason("TOO_MANY_AUTH_FAILURES", fail, host, "The host ended the login after too many tries.",
+               "Raise MaxAuthTries; only one answer was sent.", sent),
+        Reason("MFA_REQUIRED", fail, host, "The host asks for a second factor.", "Exempt the scan account."),
+        Reason("KBDINT_PROMPT_UNKNOWN", fail, host, "The host asks something that is no password prompt.",
+               "The evidence holds the prompt; exempt the scan account from it."),
+        Reason("PARTIAL_SUCCESS", fail, host, "The password is right, and the host wants another method too.",
+               "Exempt the scan account from the second method."),
+        Reason("AUTH_TIMEOUT", fail, host, "The login was submitted, and no verdict came in time.",
+               "Look at the host's PAM, directory and DNS delays.", sent),
+        Reason("AUTH_DROPPED", fail, host, "The connection was cut while the login was being judged.",
+               "Look at the host's log; an expired account looks like this over SSH.", sent),
+        Reason("GUEST_SESSION", fail, host, "The host let us in as guest: the credential was not accepted.",
+               "Correct user or password; disable the guest mapping on the host.", yes),
+        Reason("ANONYMOUS_SESSION", fail, host, "The host made an anonymous session: the credential was not used.",
+               "Disable anonymous sessions on the host."),
+        Reason("AUTH_NOT_REQUIRED", fail, host, "The host lets anybody in without a credential.",
+               "Fix the host: the login proves nothing."),
+        # -- privilege ------------------------------------------------------------------------------------------------
+        Reason("PRIV_SUDO_PASSWORD", lim, host, "sudo asks for a password.", "Allow NOPASSWD for the scan account."),
+        Reason("PRIV_NO_SUDO", lim, host, "The user may not use sudo, or the host has none.", "Add the user to sudoers."),
+        Reason("PRIV_NOT_ROOT", lim, host, "The commands run, but not with root rights.", "Set up sudo for the scan account."),
+        Reason("PRIV_NO_SHELL", lim, host, "The login works, but runs no command.", "Give the user a shell."),
+        Reason("PRIV_FORCED_COMMAND", lim, host, "A forced command answers instead of ours.",
+               "Remove the forced command for the scan account."),
+        Reason("PRIV_TIMEOUT", lim, host, "The login works, but the first command did not end in time.",
+               "Look at the host's load and the user's login scripts."),
+        Reason("PRIV_NOT_ADMIN", lim, host, "The user is no administrator of the host.", "Add it to the Administrators group."),
+        Reason("PRIV_UAC_FILTERED", lim, host, "UAC filters the local administrator's token.",
+               "Set LocalAccountTokenFilterPolicy, or use a domain account."),
+        Reason("REMOTE_REGISTRY_OFF", lim, host, "The remote registry does not answer.", "Start the Remote Registry service."),
+        Reason("ADMIN_SHARE_OFF", lim, host, "The administrative share is missing.", "Enable ADMIN$ on the host."),
+        # -- us -------------------------------------------------------------------------------------------------------
+        Reason("NO_RECORD", not_, us, "No authentication record serves this target.", "Add the target to a record."),
+        Reason("RECORD_CONFLICT", not_, us, "Two records claim this target.", "Let one record serve it."),
+        Reason("EXCLUDED", not_, us, "The target is excluded.", "Remove the exclusion."),
+        Reason("SKIPPED_BREAKER", not_, us, "Not tried: the account's breaker is open, to keep it from being locked.",
+               "Fix the cause shown, then `keymuster rerun RUN --reason SKIPPED_BREAKER`."),
+        Reason("WINDOW_CLOSED", not_, us, "The run ended before this target's turn.", "Resume the run.", transient=True),
+        Reason("STOPPED", not_, us, "An operator stopped the run.", "Resume the run.", transient=True),
+        Reason("APPLIANCE_LOST", not_, us, "The appliance died or was cut off during the attempt.",
+               "Look at the appliance's log.", sent, transient=True),
+        Reason("NO_PACER", not_, us, "The pacer did not answer, so no password was sent.", "Look at the orchestrator's log.",
+               transient=True),
+        Reason("PERMIT_WAIT", not_, us, "The account's turn did not come in time.",
+               "Raise the record's failure_budget if the directory's threshold allows it.", transient=True),
+        Reason("REFUSED_BY_POLICY", not_, us, "The appliance's own policy does not allow this target, vault or host-key policy.",
+               "Change the appliance's policy, or the campaign."),
+        Reason("OWN_OVERLOAD", not_, us, "The appliance was too busy: the time-out is ours, not the host's.",
+               "Lower the appliance's capacity, or add one.", sent, transient=True),
+        Reason("INTERNAL", not_, us, "Keymuster met something it does not know.", "Please report it, with the evidence.", sent),
+    ]  # fmt: skip
+
+
+REASONS: dict[str, Reason] = {row.code: row for row in _rows()}
+"""Every reason by its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Qid:
+    """A Qualys finding. `certainty` says where number and title come from; severity is ours where it is not confirmed."""
+
+    number: int
+    title: str
+    kind: str
+    severity: int
+    certainty: str
+
+
+QIDS: dict[int, Qid] = {
+    q.number: q
+    for q in (
+        Qid(105015, "Windows Authentication Failed", "IG", 1, "vendor (number, title); severity not confirmed"),
+        Qid(105053, "Unix Authentication Failed", "IG", 1, "vendor (number, title); severity not confirmed"),
+        Qid(105052, "Windows Scan Account Locked Out", "IG", 1, "third party; severity not confirmed"),
+    )
+}
+
+_FAILED_QID = {Technology.WINDOWS: 105015, Technology.UNIX: 105053}
+
+
+def qids(reason: Reason, technology: Technology) -> tuple[Qid, ...]:
+    """The findings that a reason stands for, the primary one first; empty for anything but a failed authentication."""
+    if reason.status is not Status.FAILED:
+        return ()
+    primary = QIDS[_FAILED_QID[technology]]
+    if technology is Technology.WINDOWS and reason.code == "ACCOUNT_LOCKED":
+        return (primary, QIDS[105052])
+    return (primary,)
+
+
+def counts_towards_lockout(reason: Reason, *, submitted: bool) -> bool:
+    """Has this logon, as far as anyone can tell, raised the account's failure count?"""
+    return submitted and reason.lockout is not Lockout.NO

@@ -1,0 +1,33 @@
+"""The vault as a scan sees it: settle what is slow before dialling, fetch only when the target has asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.contract import CredentialRef, Failure
+from appliance.vault.credential import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class SecretHandle:
+    """A secret that has been found: its id, and the reference it was found by."""
+
+    ref: CredentialRef
+    secret_id: int
+
+
+class CredentialSource(Protocol):
+    """Where credentials come from. Expected failures are values (`Failure` in phase VAULT, a named signal)."""
+
+    async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
+        """Turn a reference into an id without viewing the secret; asked once per run and reference, shared by all
+        that wait for the same one. Fails with SECRET_NOT_FOUND (no hit), SECRET_AMBIGUOUS_NAME (several exact hits), and
+        every VAULT_* reason. A transient failure is not remembered."""
+        ...
+
+    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+        """Read the secret now: one view in the vault's audit, with `purpose` where the vault takes a comment. Never
+        cached. Fails with the SECRET_* and VAULT_* reasons; the text is the vault's own error (documented error
+        fields only, never body bytes)."""
+        ...

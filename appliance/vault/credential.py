@@ -1,0 +1,54 @@
+"""A target's credential, in memory only."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn
+
+
+class Credential:
+    """User name as the vault has it, and a password or a private key with its passphrase.
+
+    It has no repr of its values, cannot be pickled or copied, and compares in constant time. Python cannot wipe `str`:
+    `forget` drops our references, and the end of the scan process destroys the rest (SECURITY.md).
+    """
+
+    __slots__ = ("_passphrase", "_password", "_private_key", "user")
+
+    def __init__(
+        self, *, user: str = "", password: str = "", private_key: bytes = b"", passphrase: str = ""
+    ) -> None:
+        self.user = user
+        self._password = password
+        self._private_key = private_key
+        self._passphrase = passphrase
+
+    @property
+    def password(self) -> str:
+        return self._password
+
+    @property
+    def private_key(self) -> bytes:
+        return self._private_key
+
+    @property
+    def passphrase(self) -> str:
+        return self._passphrase
+
+    def same_secret_as(self, other: Credential) -> bool:
+        """Is it the same password, key and passphrase? The user name does not matter."""
+        return (
+            hmac.compare_digest(self._password.encode(), other._password.encode())
+            and hmac.compare_digest(self._private_key, other._private_key)
+            and hmac.compare_digest(self._passphrase.encode(), other._passphrase.encode())
+        )
+
+    def forget(self) -> None:
+        self._password = self._passphrase = ""
+        self._private_key = b""
+
+    def __repr__(self) -> str:
+        return "<Credential>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a credential does not leave the memory of its process")
