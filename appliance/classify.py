@@ -1,0 +1,238 @@
+"""Evidence to reason: pure, and total over what the libraries can raise.
+
+The order of judgement, stated here and nowhere else:
+1. A signal that the adapter has named is the reason: the adapter saw the protocol say so.
+2. "The deadline expired" is judged by the phase alone. Where our own event loop lagged, the time-out is ours.
+3. An errno or NTSTATUS has its row; some mean another thing after authentication than before it.
+4. An exception is looked up by class name, then by its bases, nearest first. Rows are per phase: a cut connection before
+   the login is the network's, one after a submitted password is the login's, one later still leaves the login standing.
+5. Whatever is left is INTERNAL before authentication, AUTH_REFUSED or PRIV_CHECK_FAILED after: never a wrong password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from appliance.contract import Evidence, Phase, Reread, Signal, SignalKind, Technology
+from appliance.reasons import REASONS, Reason
+
+PhaseRow = Mapping[Phase, str]
+
+_SLOW: PhaseRow = {
+    Phase.LEASE: "OWN_OVERLOAD",
+    Phase.DNS: "DNS_FAILED",
+    Phase.TCP: "TCP_TIMEOUT",
+    Phase.NEGOTIATE: "BANNER_TIMEOUT",
+    Phase.KEX: "KEX_TIMEOUT",
+    Phase.PERMIT: "PERMIT_WAIT",
+    Phase.VAULT: "VAULT_TIMEOUT",
+    Phase.AUTH: "AUTH_TIMEOUT",
+    Phase.PRIVILEGE: "PRIV_TIMEOUT",
+}
+"""What running out of time means, by phase."""
+
+_CUT: PhaseRow = {
+    Phase.DNS: "DNS_FAILED",
+    Phase.TCP: "CONNECTION_RESET",
+    Phase.NEGOTIATE: "CONNECTION_RESET",
+    Phase.KEX: "CONNECTION_RESET",
+    Phase.PERMIT: "CONNECTION_RESET",
+    Phase.VAULT: "VAULT_UNREACHABLE",
+    Phase.AUTH: "AUTH_DROPPED",
+    Phase.PRIVILEGE: "PRIV_CHECK_FAILED",
+}
+"""What a connection that ends under us means, by phase."""
+
+_BROKEN_SSH: PhaseRow = {Phase.AUTH: "AUTH_DROPPED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED"}
+_BROKEN_SMB: PhaseRow = {Phase.AUTH: "AUTH_DROPPED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED"}
+_LEFT: PhaseRow = {Phase.AUTH: "AUTH_REFUSED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED", Phase.VAULT: "VAULT_BAD_RESPONSE"}
+
+_ERRNO: dict[str, str] = {
+    "ECONNREFUSED": "PORT_CLOSED",
+    "EHOSTUNREACH": "HOST_UNREACHABLE",
+    "ENETUNREACH": "HOST_UNREACHABLE",
+    "EHOSTDOWN": "HOST_UNREACHABLE",
+    "ENETDOWN": "HOST_UNREACHABLE",
+    "ENOPROTOOPT": "PORT_FILTERED",
+    "EACCES": "PORT_FILTERED",
+    "EPERM": "PORT_FILTERED",
+    "ETIMEDOUT": "TCP_TIMEOUT",
+    "EADDRNOTAVAIL": "SOURCE_ADDRESS",
+    "EADDRINUSE": "SOURCE_ADDRESS",
+    "EMFILE": "SOURCE_ADDRESS",
+    "ENFILE": "SOURCE_ADDRESS",
+    "ENOBUFS": "SOURCE_ADDRESS",
+    "EINVAL": "SOURCE_ADDRESS",
+}
+"""Errors of `connect`, before anything was said; after that every errno is a cut connection."""
+
+_NTSTATUS: dict[str, str] = {
+    "0xc0000016": "SMB_PROTOCOL",  # MORE_PROCESSING_REQUIRED where the exchange should have ended
+    "0xc000005e": "NO_LOGON_SERVERS",
+    "0xc0000064": "UNKNOWN_USER",
+    "0xc000006a": "BAD_CREDENTIALS",  # WRONG_PASSWORD
+    "0xc000006d": "BAD_CREDENTIALS",  # LOGON_FAILURE
+    "0xc000006e": "ACCOUNT_RESTRICTED",
+    "0xc000006f": "LOGON_HOURS",
+    "0xc0000070": "WORKSTATION",
+    "0xc0000071": "PASSWORD_EXPIRED",
+    "0xc0000072": "ACCOUNT_DISABLED",
+    "0xc000009a": "SERVER_BUSY",  # INSUFFICIENT_RESOURCES
+    "0xc00000bb": "NTLM_DISABLED",  # NOT_SUPPORTED
+    "0xc00000c9": "AUTH_DROPPED",  # NETWORK_NAME_DELETED
+    "0xc00000ce": "SESSION_LIMIT",  # TOO_MANY_SESSIONS
+    "0xc00000d0": "SESSION_LIMIT",  # REQUEST_NOT_ACCEPTED
+    "0xc0000133": "CLOCK_SKEW",
+    "0xc000015b": "LOGON_TYPE",
+    "0xc000018a": "TRUST_BROKEN",  # NO_TRUST_LSA_SECRET
+    "0xc000018b": "TRUST_BROKEN",  # NO_TRUST_SAM_ACCOUNT
+    "0xc000018c": "TRUST_BROKEN",  # TRUSTED_DOMAIN_FAILURE
+    "0xc000018d": "TRUST_BROKEN",  # TRUSTED_RELATIONSHIP_FAILURE
+    "0xc0000192": "NETLOGON",  # NETLOGON_NOT_STARTED
+    "0xc0000193": "ACCOUNT_EXPIRED",
+    "0xc0000199": "ACCOUNT_RESTRICTED",  # NOLOGON_WORKSTATION_TRUST_ACCOUNT
+    "0xc0000203": "AUTH_DROPPED",  # USER_SESSION_DELETED
+    "0xc0000205": "SERVER_BUSY",  # INSUFF_SERVER_RESOURCES
+    "0xc0000224": "PASSWORD_MUST_CHANGE",
+    "0xc0000233": "NETLOGON",  # DOMAIN_CONTROLLER_NOT_FOUND
+    "0xc0000234": "ACCOUNT_LOCKED",
+    "0xc00002fa": "SMARTCARD_REQUIRED",  # SMARTCARD_LOGON_REQUIRED
+    "0xc0000413": "AUTH_FIREWALL",  # AUTHENTICATION_FIREWALL_FAILED
+    "0xc0000418": "NTLM_DISABLED",  # NTLM_BLOCKED
+}
+"""NTSTATUS of a session setup (MS-ERREF 2.3.1)."""
+
+_NTSTATUS_PRIVILEGE: dict[str, str] = {
+    "0xc0000022": "PRIV_NOT_ADMIN",  # ACCESS_DENIED
+    "0xc0000034": "REMOTE_REGISTRY_OFF",  # OBJECT_NAME_NOT_FOUND
+    "0xc00000ac": "REMOTE_REGISTRY_OFF",  # PIPE_NOT_AVAILABLE
+    "0xc00000cc": "ADMIN_SHARE_OFF",  # BAD_NETWORK_NAME
+}
+"""NTSTATUS of a tree connect or pipe open once the session stands."""
+
+_EXCEPTIONS: dict[str, str | PhaseRow] = {
+    # -- time and connection, whoever raises it ------------------------------------------------------------------------
+    "builtins.TimeoutError": _SLOW,
+    "socket.gaierror": "DNS_FAILED",
+    "socket.herror": "DNS_FAILED",
+    "builtins.ConnectionError": _CUT,
+    "builtins.EOFError": _CUT,
+    "asyncio.exceptions.IncompleteReadError": _CUT,
+    "builtins.OSError": _CUT,
+    "ssl.SSLError": {**_CUT, Phase.VAULT: "VAULT_TLS"},
+    "struct.error": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_BROKEN_SMB},
+    # -- asyncssh ------------------------------------------------------------------------------------------------------
+    "asyncssh.misc.Error": {Phase.NEGOTIATE: "SSH_PROTOCOL", Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
+    "asyncssh.misc.DisconnectError": {
+        Phase.NEGOTIATE: "CONNECTION_RESET",
+        Phase.KEX: "CONNECTION_RESET",
+        **_BROKEN_SSH,
+    },
+    "asyncssh.misc.ConnectionLost": _CUT,
+    "asyncssh.misc.PermissionDenied": {Phase.AUTH: "BAD_CREDENTIALS", Phase.PRIVILEGE: "PRIV_NO_SHELL"},
+    "asyncssh.misc.NoMoreAuthMethodsAvailable": {Phase.AUTH: "BAD_CREDENTIALS", Phase.PRIVILEGE: "PRIV_NO_SHELL"},
+    "asyncssh.misc.PasswordChangeRequired": "PASSWORD_EXPIRED",
+    "asyncssh.misc.AuthCancelledByUser": "AUTH_REFUSED",
+    "asyncssh.misc.IllegalUserName": "UNKNOWN_USER",
+    "asyncssh.misc.HostKeyNotVerifiable": "HOST_KEY_UNKNOWN",
+    "asyncssh.misc.KeyExchangeFailed": "KEX_NO_MATCH",
+    "asyncssh.misc.CompressionError": {Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
+    "asyncssh.misc.MACError": {Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
+    "asyncssh.misc.ProtocolError": {Phase.NEGOTIATE: "SSH_PROTOCOL", Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
+    "asyncssh.misc.ProtocolNotSupported": "SSH_PROTOCOL",
+    "asyncssh.misc.ServiceNotAvailable": "SSH_PROTOCOL",
+    "asyncssh.misc.TooManyConnections": "SESSION_LIMIT",
+    "asyncssh.misc.ChannelOpenError": "PRIV_NO_SHELL",
+    "asyncssh.misc.ChannelListenError": "PRIV_NO_SHELL",
+    "asyncssh.misc.ConfigParseError": "INTERNAL",
+    "asyncssh.process.ProcessError": "PRIV_CHECK_FAILED",
+    "asyncssh.process.TimeoutError": "PRIV_TIMEOUT",
+    "asyncssh.public_key.KeyImportError": "SECRET_KEY_UNREADABLE",
+    "asyncssh.public_key.KeyExportError": "SECRET_KEY_UNREADABLE",
+    "asyncssh.public_key.KeyGenerationError": "SECRET_KEY_UNREADABLE",
+    "asyncssh.public_key.KeyEncryptionError": "SECRET_PASSPHRASE_WRONG",
+    # -- impacket ------------------------------------------------------------------------------------------------------
+    "impacket.nmb.NetBIOSTimeout": _SLOW,
+    "impacket.nmb.NetBIOSError": {Phase.NEGOTIATE: "NOT_SMB", **_CUT, Phase.TCP: "CONNECTION_RESET"},
+    "impacket.smb.SessionError": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_BROKEN_SMB},
+    "impacket.smb.UnsupportedFeature": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_BROKEN_SMB},
+    "impacket.smb3.SessionError": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_LEFT},
+    "impacket.smbconnection.SessionError": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_LEFT},
+    "impacket.krb5.kerberosv5.KerberosError": "KRB_POLICY",
+    # -- aiohttp: only ever the vault's ----------------------------------------------------------------------------------
+    "aiohttp.client_exceptions.ClientSSLError": "VAULT_TLS",
+    "aiohttp.client_exceptions.ServerFingerprintMismatch": "VAULT_TLS",
+    "aiohttp.client_exceptions.ClientConnectionError": "VAULT_UNREACHABLE",
+    "aiohttp.client_exceptions.ServerTimeoutError": "VAULT_TIMEOUT",
+    "aiohttp.client_exceptions.ClientPayloadError": "VAULT_BAD_RESPONSE",
+    "aiohttp.client_exceptions.ClientResponseError": "VAULT_BAD_RESPONSE",
+    "aiohttp.client_exceptions.ClientError": "VAULT_BAD_RESPONSE",
+    "aiohttp.http_exceptions.HttpProcessingError": "VAULT_BAD_RESPONSE",
+}
+
+
+def classify(technology: Technology, evidence: Evidence) -> Reason:
+    """The reason for what an attempt saw. Never raises for evidence that the contract can carry."""
+    code = _code(technology, evidence)
+    if code in ("BAD_CREDENTIALS", "STALE_IN_VAULT") and evidence.reread is Reread.CHANGED:
+        code = "ROTATED_MID_SCAN"
+    return REASONS.get(code, REASONS["INTERNAL"])
+
+
+def _code(technology: Technology, evidence: Evidence) -> str:
+    signal, phase = evidence.signal, evidence.phase
+    match signal.kind:
+        case SignalKind.OK:
+            return "PASSED"
+        case SignalKind.NAMED:
+            return signal.name
+        case SignalKind.DEADLINE:
+            return (
+                "OWN_OVERLOAD" if "loop_lag_ms" in evidence.facts else _unsubmitted(_by_phase(_SLOW, phase), evidence)
+            )
+        case SignalKind.ERRNO:
+            return _errno(signal, evidence)
+        case SignalKind.NTSTATUS:
+            return _ntstatus(signal.name, phase)
+        case SignalKind.EXCEPTION:
+            return _unsubmitted(_exception(technology, signal, phase), evidence)
+
+
+def _unsubmitted(code: str, evidence: Evidence) -> str:
+    """In phase AUTH, but nothing was sent yet: the fault lies in what came before."""
+    if evidence.submitted:
+        return code
+    return {"AUTH_TIMEOUT": "KEX_TIMEOUT", "AUTH_DROPPED": "CONNECTION_RESET"}.get(code, code)
+
+
+def _errno(signal: Signal, evidence: Evidence) -> str:
+    if evidence.phase is Phase.TCP:
+        return _ERRNO.get(signal.name, "CONNECTION_RESET")
+    return _unsubmitted(_by_phase(_CUT, evidence.phase), evidence)
+
+
+def _ntstatus(name: str, phase: Phase) -> str:
+    if phase is Phase.PRIVILEGE:
+        return _NTSTATUS_PRIVILEGE.get(name, "PRIV_CHECK_FAILED")
+    if name in _NTSTATUS:
+        return _NTSTATUS[name]
+    return "AUTH_REFUSED" if phase is Phase.AUTH else "SMB_PROTOCOL"
+
+
+def _exception(technology: Technology, signal: Signal, phase: Phase) -> str:
+    for name in (signal.name, *signal.bases):
+        row = _EXCEPTIONS.get(name)
+        if isinstance(row, str):
+            return row
+        if row is not None:
+            return _protocol(technology, _by_phase(row, phase))
+    return _by_phase(_LEFT, phase)
+
+
+def _protocol(technology: Technology, code: str) -> str:
+    """`struct.error` and the like are raised on both sides; the technology says whose protocol was broken."""
+    return "SSH_PROTOCOL" if code == "SMB_PROTOCOL" and technology is Technology.UNIX else code
+
+
+def _by_phase(row: PhaseRow, phase: Phase) -> str:
+    return row.get(phase) or _LEFT.get(phase, "INTERNAL")
