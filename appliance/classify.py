@@ -4,8 +4,8 @@ The order of judgement, stated here and nowhere else:
 1. A signal that the adapter has named is the reason: the adapter saw the protocol say so.
 2. "The deadline expired" is judged by the phase alone. Where our own event loop lagged, the time-out is ours.
 3. An errno or NTSTATUS has its row; some mean another thing after authentication than before it.
-4. An exception is looked up by class name, then by its bases, nearest first. Rows are per phase: a cut connection before
-   the login is the network's, one after a submitted password is the login's, one later still leaves the login standing.
+4. An exception is looked up by class name, then by its bases, nearest first. Rows are per phase: a cut connection
+   before the login is the network's, one after a submitted password is the login's, one later still leaves the login standing.
 5. Whatever is left is INTERNAL before authentication, AUTH_REFUSED or PRIV_CHECK_FAILED after: never a wrong password.
 """
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-VERSION = 1
+VERSION: Final = 1
 """The wire version this release speaks. It rises with any change an older release could not read."""
 
 PEER_TEXT_LIMIT = 512
@@ -413,13 +413,13 @@ class RunNotice(Wire):
 
 
 def account_key(authority: str, user: str) -> Account:
-    """The one key under which `DOMAIN\\u`, `u@realm` and `u` count as the same account of an authority."""
+    r"""The one key under which `DOMAIN\u`, `u@realm` and `u` count as the same account of an authority."""
     bare = user.rsplit("\\", 1)[-1].split("@", 1)[0]
     return Account(authority=authority.strip().lower(), user=bare.strip().lower())
 
 
 def peer_text(raw: bytes | str) -> str:
-    """A peer's own words, safe to store and to print: decoded, control characters escaped, cut to PEER_TEXT_LIMIT bytes."""
+    """A peer's own words, safe to store and print: decoded, control characters escaped, at most PEER_TEXT_LIMIT bytes."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     safe = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text.strip())
     encoded = safe.encode("utf-8", "backslashreplace")

@@ -2,7 +2,7 @@
 
 Rules, stated here and nowhere else:
 1. Connectivity, negotiation, key exchange, host key and our own reasons are *Not Attempted* and carry no 1050xx QID.
-   Vault and authentication reasons are *Failed* and carry the technology's QID. Missing privilege is *Passed\\**.
+   Vault and authentication reasons are *Failed* and carry the technology's QID. Missing privilege is *Passed with an asterisk*.
 2. `lockout` says whether a logon that ended so has counted at its directory, as far as anyone can tell from here.
    IF_SUBMITTED is the safe reading of an attempt whose verdict never came: what was sent counts.
 3. `transient` reasons may be retried by the orchestrator, and only while nothing that counts towards lock-out was
