@@ -356,6 +356,7 @@ class PermitRelease(Wire):
     job: str
     attempt: int
     lease: str
+    technology: Technology
     account: Account
     phase: Phase
     signal: Signal
@@ -419,7 +420,7 @@ def account_key(authority: str, user: str) -> Account:
 
 
 def peer_text(raw: bytes | str) -> str:
-    """A peer's own words, safe to store and print: decoded, control characters escaped, at most PEER_TEXT_LIMIT bytes."""
+    """A peer's own words, safe to store and print: decoded, controls escaped, at most PEER_TEXT_LIMIT bytes."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     safe = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text.strip())
     encoded = safe.encode("utf-8", "backslashreplace")
