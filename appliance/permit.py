@@ -1,0 +1,129 @@
+"""An attempt's permit: asked for after negotiation, before the vault is read; returned when the verdict is known.
+
+No pacer, no password. A permit that cannot be returned counts as a failed logon when it expires; that is the safe side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+import structlog
+
+from appliance.bus import NoPacer
+from appliance.contract import (
+    Candidate,
+    Failure,
+    Job,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    PermitVerdict,
+    Phase,
+    Reread,
+    Signal,
+    named,
+)
+
+SESSION_WAIT_S = 5.0
+"""How long a target's open session is kept waiting for the pacer; the vault gets as long again."""
+ANSWER_WAIT_S = SESSION_WAIT_S + 2.0
+"""The pacer holds a request for SESSION_WAIT_S at most; what takes longer is a pacer that is not there."""
+DEFER_S = 2.0
+GRACE_S = 10.0
+"""Beyond the attempt's deadline, the time a verdict may take to reach the pacer."""
+RELEASE_WAIT_S = 5.0
+
+log = structlog.get_logger()
+
+
+class PermitDesk(Protocol):
+    """The part of the bus that a scan speaks to."""
+
+    async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer: ...
+
+    async def release(self, release: PermitRelease) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The story ends before anything was submitted, and is to be told again from the start."""
+
+    reason: str
+    not_before: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of the password."""
+
+    phase: Phase
+    signal: Signal
+    submitted: bool
+    reread: Reread = Reread.NOT_DONE
+
+
+class Permit:
+    """One attempt's permit for one candidate's account."""
+
+    def __init__(self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float]) -> None:
+        self._job = job
+        self._candidate = candidate
+        self._desk = desk
+        self._wall = wall
+        self._open = False
+
+    async def ask(self) -> Failure | Later | None:
+        """None: the password may be submitted now. A skip carries the fact `cause`."""
+        job = self._job
+        request = PermitRequest(
+            run=job.run,
+            job=job.job,
+            attempt=job.attempt,
+            lease=job.lease,
+            account=self._candidate.account,
+            record=self._candidate.record,
+            valid_for=job.deadline + GRACE_S,
+        )
+        self._open = True  # the pacer may hold a permit for us even if its answer never arrives
+        try:
+            answer = await self._desk.permit(request, wait=ANSWER_WAIT_S)
+        except NoPacer as error:
+            return Later("NO_PACER", self._wall() + DEFER_S, str(error))
+        if answer.verdict is PermitVerdict.GRANTED:
+            return None
+        self._open = False
+        match answer.verdict:
+            case PermitVerdict.SKIP:
+                return Failure(Phase.PERMIT, named("SKIPPED_BREAKER"), answer.text, {"cause": answer.cause})
+            case PermitVerdict.DUPLICATE:
+                return Failure(Phase.PERMIT, named("APPLIANCE_LOST"), answer.text)
+            case _:
+                return Later("PERMIT_WAIT", min(answer.until, self._wall() + DEFER_S), answer.text)
+
+    async def give_back(self, verdict: Verdict) -> None:
+        """Tell the pacer; once, also while being cancelled (shielded and bounded)."""
+        if not self._open:
+            return
+        self._open = False
+        job = self._job
+        release = PermitRelease(
+            run=job.run,
+            job=job.job,
+            attempt=job.attempt,
+            lease=job.lease,
+            technology=job.technology,
+            account=self._candidate.account,
+            phase=verdict.phase,
+            signal=verdict.signal,
+            submitted=verdict.submitted,
+            reread=verdict.reread,
+        )
+        with anyio.move_on_after(RELEASE_WAIT_S, shield=True):
+            try:
+                await self._desk.release(release)
+            except NoPacer:
+                log.warning("permit not returned: it will count as a failed logon", job=job.job, attempt=job.attempt)

@@ -1,0 +1,300 @@
+"""The story of one job: settle, dial, negotiate, choose, permit, fetch, authenticate, privilege, log off, evidence.
+
+Each step ends in what the next one needs, or in a `Failure` or a `Later` that ends the story. One absolute deadline
+stands around all of it. What was known when the deadline struck is kept: a refused password stays refused though the
+second look at the vault took too long, and an accepted one stays accepted though `sudo` hung.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from socket import socket
+from typing import Protocol, TypeVar
+
+import anyio
+
+from appliance.classify import classify
+from appliance.contract import (
+    DEADLINE,
+    OK,
+    Candidate,
+    Deferred,
+    Evidence,
+    Failure,
+    Job,
+    Outcome,
+    Phase,
+    Report,
+    Reread,
+    Selection,
+    Technology,
+    named,
+)
+from appliance.login import Login, LoginFactory, Negotiated
+from appliance.permit import DEFER_S, SESSION_WAIT_S, Later, Permit, PermitDesk, Verdict
+from appliance.phases import PhaseLedger
+from appliance.policy import Policy
+from appliance.reasons import Lockout, Reason
+from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault.credential import Credential
+
+T = TypeVar("T")
+
+End = Failure | Later | None
+"""How a story ends; None is success."""
+Settled = Mapping[str, SecretHandle | Failure]
+"""By record: the secret's handle, or why there is none (reported only if the target ever asks for it)."""
+
+
+class Dial(Protocol):
+    async def __call__(
+        self, address: str, port: int, ledger: PhaseLedger, *, allow: Callable[[str], bool]
+    ) -> socket | Failure: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What a scan process lends to each scan."""
+
+    appliance: str
+    policy: Policy
+    sources: Mapping[str, CredentialSource]
+    """By vault title."""
+    dial: Dial
+    first_byte: Callable[[socket], Awaitable[None]]
+    """Waits until the peer has sent something, so that a silent host holds no handshake slot."""
+    logins: Mapping[Technology, LoginFactory]
+    desk: PermitDesk
+    handshakes: anyio.CapacityLimiter
+    lag: Callable[[float], float]
+    """The worst lag of our event loop, in seconds, over the last so many seconds."""
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+async def scan(job: Job, kit: Kit) -> Report:
+    """Run one attempt to its end. Expected failures are evidence; only bugs and cancellation raise."""
+    attempt = _Attempt(job, kit)
+    with anyio.move_on_after(job.deadline):
+        try:
+            attempt.ended(await attempt.story())
+        finally:
+            await attempt.return_permit()
+    if not attempt.over:
+        attempt.ended(attempt.out_of_time())
+    return attempt.report()
+
+
+@dataclass(slots=True)
+class _Attempt:
+    job: Job
+    kit: Kit
+    ledger: PhaseLedger = field(init=False)
+    began: float = field(init=False)
+    facts: dict[str, str] = field(default_factory=dict)
+    login: Login | None = None
+    candidate: Candidate | None = None
+    permit: Permit | None = None
+    reread: Reread = Reread.NOT_DONE
+    authenticated: bool = False
+    end: End = None
+    over: bool = False
+
+    def __post_init__(self) -> None:
+        self.began = self.kit.wall()
+        self.ledger = PhaseLedger(self.kit.monotonic)
+        self.ledger.enter(Phase.LEASE)
+
+    # -- the story -----------------------------------------------------------------------------------------------------
+
+    async def story(self) -> End:
+        if refusal := self.kit.policy.refusal(self.job):
+            return Failure(Phase.LEASE, named("REFUSED_BY_POLICY"), refusal)
+        candidates = [c for c in self.job.candidates if c.record not in self.job.tried]
+        if not candidates:
+            return Failure(Phase.LEASE, named("NO_RECORD"))
+
+        settled = await self._settle(candidates)
+        if isinstance(settled, Later):
+            return settled
+
+        allow = self.kit.policy.allows_address
+        sock = await self.kit.dial(self.job.target.address, candidates[0].port, self.ledger, allow=allow)
+        if isinstance(sock, Failure):
+            return sock
+        async with self.kit.logins[self.job.technology](sock, self.job, self.ledger) as login:
+            self.login = login
+            self.ended(await self._converse(sock, login, candidates, settled))
+            self.ledger.enter(Phase.LOGOFF)
+        return self.end
+
+    async def _converse(self, sock: socket, login: Login, candidates: list[Candidate], settled: Settled) -> End:
+        negotiated = await self._negotiate(sock, login)
+        if isinstance(negotiated, Failure):
+            return negotiated
+        self.facts.update(negotiated.facts)
+
+        self.candidate = candidate = choose(candidates, negotiated)
+        if candidate is None:
+            return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
+        handle = settled[candidate.record]
+        if isinstance(handle, Failure):
+            return handle
+
+        self.ledger.enter(Phase.PERMIT)
+        self.permit = Permit(self.job, candidate, self.kit.desk, self.kit.wall)
+        refused = await self.permit.ask()
+        if refused is not None:
+            return refused
+
+        self.ledger.enter(Phase.VAULT)
+        credential = await self._fetch(candidate, handle)
+        if not isinstance(credential, Credential):
+            return credential
+
+        self.ledger.enter(Phase.AUTH)
+        verdict = await login.authenticate(candidate, credential)
+        if isinstance(verdict, Failure):
+            return await self._refused(verdict, candidate, handle, credential)
+        credential.forget()
+        self.facts.update(verdict.facts)
+        self.authenticated = True
+        await self.return_permit()
+
+        self.ledger.enter(Phase.PRIVILEGE)
+        rights = await login.privileges()
+        if isinstance(rights, Failure):
+            return rights
+        self.facts.update(rights.facts)
+        return None
+
+    async def _negotiate(self, sock: socket, login: Login) -> Negotiated | Failure:
+        self.ledger.enter(Phase.NEGOTIATE)
+        if self.job.technology is Technology.UNIX:
+            await self.kit.first_byte(sock)
+        self.ledger.enter(Phase.LEASE)  # waiting for a handshake slot is our own doing, not the host's
+        async with self.kit.handshakes:
+            self.ledger.enter(Phase.NEGOTIATE)
+            return await login.negotiate()
+
+    # -- vault ---------------------------------------------------------------------------------------------------------
+
+    async def _settle(self, candidates: list[Candidate]) -> Settled | Later:
+        """Names to ids, before dialling and without a view. A vault that cannot answer now defers the job."""
+        settled: dict[str, SecretHandle | Failure] = {}
+        self.ledger.enter(Phase.VAULT)
+        for candidate in candidates:
+            found = await _in_session(self._source(candidate).settle(candidate.secret))
+            if isinstance(found, Failure) and (later := self._later(found)):
+                return later
+            settled[candidate.record] = found
+        return settled
+
+    async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
+        """The secret, read only now that the target has asked for it."""
+        credential = await self._read(candidate, handle)
+        if isinstance(credential, Failure):
+            return self._later(credential) or credential
+        if credential.user and credential.user.lower() != candidate.user.lower():
+            self.facts["warning"] = "the secret names another user than the record"
+        return credential
+
+    async def _read(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
+        source = self._source(candidate)
+        return await _in_session(source.fetch(handle, private_key=candidate.private_key, purpose=self.job.purpose))
+
+    def _source(self, candidate: Candidate) -> CredentialSource:
+        return self.kit.sources[candidate.secret.vault]
+
+    def _later(self, failure: Failure) -> Later | None:
+        """A deferral, where waiting may help and there is still time to wait."""
+        reason, now = self._reason(failure), self.kit.wall()
+        if not reason.transient or now >= self.job.give_up_at:
+            return None
+        return Later(reason.code, now + DEFER_S, failure.text)
+
+    async def _refused(
+        self, failure: Failure, candidate: Candidate, handle: SecretHandle, tried: Credential
+    ) -> Failure:
+        """A refused login: look at the secret once more, since it may have been rotated under us."""
+        self.ended(failure)
+        if self.submitted and self._reason(failure).lockout is Lockout.YES:
+            self.ledger.enter(Phase.VAULT)
+            self.reread = Reread.FAILED
+            again = await self._read(candidate, handle)
+            if isinstance(again, Credential):
+                self.reread = Reread.UNCHANGED if again.same_secret_as(tried) else Reread.CHANGED
+                again.forget()
+        tried.forget()
+        return failure
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    @property
+    def submitted(self) -> bool:
+        return self.login is not None and self.login.submitted
+
+    def ended(self, end: End) -> None:
+        self.end, self.over = end, True
+
+    def out_of_time(self) -> Failure:
+        lag = self.kit.lag(self.job.deadline)
+        facts = {"loop_lag_ms": f"{lag * 1000:.0f}"} if lag > self.job.deadline / 4 else {}
+        return Failure(self.ledger.current, DEADLINE, facts=facts)
+
+    async def return_permit(self) -> None:
+        if self.permit is None:
+            return
+        if self.authenticated:
+            verdict = Verdict(Phase.AUTH, OK, submitted=True)
+        elif isinstance(self.end, Failure):
+            verdict = Verdict(self.end.phase, self.end.signal, self.submitted, self.reread)
+        else:  # deferred, out of time, or cancelled: what was sent counts, what was not does not
+            verdict = Verdict(Phase.AUTH, DEADLINE, self.submitted)
+        await self.permit.give_back(verdict)
+
+    def report(self) -> Report:
+        job, end = self.job, self.end
+        ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
+        if isinstance(end, Later):
+            not_before = max(end.not_before, self.kit.wall())
+            return Deferred(**ids, attempt=job.attempt, reason=end.reason, text=end.text, not_before=not_before)
+        return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
+
+    def _evidence(self, end: Failure) -> Evidence:
+        return Evidence(
+            phase=end.phase,
+            signal=end.signal,
+            text=end.text,
+            facts={**self.facts, **end.facts},
+            record=self.candidate.record if self.candidate else "",
+            submitted=self.submitted,
+            reread=self.reread,
+            started_at=self.began,
+            phases=self.ledger.finish(),
+        )
+
+    def _reason(self, failure: Failure) -> Reason:
+        return classify(
+            self.job.technology,
+            Evidence(phase=failure.phase, signal=failure.signal, facts=failure.facts, submitted=self.submitted),
+        )
+
+
+async def _in_session(question: Awaitable[T | Failure]) -> T | Failure:
+    """A vault's answer within the time that a target's session may be kept waiting."""
+    with anyio.move_on_after(SESSION_WAIT_S):
+        return await question
+    return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")
+
+
+def choose(candidates: list[Candidate], negotiated: Negotiated) -> Candidate | None:
+    """The first record that applies: a service-selected one only where the target's domain is its own."""
+    for candidate in candidates:
+        if candidate.selection is not Selection.SERVICE_SELECTED:
+            return candidate
+        if negotiated.domain and candidate.domain.split(".")[0].lower() == negotiated.domain.lower():
+            return candidate
+    return None

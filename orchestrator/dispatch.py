@@ -1,0 +1,305 @@
+"""What goes out next. Pure: time, lease tokens and known host keys come from outside; I/O is the caller's.
+
+The rules, stated here and nowhere else:
+
+ D1 window      At most WINDOW x capacity attempts are open at once, so that the stream never holds a run's whole plan.
+ D2 round-robin New targets are taken from the cursors in turn; due repeats go before new targets.
+ D3 account     At most WINDOW x budget attempts are open for one directory account that is known at plan, unless its
+                breaker is open (then nobody waits for a permit). What must wait is held, in order; when HELD_LIMIT
+                targets are held, no new ones are taken.
+ D4 subnet      At most `per_subnet` attempts are open in one /24 (IPv4) or /64 (IPv6), where the campaign sets it.
+ D5 one         At most one attempt of a job is open. A new attempt has the next number and a fresh lease token.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
+from typing import Protocol
+
+from appliance.contract import Account, Candidate, Job, Target, Technology
+
+WINDOW = 4
+HELD_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One unit of a run: a target and a technology, with the records that may serve it."""
+
+    job: str
+    technology: Technology
+    target: Target
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def account(self) -> Account | None:
+        """The directory account, where the plan knows it: a service-selected record is chosen by the target itself."""
+        accounts = {c.account for c in self.candidates if c.account.is_directory}
+        return next(iter(accounts)) if len(accounts) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unplannable:
+    """A target that no attempt can be made at; it ends with this reason."""
+
+    job: str
+    technology: Technology
+    target: Target
+    reason: str
+    text: str
+
+
+class Source(Protocol):
+    """The plan as the dispatcher sees it: named cursors, each resumable by index."""
+
+    def cursors(self) -> Sequence[str]: ...
+
+    def count(self, cursor: str) -> int: ...
+
+    def at(self, cursor: str, index: int) -> Planned | Unplannable: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt that has been dispatched and has not ended, as far as the orchestrator knows."""
+
+    planned: Planned
+    attempt: int
+    lease: str
+    dispatched_at: float
+    give_up_at: float
+    retries: int = 0
+    """How many retries for transient reasons led here."""
+    rotations: int = 0
+    tried: tuple[str, ...] = ()
+    waiting_since: float | None = None
+    """When this job was first deferred for its vault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A job that is to be dispatched again, not before a time."""
+
+    planned: Planned
+    attempt: int
+    not_before: float
+    retries: int = 0
+    rotations: int = 0
+    tried: tuple[str, ...] = ()
+    waiting_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step of dispatching: attempts to write down and publish, and targets that end at once."""
+
+    attempts: tuple[OpenAttempt, ...] = ()
+    unplannable: tuple[Unplannable, ...] = ()
+    cursors: Mapping[str, int] = field(default_factory=dict)
+    """Every cursor's next index after this step; written in the same transaction as the attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What the campaign asks of the dispatcher and the appliances."""
+
+    deadline: float
+    vault_patience: float
+    retries: int = 1
+    per_subnet: int = 0
+
+
+class Dispatcher:
+    """A run's open attempts, its cursors and its repeats."""
+
+    def __init__(
+        self,
+        source: Source,
+        pace: Pace,
+        cursors: Mapping[str, int],
+        lease: Callable[[], str],
+        budget: Callable[[Account], int],
+    ) -> None:
+        self._source = source
+        self._pace = pace
+        self._lease = lease
+        self._budget = budget
+        self._next = {name: cursors.get(name, 0) for name in source.cursors()}
+        self._turn: deque[str] = deque(source.cursors())
+        self._open: dict[str, OpenAttempt] = {}
+        self._repeats: list[tuple[float, int, Repeat]] = []
+        self._sequence = 0
+        self._held: deque[Repeat] = deque()
+        self._by_account: dict[Account, int] = {}
+        self._by_subnet: dict[str, int] = {}
+
+    # -- what goes out -------------------------------------------------------------------------------------------------
+
+    def step(self, *, capacity: int, now: float, stopped: Callable[[Account], bool], limit: int = 500) -> Batch:
+        """The next attempts. `stopped` says whether an account's breaker is open for this run."""
+        room = min(WINDOW * capacity - len(self._open), limit)
+        if room <= 0:
+            return Batch(cursors=dict(self._next))
+        attempts = self._due(now, stopped, room)
+        unplannable: list[Unplannable] = []
+        while len(attempts) < room and len(unplannable) < limit and len(self._held) < HELD_LIMIT:
+            fresh = self._fresh(now)
+            if fresh is None:
+                break
+            if isinstance(fresh, Unplannable):
+                unplannable.append(fresh)
+            elif self._fits(fresh, stopped):
+                attempts.append(self._start(fresh, now))
+            else:
+                self._held.append(fresh)
+        return Batch(tuple(attempts), tuple(unplannable), dict(self._next))
+
+    def _due(self, now: float, stopped: Callable[[Account], bool], room: int) -> list[OpenAttempt]:
+        """Start held and repeated jobs whose time has come and that fit, in order; the others stay, in order."""
+        while self._repeats and self._repeats[0][0] <= now:
+            self._held.append(heapq.heappop(self._repeats)[2])
+        started: list[OpenAttempt] = []
+        waiting: deque[Repeat] = deque()
+        for repeat in self._held:
+            if len(started) < room and self._fits(repeat, stopped):
+                started.append(self._start(repeat, now))
+            else:
+                waiting.append(repeat)
+        self._held = waiting
+        return started
+
+    def _fresh(self, now: float) -> Repeat | Unplannable | None:
+        for _ in range(len(self._turn)):
+            name = self._turn[0]
+            self._turn.rotate(-1)
+            index = self._next[name]
+            if index < self._source.count(name):
+                self._next[name] = index + 1
+                planned = self._source.at(name, index)
+                return planned if isinstance(planned, Unplannable) else Repeat(planned, attempt=1, not_before=now)
+        return None
+
+    def _fits(self, repeat: Repeat, stopped: Callable[[Account], bool]) -> bool:
+        account = repeat.planned.account
+        crowd = self._by_account.get(account, 0) if account is not None else 0
+        if account is not None and crowd >= WINDOW * self._budget(account) and not stopped(account):
+            return False
+        cap = self._pace.per_subnet
+        return not cap or self._by_subnet.get(subnet_of(repeat.planned.target), 0) < cap
+
+    def _start(self, repeat: Repeat, now: float) -> OpenAttempt:
+        waited = repeat.waiting_since
+        attempt = OpenAttempt(
+            planned=repeat.planned,
+            attempt=repeat.attempt,
+            lease=self._lease(),
+            dispatched_at=now,
+            give_up_at=(waited if waited is not None else now) + self._pace.vault_patience,
+            retries=repeat.retries,
+            rotations=repeat.rotations,
+            tried=repeat.tried,
+            waiting_since=waited,
+        )
+        self._open[repeat.planned.job] = attempt
+        self._count(attempt, 1)
+        return attempt
+
+    # -- what came back ------------------------------------------------------------------------------------------------
+
+    def open(self, job: str) -> OpenAttempt | None:
+        return self._open.get(job)
+
+    def open_attempts(self) -> Sequence[OpenAttempt]:
+        return tuple(self._open.values())
+
+    def close(self, job: str) -> None:
+        """The job's open attempt has ended. Idempotent."""
+        attempt = self._open.pop(job, None)
+        if attempt is not None:
+            self._count(attempt, -1)
+
+    def again(self, repeat: Repeat) -> None:
+        """Dispatch a job anew when its time has come. Its open attempt, if any, is closed: it has been superseded."""
+        self.close(repeat.planned.job)
+        self._sequence += 1
+        heapq.heappush(self._repeats, (repeat.not_before, self._sequence, repeat))
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        return not self._open and not self._repeats and not self._held and not self.fresh_left
+
+    @property
+    def fresh_left(self) -> int:
+        return sum(self._source.count(name) - index for name, index in self._next.items())
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._open)
+
+    def next_due(self) -> float | None:
+        """When the earliest repeat falls due, if any waits for its time."""
+        return self._repeats[0][0] if self._repeats else None
+
+    def _count(self, attempt: OpenAttempt, step: int) -> None:
+        account = attempt.planned.account
+        if account is not None:
+            self._by_account[account] = self._by_account.get(account, 0) + step
+        if self._pace.per_subnet:
+            subnet = subnet_of(attempt.planned.target)
+            self._by_subnet[subnet] = self._by_subnet.get(subnet, 0) + step
+
+
+def subnet_of(target: Target) -> str:
+    """The /24 or /64 of a literal; a name counts as a subnet of its own."""
+    try:
+        ip = ip_address(target.address)
+    except ValueError:
+        return target.address
+    return str(ip_network((ip, 24 if ip.version == 4 else 64), strict=False))
+
+
+def repeat_of(
+    attempt: OpenAttempt, *, not_before: float, retry: bool = False, rotation: bool = False, tried: str = ""
+) -> Repeat:
+    """The attempt after this one."""
+    return Repeat(
+        attempt.planned,
+        attempt=attempt.attempt + 1,
+        not_before=not_before,
+        retries=attempt.retries + retry,
+        rotations=attempt.rotations + rotation,
+        tried=(*attempt.tried, tried) if tried else attempt.tried,
+        waiting_since=attempt.waiting_since,
+    )
+
+
+def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: float) -> Repeat:
+    """The attempt after a deferral; the patience with the vault begins with the first one it caused."""
+    repeat = repeat_of(attempt, not_before=not_before)
+    return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
+
+
+def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpose: str, keys: Sequence[str]) -> Job:
+    """The message for an attempt."""
+    planned = attempt.planned
+    return Job(
+        run=run,
+        job=planned.job,
+        attempt=attempt.attempt,
+        lease=attempt.lease,
+        zone=zone,
+        technology=planned.technology,
+        target=planned.target,
+        candidates=planned.candidates,
+        tried=attempt.tried,
+        known_host_keys=tuple(keys),
+        deadline=deadline,
+        give_up_at=attempt.give_up_at,
+        purpose=purpose,
+    )

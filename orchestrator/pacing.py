@@ -1,0 +1,295 @@
+"""Permits: who may submit a password for which account, now. Pure: time is an argument, durability the caller's.
+
+The rules, stated here and nowhere else (design: nobody is locked out):
+
+ R1 duplicate   A permit is per attempt. A second request for the same or an older attempt of a job is refused, so a
+                redelivered job never submits a second password.
+ R2 breaker     While an account's breaker is open, nobody submits. It binds the run that opened it for good, and every
+                run that had begun by then; a later run (after the fix) may send one canary.
+ R3 budget      Granted while *unanswered permits + failures in the window* < budget. Spent by failures: skip. Held by
+                unanswered ones: wait for their verdicts.
+ R4 canary      Until the account has been proven in this run, one permit is out and the others wait.
+ R5 success     A proven login clears the account's failures and its breaker, and proves it for the run. A verdict that
+                comes after its permit had expired clears nothing.
+ R6 failure     A verdict that counts towards lock-out is a failure, and the account must be proven again. If the vault's
+                secret is unchanged since (or could not be read again), or the directory itself says locked, disabled
+                or expired, the breaker opens. If the secret has changed, the next permit is a canary with the new one.
+ R7 neutral     A verdict that does not count frees the permit and proves nothing.
+ R8 expiry      A permit that is not returned in time is a failure. So is every unanswered one found at a restart.
+ R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from appliance.classify import classify
+from appliance.contract import (
+    Account,
+    Evidence,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    PermitVerdict,
+    Reread,
+)
+from appliance.reasons import Lockout, Reason, Status, counts_towards_lockout
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many failed logons an account may suffer from us within a window."""
+
+    failures: int = 2
+    window_s: float = 1800.0
+
+
+class EntryKind(StrEnum):
+    GRANTED = "granted"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NEUTRAL = "neutral"
+    BREAKER = "breaker"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One line of the permit ledger. The ledger, replayed in order, is the pacer's whole memory."""
+
+    kind: EntryKind
+    account: Account
+    run: str
+    job: str
+    attempt: int
+    at: float
+    expires_at: float = 0.0
+    """Of a grant: when it counts as a failure."""
+    cause: str = ""
+    """Of a failure or breaker: the reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer, and the entries that must be durable before it is given."""
+
+    answer: PermitAnswer
+    entries: tuple[LedgerEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    cause: str
+    opened_at: float
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    lease: str
+    expires_at: float
+
+
+_Key = tuple[str, str, int]
+
+
+@dataclass(slots=True)
+class _AccountState:
+    outstanding: dict[_Key, _Grant] = field(default_factory=dict)
+    failures: list[float] = field(default_factory=list)
+    proven_for: dict[str, None] = field(default_factory=dict)
+    breaker: Breaker | None = None
+
+
+class Pacer:
+    """The state of all accounts, and the rules above. Entries returned must be made durable before acting on them."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[Account, _AccountState] = {}
+        self._granted: dict[str, dict[str, int]] = {}
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def request(self, request: PermitRequest, budget: Budget, *, run_began: float, now: float) -> Decision:
+        """Answer a request. WAIT means: ask again when the account changes, or when `until` has come."""
+        state = self._accounts.setdefault(request.account, _AccountState())
+        expired = self._expire(request.account, state, now)
+        answer = self._judge(request, state, budget, run_began=run_began, now=now)
+        if answer.verdict is not PermitVerdict.GRANTED:
+            return Decision(answer, expired)
+        expires_at = now + request.valid_for
+        key = (request.run, request.job, request.attempt)
+        state.outstanding[key] = _Grant(request.lease, expires_at)
+        self._granted.setdefault(request.run, {})[request.job] = request.attempt
+        grant = LedgerEntry(EntryKind.GRANTED, request.account, *key, at=now, expires_at=expires_at)
+        return Decision(answer, (*expired, grant))
+
+    def _judge(
+        self, request: PermitRequest, state: _AccountState, budget: Budget, *, run_began: float, now: float
+    ) -> PermitAnswer:
+        if request.attempt <= self._granted.get(request.run, {}).get(request.job, 0):  # R1
+            return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this attempt has had its permit")
+        breaker = state.breaker
+        if breaker is not None and (breaker.run == request.run or run_began <= breaker.opened_at):  # R2
+            return PermitAnswer(verdict=PermitVerdict.SKIP, cause=breaker.cause, text=f"{request.account} is stopped")
+        recent = [at for at in state.failures if at > now - budget.window_s]
+        if len(recent) >= budget.failures:  # R3
+            until = sorted(recent)[-budget.failures] + budget.window_s
+            text = f"{len(recent)} failed logons of {request.account} in the last {budget.window_s / 60:g} min"
+            return PermitAnswer(verdict=PermitVerdict.SKIP, cause="LOCKOUT_BUDGET_SPENT", text=text, until=until)
+        unproven = request.run not in state.proven_for
+        if state.outstanding and (unproven or len(recent) + len(state.outstanding) >= budget.failures):  # R3, R4
+            until = min(grant.expires_at for grant in state.outstanding.values())
+            return PermitAnswer(
+                verdict=PermitVerdict.WAIT, text=f"a login of {request.account} is under way", until=until
+            )
+        return PermitAnswer(verdict=PermitVerdict.GRANTED)
+
+    # -- verdicts --------------------------------------------------------------------------------------------------
+
+    def release(self, release: PermitRelease, *, now: float) -> tuple[LedgerEntry, ...]:
+        """Take a verdict in."""
+        state = self._accounts.setdefault(release.account, _AccountState())
+        expired = self._expire(release.account, state, now)
+        key = (release.run, release.job, release.attempt)
+        grant = state.outstanding.get(key)
+        held = grant is not None and grant.lease == release.lease
+        if held:
+            del state.outstanding[key]
+        reason = _reason_of(release)
+        if _is_success(reason):
+            return expired + (self._succeed(release, state, now) if held else ())
+        if not counts_towards_lockout(reason, submitted=release.submitted):
+            return expired + self._neutral(release, state, reason, held=held, now=now)
+        if not held and self._granted.get(release.run, {}).get(release.job, 0) >= release.attempt:
+            return expired  # R5, R8: it expired, and was counted then
+        return expired + self._fail(release, state, reason, now)
+
+    def _succeed(self, release: PermitRelease, state: _AccountState, now: float) -> tuple[LedgerEntry, ...]:
+        state.failures.clear()
+        state.breaker = None
+        state.proven_for[release.run] = None
+        return (self._entry(EntryKind.SUCCESS, release, now),)
+
+    def _neutral(
+        self, release: PermitRelease, state: _AccountState, reason: Reason, *, held: bool, now: float
+    ) -> tuple[LedgerEntry, ...]:
+        entries = [self._entry(EntryKind.NEUTRAL, release, now, reason.code)] if held else []
+        if reason.breaks:
+            entries.append(self._open(release, state, reason, now))
+        return tuple(entries)
+
+    def _fail(
+        self, release: PermitRelease, state: _AccountState, reason: Reason, now: float
+    ) -> tuple[LedgerEntry, ...]:
+        state.failures.append(now)
+        state.proven_for.clear()
+        entries = [self._entry(EntryKind.FAILURE, release, now, reason.code)]
+        definite = reason.lockout is Lockout.YES and release.reread is not Reread.CHANGED
+        if definite or reason.breaks:
+            entries.append(self._open(release, state, reason, now))
+        return tuple(entries)
+
+    def _open(self, release: PermitRelease, state: _AccountState, reason: Reason, now: float) -> LedgerEntry:
+        state.breaker = Breaker(reason.code, now, release.run)
+        return self._entry(EntryKind.BREAKER, release, now, reason.code)
+
+    @staticmethod
+    def _entry(kind: EntryKind, release: PermitRelease, now: float, cause: str = "") -> LedgerEntry:
+        return LedgerEntry(kind, release.account, release.run, release.job, release.attempt, at=now, cause=cause)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def expire(self, *, now: float) -> tuple[LedgerEntry, ...]:
+        """Turn permits that were not returned in time into failures."""
+        return tuple(entry for account, state in self._accounts.items() for entry in self._expire(account, state, now))
+
+    def _expire(self, account: Account, state: _AccountState, now: float) -> tuple[LedgerEntry, ...]:
+        late = [key for key, grant in state.outstanding.items() if grant.expires_at <= now]
+        return self._unanswered(account, state, late, now)
+
+    @staticmethod
+    def _unanswered(
+        account: Account, state: _AccountState, keys: Sequence[_Key], now: float
+    ) -> tuple[LedgerEntry, ...]:
+        for key in keys:
+            del state.outstanding[key]
+            state.failures.append(now)
+            state.proven_for.clear()
+        return tuple(LedgerEntry(EntryKind.FAILURE, account, *key, at=now, cause="APPLIANCE_LOST") for key in keys)
+
+    # -- memory ----------------------------------------------------------------------------------------------------
+
+    def restore(self, entries: Iterable[LedgerEntry], *, now: float) -> tuple[LedgerEntry, ...]:
+        """Replay the ledger after a start; permits still unanswered become failures (R8), as the entries returned."""
+        for entry in entries:
+            self._replay(entry)
+        return tuple(
+            lost
+            for account, state in self._accounts.items()
+            for lost in self._unanswered(account, state, list(state.outstanding), now)
+        )
+
+    def _replay(self, entry: LedgerEntry) -> None:
+        state = self._accounts.setdefault(entry.account, _AccountState())
+        key = (entry.run, entry.job, entry.attempt)
+        if entry.kind is EntryKind.GRANTED:
+            state.outstanding[key] = _Grant("", entry.expires_at)
+            granted = self._granted.setdefault(entry.run, {})
+            granted[entry.job] = max(entry.attempt, granted.get(entry.job, 0))
+            return
+        if entry.kind is EntryKind.BREAKER:
+            state.breaker = Breaker(entry.cause, entry.at, entry.run)
+            return
+        state.outstanding.pop(key, None)
+        if entry.kind is EntryKind.SUCCESS:
+            state.failures.clear()
+            state.breaker = None
+            state.proven_for[entry.run] = None
+        elif entry.kind is EntryKind.FAILURE:
+            state.failures.append(entry.at)
+            state.proven_for.clear()
+
+    def forget_run(self, run: str) -> None:
+        """A run has ended: its attempts will not ask again. Failures and breakers stay."""
+        self._granted.pop(run, None)
+        for state in self._accounts.values():
+            state.proven_for.pop(run, None)
+
+    def prune(self, *, before: float) -> None:
+        """Drop what nobody can ask for any more: failures and breakers older than `before` (the earlier of the widest
+        window's start and the start of the oldest open run), and accounts with nothing left.
+        """
+        for account, state in list(self._accounts.items()):
+            state.failures = [at for at in state.failures if at > before]
+            if state.breaker is not None and state.breaker.opened_at <= before:
+                state.breaker = None
+            if not state.outstanding and not state.failures and state.breaker is None and not state.proven_for:
+                del self._accounts[account]
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def breaker(self, account: Account) -> Breaker | None:
+        state = self._accounts.get(account)
+        return state.breaker if state else None
+
+    def exposure(self, account: Account, *, since: float) -> int:
+        """Unanswered permits plus failures since a time: what the budget bounds."""
+        state = self._accounts.get(account)
+        return len(state.outstanding) + sum(at > since for at in state.failures) if state else 0
+
+
+def _reason_of(release: PermitRelease) -> Reason:
+    evidence = Evidence(
+        phase=release.phase,
+        signal=release.signal,
+        facts=release.facts,
+        submitted=release.submitted,
+        reread=release.reread,
+    )
+    return classify(release.technology, evidence)
+
+
+def _is_success(reason: Reason) -> bool:
+    return reason.status in (Status.PASSED, Status.PASSED_LIMITED)

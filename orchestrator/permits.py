@@ -1,0 +1,173 @@
+"""The pacer at work: answers permit requests from the bus, once the ledger is durable.
+
+One writer commits for all: requests that wait share one commit, and none waits by a timer. The order of ledger entries is
+the order of the pacer's decisions. A request that must wait is held here for as long as a session may be kept open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import anyio
+import structlog
+
+from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
+from orchestrator.dispatch import OpenAttempt
+from orchestrator.pacing import Budget, LedgerEntry, Pacer
+
+HOLD_S = 5.0
+SWEEP_S = 1.0
+REMEMBER_S = 24 * 3600.0
+
+log = structlog.get_logger()
+
+
+class Ledger(Protocol):
+    """Where permits are remembered."""
+
+    async def append(self, entries: Sequence[LedgerEntry]) -> None:
+        """Durable when it returns. Raises StoreError."""
+        ...
+
+
+class PacedRun(Protocol):
+    """What the office must know of a run that is open."""
+
+    @property
+    def began(self) -> float: ...
+
+    def current(self, job: str) -> OpenAttempt | None: ...
+
+    def budget(self, account: Account, record: str) -> Budget | None:
+        """The budget this run's records give the account; None where they don't name it."""
+        ...
+
+
+class LedgerClosed(Exception):
+    """The ledger can't be written: nothing may be granted."""
+
+
+@dataclass(eq=False, slots=True)
+class _Ticket:
+    entries: Sequence[LedgerEntry]
+    done: anyio.Event = field(default_factory=anyio.Event)
+    failed: bool = False
+
+
+class PermitOffice:
+    """Serves permits for all open runs of one orchestrator."""
+
+    def __init__(self, pacer: Pacer, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._pacer = pacer
+        self._ledger = ledger
+        self._clock = clock
+        self._runs: dict[str, PacedRun] = {}
+        self._queue: list[_Ticket] = []
+        self._wake = anyio.Event()
+        self._changed: dict[Account, anyio.Event] = {}
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def enter(self, run: str, paced: PacedRun) -> None:
+        self._runs[run] = paced
+
+    def leave(self, run: str) -> None:
+        self._runs.pop(run, None)
+        self._pacer.forget_run(run)
+        oldest = min((r.began for r in self._runs.values()), default=self._clock())
+        self._pacer.prune(before=min(oldest, self._clock() - REMEMBER_S))
+
+    def stopped(self, account: Account, run: str) -> bool:
+        """Is the account's breaker open for this run?"""
+        paced, breaker = self._runs.get(run), self._pacer.breaker(account)
+        return breaker is not None and paced is not None and (breaker.run == run or paced.began <= breaker.opened_at)
+
+    # -- the bus's two calls -------------------------------------------------------------------------------------------
+
+    async def request(self, request: PermitRequest, sender: str) -> PermitAnswer:
+        """Answer one request, within HOLD_S and a commit."""
+        paced = self._runs.get(request.run)
+        if paced is None or not self._is_genuine(request, paced):
+            log.warning("permit refused: not an open attempt", sender=sender, job=request.job, attempt=request.attempt)
+            return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
+        budget = self._budget(request)
+        until = self._clock() + HOLD_S
+        while True:
+            now = self._clock()
+            decision = self._pacer.request(request, budget, run_began=paced.began, now=now)
+            await self._commit(decision.entries)
+            if decision.answer.verdict is not PermitVerdict.WAIT or now >= until:
+                return decision.answer
+            changed = self._changed.setdefault(request.account, anyio.Event())
+            with anyio.move_on_after(max(min(until, decision.answer.until) - now, 0.01)):
+                await changed.wait()
+
+    async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
+        """Take one verdict; acknowledged when it is durable."""
+        entries = self._pacer.release(release, now=self._clock())
+        self._notify(release.account)
+        await self._commit(entries)
+
+    @staticmethod
+    def _is_genuine(request: PermitRequest, paced: PacedRun) -> bool:
+        """Is it for an attempt that we have out, with its lease, and for the account that its record names?"""
+        attempt = paced.current(request.job)
+        if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
+            return False
+        accounts = (c.account for c in attempt.planned.candidates if c.record == request.record)
+        return request.account in accounts
+
+    def _budget(self, request: PermitRequest) -> Budget:
+        """Where two records, of this run or another open one, name one account, the smaller budget wins."""
+        given = (paced.budget(request.account, request.record) for paced in self._runs.values())
+        budgets = [budget for budget in given if budget is not None]
+        failures = min((b.failures for b in budgets), default=1)
+        return Budget(failures, max((b.window_s for b in budgets), default=REMEMBER_S))
+
+    # -- durability ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Commit and sweep until cancelled. Owned by the service's task group."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._sweep, name="permits: sweep")
+            tasks.start_soon(self._write, name="permits: commit")
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            tickets, self._queue = self._queue, []
+            try:
+                await self._ledger.append([entry for ticket in tickets for entry in ticket.entries])
+            except Exception:
+                for ticket in tickets:
+                    ticket.failed = True
+                raise
+            finally:
+                for ticket in tickets:
+                    ticket.done.set()
+
+    async def _sweep(self) -> None:
+        while True:
+            await anyio.sleep(SWEEP_S)
+            expired = self._pacer.expire(now=self._clock())
+            for entry in expired:
+                self._notify(entry.account)
+            await self._commit(expired)
+
+    async def _commit(self, entries: Sequence[LedgerEntry]) -> None:
+        if not entries:
+            return
+        ticket = _Ticket(entries)
+        self._queue.append(ticket)
+        self._wake.set()
+        await ticket.done.wait()
+        if ticket.failed:
+            raise LedgerClosed
+
+    def _notify(self, account: Account) -> None:
+        event = self._changed.pop(account, None)
+        if event is not None:
+            event.set()
