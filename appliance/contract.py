@@ -376,6 +376,8 @@ class VaultQuery(Wire):
     """A question that only an appliance may put to a vault, since the vault may admit only appliances."""
 
     v: Literal[1] = VERSION
+    run: str
+    """The run (or ephemeral question) whose vaults are meant: two campaigns may use one title for two vaults."""
     kind: VaultQueryKind
     vault: str
     secret: CredentialRef | None = None

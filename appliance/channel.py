@@ -1,0 +1,133 @@
+"""The pipe between a supervisor and one of its scan processes: one JSON message per line, both ways.
+
+It is inherited, never named, and carries the only secrets that pass between two of our processes: vault tokens, towards
+the scan process. End of file on it means that the other side is gone.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated, Literal
+
+import anyio
+from anyio.abc import SocketStream
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
+
+from appliance.contract import ContractError, Failure, Phase, Signal, Wire
+from appliance.vault.definition import Hidden, VaultAccess
+from appliance.vault.tokens import Token
+
+MESSAGE_LIMIT = 1 << 20
+
+
+class Hello(Wire):
+    """The first message to a scan process: everything it needs, once."""
+
+    kind: Literal["hello"] = "hello"
+    appliance: str
+    zone: str
+    run: str
+    bus_url: str
+    bus_seed: SecretStr
+    networks: tuple[str, ...]
+    host_keys: str
+    vaults: tuple[VaultAccess, ...]
+    capacity: int
+
+    @field_serializer("bus_seed", when_used="json")
+    def _reveal(self, seed: SecretStr) -> str:
+        return seed.get_secret_value()
+
+
+class Drain(Wire):
+    """Take no more jobs, finish those in hand, end."""
+
+    kind: Literal["drain"] = "drain"
+
+
+class TokenAsk(Wire):
+    """From a scan process: a token for this vault, other than the one of a generation that the vault turned away."""
+
+    kind: Literal["ask"] = "ask"
+    id: int
+    vault: str
+    stale: int | None = None
+
+
+class TokenGive(Wire):
+    """The answer: a token, or why there is none."""
+
+    kind: Literal["give"] = "give"
+    id: int
+    token: SecretStr | None = None
+    generation: int = 0
+    fresh_for: float = 0.0
+    signal: Signal | None = None
+    text: str = ""
+
+    @field_serializer("token", when_used="json")
+    def _reveal(self, token: SecretStr | None) -> str | None:
+        return token.get_secret_value() if token else None
+
+    @classmethod
+    def answer(cls, ask: TokenAsk, given: Token | Failure) -> TokenGive:
+        if isinstance(given, Failure):
+            return cls(id=ask.id, signal=given.signal, text=given.text)
+        secret = SecretStr(given.value.reveal())
+        return cls(id=ask.id, token=secret, generation=given.generation, fresh_for=given.fresh_for)
+
+    def result(self) -> Token | Failure:
+        if self.token is not None:
+            return Token(Hidden(self.token.get_secret_value()), self.generation, self.fresh_for)
+        assert self.signal is not None, "a give without a token carries a signal"  # noqa: S101 - our own message
+        return Failure(Phase.VAULT, self.signal, self.text)
+
+
+class Busy(Wire):
+    """From a scan process: how many jobs it has in hand."""
+
+    kind: Literal["busy"] = "busy"
+    in_flight: int
+
+
+Message = Hello | Drain | TokenAsk | TokenGive | Busy
+
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(
+    Annotated[Hello | Drain | TokenAsk | TokenGive | Busy, Field(discriminator="kind")]
+)
+
+
+class Channel:
+    """One end of the pipe."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._buffer = b""
+        self._lock = anyio.Lock()
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> Channel:
+        return cls(await SocketStream.from_socket(sock))
+
+    async def send(self, message: Message) -> None:
+        """Raises anyio.BrokenResourceError when the other side is gone."""
+        async with self._lock:
+            await self._stream.send(message.model_dump_json().encode() + b"\n")
+
+    async def receive(self) -> Message | None:
+        """The next message, or None at the end. Raises ContractError for one that cannot be read."""
+        while b"\n" not in self._buffer:
+            try:
+                self._buffer += await self._stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return None
+            if len(self._buffer) > MESSAGE_LIMIT:
+                raise ContractError("a message on the pipe has no end")
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        try:
+            return _MESSAGE.validate_json(line)
+        except ValidationError:
+            raise ContractError("unreadable message on the pipe") from None
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

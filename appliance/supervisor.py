@@ -1,0 +1,292 @@
+"""The supervisor: one per appliance. Owns the vault logins, the scan processes and the heartbeat.
+
+It makes the one grant per vault login and hands tokens to its scan processes by pipe. For every run that is open in its
+zone, and that it has been admitted to, it keeps one scan process per core while jobs wait. A paused run keeps none.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from socket import socketpair
+
+import anyio
+import structlog
+from anyio.abc import Process
+from pydantic import SecretStr
+
+from appliance.bus import ApplianceBus, BusUnavailable
+from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
+from appliance.contract import Failure, Heartbeat, RunNotice, VaultAnswer, VaultQuery, VaultQueryKind, named
+from appliance.launch import launch_argv
+from appliance.policy import Policy
+from appliance.vault.definition import VaultLogin
+from appliance.vault.grantor import Grantor
+
+HEARTBEAT_S = 3.0
+POLL_S = 1.0
+RESPAWN_S = 0.5
+END_WAIT_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a run may use here: this appliance's policy, and the vault logins by title."""
+
+    policy: Policy
+    networks: tuple[str, ...]
+    logins: tuple[VaultLogin, ...]
+
+    def login(self, vault: str) -> VaultLogin | None:
+        return next((login for login in self.logins if login.access.title == vault), None)
+
+
+class Admissions:
+    """Which runs this appliance serves: all alike (a stand-alone appliance), or each as the orchestrator's pipe says."""
+
+    def __init__(self, default: Admission | None = None) -> None:
+        self._default = default
+        self._runs: dict[str, Admission] = {}
+        self._changed = anyio.Event()
+
+    def admit(self, run: str, admission: Admission) -> None:
+        self._runs[run] = admission
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def dismiss(self, run: str) -> None:
+        self._runs.pop(run, None)
+
+    def of(self, run: str) -> Admission | None:
+        return self._runs.get(run, self._default)
+
+    async def wait_for(self, run: str) -> Admission:
+        while (admission := self.of(run)) is None:
+            await self._changed.wait()
+        return admission
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this appliance is on the bus."""
+
+    appliance: str
+    zone: str
+    bus_url: str
+    bus_seed: SecretStr
+    capacity: int
+    processes: int
+
+
+class Vaults:
+    """One grantor per vault login, shared by every run and scan process that uses it."""
+
+    def __init__(self) -> None:
+        self._grantors: list[tuple[VaultLogin, Grantor]] = []
+
+    async def grantor(self, login: VaultLogin) -> Grantor:
+        for known, grantor in self._grantors:
+            if known == login:
+                return grantor
+        grantor = Grantor(login)
+        self._grantors.append((login, grantor))
+        return grantor
+
+    async def aclose(self) -> None:
+        for _, grantor in self._grantors:
+            await grantor.aclose()
+
+
+@dataclass(slots=True)
+class _Scanner:
+    """One scan process and our end of its channel."""
+
+    process: Process
+    channel: Channel
+    in_flight: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    identity: Identity
+    bus: ApplianceBus
+    admissions: Admissions
+    clock: Callable[[], float] = time.time
+    vaults: Vaults = field(default_factory=Vaults)
+    draining: anyio.Event = field(default_factory=anyio.Event)
+    _scanners: list[_Scanner] = field(default_factory=list)
+    _notices: Mapping[str, RunNotice] = field(default_factory=dict)
+
+    async def serve(self) -> None:
+        """Until drained; cancelled, it aborts (the launcher's parent-death signal ends what is left)."""
+        async with anyio.create_task_group() as tasks, self.bus.vault_queries(self._answer):
+            tasks.start_soon(self._beat, name="supervisor: heartbeat")
+            tasks.start_soon(self._follow_runs, name="supervisor: runs")
+            await self.draining.wait()
+            for scanner in list(self._scanners):
+                await self._tell_to_drain(scanner)
+            while self._scanners:
+                await anyio.sleep(0.1)
+            await self._send_beat()
+            tasks.cancel_scope.cancel()
+        with anyio.move_on_after(END_WAIT_S, shield=True):
+            await self.vaults.aclose()
+
+    # -- runs and their processes ----------------------------------------------------------------------------------------
+
+    async def _follow_runs(self) -> None:
+        scopes: dict[str, anyio.CancelScope] = {}
+        async with anyio.create_task_group() as tasks, self.bus.runs() as changes:
+            async for notices in changes:
+                self._notices = notices
+                for run in [run for run, notice in notices.items() if not notice.paused and run not in scopes]:
+                    scopes[run] = anyio.CancelScope()
+                    tasks.start_soon(self._serve_run, run, scopes[run], name=f"supervisor: run {run}")
+                for run in [run for run in scopes if run not in notices or notices[run].paused]:
+                    scopes.pop(run).cancel()
+
+    async def _serve_run(self, run: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            admission = await self.admissions.wait_for(run)
+            async with anyio.create_task_group() as tasks:
+                for index in range(self.identity.processes):
+                    tasks.start_soon(self._keep_scanner, run, admission, name=f"supervisor: {run} scanner {index}")
+
+    async def _keep_scanner(self, run: str, admission: Admission) -> None:
+        """Keep one scan process while the run has jobs; a crashed one is replaced, an idle one when jobs come."""
+        first = True
+        while not self.draining.is_set():
+            if first or await self._has_jobs(run):
+                first = False
+                async with self._scanner(run, admission) as scanner:
+                    await self._serve_scanner(scanner, run, admission)
+                    code = await scanner.process.wait()
+                if code != 0:
+                    log.warning("scan process ended", run=run, code=code)
+                    await anyio.sleep(RESPAWN_S)
+            else:
+                await anyio.sleep(POLL_S)
+
+    async def _has_jobs(self, run: str) -> bool:
+        try:
+            return await self.bus.waiting(run) > 0
+        except BusUnavailable:
+            return False
+
+    @asynccontextmanager
+    async def _scanner(self, run: str, admission: Admission) -> AsyncIterator[_Scanner]:
+        """A scan process, started and greeted; drained and then ended on the way out."""
+        ours, theirs = socketpair()
+        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        with theirs:
+            argv = launch_argv([sys.executable, "-m", "appliance.worker", str(theirs.fileno())])
+            process = await anyio.open_process(
+                argv, stdin=None, stdout=None, stderr=None, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+        channel = await Channel.over(ours)
+        scanner = _Scanner(process, channel)
+        self._scanners.append(scanner)
+        try:
+            await channel.send(self._hello(run, admission))
+            yield scanner
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end(scanner)
+            self._scanners.remove(scanner)
+
+    def _hello(self, run: str, admission: Admission) -> Hello:
+        identity = self.identity
+        return Hello(
+            appliance=identity.appliance,
+            zone=identity.zone,
+            run=run,
+            bus_url=identity.bus_url,
+            bus_seed=identity.bus_seed,
+            networks=admission.networks,
+            host_keys=admission.policy.host_keys.value,
+            vaults=tuple(login.access for login in admission.logins),
+            capacity=max(1, identity.capacity // identity.processes),
+        )
+
+    async def _serve_scanner(self, scanner: _Scanner, run: str, admission: Admission) -> None:
+        """Answer a scan process until it closes its end."""
+        async with anyio.create_task_group() as answers:
+            while (message := await scanner.channel.receive()) is not None:
+                if isinstance(message, TokenAsk):
+                    answers.start_soon(self._give, scanner, message, admission, name=f"supervisor: {run} token")
+                elif isinstance(message, Busy):
+                    scanner.in_flight = message.in_flight
+
+    async def _give(self, scanner: _Scanner, ask: TokenAsk, admission: Admission) -> None:
+        login = admission.login(ask.vault)
+        if login is None:
+            given = TokenGive(id=ask.id, signal=named("REFUSED_BY_POLICY"), text=f"no vault titled {ask.vault!r} here")
+        else:
+            grantor = await self.vaults.grantor(login)
+            given = TokenGive.answer(ask, await grantor.token(ask.stale))
+        try:
+            await scanner.channel.send(given)
+        except anyio.BrokenResourceError:
+            log.info("scan process went away before its token came")
+
+    async def _tell_to_drain(self, scanner: _Scanner) -> None:
+        try:
+            await scanner.channel.send(Drain())
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            log.debug("scan process has ended already")
+
+    async def _end(self, scanner: _Scanner) -> None:
+        """Drain, wait END_WAIT_S, then kill; shielded by the caller."""
+        if scanner.process.returncode is None:
+            await self._tell_to_drain(scanner)
+            with anyio.move_on_after(END_WAIT_S):
+                await scanner.process.wait()
+        if scanner.process.returncode is None:
+            scanner.process.send_signal(signal.SIGKILL)
+            await scanner.process.wait()
+        await scanner.channel.aclose()
+
+    # -- heartbeat and questions -----------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            await self._send_beat()
+            await anyio.sleep(HEARTBEAT_S)
+
+    async def _send_beat(self) -> None:
+        beat = Heartbeat(
+            appliance=self.identity.appliance,
+            zone=self.identity.zone,
+            capacity=self.identity.capacity,
+            in_flight=sum(s.in_flight for s in self._scanners),
+            runs=tuple(self._notices),
+            sent_at=self.clock(),
+            draining=self.draining.is_set(),
+        )
+        try:
+            await self.bus.heartbeat(beat)
+        except BusUnavailable:
+            log.warning("heartbeat not sent: the bus does not answer")
+
+    async def _answer(self, query: VaultQuery) -> VaultAnswer:
+        admission = self.admissions.of(query.run)
+        login = admission.login(query.vault) if admission else None
+        if login is None:
+            return VaultAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault titled {query.vault!r} here")
+        grantor = await self.vaults.grantor(login)
+        if query.kind is VaultQueryKind.CHECK or query.secret is None:
+            return _answered(await grantor.check())
+        return _answered(await grantor.look(query.secret))
+
+
+def _answered(result: Mapping[str, str] | Failure) -> VaultAnswer:
+    if isinstance(result, Failure):
+        return VaultAnswer(ok=False, reason=result.signal.name, text=result.text)
+    return VaultAnswer(ok=True, facts=dict(result))
+

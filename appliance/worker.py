@@ -1,0 +1,210 @@
+"""The scan process: one per core and run. Takes capacity, then a job; scans; reports; ends.
+
+Its life is bounded, since the end of the process is what destroys the credentials: it ends with its run, after IDLE_S
+without a job, and after TARGETS_MAX targets or LIFE_S, whichever comes first. SIGTERM or `drain` takes no more jobs and
+finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from appliance.bus import ApplianceBus, BusUnavailable, JobLease
+from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
+from appliance.contract import Evidence, Failure, Outcome, Phase, Report, named
+from appliance.hardening import harden
+from appliance.lag import LoopLag
+from appliance.scan import Kit, scan
+from appliance.vault.tokens import Token
+
+IDLE_S = 60.0
+TARGETS_MAX = 10_000
+LIFE_S = 900.0
+LEASE_WAIT_S = 1.0
+LEASE_BATCH = 64
+KEEP_EVERY_S = 3.0
+HANDSHAKES = 64
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Worker:
+    """Pulls and runs the jobs of one run until its life is over."""
+
+    run: str
+    capacity: int
+    bus: ApplianceBus
+    kit: Kit
+    busy: Callable[[int], Awaitable[None]]
+    """Told how many jobs are in hand, after every change."""
+    clock: Callable[[], float] = time.monotonic
+    draining: anyio.Event = field(default_factory=anyio.Event)
+    _in_hand: dict[str, JobLease] = field(default_factory=dict)
+    _freed: anyio.Event = field(default_factory=anyio.Event)
+    _taken: int = 0
+
+    async def work(self) -> None:
+        """Until drained, idle or old; then until the jobs in hand have ended."""
+        async with anyio.create_task_group() as keeper:
+            keeper.start_soon(self._keep_leases, name="worker: keep leases")
+            async with anyio.create_task_group() as scans:
+                await self._pull(scans)
+            keeper.cancel_scope.cancel()
+
+    async def _pull(self, scans: TaskGroup) -> None:
+        began = last = self.clock()
+        while not self.draining.is_set():
+            now = self.clock()
+            if self._taken >= TARGETS_MAX or now - began >= LIFE_S or (not self._in_hand and now - last >= IDLE_S):
+                return
+            free = self.capacity - len(self._in_hand)
+            if free <= 0:
+                await self._freed.wait()
+                continue
+            for lease in await self._lease(min(free, LEASE_BATCH)):
+                last = self.clock()
+                self._taken += 1
+                self._in_hand[lease.job.job] = lease
+                scans.start_soon(self._one, lease, name=f"scan {lease.job.job}:{lease.job.attempt}")
+            await self.busy(len(self._in_hand))
+
+    async def _lease(self, count: int) -> Sequence[JobLease]:
+        try:
+            return await self.bus.lease(self.run, count, LEASE_WAIT_S)
+        except BusUnavailable:
+            await anyio.sleep(LEASE_WAIT_S)
+            return ()
+
+    async def _one(self, lease: JobLease) -> None:
+        job = lease.job
+        try:
+            await self._deliver(await self._scan(lease), lease)
+        except BusUnavailable:
+            # The bus redelivers the job; its permit is spent, so nothing is submitted twice.
+            log.warning("report not delivered", job=job.job, attempt=job.attempt)
+        finally:
+            self._in_hand.pop(job.job, None)
+            self._freed.set()
+            self._freed = anyio.Event()
+
+    async def _scan(self, lease: JobLease) -> Report:
+        job = lease.job
+        try:
+            return await scan(job, self.kit)
+        except Exception as error:
+            # The boundary of one job: a bug must cost one outcome, not the process with hundreds in hand. Only the
+            # class is kept, since the text of a stranger's exception may quote a secret.
+            log.error("scan failed", job=job.job, error=type(error).__name__)
+            evidence = Evidence(phase=Phase.LEASE, signal=named("INTERNAL"), text=type(error).__name__, submitted=True)
+            ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
+            return Outcome(**ids, attempt=job.attempt, evidence=evidence)
+
+    async def _deliver(self, report: Report, lease: JobLease) -> None:
+        await self.bus.publish(report)
+        await lease.done()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await anyio.sleep(KEEP_EVERY_S)
+            for lease in list(self._in_hand.values()):
+                await lease.in_progress()
+
+
+class TokenDesk:
+    """Asks the supervisor for tokens over the channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, tuple[anyio.Event, list[TokenGive]]] = {}
+
+    def of(self, vault: str) -> Callable[[int | None], Awaitable[Token | Failure]]:
+        async def token(stale: int | None) -> Token | Failure:
+            ask = TokenAsk(id=next(self._ids), vault=vault, stale=stale)
+            event, answer = self._waiting[ask.id] = (anyio.Event(), [])
+            try:
+                await self._channel.send(ask)
+                await event.wait()
+            finally:
+                del self._waiting[ask.id]
+            return answer[0].result()
+
+        return token
+
+    def take(self, give: TokenGive) -> None:
+        waiting = self._waiting.get(give.id)
+        if waiting is not None:
+            waiting[1].append(give)
+            waiting[0].set()
+
+
+async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abort: anyio.CancelScope) -> None:
+    while (message := await channel.receive()) is not None:
+        if isinstance(message, TokenGive):
+            desk.take(message)
+        elif isinstance(message, Drain):
+            worker.draining.set()
+    abort.cancel()  # the supervisor is gone: nobody would hear us
+
+
+async def _serve_signals(
+    worker: Worker, abort: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            if worker.draining.is_set():
+                abort.cancel()
+            worker.draining.set()
+
+
+async def serve(sock: socket.socket) -> None:
+    """The whole life of a scan process, on its inherited end of the channel."""
+    from appliance.wiring import kit_for, open_bus  # noqa: PLC0415 - the adapters' libraries load after hardening
+
+    channel = await Channel.over(sock)
+    hello = await channel.receive()
+    if not isinstance(hello, Hello):
+        return
+    lag = LoopLag()
+    desk = TokenDesk(channel)
+    async with (
+        open_bus(hello.bus_url, hello.appliance, hello.zone, hello.bus_seed.get_secret_value()) as bus,
+        kit_for(hello, bus, desk.of, lag, anyio.CapacityLimiter(HANDSHAKES)) as kit,
+    ):
+
+        async def busy(in_flight: int) -> None:
+            await channel.send(Busy(in_flight=in_flight))
+
+        worker = Worker(hello.run, hello.capacity, bus, kit, busy)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(_serve_signals, worker, tasks.cancel_scope, name="worker: signals")
+            tasks.start_soon(_serve_channel, channel, desk, worker, tasks.cancel_scope, name="worker: channel")
+            tasks.start_soon(lag.run, name="worker: loop lag")
+            await worker.work()
+            tasks.cancel_scope.cancel()
+    await channel.aclose()
+
+
+def main() -> None:
+    """`python -m appliance.worker FD`: FD is the inherited socket."""
+    harden()
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+if __name__ == "__main__":
+    main()
