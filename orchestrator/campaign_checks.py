@@ -1,0 +1,155 @@
+"""What must hold between the keys and tables of a campaign file, and no single model can see.
+
+The checks read the file's raw data, so that a fault in one key does not hide those of others: a value that is not what
+it should be is passed over here, since its model has already complained. Each yields (key path, message).
+
+1. Titles are unique among vaults and among records; a record's vault exists.
+2. Records chosen by address (Unix, user-selected and local Windows) have `ips`; records chosen by the domain that a
+   host negotiates (service-selected, Active Directory) have none, and need the domain.
+3. An address is in one Unix record only: which password it gets must not depend on the order of the file.
+4. What locks an account is said once: `domain` or `accounts`, not in the user name; a local account has neither.
+5. One target has one set of attributes, whatever entries name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
+from orchestrator.toml_lines import KeyPath
+
+Complaint = tuple[KeyPath, str]
+
+_BY_DOMAIN = ("netbios-service-selected", "active-directory")
+
+
+def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
+    vaults, records = _tables(data, "vaults"), _tables(data, "records")
+    yield from _titles("vaults", vaults)
+    yield from _titles("records", records)
+    titles = sorted({_text(vault, "title") for _, vault in vaults} - {""})
+    for index, record in records:
+        path: KeyPath = ("records", index)
+        yield from _vault(path, record, titles)
+        if record.get("technology") == "windows":
+            yield from _windows(path, record)
+        elif record.get("technology") == "unix" and not record.get("ips"):
+            yield (*path, "ips"), "is missing; say which addresses this record serves"
+    yield from _unix_overlaps(records)
+    yield from _attributes(data)
+
+
+def _tables(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    value = data.get(key)
+    return [(i, t) for i, t in enumerate(value) if isinstance(t, dict)] if isinstance(value, list) else []
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _titles(key: str, tables: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Complaint]:
+    first: dict[str, int] = {}
+    for index, table in tables:
+        title = _text(table, "title")
+        if title and first.setdefault(title, index) != index:
+            yield (key, index, "title"), f"{title!r} is the title of {key}[{first[title]}] too; give each its own"
+
+
+def _vault(path: KeyPath, record: Mapping[str, Any], titles: list[str]) -> Iterator[Complaint]:
+    title = _text(record, "vault")
+    if title and title not in titles:
+        known = ", ".join(map(repr, titles)) or "none"
+        yield (
+            (*path, "vault"),
+            f"there is no vault {title!r}; name one of this file's [[vaults]] by its title ({known})",
+        )
+
+
+def _windows(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
+    kind = record.get("domain_type", "netbios-user-selected")
+    domain, ips, accounts = _text(record, "domain"), record.get("ips"), _text(record, "accounts")
+    if kind in _BY_DOMAIN:
+        if ips:
+            yield (*path, "ips"), f"does not go with {kind}: such a record serves every host of its domain; remove ips"
+        if "domain" not in record:
+            yield (*path, "domain"), f"is missing; a record of type {kind} is chosen by its domain"
+    elif kind in ("netbios-user-selected", "local") and not ips:
+        yield (*path, "ips"), "is missing; say which addresses this record serves, or choose a type that goes by domain"
+    if kind == "netbios-service-selected" and (len(domain) > 15 or "." in domain):
+        yield (
+            (*path, "domain"),
+            f"{domain!r} is no NetBIOS name (at most 15 characters, no dot), so no host would match",
+        )
+    if kind == "local" and domain:
+        yield (*path, "domain"), "does not go with local: the account is the host's own; remove domain"
+    if kind == "local" and accounts:
+        yield (*path, "accounts"), "does not go with local: the account is the host's own; remove accounts"
+    elif accounts == "local":
+        yield (*path, "accounts"), 'is for Unix; for the hosts\' own Windows accounts write domain_type = "local"'
+    if "\\" in _text(record, "user") or "@" in _text(record, "user"):
+        yield (*path, "user"), 'must be the bare account name; give the domain by itself, domain = "CORP"'
+
+
+def _entries(record: Mapping[str, Any]) -> Iterator[Span | Name]:
+    ips = record.get("ips")
+    for text in ips if isinstance(ips, list) else ():
+        if isinstance(text, str):
+            try:
+                yield parse_entry(text)
+            except AddressError:
+                continue  # its model has said so
+
+
+def _unix_overlaps(records: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Complaint]:
+    """Every pair of Unix records that share an address: sorted by address, so that disjoint records cost no pairing."""
+    owned: list[tuple[Span, int]] = []
+    names: dict[str, int] = {}
+    clashes: set[tuple[int, int]] = set()
+    for index, record in records:
+        if record.get("technology") != "unix":
+            continue
+        own = AddressSet.of(_entries(record))
+        owned += [(span, index) for span in own.spans]
+        clashes |= {(names.setdefault(name, index), index) for name in own.names}
+    open_spans: list[tuple[int, int]] = []
+    for (first, last), index in sorted(owned):
+        open_spans = [(end, other) for end, other in open_spans if end >= first]
+        clashes |= {(min(index, other), max(index, other)) for _, other in open_spans}
+        open_spans.append((last, index))
+    tables = dict(records)
+    for one, two in sorted(clashes):
+        if one != two:
+            shared = AddressSet.of(_entries(tables[one])) & AddressSet.of(_entries(tables[two]))
+            message = (
+                f"{_label(tables, two)} and {_label(tables, one)} both claim {shared.describe()}; an address may be "
+                "in one Unix record only: take it out of one of them"
+            )
+            yield ("records", two, "ips"), message
+
+
+def _label(tables: Mapping[int, Mapping[str, Any]], index: int) -> str:
+    title = _text(tables[index], "title")
+    return f"record {title!r} (records[{index}])" if title else f"records[{index}]"
+
+
+def _attributes(data: Mapping[str, Any]) -> Iterator[Complaint]:
+    targets = data.get("targets")
+    include = targets.get("include") if isinstance(targets, dict) else None
+    seen: dict[str, tuple[int, tuple[str, ...]]] = {}
+    for index, entry in enumerate(include if isinstance(include, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        given = tuple(_text(entry, key) for key in ("host", "fqdn", "domain"))
+        try:
+            address = canonical_address(_text(entry, "address"))
+        except AddressError:
+            continue  # its model has said so
+        before = seen.setdefault(address, (index, given))
+        if any(given) and before[1] != given:
+            yield (
+                ("targets", "include", index),
+                (f"{address} has other attributes in targets.include[{before[0]}]; keep one of the two"),
+            )

@@ -1,0 +1,137 @@
+"""The kinds of value in a campaign file: how each is written, and what is said of one that is not so written.
+
+A message is what the file's author reads. It may quote what is no secret; that of a URL or a
+password reference never does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import string
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StrictInt,
+    StringConstraints,
+    ValidationInfo,
+)
+
+from orchestrator.addresses import parse_entry
+from orchestrator.gates import parse_gate
+
+PLACEHOLDERS = ("address", "domain", "fqdn", "host")
+"""What a secret's name or path may take from the target."""
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _duration(value: object) -> float:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('is no duration; write a number with its unit in quotes, for example "30s", "2m" or "1h"')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _duration_text(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def _entry(text: str) -> str:
+    parse_entry(text)  # raises AddressError, a ValueError that says what to write
+    return text.strip()
+
+
+def _login_type(value: object) -> object:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in ("vault", "authentication vault"):
+        return "vault"
+    if word == "basic":
+        raise ValueError(
+            "basic is refused: it would put the target's password into this file, the store and the bus; "
+            'put the password into a secret and write login_type = "vault" with vault and secret'
+        )
+    raise ValueError('must be "vault" (or "Authentication Vault")')
+
+
+def _vault_type(value: object) -> object:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in ("thycotic secret server", "delinea secret server", "secret server"):
+        return "Thycotic Secret Server"
+    raise ValueError('must be "Thycotic Secret Server"')
+
+
+def _url(value: str) -> str:
+    """The value is not repeated in the message: a password may stand in it."""
+    try:
+        parts = urlsplit(value.strip())
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("is no http or https URL; write for example https://vault.example/SecretServer")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user or a password; use the vault's user and password keys")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with the path of Secret Server; leave out what follows ? or #")
+    return value.strip().rstrip("/")
+
+
+def _template(value: str) -> str:
+    known = " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    try:
+        fields = [(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(value)]
+    except ValueError:
+        raise ValueError(
+            "has a brace without its partner; write {{ or }} for a brace that is meant literally"
+        ) from None
+    for name, spec, conversion in fields:
+        if name is not None and (name not in PLACEHOLDERS or spec or conversion):
+            raise ValueError(f"has an unknown placeholder {{{name}}}; known ones are {known}")
+    return value
+
+
+def _file(value: str, info: ValidationInfo) -> str:
+    """A path is meant relative to the campaign file, and kept absolute."""
+    base = (info.context or {}).get("base", "")
+    return os.path.abspath(os.path.join(base, os.path.expanduser(value)))  # noqa: PTH100, PTH111, PTH118 - pathlib raises for an unknown home, and does not drop ".." without touching the disk
+
+
+def _keyring(value: str) -> str:
+    service, slash, user = value.rpartition("/")
+    if not (service and slash and user):
+        raise ValueError('must name service and user, for example "keymuster/svc_scan"')
+    return value
+
+
+def _gate(value: str) -> str:
+    return parse_gate(value).text  # raises GateError, a ValueError that says what to write
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=f"^{_DURATION.pattern}$")]),
+    PlainSerializer(_duration_text, return_type=str),
+]
+"""Seconds; in the file "30s", "2m" or "1h"."""
+Entry = Annotated[str, AfterValidator(_entry)]
+"""An address, range, CIDR block or DNS name."""
+Template = Annotated[Text, AfterValidator(_template)]
+FilePath = Annotated[Text, AfterValidator(_file)]
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
+Port = Annotated[StrictInt, Field(ge=1, le=65535)]
+Url = Annotated[Text, AfterValidator(_url)]
+LoginType = Annotated[Literal["vault"], BeforeValidator(_login_type, json_schema_input_type=str)]
+VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=str)]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+KeyringName = Annotated[Text, AfterValidator(_keyring)]
+GateText = Annotated[str, AfterValidator(_gate)]
+Zone = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+"""A token of a bus subject, so neither dots nor blanks."""

@@ -1,0 +1,258 @@
+"""The campaign's objects, in the field's own words: vaults, records, targets, pace, gates.
+
+These models say what each table may hold (`campaign_fields`: what each value). What concerns two keys or two tables at
+once is in `campaign_checks`, what turns a file into these models in `campaign`. A model never holds a secret: a vault's
+password is a reference to where it can be had, and a target's credential is named by its secret in the vault.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
+
+from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
+from orchestrator.addresses import AddressError, canonical_address
+from orchestrator.campaign_fields import (
+    Duration,
+    Entry,
+    EnvName,
+    FilePath,
+    GateText,
+    HostName,
+    KeyringName,
+    LoginType,
+    Port,
+    Template,
+    Text,
+    Url,
+    VaultType,
+    Zone,
+)
+from orchestrator.gates import Gate, parse_gate
+
+SNAPSHOT_VERSION = 1
+"""Rises with any change to the models that an older snapshot could not be read under."""
+
+
+class SnapshotError(ValueError):
+    """A stored snapshot that this release cannot read."""
+
+
+def _secret(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _target(value: object) -> object:
+    return {"address": value} if isinstance(value, str) else value
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PasswordReference(Table):
+    """Where the vault login's password can be had; never the password. Exactly one key is set."""
+
+    env: EnvName | None = None
+    file: FilePath | None = None
+    prompt: Literal[True] | None = None
+    keyring: KeyringName | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.env, self.file, self.prompt, self.keyring)) != 1:
+            raise ValueError(
+                'must say where the password is, in one way: { env = "NAME" }, { file = "PATH" }, { prompt = true } '
+                'or { keyring = "service/user" }'
+            )
+        return self
+
+    @property
+    def kind(self) -> Literal["env", "file", "prompt", "keyring"]:
+        if self.env is not None:
+            return "env"
+        if self.file is not None:
+            return "file"
+        return "keyring" if self.keyring is not None else "prompt"
+
+
+class VaultTls(Table):
+    ca: FilePath | None = None
+    """A PEM file to trust instead of the system's authorities."""
+    verify: StrictBool = True
+
+
+class Vault(Table):
+    """An authentication vault."""
+
+    title: Text
+    type: VaultType = "Thycotic Secret Server"
+    url: Url
+    user: Text
+    domain: Text | None = None
+    password: PasswordReference
+    api: Literal["rest"] = "rest"
+    tls: VaultTls = VaultTls()
+
+
+class SecretReference(Table):
+    """How a record's secret is named in its vault; in the file also just its exact name. Exactly one key is set."""
+
+    name: Template | None = None
+    id: Annotated[StrictInt, Field(ge=1)] | None = None
+    path: Template | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.name, self.id, self.path)) != 1:
+            raise ValueError(
+                'must name the secret in one way: "exact name", { name = ".." }, { id = 42 } or { path = ".." }'
+            )
+        return self
+
+    @property
+    def by(self) -> SecretLookup:
+        if self.id is not None:
+            return SecretLookup.ID
+        return SecretLookup.NAME if self.name is not None else SecretLookup.PATH
+
+    @property
+    def text(self) -> str:
+        """The name, path or id as written, placeholders included."""
+        return self.name or self.path or str(self.id)
+
+
+class _Record(Table):
+    """What records of both technologies have."""
+
+    title: Text
+    login_type: LoginType = "vault"
+    user: Text
+    vault: Text
+    """The title of a vault of this campaign."""
+    secret: Annotated[SecretReference, BeforeValidator(_secret, json_schema_input_type=str | SecretReference)]
+    ips: tuple[Entry, ...] = ()
+    accounts: Text | None = None
+    """The directory that locks this user: records with the same one share a budget."""
+    failure_budget: Annotated[StrictInt, Field(ge=1, le=100)] = 2
+    failure_window: Duration = 1800.0
+
+
+class WindowsRecord(_Record):
+    technology: Literal["windows"]
+    domain: Text | None = None
+    domain_type: Literal["netbios-user-selected", "netbios-service-selected", "active-directory", "local"] = (
+        "netbios-user-selected"
+    )
+    port: Port = 445
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.domain_type.removeprefix("netbios-"))
+
+    @property
+    def by_address(self) -> bool:
+        """Is it chosen by its `ips`, rather than by the domain that a host negotiates?"""
+        return self.selection in (Selection.USER_SELECTED, Selection.LOCAL)
+
+
+class UnixRecord(_Record):
+    technology: Literal["unix"]
+    port: Port = 22
+    private_key: StrictBool = False
+    root_delegation: Literal["none", "sudo"] = "none"
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+
+Record = Annotated[WindowsRecord | UnixRecord, Field(discriminator="technology")]
+
+
+class TargetEntry(Table):
+    """One included entry; a name, FQDN or domain may be given for a single host only."""
+
+    address: Entry
+    host: HostName | None = None
+    fqdn: HostName | None = None
+    domain: HostName | None = None
+
+    @model_validator(mode="after")
+    def _single(self) -> Self:
+        if self.host or self.fqdn or self.domain:
+            try:
+                canonical_address(self.address)
+            except AddressError:
+                raise ValueError(
+                    f"{self.address!r} is more than one host; host, fqdn and domain go with a single address"
+                ) from None
+        return self
+
+
+class Targets(Table):
+    include: tuple[Annotated[TargetEntry, BeforeValidator(_target, json_schema_input_type=str | TargetEntry)], ...] = ()
+    exclude: tuple[Entry, ...] = ()
+    technologies: Annotated[tuple[Technology, ...], Field(min_length=1)] | None = None
+    """Every target is planned for these; without it, for those that some record could serve."""
+
+
+class Pace(Table):
+    retries: Annotated[StrictInt, Field(ge=0, le=10)] = 1
+    deadline: Annotated[Duration, Field(ge=1.0, le=3600.0)] = 30.0
+    per_subnet: Annotated[StrictInt, Field(ge=0)] = 0
+    """Targets in flight per /24 or /64; 0 is no cap."""
+    vault_requests: Annotated[StrictInt, Field(ge=1, le=1000)] = 8
+    vault_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 120.0
+    capacity: Annotated[StrictInt, Field(ge=1, le=10000)] = 256
+    zone: Zone = "default"
+
+
+class Campaign(Table):
+    """What to try and how. Made by `campaign.load_campaign`, which also checks what single models cannot."""
+
+    name: Text
+    gate: tuple[GateText, ...] = ()
+    vaults: tuple[Vault, ...] = ()
+    records: tuple[Record, ...] = ()
+    targets: Targets = Targets()
+    pace: Pace = Pace()
+
+    @cached_property
+    def gates(self) -> tuple[Gate, ...]:
+        return tuple(parse_gate(text) for text in self.gate)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain JSON data from which the same campaign can be had again: defaults filled in, paths absolute, no secret
+        (the vault login's password stays the reference that it is in the file).
+        """
+        return {"schema": SNAPSHOT_VERSION, "campaign": self.model_dump(mode="json", exclude_none=True)}
+
+    @staticmethod
+    def from_snapshot(data: dict[str, Any]) -> Campaign:
+        """Raises SnapshotError for another schema, or for damage."""
+        if data.get("schema") != SNAPSHOT_VERSION:
+            raise SnapshotError(
+                f"this run's campaign was stored with schema {data.get('schema')!r}, and this release reads "
+                f"{SNAPSHOT_VERSION}; finish the run with the release that began it, or start a new one"
+            )
+        try:
+            return Campaign.model_validate(data.get("campaign"))
+        except ValidationError as error:
+            places = ", ".join(sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False)}))
+            raise SnapshotError(f"this run's stored campaign is damaged at {places}; start a new run") from None
+
+
+def campaign_schema() -> dict[str, Any]:
+    """The JSON Schema of a campaign file, for editors."""
+    schema = Campaign.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Keymuster campaign"}

@@ -1,0 +1,132 @@
+"""The commented campaign that `keymuster init` writes: every key with its default, and one vault and record filled in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from appliance.contract import Technology
+
+_HEAD = """\
+# A campaign: which hosts to log in to, as whom, with which secret of which vault.
+# `keymuster plan FILE` says what a run would do; `keymuster config check FILE` checks this file.
+# What is commented out shows a key's default, or another way to write it. No secret ever stands in this file.
+
+name = {name}
+
+# What a run must reach, else its exit code is 1. Metrics: coverage (passed and passed*, as a share of all),
+# status.NAME and reason.CODE (a count, or a share: 2%), phase.NAME.p95 (a duration).
+gate = ["coverage>=0.98", "reason.ACCOUNT_LOCKED==0"]
+
+# -- where the credentials are -----------------------------------------------------------------------------------------
+[[vaults]]
+title = {vault}
+type = "Thycotic Secret Server"
+url = {url}
+user = {vault_user}
+{vault_domain}
+# Where the password of this login is: {{ env = "NAME" }}, {{ file = "PATH" }}, {{ prompt = true }} (asked at the start)
+# or {{ keyring = "service/user" }}. A path is relative to this file.
+password = {{ {password_kind} = {password} }}
+# api = "rest"
+# tls = {{ ca = "vault-ca.pem", verify = true }}   # a CA to trust instead of the system's
+
+# -- who logs in where: authentication records ---------------------------------------------------------------------------
+[[records]]
+title = {record}
+technology = "{technology}"   # windows (SMB) or unix (SSH)
+login_type = "vault"
+user = {user}
+vault = {vault}
+# The secret's exact name; or {{ id = 42 }}, {{ path = "\\\\Folder\\\\name" }}. Name and path may hold {{host}}, {{address}},
+# {{fqdn}} and {{domain}} of the target, as the target list gives them: "{{host}}-root".
+secret = {secret}
+ips = {ips}   # addresses, ranges a-b, CIDR blocks; DNS names as in the targets
+# At most so many failed logons of this account within the window. It is what keeps the account from being locked:
+# stay below the directory's threshold.
+# failure_budget = 2
+# failure_window = "30m"
+"""
+
+_WINDOWS = """\
+# domain = "CORP"
+# How hosts are chosen: netbios-user-selected (by ips), netbios-service-selected (any host that says it is of the
+# domain; no ips), active-directory (no ips), local (by ips; the account is each host's own).
+# domain_type = "netbios-user-selected"
+# accounts = "NAME"   # the directory of this user, where several records with other domains share it
+# port = 445
+"""
+
+_UNIX = """\
+# Who locks this user: "local" (each host by itself) or the name of a directory. Without it, all hosts of the record are
+# taken to share one.
+# accounts = "local"
+# private_key = false        # the secret holds a private key
+# root_delegation = "none"   # or "sudo"
+# host_keys = "tofu"         # trust the first key a host shows; or "pinned", "any"
+# crypto = "compat"          # or "modern", "legacy"
+# port = 22
+"""
+
+_TAIL = """\
+
+# -- what to try -------------------------------------------------------------------------------------------------------
+[targets]
+# Addresses, ranges, CIDR blocks (every address of them), DNS names, or a host with what secrets are named by:
+# {{ address = "10.0.0.5", host = "web1", fqdn = "web1.corp.example", domain = "corp.example" }}
+include = {ips}
+exclude = []
+# technologies = ["windows", "unix"]   # default: for each target those that some record could serve
+
+[pace]
+# retries = 1               # for transient causes only, never after a refused password
+# deadline = "30s"          # for one attempt, whatever hangs
+# per_subnet = 0            # targets in flight in a /24 or /64; 0 is no cap
+# vault_requests = 8        # at a time
+# vault_patience = "2m"     # how long a job waits for the vault
+# capacity = 256            # targets in flight per appliance
+# zone = "default"          # whose appliances do it
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What `init` asks. `password` is a reference: the text for `password_kind`."""
+
+    name: str = "first-campaign"
+    vault: str = "Secret Server Vault"
+    url: str = "https://vault.example/SecretServer"
+    vault_user: str = "svc_scan"
+    vault_domain: str = ""
+    password_kind: str = "env"
+    """env, file or keyring; or prompt, for which `password` is not used."""
+    password: str = "KEYMUSTER_VAULT_PASSWORD"  # noqa: S105 - the name of an environment variable
+    technology: Technology = Technology.UNIX
+    record: str = "Scan account"
+    user: str = "vm_scan_account"
+    secret: str = "scan_secret"  # noqa: S105 - the name of a secret in the vault
+    ips: tuple[str, ...] = ("10.0.0.0/24",)
+
+
+def campaign_text(answers: Answers) -> str:
+    """The file's text. Answers are quoted, not judged: parse the result to have their faults."""
+    domain = f"domain = {_quote(answers.vault_domain)}" if answers.vault_domain else '# domain = "corp.example"'
+    return (_HEAD + (_WINDOWS if answers.technology is Technology.WINDOWS else _UNIX) + _TAIL).format(
+        name=_quote(answers.name),
+        vault=_quote(answers.vault),
+        url=_quote(answers.url),
+        vault_user=_quote(answers.vault_user),
+        vault_domain=domain,
+        password_kind=answers.password_kind,
+        password="true" if answers.password_kind == "prompt" else _quote(answers.password),
+        technology=answers.technology.value,
+        record=_quote(answers.record),
+        user=_quote(answers.user),
+        secret=_quote(answers.secret),
+        ips="[" + ", ".join(_quote(entry) for entry in answers.ips) + "]",
+    )
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string. JSON's is one, save for DEL and for characters beyond 16 bits, left as they are."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,172 @@
+"""What a plan would do, for `keymuster plan`: plain values, nothing is asked of vault or target.
+
+Figures are bounds, said as such. Views: a job reads its secret once when the target asks for it, and once again when
+the login is refused; a secret that has changed gets one more attempt with the same two reads; each retry may read
+once. A Windows host whose record fails may be tried with one other. A host that does not answer costs none. Secret
+Server writes one audit row per view. Rate: a directory account has at most `failure_budget` verdicts outstanding, so
+it logs in at most that often per latency of one login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from urllib.parse import urlsplit
+
+from appliance.contract import Candidate, Selection, Technology
+from orchestrator.addresses import AddressSet
+from orchestrator.campaign_model import Campaign, Record, WindowsRecord
+from orchestrator.dispatch import Planned, Unplannable
+from orchestrator.plan import Plan
+from orchestrator.records import RecordBook
+
+_READS_PER_LOGIN = 2
+_ROTATION_LOGINS = 2
+"""The first attempt and the one after a rotation."""
+
+_WHY = {
+    Selection.SERVICE_SELECTED: "if the host says that it is of domain {domain}",
+    Selection.USER_SELECTED: "the record's ips contain the address",
+    Selection.LOCAL: "the record's ips contain the address",
+    Selection.IP: "the record's ips contain the address",
+    Selection.ACTIVE_DIRECTORY: "if the host is of Active Directory domain {domain}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedRecord:
+    record: str
+    user: str
+    secret: str
+    """`name win_scan_secret in 'Secret Server Vault'`"""
+    account: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedTarget:
+    technology: Technology
+    address: str
+    job: str
+    records: tuple[ExplainedRecord, ...]
+    """In order of selection; empty where no record serves the target, and `cause` says why."""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRate:
+    """How fast a directory account lets a run go."""
+
+    account: str
+    records: tuple[str, ...]
+    budget: int
+    window_s: float
+    targets_at_most: int
+    logins_per_s: float
+    at_least_s: float
+    """Time for all its targets at that rate, if every one is tried with this account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    totals: Mapping[Technology, int]
+    rows: tuple[ExplainedTarget, ...]
+    """The first ones, in the order of the run."""
+    vault_views_expected: int
+    vault_views_at_most: int
+    audit_rows_at_most: int
+    directories: tuple[DirectoryRate, ...]
+    gates: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def explain(plan: Plan, campaign: Campaign, *, limit: int, login_s: float = 0.5) -> Explanation:
+    """Explain a plan; `login_s` is the assumed time from a permit to its verdict, in seconds."""
+    at_most = sum(count * _views(campaign, technology) for technology, count in plan.totals().items())
+    return Explanation(
+        totals=plan.totals(),
+        rows=tuple(_row(unit) for unit in islice(plan.walk(), limit)),
+        vault_views_expected=plan.count_all,
+        vault_views_at_most=at_most,
+        audit_rows_at_most=at_most,
+        directories=tuple(_rates(plan, login_s)),
+        gates=tuple(gate.text for gate in campaign.gates),
+        notes=tuple(_notes(campaign)),
+    )
+
+
+def _views(campaign: Campaign, technology: Technology) -> int:
+    """At most so many reads for one unit. A Unix target has one record; a Windows one a single fallback."""
+    records = sum(r.technology == technology.value for r in campaign.records)
+    tried = min(records, 2 if technology is Technology.WINDOWS else 1)
+    return tried * _READS_PER_LOGIN * _ROTATION_LOGINS + campaign.pace.retries if tried else 0
+
+
+def _row(unit: Planned | Unplannable) -> ExplainedTarget:
+    if isinstance(unit, Unplannable):
+        return ExplainedTarget(unit.technology, unit.target.address, unit.job, (), f"{unit.reason}: {unit.text}")
+    records = tuple(_record(candidate) for candidate in unit.candidates)
+    return ExplainedTarget(unit.technology, unit.target.address, unit.job, records)
+
+
+def _record(candidate: Candidate) -> ExplainedRecord:
+    return ExplainedRecord(
+        record=candidate.record,
+        user=candidate.user,
+        secret=f"{candidate.secret.by} {candidate.secret.key} in {candidate.secret.vault!r}",
+        account=str(candidate.account),
+        why=_WHY[candidate.selection].format(domain=candidate.domain),
+    )
+
+
+def _rates(plan: Plan, login_s: float) -> Iterator[DirectoryRate]:
+    for account, records in plan.book.directory_accounts().items():
+        budget = plan.book.budget_for(account)
+        targets = _targets_of(plan, records)
+        if budget is None or not targets:
+            continue
+        rate = budget.failures / login_s
+        yield DirectoryRate(
+            account=str(account),
+            records=tuple(record.title for record in records),
+            budget=budget.failures,
+            window_s=budget.window_s,
+            targets_at_most=targets,
+            logins_per_s=rate,
+            at_least_s=targets / rate,
+        )
+
+
+def _targets_of(plan: Plan, records: tuple[Record, ...]) -> int:
+    """How many units these records could serve: exact by address, all of a cursor for one that goes by domain."""
+    total = 0
+    for part in plan.parts:
+        own = [r for r in records if r.technology == part.technology.value]
+        if any(isinstance(r, WindowsRecord) and not r.by_address for r in own):
+            total += part.count
+        else:
+            served = AddressSet.parse(entry for record in own for entry in record.ips)
+            total += min(part.count, part.targets.within(served).count)
+    return total
+
+
+def _notes(campaign: Campaign) -> Iterator[str]:
+    for vault in campaign.vaults:
+        if urlsplit(vault.url).scheme == "http" and urlsplit(vault.url).hostname not in (
+            "localhost",
+            "127.0.0.1",
+            "::1",
+        ):
+            yield f"vault {vault.title!r} is reached without TLS: its login and every secret cross the network in clear"
+        if not vault.tls.verify:
+            yield f"vault {vault.title!r} is reached without checking its certificate: anybody may answer in its place"
+    spellings: dict[str, set[str]] = {}
+    for account in RecordBook(campaign.records, campaign.vaults).directory_accounts():
+        spellings.setdefault(account.user, set()).add(account.authority.removeprefix("dir:"))
+    for user, names in sorted(spellings.items()):
+        if len(names) > 1:
+            yield (
+                f"user {user!r} is counted apart in {', '.join(sorted(names))}; where these are one directory, give "
+                'its records the same accounts = "NAME", so that they share one failure budget'
+            )

@@ -1,0 +1,232 @@
+"""Which authentication record serves which target, as which account, with which secret. Pure.
+
+Order of selection, the field's own: for Windows every service-selected record (which one applies is known only after
+the challenge: `Candidate.domain` says for whom it is), then user-selected and local ones that contain the address, then
+Active Directory; for Unix the one record that contains the address. A record contains a target whose address is in its
+`ips`; a DNS name is contained only by the same name there, since nothing is resolved before the appliance dials.
+
+What locks an account (its authority): `host:<address>` for an account of the host's own (Unix `accounts = "local"`,
+Windows `local`), else the directory that `accounts` names, else the Windows domain, else one directory named after the
+record: the safe side, since a shared account then is counted as one.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from appliance.contract import (
+    Account,
+    Candidate,
+    CredentialRef,
+    SecretLookup,
+    Selection,
+    Target,
+    Technology,
+    account_key,
+)
+from orchestrator.addresses import AddressSet, number_of
+from orchestrator.campaign_model import Record, SecretReference, UnixRecord, Vault, WindowsRecord
+from orchestrator.pacing import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class NoCandidate:
+    """No record can serve a target: a code of the reason table, and why in words."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    record: Record
+    addresses: AddressSet
+
+
+class RecordBook:
+    """A campaign's records, looked up by target; by address that costs a bisection, however many there are."""
+
+    def __init__(self, records: Iterable[Record], vaults: Iterable[Vault]) -> None:
+        self._records = tuple(records)
+        self._vaults = {vault.title: vault for vault in vaults}
+        self._by_title = {record.title: record for record in self._records}
+        self._unix = [r for r in self._records if isinstance(r, UnixRecord)]
+        windows = [r for r in self._records if isinstance(r, WindowsRecord)]
+        self._service = [r for r in windows if r.selection is Selection.SERVICE_SELECTED]
+        self._directory = [r for r in windows if r.selection is Selection.ACTIVE_DIRECTORY]
+        self._addresses = {r.title: AddressSet.parse(r.ips) for r in self._records}
+        self._unix_index = _Index((r, self._addresses[r.title]) for r in self._unix)
+        self._windows_index = _Index((r, self._addresses[r.title]) for r in windows if r.by_address)
+        self._shared = self._shared_budgets()
+
+    def technologies(self) -> tuple[Technology, ...]:
+        """The technologies that some record could serve."""
+        return tuple(t for t in Technology if any(r.technology == t.value for r in self._records))
+
+    def vault(self, title: str) -> Vault:
+        """Raises KeyError."""
+        return self._vaults[title]
+
+    def serves(self, technology: Technology) -> AddressSet | None:
+        """The addresses that some record could serve; None means any address (a record that goes by domain)."""
+        if technology is Technology.WINDOWS and (self._service or self._directory):
+            return None
+        served = AddressSet()
+        for record in self._records:
+            if record.technology == technology.value:
+                served |= self._addresses[record.title]
+        return served
+
+    def applicable(self, target: Target, technology: Technology) -> tuple[Record, ...]:
+        """The records for a target, in order of selection."""
+        if technology is Technology.UNIX:
+            return self._unix_index.find(target.address)
+        return (*self._service, *self._windows_index.find(target.address), *self._directory)
+
+    def candidates(self, target: Target, technology: Technology) -> tuple[Candidate, ...] | NoCandidate:
+        """The applicable records, resolved for the target: at least one. A record whose secret's name needs what the
+        target list does not say is left out.
+        """
+        found: list[Candidate] = []
+        lacking: list[str] = []
+        for record in self.applicable(target, technology):
+            secret = resolve_secret(record, target)
+            if isinstance(secret, NoCandidate):
+                lacking.append(secret.text)
+            else:
+                found.append(_candidate(record, target, secret))
+        if found:
+            return tuple(found)
+        return NoCandidate("NO_RECORD", "; ".join(lacking) or f"no {technology} record contains {target.address}")
+
+    def budget(self, record: str) -> Budget:
+        """What a record, by its title, allows its account. Raises KeyError."""
+        return _budget(self._by_title[record])
+
+    def budget_for(self, account: Account) -> Budget | None:
+        """The safest of what the records that name this account allow: fewest failures, longest window. None for an
+        account that no record names.
+        """
+        if account.is_directory:
+            return self._shared.get((account.authority, account.user))
+        address = account.authority.removeprefix("host:")
+        budgets = [
+            _budget(record)
+            for record in (*self._unix_index.find(address), *self._windows_index.find(address))
+            if account_of(record, address) == account
+        ]
+        return _safest(budgets) if budgets else None
+
+    def directory_accounts(self) -> Mapping[Account, tuple[Record, ...]]:
+        """Every account of a directory, with the records that use it."""
+        users: dict[tuple[str, str], list[Record]] = {}
+        for record in self._records:
+            account = account_of(record, "")
+            if account.is_directory:
+                users.setdefault((account.authority, account.user), []).append(record)
+        return {Account(authority=a, user=u): tuple(records) for (a, u), records in users.items()}
+
+    def _shared_budgets(self) -> dict[tuple[str, str], Budget]:
+        return {
+            (account.authority, account.user): _safest([_budget(r) for r in records])
+            for account, records in self.directory_accounts().items()
+        }
+
+
+class _Index:
+    """Records by address. Overlapping ones (Windows) are found in the order of the file."""
+
+    def __init__(self, served: Iterable[tuple[Record, AddressSet]]) -> None:
+        rows = list(served)
+        bounds = sorted({b for _, s in rows for first, last in s.spans for b in (first, last + 1)})
+        self._bounds = bounds
+        self._owners: list[tuple[Record, ...]] = [()] * len(bounds)
+        """Who serves the addresses from one bound up to the next."""
+        self._names: dict[str, tuple[Record, ...]] = {}
+        for record, addresses in rows:
+            for first, last in addresses.spans:
+                for n in range(bisect.bisect_left(bounds, first), bisect.bisect_left(bounds, last + 1)):
+                    self._owners[n] = (*self._owners[n], record)
+            for name in addresses.names:
+                self._names[name] = (*self._names.get(name, ()), record)
+
+    def find(self, address: str) -> tuple[Record, ...]:
+        number = number_of(address)
+        if number is None:
+            return self._names.get(address.strip().lower().removesuffix("."), ())
+        n = bisect.bisect_right(self._bounds, number) - 1
+        return self._owners[n] if n >= 0 else ()
+
+
+def account_of(record: Record, address: str) -> Account:
+    """The account that a record logs in with on the host at `address`."""
+    local = record.accounts == "local" if isinstance(record, UnixRecord) else record.selection is Selection.LOCAL
+    if local:
+        return account_key(f"host:{address}", record.user)
+    domain = record.domain if isinstance(record, WindowsRecord) else None
+    return account_key(f"dir:{record.accounts or domain or f'record:{record.title}'}", record.user)
+
+
+def template_values(target: Target) -> dict[str, str]:
+    """What a secret's name may take from a target, as the target list says it. A fully qualified name (given, or the
+    address itself where that is a DNS name) also gives host and domain where they are not given.
+    """
+    name = "" if number_of(target.address) is not None else target.address
+    fqdn = target.fqdn or (name if "." in name else "")
+    host, _, domain = (fqdn or target.host or name).partition(".")
+    values = {"address": target.address, "fqdn": fqdn, "host": target.host or host, "domain": target.domain or domain}
+    return {key: value for key, value in values.items() if value}
+
+
+def resolve_secret(record: Record, target: Target) -> CredentialRef | NoCandidate:
+    """The secret of a record for one target. The values come from the target list, never from what the target says of
+    itself: a hostile host would choose its secret.
+    """
+    reference: SecretReference = record.secret
+    if reference.by is SecretLookup.ID:
+        return CredentialRef(vault=record.vault, by=SecretLookup.ID, key=reference.text)
+    try:
+        key = reference.text.format(**template_values(target))
+    except KeyError as error:
+        return NoCandidate(
+            "NO_RECORD",
+            f"record {record.title!r} names its secret {reference.text!r}, and the target list gives no "
+            f"{error.args[0]} for {target.address}",
+        )
+    return CredentialRef(vault=record.vault, by=reference.by, key=key)
+
+
+def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candidate:
+    account = account_of(record, target.address)
+    if isinstance(record, WindowsRecord):
+        return Candidate(
+            record=record.title,
+            user=record.user,
+            domain=record.domain or "",
+            account=account,
+            secret=secret,
+            selection=record.selection,
+            port=record.port,
+        )
+    return Candidate(
+        record=record.title,
+        user=record.user,
+        account=account,
+        secret=secret,
+        selection=Selection.IP,
+        port=record.port,
+        private_key=record.private_key,
+        sudo=record.root_delegation == "sudo",
+        host_keys=record.host_keys,
+        crypto=record.crypto,
+    )
+
+
+def _budget(record: Record) -> Budget:
+    return Budget(failures=record.failure_budget, window_s=record.failure_window)
+
+
+def _safest(budgets: list[Budget]) -> Budget:
+    return Budget(failures=min(b.failures for b in budgets), window_s=max(b.window_s for b in budgets))
