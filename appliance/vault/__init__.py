@@ -21,13 +21,18 @@ class CredentialSource(Protocol):
     """Where credentials come from. Expected failures are values (`Failure` in phase VAULT, a named signal)."""
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
-        """Turn a reference into an id without viewing the secret; asked once per run and reference, shared by all
-        that wait for the same one. Fails with SECRET_NOT_FOUND (no hit), SECRET_AMBIGUOUS_NAME (several exact hits), and
-        every VAULT_* reason. A transient failure is not remembered."""
+        """Turn a reference into an id without viewing the secret.
+
+        Asked once per run and reference, shared by all that wait for the same one. Fails with SECRET_NOT_FOUND (no
+        hit), SECRET_AMBIGUOUS_NAME (several exact hits), SECRET_INACTIVE, and every VAULT_* reason; with OWN_OVERLOAD
+        where the wait was for our own limit on requests. A transient failure is not remembered.
+        """
         ...
 
     async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
-        """Read the secret now: one view in the vault's audit, with `purpose` where the vault takes a comment. Never
-        cached. Fails with the SECRET_* and VAULT_* reasons; the text is the vault's own error (documented error
-        fields only, never body bytes)."""
+        """Read the secret now: one view in the vault's audit, with `purpose` where the vault takes a comment.
+
+        Never cached. Fails with the SECRET_* and VAULT_* reasons and OWN_OVERLOAD; the text is the vault's own error
+        (documented error fields only, never body bytes).
+        """
         ...

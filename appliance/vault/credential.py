@@ -7,18 +7,19 @@ from typing import NoReturn
 
 
 class Credential:
-    """User name as the vault has it, and a password or a private key with its passphrase.
+    """User name and domain as the vault has them, and a password or a private key with its passphrase.
 
     It has no repr of its values, cannot be pickled or copied, and compares in constant time. Python cannot wipe `str`:
     `forget` drops our references, and the end of the scan process destroys the rest (SECURITY.md).
     """
 
-    __slots__ = ("_passphrase", "_password", "_private_key", "user")
+    __slots__ = ("_passphrase", "_password", "_private_key", "domain", "user")
 
     def __init__(
-        self, *, user: str = "", password: str = "", private_key: bytes = b"", passphrase: str = ""
+        self, *, user: str = "", domain: str = "", password: str = "", private_key: bytes = b"", passphrase: str = ""
     ) -> None:
         self.user = user
+        self.domain = domain
         self._password = password
         self._private_key = private_key
         self._passphrase = passphrase

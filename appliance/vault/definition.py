@@ -1,0 +1,136 @@
+"""A vault as campaigns define it, in two strengths: with the login (`VaultLogin`) and without (`VaultAccess`).
+
+The login exists in the memory of the orchestrator and of the appliance's supervisor only; it reaches the supervisor by
+an inherited pipe (`to_pipe`, `from_pipe`). Scan processes get a `VaultAccess`, and tokens when they ask for one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import ssl
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from appliance.contract import Wire
+
+
+class Hidden:
+    """A secret text that no repr, pickle or log line shows; only `reveal` does."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Hidden):
+            return NotImplemented
+        mine, theirs = (h.reveal().encode("utf-8", "surrogatepass") for h in (self, other))
+        return hmac.compare_digest(mine, theirs)
+
+    def __hash__(self) -> NoReturn:
+        raise TypeError("a secret is no key of a table")
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled or copied")
+
+
+class VaultTls(Wire):
+    """How the vault's certificate is judged."""
+
+    ca: str = ""
+    """PEM text of the only authorities to trust (the text, not a path: the appliance may be another machine); empty for
+    the system's."""
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 at least. Raises ssl.SSLError when `ca` holds no readable certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif self.ca:
+            context.load_verify_locations(cadata=self.ca)
+        else:
+            context.load_default_certs()
+        return context
+
+
+class VaultAccess(Wire):
+    """What a scan process knows of a vault: where it is and how hard it may be asked, no password."""
+
+    title: str
+    url: str
+    """Base URL without a trailing slash, e.g. `https://vault.example/SecretServer`."""
+    user: str = ""
+    """The vault login's user, for reports."""
+    api: Literal["rest"] = "rest"
+    tls: VaultTls = VaultTls()
+    requests: int = Field(default=8, ge=1, le=256)
+    """Requests in flight at once from this process."""
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 1:
+            raise ValueError("the vault's URL must be https://HOST[:PORT][/PATH]")
+        if parts.query or parts.fragment or parts.username is not None or not url.isascii() or not url.isprintable():
+            raise ValueError("the vault's URL must hold no user, query, fragment or unusual character")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("the vault's URL must begin with https://, since a password goes there")
+        return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class VaultLogin:
+    """A vault with its login, for the supervisor alone."""
+
+    access: VaultAccess
+    password: Hidden
+    domain: str = ""
+    version: str = "1"
+    """Changes whenever user, password or domain do: a refusal is remembered for one version."""
+
+    def to_pipe(self) -> bytes:
+        """JSON with the password in it: for an inherited pipe, nothing else."""
+        return json.dumps(
+            {
+                "access": self.access.model_dump(mode="json"),
+                "password": self.password.reveal(),
+                "domain": self.domain,
+                "version": self.version,
+            }
+        ).encode()
+
+    @classmethod
+    def from_pipe(cls, data: bytes) -> VaultLogin:
+        """Raises ContractError; its text names the field, never the value."""
+        read = _LoginOnPipe.decode(data)
+        return cls(read.access, Hidden(read.password.get_secret_value()), read.domain, read.version)
+
+
+class _LoginOnPipe(Wire):
+    access: VaultAccess
+    password: SecretStr
+    domain: str
+    version: str

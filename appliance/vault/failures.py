@@ -1,0 +1,154 @@
+"""What a vault's refusal means. The one place that turns a status, an `errorCode` or a `secretState` into a reason.
+
+Rules:
+1. The `errorCode` decides before the status: Secret Server answers "missing", "forbidden" and "inactive" alike with
+   `API_AccessDenied`, under 400 or 403 by version. Wordings decide nothing (an administrator can replace them all),
+   but where there is no code: the 403 of an expired token, and a framework's 404 for a route that does not exist.
+2. The text of a failure is made of the documented error fields (`message`, `messageDetail`, `error`) alone.
+3. A page that is not JSON comes from something in between, except under 401, 408, 429 and 5xx, where the status speaks.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from appliance.contract import Failure, Phase, named, peer_text
+from appliance.vault.messages import Answer
+
+EXPIRED_TOKEN = "Authentication failed or expired token."  # noqa: S105 - a message, not a token
+"""The 403 that asks for a new session; every other 403 is about rights."""
+
+STATES: dict[str, str] = {
+    "RequiresApproval": "SECRET_NEEDS_APPROVAL",
+    "RequiresCheckout": "SECRET_NEEDS_CHECKOUT",
+    "RequiresCheckoutAndComment": "SECRET_NEEDS_CHECKOUT",
+    "RequiresCheckoutPendingRPC": "SECRET_RPC_PENDING",
+    "RequiresComment": "SECRET_NEEDS_COMMENT",
+    "RequiresDoubleLockPassword": "SECRET_DOUBLELOCK",
+    "CreateDoubleLockPassword": "SECRET_DOUBLELOCK",
+    "DoubleLockNoAccess": "SECRET_DOUBLELOCK",
+    "CannotView": "SECRET_ACCESS_DENIED",
+    "RequiresUndelete": "SECRET_INACTIVE",
+}
+"""`secretState` of GET secrets/{id}/state; `None` there means that nothing stands in the way."""
+
+_ERROR_CODES = {
+    "API_AccessDenied": "SECRET_ACCESS_DENIED",
+    "API_ValidateSecretAccessCommentRequired": "SECRET_NEEDS_COMMENT",
+}
+
+_STATUSES = {401: "VAULT_TOKEN_EXPIRED", 408: "VAULT_TIMEOUT", 429: "VAULT_RATE_LIMITED"}
+"""Statuses that need no body to be understood; so do all of 5xx (VAULT_ERROR)."""
+
+
+def fail(reason: str, text: str = "", **facts: str) -> Failure:
+    """A failure of the vault phase. `text` may be a peer's."""
+    return Failure(Phase.VAULT, named(reason), peer_text(text), facts)
+
+
+def reason_of(failure: Failure) -> str:
+    return failure.signal.name
+
+
+def bad_response(answer: Answer, expected: str) -> Failure:
+    """The answer is no Secret Server answer: what was expected, and the shape of what came instead."""
+    return fail("VAULT_BAD_RESPONSE", f"expected {expected}", **_shape(answer))
+
+
+def wants_new_token(answer: Answer) -> bool:
+    """The two answers, and no others, that mean: log in again."""
+    return answer.status == 401 or (answer.status == 403 and _error_fields(answer).get("message") == EXPIRED_TOKEN)
+
+
+def is_about_the_secret(failure: Failure) -> bool:
+    """Can the secret's state tell more than this refusal did?"""
+    return failure.facts.get("status") in ("400", "403", "404") and reason_of(failure) in (
+        "SECRET_ACCESS_DENIED",
+        "SECRET_NOT_FOUND",
+        "VAULT_FORBIDDEN",
+        "VAULT_ERROR",
+    )
+
+
+def refusal(answer: Answer) -> Failure:
+    """Any answer that is not 200, as a failure."""
+    fields = _error_fields(answer)
+    code = _text(fields, "errorCode")
+    text = _message(fields)
+    reason = _reason(answer.status, code, text, is_json=bool(fields))
+    facts = _shape(answer)
+    if code:
+        facts["error_code"] = peer_text(code)
+    if answer.retry_after:
+        facts["retry_after"] = peer_text(answer.retry_after)
+    return fail(reason, text or code or _unexplained(answer), **facts)
+
+
+def login_refusal(answer: Answer) -> Failure:
+    """An answer of the token endpoint that is not 200.
+
+    400 and 401, whoever words them, and a 403 of the vault's own are the verdict on the login (VAULT_LOGIN_REFUSED),
+    which nobody may ask for twice.
+    """
+    if answer.status == 404:
+        return bad_response(answer, "a token endpoint")
+    failure = refusal(answer)
+    if answer.status in (400, 401) or (answer.status == 403 and _error_fields(answer)):
+        return replace(failure, signal=named("VAULT_LOGIN_REFUSED"))
+    return failure
+
+
+def _reason(status: int, code: str, text: str, *, is_json: bool) -> str:
+    if code in _ERROR_CODES:
+        return _ERROR_CODES[code]
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status >= 500:
+        return "VAULT_ERROR"
+    if status < 400 or not is_json:
+        return "VAULT_BAD_RESPONSE"
+    if status == 403:
+        if text == EXPIRED_TOKEN:
+            return "VAULT_TOKEN_EXPIRED"
+        return "VAULT_IP_BLOCKED" if "ipaddress" in code.lower() else "VAULT_FORBIDDEN"
+    if status == 404:
+        return "VAULT_BAD_RESPONSE" if text.startswith("No HTTP resource") else "SECRET_NOT_FOUND"
+    return "VAULT_ERROR"
+
+
+def _unexplained(answer: Answer) -> str:
+    kind = "a redirect" if 300 <= answer.status < 400 else "an answer without an error message"
+    return f"{kind} (HTTP {answer.status})"
+
+
+def _shape(answer: Answer) -> dict[str, str]:
+    return {
+        "status": str(answer.status),
+        "content_type": peer_text(answer.content_type),
+        "length": str(len(answer.body)),
+    }
+
+
+def _error_fields(answer: Answer) -> dict[str, Any]:
+    found = load_json(answer.body)
+    return found if isinstance(found, dict) else {}
+
+
+def _message(fields: dict[str, Any]) -> str:
+    said = [_text(fields, key) for key in ("message", "error", "messageDetail")]
+    return ": ".join(dict.fromkeys(s for s in said if s))
+
+
+def _text(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def load_json(body: bytes) -> Any:
+    """Any bytes: the JSON value, or None where there is none (deep nesting and huge numbers included)."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,56 @@
+"""Requests to a vault and its answers as plain values: what `rest` makes and reads, and `exchange` carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+from appliance.vault.definition import Hidden
+
+JSON_LIMIT = 1024 * 1024
+"""Bytes of an answer that are read at most; a longer one is no Secret Server answer."""
+
+FILE_LIMIT = 256 * 1024
+"""Bytes of an attachment. A private key has a few thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, not yet authenticated: `exchange` adds the bearer."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    """Below the vault's base URL, beginning with a slash, already percent-encoded."""
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = ""
+    limit: int = JSON_LIMIT
+    secrets: tuple[Hidden, ...] = ()
+    """What the body holds that an error page must not give back to us."""
+
+    @property
+    def target(self) -> str:
+        """Path and query as they go over the wire. Spaces are `%20` and backslashes `%5C`."""
+        return f"{self.path}?{urlencode(self.query, quote_via=quote, errors='replace')}" if self.query else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer, whole. The body may hold a credential and has no repr."""
+
+    status: int
+    content_type: str = ""
+    retry_after: str = ""
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def asked_pause(self) -> float:
+        """Seconds of Retry-After; 0 where it names none."""
+        return delta_seconds(self.retry_after)
+
+
+def delta_seconds(header: str) -> float:
+    """A Retry-After in seconds; 0 for anything else. Dates are not read: the vault's clock is not ours."""
+    said = header.strip()
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0.0

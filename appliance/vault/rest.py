@@ -1,0 +1,92 @@
+"""Secret Server's REST interface as values, the asking half: every request that we make. No I/O; see `answers` too.
+
+Sources: the 11.2 swagger and the behaviour of the vendor's own clients. No request performs a check-out: GET does so by
+itself unless `noAutoCheckout` is sent, and a check-out that nobody checks in again keeps others out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from appliance.vault.definition import Hidden, VaultLogin
+from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request
+
+PAGE = 100
+"""Records per page of a search."""
+
+_API = "/api/v1"
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
+
+
+def health() -> Request:
+    """The one question that needs no login."""
+    return Request("GET", f"{_API}/healthcheck")
+
+
+def password_grant(login: VaultLogin) -> Request:
+    form = {"grant_type": "password", "username": login.access.user, "password": login.password.reveal()}
+    if login.domain:
+        form["domain"] = login.domain
+    return _token_request(form, login.password)
+
+
+def refresh_grant(refresh: Hidden) -> Request:
+    return _token_request({"grant_type": "refresh_token", "refresh_token": refresh.reveal()}, refresh)
+
+
+def _token_request(form: Mapping[str, str], secret: Hidden) -> Request:
+    return Request("POST", "/oauth2/token", body=urlencode(form).encode(), content_type=_FORM, secrets=(secret,))
+
+
+def search(name: str, skip: int) -> Request:
+    """Secrets that the name fits, restricted and inactive ones too: what they lack is a reason of its own."""
+    query = {
+        "filter.searchText": name,
+        "filter.isExactMatch": "true",
+        "filter.includeRestricted": "true",
+        "filter.includeActive": "true",
+        "filter.includeInactive": "true",
+        "skip": str(skip),
+        "take": str(PAGE),
+    }
+    return Request("GET", f"{_API}/secrets", tuple(query.items()))
+
+
+def summary(where: int | str) -> Request:
+    """A secret by id (int) or path (str), without viewing it."""
+    return Request("GET", f"{_API}/secrets/{_id(where)}/summary", _path(where))
+
+
+def state(where: int | str) -> Request:
+    return Request("GET", f"{_API}/secrets/{_id(where)}/state", _path(where))
+
+
+def secret(secret_id: int, comment: str) -> Request:
+    """View a secret; with a comment where the vault asks for one."""
+    return _view(f"{_API}/secrets/{secret_id}", "", comment)
+
+
+def text_field(secret_id: int, slug: str, comment: str) -> Request:
+    return _view(f"{_API}/secrets/{secret_id}", f"/fields/{quote(slug, safe='')}", comment)
+
+
+def file_field(secret_id: int, slug: str, comment: str) -> Request:
+    return _view(f"{_API}/secrets/{secret_id}", f"/fields/{quote(slug, safe='')}", comment, limit=FILE_LIMIT)
+
+
+def _view(secret_path: str, part: str, comment: str, *, limit: int = JSON_LIMIT) -> Request:
+    if not comment:
+        return Request("GET", secret_path + part, (("noAutoCheckout", "true"),), limit=limit)
+    body = json.dumps({"comment": comment, "noAutoCheckout": True}).encode()
+    return Request("POST", f"{secret_path}/restricted{part}", body=body, content_type=_JSON, limit=limit)
+
+
+def _id(where: int | str) -> int:
+    return where if isinstance(where, int) else 0
+
+
+def _path(where: int | str) -> tuple[tuple[str, str], ...]:
+    return () if isinstance(where, int) else (("secretPath", where),)
