@@ -13,8 +13,9 @@ import anyio
 from anyio.abc import SocketStream
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
 
-from appliance.contract import ContractError, Failure, Phase, Signal, Wire
-from appliance.vault.definition import Hidden, VaultAccess
+from appliance.contract import ContractError, Failure, Wire
+from appliance.vault.definition import VaultAccess
+from appliance.vault.pipe import decode_token_answer, encode_token_answer
 from appliance.vault.tokens import Token
 
 MESSAGE_LIMIT = 1 << 20
@@ -55,32 +56,22 @@ class TokenAsk(Wire):
 
 
 class TokenGive(Wire):
-    """The answer: a token, or why there is none."""
+    """The answer: what `vault.pipe` makes of a token, or of the reason why there is none."""
 
     kind: Literal["give"] = "give"
     id: int
-    token: SecretStr | None = None
-    generation: int = 0
-    fresh_for: float = 0.0
-    signal: Signal | None = None
-    text: str = ""
+    answer: SecretStr
 
-    @field_serializer("token", when_used="json")
-    def _reveal(self, token: SecretStr | None) -> str | None:
-        return token.get_secret_value() if token else None
+    @field_serializer("answer", when_used="json")
+    def _reveal(self, answer: SecretStr) -> str:
+        return answer.get_secret_value()
 
     @classmethod
-    def answer(cls, ask: TokenAsk, given: Token | Failure) -> TokenGive:
-        if isinstance(given, Failure):
-            return cls(id=ask.id, signal=given.signal, text=given.text)
-        secret = SecretStr(given.value.reveal())
-        return cls(id=ask.id, token=secret, generation=given.generation, fresh_for=given.fresh_for)
+    def of(cls, ask: TokenAsk, given: Token | Failure) -> TokenGive:
+        return cls(id=ask.id, answer=SecretStr(encode_token_answer(given).decode()))
 
     def result(self) -> Token | Failure:
-        if self.token is not None:
-            return Token(Hidden(self.token.get_secret_value()), self.generation, self.fresh_for)
-        assert self.signal is not None, "a give without a token carries a signal"  # noqa: S101 - our own message
-        return Failure(Phase.VAULT, self.signal, self.text)
+        return decode_token_answer(self.answer.get_secret_value().encode())
 
 
 class Busy(Wire):

@@ -16,16 +16,17 @@ from socket import socketpair
 
 import anyio
 import structlog
-from anyio.abc import Process
+from anyio.abc import Process, TaskGroup, TaskStatus
 from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
-from appliance.contract import Failure, Heartbeat, RunNotice, VaultAnswer, VaultQuery, VaultQueryKind, named
+from appliance.contract import Failure, Heartbeat, Phase, RunNotice, VaultAnswer, VaultQuery, named
 from appliance.launch import launch_argv
 from appliance.policy import Policy
 from appliance.vault.definition import VaultLogin
-from appliance.vault.grantor import Grantor
+from appliance.vault.grantor import Grantor, open_grantor
+from appliance.vault.tokens import Token
 
 HEARTBEAT_S = 3.0
 POLL_S = 1.0
@@ -48,7 +49,7 @@ class Admission:
 
 
 class Admissions:
-    """Which runs this appliance serves: all alike (a stand-alone appliance), or each as the orchestrator's pipe says."""
+    """Which runs this appliance serves: all alike (stand-alone), or each as the orchestrator's pipe says."""
 
     def __init__(self, default: Admission | None = None) -> None:
         self._default = default
@@ -87,20 +88,26 @@ class Identity:
 class Vaults:
     """One grantor per vault login, shared by every run and scan process that uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: TaskGroup) -> None:
+        self._owner = owner
         self._grantors: list[tuple[VaultLogin, Grantor]] = []
+        self._opening = anyio.Lock()
 
     async def grantor(self, login: VaultLogin) -> Grantor:
-        for known, grantor in self._grantors:
-            if known == login:
-                return grantor
-        grantor = Grantor(login)
-        self._grantors.append((login, grantor))
-        return grantor
+        async with self._opening:
+            for known, grantor in self._grantors:
+                if known == login:
+                    return grantor
+            name = f"vault {login.access.title}"
+            opened: Grantor = await self._owner.start(self._hold, login, name=name)
+            self._grantors.append((login, opened))
+            return opened
 
-    async def aclose(self) -> None:
-        for _, grantor in self._grantors:
-            await grantor.aclose()
+    @staticmethod
+    async def _hold(login: VaultLogin, *, task_status: TaskStatus[Grantor]) -> None:
+        async with open_grantor(login) as grantor:
+            task_status.started(grantor)
+            await anyio.sleep_forever()
 
 
 @dataclass(slots=True)
@@ -118,27 +125,27 @@ class Supervisor:
     bus: ApplianceBus
     admissions: Admissions
     clock: Callable[[], float] = time.time
-    vaults: Vaults = field(default_factory=Vaults)
     draining: anyio.Event = field(default_factory=anyio.Event)
     _scanners: list[_Scanner] = field(default_factory=list)
+    _all_ended: anyio.Event = field(default_factory=anyio.Event)
     _notices: Mapping[str, RunNotice] = field(default_factory=dict)
+    _vaults: Vaults = field(init=False)
 
     async def serve(self) -> None:
         """Until drained; cancelled, it aborts (the launcher's parent-death signal ends what is left)."""
         async with anyio.create_task_group() as tasks, self.bus.vault_queries(self._answer):
+            self._vaults = Vaults(tasks)
             tasks.start_soon(self._beat, name="supervisor: heartbeat")
             tasks.start_soon(self._follow_runs, name="supervisor: runs")
             await self.draining.wait()
             for scanner in list(self._scanners):
                 await self._tell_to_drain(scanner)
-            while self._scanners:
-                await anyio.sleep(0.1)
+            self._note_end()
+            await self._all_ended.wait()
             await self._send_beat()
             tasks.cancel_scope.cancel()
-        with anyio.move_on_after(END_WAIT_S, shield=True):
-            await self.vaults.aclose()
 
-    # -- runs and their processes ----------------------------------------------------------------------------------------
+    # -- runs and their processes ------------------------------------------------------------------------------------
 
     async def _follow_runs(self) -> None:
         scopes: dict[str, anyio.CancelScope] = {}
@@ -183,7 +190,7 @@ class Supervisor:
     async def _scanner(self, run: str, admission: Admission) -> AsyncIterator[_Scanner]:
         """A scan process, started and greeted; drained and then ended on the way out."""
         ours, theirs = socketpair()
-        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        ours.setblocking(False)
         with theirs:
             argv = launch_argv([sys.executable, "-m", "appliance.worker", str(theirs.fileno())])
             process = await anyio.open_process(
@@ -199,6 +206,11 @@ class Supervisor:
             with anyio.CancelScope(shield=True):
                 await self._end(scanner)
             self._scanners.remove(scanner)
+            self._note_end()
+
+    def _note_end(self) -> None:
+        if self.draining.is_set() and not self._scanners:
+            self._all_ended.set()
 
     def _hello(self, run: str, admission: Admission) -> Hello:
         identity = self.identity
@@ -226,10 +238,10 @@ class Supervisor:
     async def _give(self, scanner: _Scanner, ask: TokenAsk, admission: Admission) -> None:
         login = admission.login(ask.vault)
         if login is None:
-            given = TokenGive(id=ask.id, signal=named("REFUSED_BY_POLICY"), text=f"no vault titled {ask.vault!r} here")
+            token: Token | Failure = Failure(Phase.VAULT, named("REFUSED_BY_POLICY"), _unknown(ask.vault))
         else:
-            grantor = await self.vaults.grantor(login)
-            given = TokenGive.answer(ask, await grantor.token(ask.stale))
+            token = await (await self._vaults.grantor(login)).token(ask.stale)
+        given = TokenGive.of(ask, token)
         try:
             await scanner.channel.send(given)
         except anyio.BrokenResourceError:
@@ -252,7 +264,7 @@ class Supervisor:
             await scanner.process.wait()
         await scanner.channel.aclose()
 
-    # -- heartbeat and questions -----------------------------------------------------------------------------------------
+    # -- heartbeat and questions -------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         while True:
@@ -278,15 +290,9 @@ class Supervisor:
         admission = self.admissions.of(query.run)
         login = admission.login(query.vault) if admission else None
         if login is None:
-            return VaultAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault titled {query.vault!r} here")
-        grantor = await self.vaults.grantor(login)
-        if query.kind is VaultQueryKind.CHECK or query.secret is None:
-            return _answered(await grantor.check())
-        return _answered(await grantor.look(query.secret))
+            return VaultAnswer(ok=False, reason="REFUSED_BY_POLICY", text=_unknown(query.vault))
+        return await (await self._vaults.grantor(login)).answer(query)
 
 
-def _answered(result: Mapping[str, str] | Failure) -> VaultAnswer:
-    if isinstance(result, Failure):
-        return VaultAnswer(ok=False, reason=result.signal.name, text=result.text)
-    return VaultAnswer(ok=True, facts=dict(result))
-
+def _unknown(vault: str) -> str:
+    return f"this appliance has no vault titled {vault!r}"

@@ -8,7 +8,6 @@ finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 from __future__ import annotations
 
 import itertools
-import signal
 import socket
 import sys
 import time
@@ -18,7 +17,7 @@ from importlib.util import find_spec
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
 from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
@@ -26,6 +25,7 @@ from appliance.contract import Evidence, Failure, Outcome, Phase, Report, named
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.scan import Kit, scan
+from appliance.signals import drain_on_signal
 from appliance.vault.tokens import Token
 
 IDLE_S = 60.0
@@ -103,10 +103,10 @@ class Worker:
         job = lease.job
         try:
             return await scan(job, self.kit)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # The boundary of one job: a bug must cost one outcome, not the process with hundreds in hand. Only the
             # class is kept, since the text of a stranger's exception may quote a secret.
-            log.error("scan failed", job=job.job, error=type(error).__name__)
+            log.error("scan failed", job=job.job, error=type(error).__name__)  # noqa: TRY400 - no traceback, for the same reason
             evidence = Evidence(phase=Phase.LEASE, signal=named("INTERNAL"), text=type(error).__name__, submitted=True)
             ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
             return Outcome(**ids, attempt=job.attempt, evidence=evidence)
@@ -159,20 +159,9 @@ async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abor
     abort.cancel()  # the supervisor is gone: nobody would hear us
 
 
-async def _serve_signals(
-    worker: Worker, abort: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for _ in signals:
-            if worker.draining.is_set():
-                abort.cancel()
-            worker.draining.set()
-
-
 async def serve(sock: socket.socket) -> None:
     """The whole life of a scan process, on its inherited end of the channel."""
-    from appliance.wiring import kit_for, open_bus  # noqa: PLC0415 - the adapters' libraries load after hardening
+    from appliance.wiring import kit_for, open_bus  # noqa: PLC0415 - the adapters' libraries load after the greeting
 
     channel = await Channel.over(sock)
     hello = await channel.receive()
@@ -190,7 +179,7 @@ async def serve(sock: socket.socket) -> None:
 
         worker = Worker(hello.run, hello.capacity, bus, kit, busy)
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_serve_signals, worker, tasks.cancel_scope, name="worker: signals")
+            await tasks.start(drain_on_signal, worker.draining, tasks.cancel_scope, name="worker: signals")
             tasks.start_soon(_serve_channel, channel, desk, worker, tasks.cancel_scope, name="worker: channel")
             tasks.start_soon(lag.run, name="worker: loop lag")
             await worker.work()
@@ -202,7 +191,7 @@ def main() -> None:
     """`python -m appliance.worker FD`: FD is the inherited socket."""
     harden()
     sock = socket.socket(fileno=int(sys.argv[1]))
-    sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    sock.setblocking(False)
     anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 

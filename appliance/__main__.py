@@ -1,0 +1,83 @@
+"""`python -m appliance`: a supervisor. `--embedded` is for an orchestrator's child; people use `keymuster appliance`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from importlib.util import find_spec
+
+import anyio
+import structlog
+
+from appliance.bus import BusError
+from appliance.contract import ContractError
+from appliance.embedded import serve_embedded
+from appliance.hardening import harden
+from appliance.settings import Settings, SettingsError, write_template
+from appliance.signals import drain_on_signal
+from appliance.supervisor import Admissions, Supervisor
+from appliance.wiring import open_bus
+
+BAD_INPUT, UNREACHABLE = 2, 3
+
+
+async def serve_alone(settings: Settings) -> None:
+    """A stand-alone appliance: every run of its zone is served, within its own policy."""
+    admission, identity = settings.admission(), settings.identity()
+    seed = identity.bus_seed.get_secret_value()
+    async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
+        supervisor = Supervisor(identity, bus, Admissions(admission))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(drain_on_signal, supervisor.draining, tasks.cancel_scope, name="supervisor: signals")
+            await supervisor.serve()
+            tasks.cancel_scope.cancel()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="keymuster appliance", description="Run a scanner appliance.")
+    parser.add_argument("--embedded", action="store_true", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    init = commands.add_parser("init", help="write a new appliance's file and print its public key")
+    init.add_argument("file", nargs="?", default="appliance.toml")
+    init.add_argument("--name", default="appliance-1")
+    serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
+    serve.add_argument("file", nargs="?", default="appliance.toml")
+    return parser
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    backend = {"use_uvloop": find_spec("uvloop") is not None}
+    try:
+        if arguments.embedded:
+            harden()
+            anyio.run(serve_embedded, backend_options=backend)
+        elif arguments.command == "init":
+            print(write_template(arguments.file, arguments.name))  # noqa: T201 - the command's output
+        elif arguments.command == "serve":
+            harden()
+            anyio.run(serve_alone, Settings.load(arguments.file), backend_options=backend)
+        else:
+            _parser().print_help()
+            return BAD_INPUT
+    except (SettingsError, ContractError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command's output
+        return BAD_INPUT
+    except BusError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command's output
+        return UNREACHABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The file of a stand-alone appliance: who it is, where its bus is, what it allows, which vault logins it holds.
+
+Written by `keymuster appliance init`, of mode 0600 since it holds the appliance's nkey seed. Everything in it is local:
+no job and no message can change it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
+
+from appliance.bus.users import new_user
+from appliance.contract import HostKeyPolicy
+from appliance.policy import Policy
+from appliance.supervisor import Admission, Identity
+from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+
+
+class SettingsError(ValueError):
+    """The file cannot be used; the text names the file and the field, and says what to do."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bus(_Table):
+    url: str
+    seed: SecretStr
+    """This appliance's nkey seed; the server's configuration holds the public half."""
+
+
+class PasswordReference(_Table):
+    env: str = ""
+    file: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.env) == bool(self.file):
+            raise ValueError('give one of { env = "NAME" } and { file = "PATH" }')
+        return self
+
+    def read(self) -> str:
+        """The password, dropped from the environment at once. Raises SettingsError."""
+        if self.env:
+            value = os.environ.pop(self.env, None)
+            if value is None:
+                raise SettingsError(f"the environment has no {self.env}; set it for this command")
+            return value
+        try:
+            return Path(self.file).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise SettingsError(f"cannot read the password file {self.file}: {error.strerror}") from None
+
+
+class Vault(_Table):
+    title: str
+    url: str
+    user: str
+    domain: str = ""
+    password: PasswordReference
+    ca: str = ""
+    """Path of a PEM file with the only authorities to trust; empty for the system's."""
+    requests: int = Field(default=8, ge=1, le=256)
+
+    def login(self) -> VaultLogin:
+        ca = Path(self.ca).read_text(encoding="utf-8") if self.ca else ""
+        access = VaultAccess(
+            title=self.title, url=self.url, user=self.user, tls=VaultTls(ca=ca), requests=self.requests
+        )
+        return VaultLogin(access, Hidden(self.password.read()), self.domain)
+
+
+class Settings(_Table):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    zone: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    capacity: int = Field(default=256, ge=1, le=10_000)
+    processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    bus: Bus
+    networks: Annotated[tuple[IPvAnyNetwork, ...], Field(min_length=1)]
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    vaults: tuple[Vault, ...] = ()
+
+    @classmethod
+    def load(cls, path: str) -> Self:
+        """Raises SettingsError."""
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}; `keymuster appliance init {path}` writes one") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from None
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            faults = (f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+            raise SettingsError("\n".join(faults)) from None
+
+    def identity(self) -> Identity:
+        return Identity(self.name, self.zone, self.bus.url, self.bus.seed, self.capacity, self.processes)
+
+    def admission(self) -> Admission:
+        """Raises SettingsError for a password that cannot be read."""
+        networks = tuple(map(str, self.networks))
+        logins = tuple(vault.login() for vault in self.vaults)
+        policy = Policy.of(list(networks), self.host_keys, {v.access.title: v.access.url for v in logins})
+        return Admission(policy, networks, logins)
+
+
+TEMPLATE = """\
+# A Keymuster appliance. Keep this file to yourself (mode 0600): it holds the appliance's key.
+name = "{name}"
+zone = "default"
+capacity = 256              # targets in flight
+# processes = 2             # scan processes; default: one per core
+
+# Only these networks are ever dialled, whatever a job asks for.
+networks = ["10.0.0.0/8"]
+host_keys = "tofu"          # the weakest SSH host-key policy a job may ask for: pinned, tofu, any
+
+[bus]
+url = "tls://nats.example:4222"
+seed = "{seed}"
+# The NATS server must know this appliance by its public key:
+#   {public}
+
+[[vaults]]
+title = "Secret Server Vault"
+url = "https://vault.example/SecretServer"
+user = "svc-keymuster"
+password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}   # or {{ file = "PATH" }}
+"""
+
+
+def write_template(path: str, name: str) -> str:
+    """Write a new appliance's file; returns its public key. Raises SettingsError where a file is already there."""
+    pair = new_user()
+    text = TEMPLATE.format(name=name, seed=pair.seed, public=pair.public)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise SettingsError(f"{path} is already there; it was left as it is") from None
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return pair.public

@@ -1,0 +1,72 @@
+"""The one module of the appliance that names its adapters: bus, logins, vault source, dial."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from socket import socket
+
+import anyio
+
+from appliance.bus import ApplianceBus
+from appliance.bus.appliance_side import connect_appliance
+from appliance.channel import Hello
+from appliance.contract import Failure, Technology
+from appliance.lag import LoopLag
+from appliance.login.dial import dial
+from appliance.login.smb import smb_login
+from appliance.login.ssh import ssh_login
+from appliance.policy import Policy
+from appliance.scan import Kit
+from appliance.vault import CredentialSource
+from appliance.vault.secret_server import open_source
+from appliance.vault.tokens import Token
+
+CLOSE_S = 2.0
+
+LOGINS = {Technology.UNIX: ssh_login, Technology.WINDOWS: smb_login}
+
+TokenSource = Callable[[int | None], Awaitable[Token | Failure]]
+
+
+@asynccontextmanager
+async def open_bus(url: str, appliance: str, zone: str, seed: str) -> AsyncIterator[ApplianceBus]:
+    bus = await connect_appliance(url, name=appliance, zone=zone, seed=seed)
+    try:
+        yield bus
+    finally:
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await bus.close()
+
+
+@asynccontextmanager
+async def kit_for(
+    hello: Hello,
+    bus: ApplianceBus,
+    tokens: Callable[[str], TokenSource],
+    lag: LoopLag,
+    handshakes: anyio.CapacityLimiter,
+) -> AsyncIterator[Kit]:
+    """What the scans of one run need, for as long as the context is open."""
+    urls = {access.title: access.url for access in hello.vaults}
+    policy = Policy.of(list(hello.networks), hello.host_keys, urls)
+    async with AsyncExitStack() as stack:
+        sources: dict[str, CredentialSource] = {}
+        for access in hello.vaults:
+            source = await stack.enter_async_context(open_source(access, tokens(access.title)))
+            sources[access.title] = source
+        yield Kit(
+            appliance=hello.appliance,
+            policy=policy,
+            sources=sources,
+            dial=dial,
+            first_byte=first_byte,
+            logins=LOGINS,
+            desk=bus,
+            handshakes=handshakes,
+            lag=lag.worst,
+        )
+
+
+async def first_byte(sock: socket) -> None:
+    await anyio.wait_readable(sock)

@@ -1,0 +1,303 @@
+"""One run at work: sends what the dispatcher decides, stores what the reports mean, closes the gaps.
+
+The order that exactness rests on: an attempt is written to the store before it is published, a report is settled in the
+store before it is acknowledged, and the store alone says which report was the first. Memory mirrors the store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+
+from appliance.bus import BusError, OrchestratorBus, Placed, ReportDelivery
+from appliance.contract import Account, Candidate, Evidence, HostKeyPolicy, Job, Phase, RunNotice, named
+from appliance.reasons import REASONS, Status
+from orchestrator.collect import Decision, Final, Stale, decide, lost
+from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Unplannable, job_of
+from orchestrator.pacing import Budget
+from orchestrator.permits import PermitOffice
+from orchestrator.reconcile import Suspect, reconcile
+from orchestrator.store.attempts import Attempts
+from orchestrator.store.host_keys import HostKeys
+from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
+
+RECONCILE_S = 10.0
+IDLE_S = 1.0
+DRAIN_POLL_S = 0.2
+REOPEN_S = 0.5
+ORCHESTRATOR = "orchestrator"
+"""The sender of outcomes that no appliance reported."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is made of, apart from its progress."""
+
+    run: str
+    campaign: str
+    zone: str
+    began: float
+    planned: int
+    pace: Pace
+    vaults: tuple[str, ...]
+    budget: Callable[[Account, str], Budget | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come, in targets x technologies."""
+
+    planned: int
+    in_flight: int
+    by_status: Mapping[Status, int]
+
+    @property
+    def done(self) -> int:
+        return sum(self.by_status.values())
+
+
+@dataclass(slots=True)
+class RunController:
+    plan: RunPlan
+    dispatcher: Dispatcher
+    attempts: Attempts
+    host_keys: HostKeys
+    bus: OrchestratorBus
+    office: PermitOffice
+    capacity: Callable[[], int]
+    clock: Callable[[], float]
+    counts: Counter[Status] = field(default_factory=Counter)
+    reconcile_every: float = RECONCILE_S
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+    _placed: dict[tuple[str, int], Placed] = field(default_factory=dict)
+    _opened_for: int = 0
+
+    # -- the run as others see it ------------------------------------------------------------------------------------
+
+    @property
+    def began(self) -> float:
+        return self.plan.began
+
+    def current(self, job: str) -> OpenAttempt | None:
+        return self.dispatcher.open(job)
+
+    def budget(self, account: Account, record: str) -> Budget | None:
+        return self.plan.budget(account, record)
+
+    def progress(self) -> Progress:
+        return Progress(self.plan.planned, self.dispatcher.in_flight, dict(self.counts))
+
+    def wake(self) -> None:
+        """Something has changed that may let more attempts out."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    # -- its life ----------------------------------------------------------------------------------------------------
+
+    async def drive(self) -> bool:
+        """Run to the end, or until `stopping` is set and what is in flight has ended. True when it came to its end."""
+        self.office.enter(self.plan.run, self)
+        try:
+            await self._insist(self._open)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._reconcile, name=f"reconcile {self.plan.run}")
+                await self._dispatch()
+                if not self.dispatcher.finished:
+                    await self._drain()
+                tasks.cancel_scope.cancel()
+            await self._insist(self._close)
+        finally:
+            self.office.leave(self.plan.run)
+        return self.dispatcher.finished
+
+    async def _dispatch(self) -> None:
+        while not self.dispatcher.finished and not self.stopping.is_set():
+            changed = self._changed
+            capacity = self.capacity()
+            if capacity != self._opened_for:
+                await self._insist(self._open)
+            batch = self.dispatcher.step(capacity=capacity, now=self.clock(), stopped=self._stopped)
+            if batch.attempts or batch.unplannable:
+                await self._send(batch)
+                continue
+            due = self.dispatcher.next_due()
+            pause = IDLE_S if due is None else min(max(due - self.clock(), 0.01), IDLE_S)
+            with anyio.move_on_after(pause):
+                await changed.wait()
+
+    def _stopped(self, account: Account) -> bool:
+        return self.office.stopped(account, self.plan.run)
+
+    async def _drain(self) -> None:
+        """Take the run off the appliances, and wait for what they have in hand; the rest is for `--resume`."""
+        await self._insist(self._pause)
+        while True:
+            try:
+                view = await self.bus.view(self.plan.run, self.plan.zone)
+            except BusError:
+                return
+            if not view.leased and not view.reports_waiting:
+                return
+            await anyio.sleep(DRAIN_POLL_S)
+
+    async def _open(self) -> None:
+        self._opened_for = self.capacity()
+        capacity = max(self._opened_for, 1)
+        await self.bus.open_zone(self.plan.zone, capacity)
+        await self.bus.open_run(self._notice(paused=False), capacity)
+
+    async def _pause(self) -> None:
+        await self.bus.open_run(self._notice(paused=True), max(self._opened_for, 1))
+
+    async def _close(self) -> None:
+        await self.bus.close_run(self.plan.run, self.plan.zone)
+
+    def _notice(self, *, paused: bool) -> RunNotice:
+        return RunNotice(run=self.plan.run, zone=self.plan.zone, vaults=self.plan.vaults, paused=paused)
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Repeat an idempotent step until the bus takes it; whoever started the run decides how long to wait."""
+        while True:
+            try:
+                return await step()
+            except BusError as error:
+                log.warning("the bus refused a step; trying again", run=self.plan.run, error=str(error))
+                await anyio.sleep(REOPEN_S)
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, batch: Batch) -> None:
+        keys = await self.host_keys.known(a.planned.target.address for a in batch.attempts)
+        jobs = [self._job(attempt, keys.get(attempt.planned.target.address, ())) for attempt in batch.attempts]
+        now = self.clock()
+        if batch.unplannable:
+            await self._end_at_once(batch.unplannable, now)
+        rows = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
+        await self.attempts.dispatched(self.plan.run, rows, batch.cursors)
+        await self._insist(lambda: self._put(jobs))
+
+    async def _put(self, jobs: Sequence[Job]) -> None:
+        placed = await self.bus.put(jobs)
+        places = []
+        for job, place in zip(jobs, placed, strict=True):
+            if place is not None and self._is_open(job):
+                self._placed[job.job, job.attempt] = place
+                places.append((job.job, job.attempt, place.epoch, place.seq))
+        if places:
+            await self.attempts.placed(self.plan.run, places)
+
+    def _is_open(self, job: Job) -> bool:
+        attempt = self.dispatcher.open(job.job)
+        return attempt is not None and attempt.attempt == job.attempt
+
+    def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
+        purpose = (
+            f"Keymuster: campaign {self.plan.campaign}, run {self.plan.run}, target {attempt.planned.target.address}"
+        )
+        deadline = self.plan.pace.deadline
+        return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
+
+    async def _end_at_once(self, targets: Sequence[Unplannable], now: float) -> None:
+        rows = []
+        for target in targets:
+            row = JobRow(self.plan.run, target.job, target.technology, target.target, ())
+            evidence = Evidence(phase=Phase.PLAN, signal=named(target.reason), text=target.text, started_at=now)
+            rows.append(Undispatched(row, target.reason, REASONS[target.reason].status, evidence, now))
+        for outcome, fresh in zip(rows, await self.attempts.finish_without_attempt(self.plan.run, rows), strict=True):
+            self.counts[outcome.status] += fresh
+
+    # -- what comes back ---------------------------------------------------------------------------------------------
+
+    async def take(self, deliveries: Sequence[ReportDelivery]) -> None:
+        """Settle reports of this run; what is stale changes nothing."""
+        now = self.clock()
+        decided: list[tuple[OpenAttempt, str, Decision]] = []
+        for delivery in deliveries:
+            attempt = self.dispatcher.open(delivery.report.job)
+            decision = decide(delivery.report, attempt, self.plan.pace, now=now)
+            if attempt is None or isinstance(decision, Stale):
+                log.info("stale report discarded", job=delivery.report.job, attempt=delivery.report.attempt)
+            else:
+                decided.append((attempt, delivery.sender, decision))
+        await self._settle(decided, now)
+
+    async def lose(self, job: str, attempt_number: int, lease: str | None, why: str) -> None:
+        """An attempt is lost, if it is still the open one."""
+        now = self.clock()
+        attempt = self.dispatcher.open(job)
+        if attempt is None or attempt.attempt != attempt_number or (lease is not None and lease != attempt.lease):
+            return
+        log.warning("attempt lost", run=self.plan.run, job=job, attempt=attempt_number, why=why)
+        await self._settle([(attempt, ORCHESTRATOR, lost(attempt, self.plan.pace, now=now, text=why))], now)
+
+    async def _settle(self, decided: Sequence[tuple[OpenAttempt, str, Decision]], now: float) -> None:
+        rows = [self._settled(attempt, sender, decision, now) for attempt, sender, decision in decided]
+        first = await self.attempts.settle(rows)
+        for (attempt, _, decision), row, counted in zip(decided, rows, first, strict=True):
+            if not counted:
+                continue
+            self._placed.pop((attempt.planned.job, attempt.attempt), None)
+            if isinstance(decision, Final):
+                self.dispatcher.close(attempt.planned.job)
+                self.counts[row.status] += 1
+            elif not isinstance(decision, Stale):
+                self.dispatcher.again(decision.repeat)
+        await self._learn([d for d, counted in zip(decided, first, strict=True) if counted])
+        self.wake()
+
+    def _settled(self, attempt: OpenAttempt, sender: str, decision: Decision, now: float) -> Settled:
+        assert not isinstance(decision, Stale), "stale reports are sorted out before"  # noqa: S101 - narrows the type
+        return Settled(
+            run=self.plan.run,
+            job=attempt.planned.job,
+            attempt=attempt.attempt,
+            lease=attempt.lease,
+            appliance=sender,
+            reason=decision.reason.code,
+            status=decision.reason.status,
+            evidence=decision.evidence,
+            finished_at=now,
+            final=isinstance(decision, Final),
+        )
+
+    async def _learn(self, decided: Sequence[tuple[OpenAttempt, str, Decision]]) -> None:
+        """Trust on first use: note the key of a host that had none."""
+        seen = []
+        for attempt, _, decision in decided:
+            key = "" if isinstance(decision, Stale) else decision.evidence.facts.get("host_key", "")
+            candidate = _tofu(attempt.planned.candidates)
+            if key and candidate is not None:
+                seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))
+        await self.host_keys.learn(seen)
+
+    # -- gaps --------------------------------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        noticed: dict[tuple[str, int], float] = {}
+        while True:
+            await anyio.sleep(self.reconcile_every)
+            try:
+                view = await self.bus.view(self.plan.run, self.plan.zone)
+            except BusError:
+                await self._insist(self._open)
+                continue
+            suspects = [self._suspect(attempt) for attempt in self.dispatcher.open_attempts()]
+            deadline = self.plan.pace.deadline
+            gone, noticed = reconcile(suspects, view, noticed, deadline=deadline, now=self.clock())
+            for attempt in gone:
+                await self.lose(attempt.job, attempt.attempt, None, attempt.why)
+
+    def _suspect(self, attempt: OpenAttempt) -> Suspect:
+        job = attempt.planned.job
+        return Suspect(job, attempt.attempt, attempt.dispatched_at, self._placed.get((job, attempt.attempt)))
+
+
+def _tofu(candidates: Sequence[Candidate]) -> Candidate | None:
+    return next((c for c in candidates if c.host_keys is HostKeyPolicy.TOFU), None)

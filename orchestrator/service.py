@@ -1,0 +1,147 @@
+"""The orchestrator's service: runs, and what they share - the pacer, the collector, the appliances' heartbeats.
+
+One task group owns everything here. A task that fails takes the service down: a half-alive orchestrator would grant
+permits that it forgets, or lose reports it has acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from appliance.bus import BusError, OrchestratorBus, ReportDelivery
+from appliance.contract import Heartbeat, VaultAnswer, VaultQuery
+from orchestrator.controller import RECONCILE_S, RunController, RunPlan
+from orchestrator.dispatch import Dispatcher
+from orchestrator.pacing import Pacer
+from orchestrator.permits import REMEMBER_S, PermitOffice
+from orchestrator.store import Store
+
+log = structlog.get_logger()
+
+
+class Service:
+    """Everything that outlives a single run. Time and the store come from outside."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: OrchestratorBus,
+        clock: Callable[[], float],
+        *,
+        reconcile_every: float = RECONCILE_S,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._reconcile_every = reconcile_every
+        self._pacer = Pacer()
+        self._office = PermitOffice(self._pacer, store.ledger, clock)
+        self._runs: dict[str, RunController] = {}
+        self._appliances: Mapping[str, Heartbeat] = {}
+        self._seen = anyio.Event()
+
+    # -- the service -------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        now = self._clock()
+        ledger = await self._store.ledger.load(now - REMEMBER_S)
+        unanswered = self._pacer.restore(ledger, now=now)
+        await self._store.ledger.append(unanswered)
+        async with (
+            self._bus.permits(self._office.request, self._office.release),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(self._office.run, name="service: permits")
+            tasks.start_soon(self._collect, name="service: collect")
+            tasks.start_soon(self._lose, name="service: lost jobs")
+            tasks.start_soon(self._watch, name="service: appliances")
+            task_status.started()
+
+    async def _collect(self) -> None:
+        async with self._bus.reports() as batches:
+            async for batch in batches:
+                by_run: dict[str, list[ReportDelivery]] = defaultdict(list)
+                for delivery in batch:
+                    by_run[delivery.report.run].append(delivery)
+                for run, deliveries in by_run.items():
+                    controller = self._runs.get(run)
+                    if controller is not None:
+                        await controller.take(deliveries)
+                for delivery in batch:
+                    await delivery.done()
+
+    async def _lose(self) -> None:
+        async with self._bus.lost_jobs() as jobs:
+            async for job in jobs:
+                controller = self._runs.get(job.run)
+                if controller is not None:
+                    why = "two appliances were given the job, and neither finished it"
+                    await controller.lose(job.job, job.attempt, job.lease, why)
+
+    async def _watch(self) -> None:
+        async with self._bus.appliances() as changes:
+            async for appliances in changes:
+                for name in appliances.keys() - self._appliances.keys():
+                    log.info("appliance up", appliance=name, capacity=appliances[name].capacity)
+                for name in self._appliances.keys() - appliances.keys():
+                    log.warning("appliance gone", appliance=name)
+                self._appliances = appliances
+                self._seen.set()
+                self._seen = anyio.Event()
+                for controller in self._runs.values():
+                    controller.wake()
+
+    # -- questions and orders ----------------------------------------------------------------------------------------
+
+    def capacity(self, zone: str) -> int:
+        """Jobs that the zone's living appliances carry together."""
+        return sum(beat.capacity for beat in self._appliances.values() if beat.zone == zone and not beat.draining)
+
+    async def wait_for_appliance(self, zone: str) -> None:
+        while not self.capacity(zone):
+            await self._seen.wait()
+
+    async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
+        """Raises BusError when no appliance of the zone answers in time."""
+        return await self._bus.ask_vault(zone, query, wait)
+
+    def controller(self, run: str) -> RunController | None:
+        return self._runs.get(run)
+
+    def open_runs(self) -> Sequence[str]:
+        return tuple(self._runs)
+
+    async def execute(
+        self, plan: RunPlan, dispatcher: Dispatcher, *, controller_ready: Callable[[RunController], None]
+    ) -> bool:
+        """Drive a run; True when it came to its end, False when it was stopped."""
+        controller = RunController(
+            plan=plan,
+            dispatcher=dispatcher,
+            attempts=self._store.attempts,
+            host_keys=self._store.host_keys,
+            bus=self._bus,
+            office=self._office,
+            capacity=lambda: self.capacity(plan.zone),
+            clock=self._clock,
+            reconcile_every=self._reconcile_every,
+        )
+        self._runs[plan.run] = controller
+        controller_ready(controller)
+        try:
+            return await controller.drive()
+        finally:
+            del self._runs[plan.run]
+
+    async def purge(self, run: str, zone: str) -> None:
+        """Before a resume: nothing of the run's earlier life may be delivered any more."""
+        try:
+            await self._bus.purge_run(run, zone)
+        except BusError as error:
+            log.info("nothing to purge", run=run, error=str(error))
