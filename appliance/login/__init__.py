@@ -62,4 +62,3 @@ class Login(Protocol):
 
 LoginFactory = Callable[[socket, Job, PhaseLedger], AbstractAsyncContextManager[Login]]
 """Wraps a connected non-blocking socket (the login owns it from here on and closes it) in a login."""
-

@@ -1,0 +1,192 @@
+"""A login over SSH: negotiate until the server asks for the credential, answer once, run `id` and `sudo -n -l`.
+
+asyncssh does the protocol on a socket that we dialled; its callbacks end in the `Witness`, which holds the one question
+open until permit and credential are there. All waiting is for the witness's news, so every step can be cancelled
+anywhere, and leaving the context aborts the connection with all that asyncssh runs for it.
+"""
+
+from __future__ import annotations
+
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from socket import socket
+
+import anyio
+import anyio.to_thread
+import asyncssh
+
+from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
+from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login.dial import os_error
+from appliance.login.privilege import ID, SUDO, CommandResult, judge_identity, judge_sudo
+from appliance.login.ssh_channel import run
+from appliance.login.ssh_connection import Connection, options
+from appliance.login.ssh_witness import Witness, key_line
+from appliance.phases import PhaseLedger
+from appliance.vault.credential import Credential
+
+CLOSE_S = 1.0
+"""Seconds that closing may take; it only waits for our own loop, never for the peer."""
+
+
+@asynccontextmanager
+async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterator[Login]:
+    """A `LoginFactory`. The user of the job's first untried record is the one that logs in."""
+    login = _SshLogin(sock, job, ledger)
+    try:
+        yield login
+    finally:
+        await login.close()
+
+
+class _SshLogin:
+    def __init__(self, sock: socket, job: Job, ledger: PhaseLedger) -> None:
+        self._sock = sock
+        self._ledger = ledger
+        self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)
+        self._known = job.known_host_keys
+        self._witness = Witness(self._candidate.host_keys, self._known, private_key=self._candidate.private_key)
+        self._connection: Connection | None = None
+        self._banner = ""
+
+    @property
+    def submitted(self) -> bool:
+        return self._witness.submitted
+
+    async def negotiate(self) -> Negotiated | Failure:
+        self._ledger.enter(Phase.NEGOTIATE)
+        try:
+            opts = options(self._candidate, self._known, self._witness)
+        except ValueError:  # SSH user names are prepared strings (RFC 4013), which this one cannot be
+            return Failure(Phase.NEGOTIATE, named("UNKNOWN_USER"), "SSH cannot carry this user name")
+        loop = get_running_loop()
+        connection = Connection(loop, opts, self._witness, self._identified)
+        with anyio.CancelScope(shield=True):  # two turns of the loop, no network: the transport now owns the socket
+            await loop.create_connection(lambda: connection, sock=self._sock)
+        self._connection = connection
+        await self._witness.turn()
+        if self._witness.ended or self._witness.accepted:
+            return self._failure()
+        return Negotiated(facts=self._facts())
+
+    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+        if candidate.user != self._candidate.user:
+            raise ValueError("an SSH login is bound to its user from the first message on")
+        self._ledger.enter(Phase.AUTH)
+        if candidate.private_key:
+            key = await _import_key(credential)
+            if isinstance(key, Failure):
+                return key
+            answer: str | asyncssh.SSHKey = key
+        else:
+            if not credential.password:
+                return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
+            answer = credential.password
+        if not self._witness.ended:
+            self._witness.hand(answer)
+            await self._witness.turn()
+        if self._witness.accepted and not self._witness.ended:
+            return Authenticated()
+        return self._failure()
+
+    async def privileges(self) -> Privileges | Failure:
+        self._ledger.enter(Phase.PRIVILEGE)
+        result = await self._run(ID)
+        if isinstance(result, Failure):
+            return result
+        identity = judge_identity(result)
+        if isinstance(identity, Failure):
+            return identity
+        if not self._candidate.sudo or identity.uid == 0:
+            return Privileges(identity.facts)
+        result = await self._run(SUDO)
+        if isinstance(result, Failure):
+            return result
+        sudo = judge_sudo(result)
+        if isinstance(sudo, Failure):
+            return Failure(sudo.phase, sudo.signal, sudo.text, identity.facts)
+        return Privileges({**identity.facts, **sudo})
+
+    async def close(self) -> None:
+        if self._connection is None:
+            self._sock.close()
+            return
+        self._connection.close()
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await self._connection.wait_closed()
+
+    async def _run(self, command: str) -> CommandResult | Failure:
+        assert self._connection is not None  # noqa: S101 - the steps come in order
+        try:
+            return await run(self._connection, command)
+        except (asyncssh.Error, OSError) as error:
+            text = peer_text(self._witness.notices or str(error))
+            return Failure(Phase.PRIVILEGE, _signal(error), text)
+
+    def _identified(self, banner: str) -> None:
+        self._banner = banner
+        self._ledger.enter(Phase.KEX)
+
+    def _facts(self) -> dict[str, str]:
+        """What the server has shown. A key is its host key once the exchange that it signed is done."""
+        facts = {"banner": self._banner} if self._banner else {}
+        key = self._witness.host_key
+        if key is not None:
+            proven = bool(self._witness.offered) or self._witness.success_seen
+            name = "host_key" if proven else "host_key_refused"
+            facts[name] = key_line(key)
+            facts[f"{name}_fingerprint"] = key.get_fingerprint()
+        if self._witness.offered:
+            facts["methods"] = peer_text(",".join(self._witness.offered))
+        return facts
+
+    def _failure(self) -> Failure:
+        """Why the server ended the login: what the witness knows first, then what asyncssh raised."""
+        witness, error = self._witness, self._witness.error
+        phase = Phase.AUTH if witness.offered or witness.success_seen else self._ledger.current
+        signal, text = self._cause(error)
+        return Failure(phase, signal, peer_text(text), self._facts())
+
+    def _cause(self, error: Exception | None) -> tuple[Signal, str]:
+        witness = self._witness
+        if witness.refusal is not None:
+            reason, text = witness.refusal
+            return named(reason), text
+        if witness.success_seen:
+            return named("AUTH_NOT_REQUIRED"), "the server accepts the login without checking a credential"
+        if (state := witness.account_state()) is not None:
+            return named(state), witness.notices
+        if error is None:
+            error = asyncssh.ConnectionLost("the connection has ended")
+        text = witness.notices or str(error)
+        if isinstance(error, asyncssh.PermissionDenied):
+            if not witness.submitted:
+                return named("SSH_METHOD_NOT_OFFERED"), f"offered: {', '.join(witness.offered) or 'nothing'}"
+            return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
+        if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
+            return named("TOO_MANY_AUTH_FAILURES"), text
+        if isinstance(error, asyncssh.KeyExchangeFailed) and not error.reason.startswith("No matching"):
+            return named("SSH_PROTOCOL"), text  # a wrong signature or hash, not a missing algorithm
+        return _signal(error), text
+
+
+def _signal(error: Exception) -> Signal:
+    return os_error(error) if isinstance(error, OSError) else raised(error)
+
+
+async def _import_key(credential: Credential) -> asyncssh.SSHKey | Failure:
+    """The private key, decrypted off the loop: OpenSSH's key derivation takes 0.1 s of CPU, RSA's checks as much."""
+    if not credential.private_key:
+        return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret holds no private key")
+    data, passphrase = credential.private_key, credential.passphrase or None
+    try:
+        return await anyio.to_thread.run_sync(asyncssh.import_private_key, data, passphrase, abandon_on_cancel=True)
+    except asyncssh.KeyEncryptionError:
+        return Failure(Phase.VAULT, named("SECRET_PASSPHRASE_WRONG"), "the passphrase does not open the key")
+    except asyncssh.KeyImportError as error:
+        # PEM and PKCS#8 keys tell a wrong passphrase by text alone; asyncssh's texts are constants, never key material.
+        words = str(error).lower()
+        if "passphrase" in words or "decrypt" in words:
+            return Failure(Phase.VAULT, named("SECRET_PASSPHRASE_WRONG"), "the passphrase is missing or wrong")
+        return Failure(Phase.VAULT, named("SECRET_KEY_UNREADABLE"), "neither a PEM nor an OpenSSH private key")

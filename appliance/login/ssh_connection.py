@@ -1,0 +1,109 @@
+"""asyncssh's client connection with our eyes on three things that it hides.
+
+The first bytes (`ssh_preface`), the list of methods in each refusal with its partial-success flag (asyncssh keeps the
+filtered rest and drops the flag), and the success message, which a trivially accepted login never gets to report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+import asyncssh
+from asyncssh.constants import MSG_USERAUTH_FAILURE, MSG_USERAUTH_SUCCESS
+from asyncssh.packet import SSHPacket
+
+from appliance.contract import Candidate
+from appliance.login.quiet import silence
+from appliance.login.ssh_crypto import PROFILES, host_key_order
+from appliance.login.ssh_preface import Identification, Preface
+from appliance.login.ssh_witness import Witness
+
+silence("asyncssh")
+
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+_QUICK_READS = 4
+"""sshd leaves Nagle on until a session is interactive, so its channel confirmation waits 40 ms for our delayed ACK.
+Linux forgets TCP_QUICKACK after each read, so it is set again for as many reads as that takes."""
+
+
+def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> asyncssh.SSHClientConnectionOptions:
+    """What a login offers. Nothing comes from the appliance's own account: no config, keys, agent or Kerberos ticket.
+
+    asyncssh's time-outs are off. The order of methods is the server's; the witness declines what it must not answer.
+    Raises ValueError for a user name that SSH cannot carry.
+    """
+    algorithms = PROFILES[candidate.crypto]
+    return asyncssh.SSHClientConnectionOptions(
+        config=None,
+        username=candidate.user,
+        client_factory=lambda: witness,
+        client_version="Keymuster",
+        known_hosts=([], [], []),
+        client_keys=None,
+        agent_path=None,
+        gss_host=None,
+        host_based_auth=False,
+        x509_trusted_certs=None,
+        preferred_auth=[],
+        disable_trivial_auth=True,
+        login_timeout=0,
+        utf8_decode_errors="replace",
+        kex_algs=list(algorithms.kex),
+        encryption_algs=list(algorithms.ciphers),
+        mac_algs=list(algorithms.macs),
+        compression_algs=["none"],
+        server_host_key_algs=list(host_key_order(candidate.crypto, known)),
+    )
+
+
+class Connection(asyncssh.SSHClientConnection):
+    """One connection, watched by its witness. `identified` is called once, when the server has said it speaks SSH."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        opts: asyncssh.SSHClientConnectionOptions,
+        witness: Witness,
+        identified: Callable[[str], None],
+    ) -> None:
+        super().__init__(loop, opts)
+        self._witness = witness
+        self._identified = identified
+        self._preface: Preface | None = Preface()
+        self._quick_reads = _QUICK_READS
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        if self._preface is not None:
+            verdict = self._preface.feed(data)
+            if verdict is None:
+                return
+            self._preface = None
+            if not isinstance(verdict, Identification):
+                self._witness.refuse(verdict.reason, verdict.text)
+                self.abort()
+                return
+            self._identified(verdict.line)
+            data = verdict.received
+        elif self._witness.accepted and self._quick_reads and _QUICKACK is not None:
+            self._quick_reads -= 1
+            sock = self.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        super().data_received(data, datatype)
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        if self._preface is not None:
+            refusal = self._preface.end()
+            if refusal is not None:
+                self._witness.refuse(refusal.reason, refusal.text)
+        super().connection_lost(exc)
+
+    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
+        if pkttype == MSG_USERAUTH_FAILURE:
+            copy = SSHPacket(packet.get_remaining_payload())
+            self._witness.methods_seen(copy.get_namelist(), partial=copy.get_boolean())
+        elif pkttype == MSG_USERAUTH_SUCCESS:
+            self._witness.success_seen = True
+        return super().process_packet(pkttype, pktid, packet)

@@ -1,0 +1,79 @@
+"""What an SSH server's keyboard-interactive prompt asks for.
+
+Only one question is ever answered: a single prompt, without echo, that asks for the password of the account. Everything
+else ends the login with a reason: a second factor, a demand for a new password, or a prompt that nobody here knows.
+Words for a second factor win over words for a password, since `one-time password` holds both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class Ask(StrEnum):
+    """What a challenge wants. The values of all but two are reason codes."""
+
+    PASSWORD = "password"  # noqa: S105 - a kind of prompt, not a secret
+    NOTHING = "nothing"
+    """A message only: no prompt at all."""
+    SECOND_FACTOR = "MFA_REQUIRED"
+    NEW_PASSWORD = "PASSWORD_MUST_CHANGE"  # noqa: S105 - a reason code
+    UNKNOWN = "KBDINT_PROMPT_UNKNOWN"
+
+
+_PASSWORD = re.compile(
+    "password|passwort|kennwort|mot de passe|contraseña|contrasenya|palavra[- ]passe|senha|parola|wachtwoord|lösenord|"
+    "passord|adgangskode|kodeord|salasana|lykilorð|hasło|heslo|jelszó|lozinka|geslo|slaptažodis|parool|şifre|"
+    "пароль|парола|κωδικός πρόσβασης|パスワード|密码|密碼|口令|비밀번호|암호|mật khẩu|kata sandi|كلمة المرور|"
+    "סיסמה|รหัสผ่าน",
+    re.IGNORECASE,
+)
+_SECOND_FACTOR = re.compile(
+    r"one[- ]?time|\b(otp|totp|hotp|2fa|mfa|pin|puk|duo)\b|token|passcode|yubi ?key|authenticator|\bcode\b|"
+    r"verification|second factor|two[- ]factor|challenge|response|einmal|sicherheitscode|prüfcode|bestätigungscode|"
+    r"código|codigo|codice|jeton|usage unique|одноразов|\bкод\b|验证码|驗證碼|認証コード|確認コード|ワンタイム|인증",  # noqa: RUF001 - the Russian word for code
+    re.IGNORECASE,
+)
+_NEW_PASSWORD = re.compile(
+    r"\b(new|old|current|retype|re-enter)\b[^:]*password|password[^:]*\b(again|change)|change your password|"
+    r"(neues|altes|aktuelles|derzeitiges) (passwort|kennwort)|(nouveau|ancien) mot de passe|mot de passe actuel|"
+    r"(nueva|antigua) contraseña|contraseña actual|nova senha|senha atual|новый пароль|新密码|新しいパスワード",
+    re.IGNORECASE,
+)
+_MUST_CHANGE = re.compile(
+    r"required to change your password|must change your password|change your password|password[^.]*\bhas expired|"
+    r"password change required",
+    re.IGNORECASE,
+)
+_ACCOUNT_EXPIRED = re.compile(r"account[^.]*\bhas expired", re.IGNORECASE)
+_ACCOUNT_LOCKED = re.compile(r"account[^.]*\b(is|has been)( temporarily)? locked", re.IGNORECASE)
+
+
+def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> Ask:
+    """What a challenge asks for; `prompts` are (text, echo)."""
+    if not prompts:
+        return Ask.NOTHING
+    text = " ".join((name, instructions, *(prompt for prompt, _ in prompts)))
+    if demands_change(instructions) or any(_NEW_PASSWORD.search(prompt) for prompt, _ in prompts):
+        return Ask.NEW_PASSWORD
+    if _SECOND_FACTOR.search(text):
+        return Ask.SECOND_FACTOR
+    if len(prompts) == 1 and not prompts[0][1] and _PASSWORD.search(prompts[0][0]):
+        return Ask.PASSWORD
+    return Ask.UNKNOWN
+
+
+def demands_change(notice: str) -> bool:
+    """Does the server's notice say that the password has run out?"""
+    return bool(_MUST_CHANGE.search(notice))
+
+
+def account_state(notice: str) -> str | None:
+    """The reason code of an account's state that a server's notice spells out, if it does."""
+    if _ACCOUNT_EXPIRED.search(notice):
+        return "ACCOUNT_EXPIRED"
+    if _ACCOUNT_LOCKED.search(notice):
+        return "ACCOUNT_LOCKED"
+    return None

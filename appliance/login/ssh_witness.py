@@ -1,0 +1,175 @@
+"""The witness of one SSH login: it sees what asyncssh tells its client, and decides what is answered.
+
+asyncssh raises one `PermissionDenied` for six different causes and forgets what was offered; what really happened is
+told apart by which callbacks ran, and when. Rules, stated here and nowhere else:
+1. One answer per attempt: whatever is asked after it is declined, since asyncssh asks again after a denial.
+2. A key record answers `publickey` only; a password record `password`, or `keyboard-interactive` if that is not offered.
+3. The witness says `asked` only when an answer would be taken: a prompt for a second factor costs no vault read.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import cast
+
+import anyio
+import asyncssh
+from asyncssh.auth import KbdIntPrompts, KbdIntResponse, PasswordChangeResponse
+from asyncssh.public_key import KeyPairListArg
+
+from appliance.contract import HostKeyPolicy, peer_text
+from appliance.login.ssh_prompts import Ask, account_state, demands_change, judge
+
+MAX_CHALLENGES = 8
+"""Challenges of one conversation; a server that goes on is not asking for a password."""
+NOTICE_LIMIT = 2048
+"""Characters of the server's notices that are kept."""
+
+
+def key_line(key: asyncssh.SSHKey) -> str:
+    """A public key as OpenSSH writes it: `type base64`, without a comment."""
+    return f"{key.get_algorithm()} {base64.b64encode(key.public_data).decode()}"
+
+
+class Witness(asyncssh.SSHClient):
+    def __init__(self, policy: HostKeyPolicy, known: tuple[str, ...], *, private_key: bool) -> None:
+        self._policy = policy
+        self._known = {" ".join(line.split()[:2]) for line in known}
+        self._private_key = private_key
+        self._answer: str | asyncssh.SSHKey | None = None
+        self._handed = anyio.Event()
+        self._news = anyio.Event()
+        self._challenges = 0
+        self._notices: list[str] = []
+        self.host_key: asyncssh.SSHKey | None = None
+        """The key the server showed; proven to be its own once `offered` is known."""
+        self.offered: tuple[str, ...] = ()
+        """Authentication methods the server named before any answer."""
+        self.refusal: tuple[str, str] | None = None
+        """The reason code and text, where the witness itself knows why the login must end."""
+        self.submitted = False
+        self.accepted = False
+        self.success_seen = False
+        self.ended = False
+        self.error: Exception | None = None
+
+    # -- for the login -------------------------------------------------------------------------------------------------
+
+    async def turn(self) -> None:
+        """Wait until the server asks for a credential, accepts one, or has ended the connection."""
+        await self._news.wait()
+        self._news = anyio.Event()
+
+    def hand(self, answer: str | asyncssh.SSHKey) -> None:
+        """Give the password or key to whoever waits for it. It is kept no longer than that."""
+        self._answer = answer
+        self._handed.set()
+
+    def refuse(self, reason: str, text: str = "") -> None:
+        """Note why the login must end; the first reason stands."""
+        if self.refusal is None:
+            self.refusal = (reason, text)
+
+    @property
+    def notices(self) -> str:
+        """What the server had to say: banners after an answer, and words around its prompts."""
+        return " ".join(self._notices)
+
+    # -- called by the connection --------------------------------------------------------------------------------------
+
+    def methods_seen(self, methods: Sequence[bytes], *, partial: bool) -> None:
+        """The server has refused a method and names those that may go on."""
+        if not self.offered:
+            self.offered = tuple(m.decode("ascii", "replace") for m in methods)
+        if partial and self.submitted:
+            wanted = ", ".join(m.decode("ascii", "replace") for m in methods)
+            self.refuse("PARTIAL_SUCCESS", peer_text(f"also wants: {wanted}"))
+
+    # -- callbacks of asyncssh -----------------------------------------------------------------------------------------
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - asyncssh's signature
+        self.host_key = key
+        if self._policy is HostKeyPolicy.ANY or key_line(key) in self._known:
+            return True
+        if self._known:
+            self.refuse("HOST_KEY_CHANGED", f"now {key.get_fingerprint()}")
+            return False
+        if self._policy is HostKeyPolicy.PINNED:
+            self.refuse("HOST_KEY_UNKNOWN", key.get_fingerprint())
+            return False
+        return True
+
+    async def public_key_auth_requested(self) -> KeyPairListArg | None:
+        if not self._private_key or self.submitted:
+            return None
+        key = await self._wait_for_answer()
+        return [key] if isinstance(key, asyncssh.SSHKey) else None
+
+    async def password_auth_requested(self) -> str | None:
+        if self._private_key or self.submitted:
+            return None
+        password = await self._wait_for_answer()
+        return password if isinstance(password, str) else None
+
+    def password_change_requested(self, prompt: str, lang: str) -> PasswordChangeResponse:  # noqa: ARG002 - asyncssh's signature
+        self.refuse("PASSWORD_EXPIRED", peer_text(prompt))
+        return cast(PasswordChangeResponse, NotImplemented)  # asyncssh's word for declining
+
+    def kbdint_auth_requested(self) -> str | None:
+        if self._private_key or self.submitted or "password" in self.offered:
+            return None
+        return ""
+
+    async def kbdint_challenge_received(
+        self,
+        name: str,
+        instructions: str,
+        lang: str,  # noqa: ARG002 - asyncssh's signature
+        prompts: KbdIntPrompts,
+    ) -> KbdIntResponse | None:
+        self._note(name, instructions)
+        self._challenges += 1
+        ask = judge(name, instructions, prompts) if self._challenges <= MAX_CHALLENGES else Ask.UNKNOWN
+        if ask is Ask.NOTHING:
+            return []
+        words = peer_text(" ".join((name, instructions, *(prompt for prompt, _ in prompts))))
+        if ask is not Ask.PASSWORD:
+            self.refuse(ask.value, words)
+            return None
+        if self.submitted:
+            self.refuse("BAD_CREDENTIALS", f"asked again: {words}")
+            return None
+        password = await self._wait_for_answer()
+        return [password] if isinstance(password, str) else None
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002 - asyncssh's signature
+        if self.submitted:  # one that comes before is the host's greeting, and may quote anything
+            self._note(msg)
+
+    def auth_completed(self) -> None:
+        self.accepted = True
+        self._news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended, self.error = True, exc
+        self._news.set()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _wait_for_answer(self) -> str | asyncssh.SSHKey | None:
+        self._news.set()
+        await self._handed.wait()
+        answer, self._answer = self._answer, None
+        self.submitted = answer is not None
+        return answer
+
+    def _note(self, *words: str) -> None:
+        if sum(map(len, self._notices)) < NOTICE_LIMIT:
+            self._notices += [w.strip()[:NOTICE_LIMIT] for w in words if w.strip()]
+
+    def account_state(self) -> str | None:
+        """What the server's notices say of the account or its password, as a reason code."""
+        if not self.submitted:
+            return account_state(self.notices)
+        return account_state(self.notices) or ("PASSWORD_EXPIRED" if demands_change(self.notices) else None)

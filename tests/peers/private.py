@@ -1,0 +1,136 @@
+"""A private mount namespace for a server: its own accounts and PAM, so that no user is ever made on the host.
+
+The server's passwd, shadow, group, pam.d and sudoers lie over the host's inside the namespace alone; /run and /var/log are
+empty file systems of its own. Everything else a server writes goes into its directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+START_S = 20.0
+STOP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A Unix account of the namespace. `password` empty: no password login; `expire`: day of the account's end."""
+
+    name: str
+    password: str
+    uid: int
+    shell: str = "/bin/sh"
+    changed: int = 20000
+    """Day of the last change of the password; 0 demands a change at the next login."""
+    expire: str = ""
+
+
+def require(*binaries: str) -> None:
+    """Skip where no peer can run at all; fail where only the installation is missing."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("real servers need Linux and root (a private mount namespace)")
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = [b for b in binaries if shutil.which(b, path=path) is None]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not found: `make test` installs what the tests need", pytrace=False)
+
+
+def prepare(directory: Path, accounts: list[Account]) -> Path:
+    """Write the namespace's files under `directory`; the prologue script that puts them in place."""
+    etc = directory / "etc"
+    shutil.copytree("/etc/pam.d", etc / "pam.d")
+    for name in ("passwd", "group", "shadow"):
+        shutil.copy(Path("/etc") / name, etc / name)
+    (etc / "sudoers").write_text("root ALL=(ALL:ALL) ALL\n")
+    (etc / "sudoers").chmod(0o440)
+    home = directory / "home"
+    home.mkdir(mode=0o755)
+    for account in accounts:
+        entry = f"{account.name}:x:{account.uid}:{account.uid}::/home/{account.name}:{account.shell}\n"
+        _append(etc / "passwd", entry)
+        _append(etc / "group", f"{account.name}:x:{account.uid}:\n")
+        hashed = _hash(account.password) if account.password else "!"
+        _append(etc / "shadow", f"{account.name}:{hashed}:{account.changed}:0:99999:7::{account.expire}:\n")
+        (home / account.name).mkdir(mode=0o755)
+        os.chown(home / account.name, account.uid, account.uid)
+    (etc / "shadow").chmod(0o600)
+    prologue = directory / "enter.sh"
+    binds = "".join(f"mount --bind {etc}/{f} /etc/{f}\n" for f in ("passwd", "group", "shadow", "pam.d", "sudoers"))
+    prologue.write_text(
+        f"set -eu\n{binds}mount --bind {home} /home\n"
+        "mount -t tmpfs -o mode=755 none /run\nmount -t tmpfs -o mode=755 none /var/log\n"
+        "mkdir -m 755 /run/sshd /run/lock /run/samba\n"
+    )
+    return prologue
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line)
+
+
+def _hash(password: str) -> str:
+    """SHA-512 crypt with the fewest rounds there are: PAM then takes under a millisecond."""
+    command = ["openssl", "passwd", "-6", "-salt", "peersalt", "-stdin"]
+    done = subprocess.run(command, input=password, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator[None]:
+    """Run `script` (which ends in `exec SERVER` or `wait`) in the namespace until all ports listen; stop it by its id."""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f". {prologue}\n{script}"]
+    with (prologue.parent / "output").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        wait_for(lambda: process.poll() is not None or all(map(_listens, ports)), "the server to listen")
+        if process.poll() is not None:
+            said = (prologue.parent / "output").read_text(errors="replace")
+            pytest.fail(f"the server ended at once: {said}{log.read_text() if log.exists() else ''}", pytrace=False)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_S)
+
+
+def _listens(port: int) -> bool:
+    """Is somebody listening? Asked of the kernel: a probe by connecting would count as a login at the server."""
+    wanted = f":{port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Poll a condition of another process until it holds."""
+    until = time.monotonic() + START_S
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"waited {START_S:g} s for {what}")
+        time.sleep(0.01)
+
+
+def occurrences(log: Path, pattern: str) -> list[re.Match[str]]:
+    return list(re.finditer(pattern, log.read_text(errors="replace"), re.MULTILINE)) if log.exists() else []

@@ -1,0 +1,150 @@
+"""A real OpenSSH server with accounts in every state, in a mount namespace of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.peers.private import Account, free_port, occurrences, prepare, require, server, wait_for
+
+PASSPHRASE = "Key-Pass-1"
+
+ACCOUNTS = [
+    Account("good", "Good-Pw-1", 40001),
+    Account("admin", "Admin-Pw-1", 40002),  # sudo without a password
+    Account("helper", "Helper-Pw-1", 40003),  # sudo with a password
+    Account("clerk", "Clerk-Pw-1", 40004),  # sudo for one command only
+    Account("expired", "Expired-Pw-1", 40005, expire="18000"),
+    Account("mustchange", "Must-Pw-1", 40006, changed=0),
+    Account("noshell", "Noshell-Pw-1", 40007, shell="/usr/sbin/nologin"),
+    Account("forced", "Forced-Pw-1", 40008),
+    Account("kbd", "Kbd-Pw-1", 40009),  # keyboard-interactive only
+    Account("kbdmust", "Kbdmust-Pw-1", 40010, changed=0),
+    Account("kbdexpired", "Kbdexpired-Pw-1", 40011, expire="18000"),
+    Account("keyonly", "", 40012),
+    Account("twofold", "Twofold-Pw-1", 40013),  # wants a key and a password
+]
+
+SUDOERS = """\
+root ALL=(ALL:ALL) ALL
+admin ALL=(ALL) NOPASSWD: ALL
+helper ALL=(ALL) ALL
+clerk ALL=(root) NOPASSWD: /usr/bin/true
+"""
+
+CONFIG = """\
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {directory}/host_ed25519
+HostKey {directory}/host_rsa
+PidFile none
+UsePAM yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication yes
+PubkeyAuthentication yes
+PermitRootLogin no
+AuthorizedKeysFile /home/%u/authorized_keys
+StrictModes no
+MaxAuthTries 6
+MaxStartups 1000
+LoginGraceTime 20
+LogLevel VERBOSE
+UseDNS no
+PrintMotd no
+PrintLastLog no
+Match User kbd,kbdmust,kbdexpired
+  PasswordAuthentication no
+Match User keyonly
+  PasswordAuthentication no
+  KbdInteractiveAuthentication no
+Match User twofold
+  AuthenticationMethods publickey,password
+Match User forced
+  ForceCommand echo this host is looked after
+"""
+
+PAM = """\
+auth     required   pam_unix.so nodelay
+account  required   pam_unix.so
+session  required   pam_permit.so
+password required   pam_unix.so
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Logon:
+    """One verdict as sshd logged it."""
+
+    user: str
+    method: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    host: str
+    port: int
+    directory: Path
+    log: Path
+    passwords: dict[str, str] = field(default_factory=dict)
+
+    def key(self, name: str) -> bytes:
+        """A client's private key: `plain`, `passphrase` (both ed25519), `pem` (RSA) or `stranger` (not authorised)."""
+        return (self.directory / f"key_{name}").read_bytes()
+
+    def host_key(self, kind: str = "ed25519") -> str:
+        """A host key as `type base64`."""
+        return " ".join((self.directory / f"host_{kind}.pub").read_text().split()[:2])
+
+    def closed(self) -> int:
+        """How many connections sshd has closed so far."""
+        return len(occurrences(self.log, r"^(Connection (closed|reset) by|Disconnected from|fatal: Access denied) "))
+
+    def logons(self, user: str, *, since: int = 0, connections: int = 0) -> list[Logon]:
+        """The verdicts on a user that follow byte `since` of the log, once `connections` more closings are logged."""
+        if connections:
+            wait_for(lambda: self.closed() >= connections, f"sshd to log {connections} closings")
+        found = occurrences(self.log, r"^(Accepted|Failed|Partial) (\S+) for (?:invalid user )?(\S+) from ")
+        verdicts = [Logon(m[3], m[2], m[1] == "Accepted") for m in found if m.start() >= since]
+        return [v for v in verdicts if v.user == user and v.method != "none"]
+
+
+@contextmanager
+def running_sshd() -> Iterator[Sshd]:
+    """Start sshd on a free port of 127.0.0.1; stop it, and remove all it has written, at the end."""
+    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo")
+    directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
+    try:
+        prologue = prepare(directory, ACCOUNTS)
+        _write_keys(directory)
+        port, log = free_port(), directory / "sshd.log"
+        (directory / "etc" / "sudoers").write_text(SUDOERS)
+        (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
+        config = directory / "sshd_config"
+        config.write_text(CONFIG.format(port=port, directory=directory))
+        with server(prologue, f"exec /usr/sbin/sshd -D -f {config} -E {log}", [port], log):
+            yield Sshd("127.0.0.1", port, directory, log, {a.name: a.password for a in ACCOUNTS})
+    finally:
+        shutil.rmtree(directory)
+
+
+def _write_keys(directory: Path) -> None:
+    def make(name: str, *options: str, passphrase: str = "") -> None:
+        subprocess.run(
+            ["ssh-keygen", "-q", "-N", passphrase, "-C", name, "-f", str(directory / name), *options], check=True
+        )
+
+    make("host_ed25519", "-t", "ed25519")
+    make("host_rsa", "-t", "rsa", "-b", "2048")
+    make("key_plain", "-t", "ed25519")
+    make("key_passphrase", "-t", "ed25519", passphrase=PASSPHRASE)
+    make("key_pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase=PASSPHRASE)
+    make("key_stranger", "-t", "ed25519")
+    authorised = "".join((directory / f"key_{k}.pub").read_text() for k in ("plain", "passphrase", "pem"))
+    for account in ACCOUNTS:
+        (directory / "home" / account.name / "authorized_keys").write_text(authorised)
