@@ -1,0 +1,42 @@
+"""The store: the truth about runs, attempts, outcomes, permits and host keys. SQL is written in this package only."""
+
+from orchestrator.store.errors import StoreError
+from orchestrator.store.opening import Store, open_store
+from orchestrator.store.records import (
+    AttemptRow,
+    Count,
+    JobRow,
+    OpenAttempt,
+    OutcomeRow,
+    PastAttempt,
+    Placement,
+    RecordUse,
+    RunRecord,
+    RunState,
+    SeenKey,
+    Settled,
+    Totals,
+    Undispatched,
+    Unfinished,
+)
+
+__all__ = [
+    "AttemptRow",
+    "Count",
+    "JobRow",
+    "OpenAttempt",
+    "OutcomeRow",
+    "PastAttempt",
+    "Placement",
+    "RecordUse",
+    "RunRecord",
+    "RunState",
+    "SeenKey",
+    "Settled",
+    "Store",
+    "StoreError",
+    "Totals",
+    "Undispatched",
+    "Unfinished",
+    "open_store",
+]

@@ -1,0 +1,237 @@
+"""Jobs, attempts and outcomes as they are written: in batches, each one transaction, each safe to repeat."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import astuple
+from ipaddress import IPv4Address, ip_address
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.store import progress
+from orchestrator.store.database import Database, portions
+from orchestrator.store.fencing import JobKey, JobState, Verdict, judge
+from orchestrator.store.records import (
+    AttemptRow,
+    JobRow,
+    OpenAttempt,
+    OutcomeRow,
+    Placement,
+    Settled,
+    Totals,
+    Undispatched,
+    Unfinished,
+)
+from orchestrator.store.runs import cursor_rows, move_cursors
+from orchestrator.store.schema import attempts, jobs, outcomes
+
+_THIS_ATTEMPT = (
+    (attempts.c.run == bindparam("its_run"))
+    & (attempts.c.job == bindparam("its_job"))
+    & (attempts.c.attempt == bindparam("its_attempt"))
+)
+
+
+class Attempts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def dispatched(self, run: str, rows: Sequence[tuple[JobRow, AttemptRow]], cursors: Mapping[str, int]) -> None:
+        """Record attempts and how far the cursors came, before anything is put on the bus. Repeating changes nothing.
+
+        Outcomes that the same stretch of a cursor needed (`finish_without_attempt`) must be written before: a crash in
+        between then walks the stretch again, and loses nothing.
+        """
+        async with self._database.write() as connection:
+            if rows:
+                new_jobs = self._database.insert(jobs).on_conflict_do_nothing()
+                await connection.execute(new_jobs, [_job_values(job) for job, _ in rows])
+                new_attempts = self._database.insert(attempts).on_conflict_do_nothing()
+                await connection.execute(new_attempts, [_attempt_values(attempt) for _, attempt in rows])
+            if cursors:
+                await connection.execute(move_cursors(self._database), cursor_rows(run, cursors))
+
+    async def placed(self, run: str, places: Sequence[Placement]) -> None:
+        """Note where attempts lie on the bus."""
+        if not places:
+            return
+        values = [
+            {"its_run": run, "its_job": job, "its_attempt": attempt, "epoch": epoch, "seq": seq}
+            for job, attempt, epoch, seq in places
+        ]
+        async with self._database.write() as connection:
+            await connection.execute(update(attempts).where(_THIS_ATTEMPT), values)
+
+    async def settle(self, rows: Sequence[Settled]) -> list[bool]:
+        """Take reports, in order (the rules: `fencing.py`). True for each that decides what becomes of its job: the
+        caller acts on those only. False for a repeat, a stranger, or an attempt that a newer one has overtaken.
+        """
+        if not rows:
+            return []
+        async with self._database.write() as connection:
+            verdicts = judge(rows, await _states(connection, rows))
+            heard = [
+                (row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict is not Verdict.IGNORED
+            ]
+            if heard:
+                await connection.execute(update(attempts).where(_THIS_ATTEMPT), [_end_values(row) for row, _ in heard])
+            final = [row for row, verdict in heard if row.final and verdict is Verdict.DECIDES]
+            if final:
+                technologies = await _technologies(connection, final)
+                first = self._database.insert(outcomes).on_conflict_do_nothing()
+                await connection.execute(first, [_outcome_values(row, technologies[row.run, row.job]) for row in final])
+        return [verdict is Verdict.DECIDES for verdict in verdicts]
+
+    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
+        """Final outcomes of jobs that were not dispatched, or wait for a next attempt that will not come. False, and no
+        change, where the job has its outcome already or has an open attempt (settle that instead).
+        """
+        if not rows:
+            return []
+        names = [row.job.job for row in rows]
+        async with self._database.write() as connection:
+            new_jobs = self._database.insert(jobs).on_conflict_do_nothing()
+            await connection.execute(new_jobs, [_job_values(row.job) for row in rows])
+            states = await _job_states(connection, run, names)
+            taken, new = [], {}
+            for row in rows:
+                state = states.get(row.job.job, JobState({}, 0, finished=False))
+                take = not state.open and not state.finished and row.job.job not in new
+                taken.append(take)
+                if take:
+                    new[row.job.job] = _undispatched_values(row, state.newest)
+            if new:
+                await connection.execute(self._database.insert(outcomes).on_conflict_do_nothing(), list(new.values()))
+        return taken
+
+    async def open(self, run: str) -> list[OpenAttempt]:
+        """Attempts that nobody has reported, oldest first."""
+        return await progress.open_attempts(self._database, run)
+
+    async def unfinished(self, run: str) -> list[Unfinished]:
+        """Dispatched jobs without an outcome, with what their attempts so far came to."""
+        return await progress.unfinished(self._database, run)
+
+    def outcomes(self, run: str) -> AsyncIterator[OutcomeRow]:
+        """Every outcome, ordered by address, read in pages: the memory is flat, and no transaction stays open."""
+        return progress.outcomes_of(self._database, run)
+
+    async def totals(self, run: str) -> Totals:
+        """Raises LookupError for an unknown run."""
+        return await progress.totals(self._database, run)
+
+
+async def _states(connection: AsyncConnection, rows: Sequence[Settled]) -> dict[JobKey, JobState]:
+    by_run: dict[str, dict[str, None]] = defaultdict(dict)
+    for row in rows:
+        by_run[row.run][row.job] = None
+    states: dict[JobKey, JobState] = {}
+    for run, names in by_run.items():
+        states |= {(run, job): state for job, state in (await _job_states(connection, run, list(names))).items()}
+    return states
+
+
+async def _job_states(connection: AsyncConnection, run: str, names: Sequence[str]) -> dict[str, JobState]:
+    """The jobs that have attempts or an outcome. Their attempts are locked where the database locks rows."""
+    open_: dict[str, dict[int, str]] = defaultdict(dict)
+    newest: dict[str, int] = defaultdict(int)
+    finished: set[str] = set()
+    for some in portions(names):
+        query = select(attempts.c.job, attempts.c.attempt, attempts.c.lease, attempts.c.ended_at)
+        query = query.where(attempts.c.run == run, attempts.c.job.in_(some)).with_for_update()
+        for job, attempt, lease, ended_at in await connection.execute(query):
+            newest[job] = max(newest[job], attempt)
+            if ended_at is None:
+                open_[job][attempt] = lease
+        ends = select(outcomes.c.job).where(outcomes.c.run == run, outcomes.c.job.in_(some))
+        finished.update((await connection.execute(ends)).scalars())
+    return {job: JobState(open_[job], newest[job], finished=job in finished) for job in newest.keys() | finished}
+
+
+async def _technologies(connection: AsyncConnection, rows: Sequence[Settled]) -> dict[JobKey, str]:
+    found: dict[JobKey, str] = {}
+    by_run: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        by_run[row.run].append(row.job)
+    for run, names in by_run.items():
+        for some in portions(names):
+            query = select(jobs.c.job, jobs.c.technology).where(jobs.c.run == run, jobs.c.job.in_(some))
+            found |= {(run, job): technology for job, technology in await connection.execute(query)}
+    return found
+
+
+def _job_values(row: JobRow) -> dict[str, Any]:
+    target = row.target
+    return {
+        "run": row.run,
+        "job": row.job,
+        "technology": row.technology.value,
+        "address": target.address,
+        "host": target.host,
+        "fqdn": target.fqdn,
+        "domain": target.domain,
+        "sort_key": _sort_key(target.address),
+        "records": [astuple(record) for record in row.records],
+    }
+
+
+def _sort_key(address: str) -> str:
+    """A text that sorts as addresses do: IPv4 by number, then IPv6 by number, then names."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return f"n{address.lower()}"
+    return f"4{int(ip):08x}" if isinstance(ip, IPv4Address) else f"6{int(ip):032x}"
+
+
+def _attempt_values(row: AttemptRow) -> dict[str, Any]:
+    return {
+        "run": row.run,
+        "job": row.job,
+        "attempt": row.attempt,
+        "lease": row.lease,
+        "dispatched_at": row.dispatched_at,
+        "tried": list(row.tried),
+    }
+
+
+def _end_values(row: Settled) -> dict[str, Any]:
+    return {
+        "its_run": row.run,
+        "its_job": row.job,
+        "its_attempt": row.attempt,
+        "ended_at": row.finished_at,
+        "appliance": row.appliance,
+        "reason": row.reason,
+        "status": row.status.value,
+        "evidence": row.evidence.model_dump_json(),
+    }
+
+
+def _outcome_values(row: Settled, technology: str) -> dict[str, Any]:
+    return {
+        "run": row.run,
+        "job": row.job,
+        "attempt": row.attempt,
+        "technology": technology,
+        "status": row.status.value,
+        "reason": row.reason,
+        "finished_at": row.finished_at,
+        "evidence": None,
+    }
+
+
+def _undispatched_values(row: Undispatched, attempt: int) -> dict[str, Any]:
+    return {
+        "run": row.job.run,
+        "job": row.job.job,
+        "attempt": attempt,
+        "technology": row.job.technology.value,
+        "status": row.status.value,
+        "reason": row.reason,
+        "finished_at": row.finished_at,
+        "evidence": row.evidence.model_dump_json(),
+    }

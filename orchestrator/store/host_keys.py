@@ -1,0 +1,47 @@
+"""SSH host keys: the first one seen of a host, port and algorithm is the known one until it is forgotten.
+
+A second key of the same algorithm is never added: it would make a changed key a known one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, select
+
+from orchestrator.store.database import Database, portions
+from orchestrator.store.records import SeenKey
+from orchestrator.store.schema import host_keys
+
+
+class HostKeys:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
+        """The known keys of those addresses that have any, as OpenSSH public key lines."""
+        found: dict[str, list[str]] = defaultdict(list)
+        async with self._database.read() as connection:
+            for some in portions(list(addresses)):
+                query = select(host_keys.c.address, host_keys.c.key).where(host_keys.c.address.in_(some))
+                for address, key in await connection.execute(query.order_by(*host_keys.primary_key.columns)):
+                    found[address].append(key)
+        return dict(found)
+
+    async def learn(self, keys: Sequence[SeenKey]) -> None:
+        """Note keys of hosts that had none of that algorithm on that port; the others stay as they are."""
+        if not keys:
+            return
+        values = [
+            {"address": address, "port": port, "algorithm": key.split(" ", 1)[0], "key": key, "run": run}
+            for address, port, key, run in keys
+        ]
+        async with self._database.write() as connection:
+            await connection.execute(self._database.insert(host_keys).on_conflict_do_nothing(), values)
+
+    async def forget(self, address: str) -> int:
+        """Forget every key of a host, after a rebuild; how many there were."""
+        async with self._database.write() as connection:
+            gone = await connection.execute(delete(host_keys).where(host_keys.c.address == address))
+        return gone.rowcount

@@ -1,0 +1,65 @@
+"""The permit ledger: the pacer's memory, durable before a permit is granted.
+
+It has a connection of its own, whose commits reach the disk (`synchronous=FULL`); one call is one commit, and grouping
+requests into calls is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from appliance.contract import Account
+from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.store.database import Database
+from orchestrator.store.schema import permits
+
+
+class Ledger:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, entries: Sequence[LedgerEntry]) -> None:
+        """Returns when the entries would survive a power cut. Raises StoreError; nothing may then be granted."""
+        if not entries:
+            return
+        values = [
+            {
+                "kind": e.kind.value,
+                "authority": e.account.authority,
+                "user": e.account.user,
+                "run": e.run,
+                "job": e.job,
+                "attempt": e.attempt,
+                "at": e.at,
+                "expires_at": e.expires_at,
+                "cause": e.cause,
+            }
+            for e in entries
+        ]
+        async with self._database.write() as connection:
+            await connection.execute(insert(permits), values)
+
+    async def load(self, since: float) -> list[LedgerEntry]:
+        """The entries not older than `since`, in the order in which they were appended."""
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(permits).where(permits.c.at >= since).order_by(permits.c.id))).all()
+        return [
+            LedgerEntry(
+                kind=EntryKind(row.kind),
+                account=Account(authority=row.authority, user=row.user),
+                run=row.run,
+                job=row.job,
+                attempt=row.attempt,
+                at=row.at,
+                expires_at=row.expires_at,
+                cause=row.cause,
+            )
+            for row in rows
+        ]
+
+    async def prune(self, before: float) -> None:
+        """Forget entries older than `before`."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(permits).where(permits.c.at < before))

@@ -1,0 +1,82 @@
+"""Open a store: make the file, set up the connections, bring the schema up to date."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.store.attempts import Attempts
+from orchestrator.store.database import Database, make_engine
+from orchestrator.store.errors import StoreError
+from orchestrator.store.host_keys import HostKeys
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Runs
+from orchestrator.store.upgrade import upgrade
+
+BUSY_TIMEOUT_S = 5.0
+"""How long another process may hold the store before that is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What survives: runs, attempts and outcomes, the permit ledger, known host keys. Made by `open_store`.
+
+    Every method raises StoreError when the store cannot do it; what was not written then was not written at all.
+    """
+
+    runs: Runs
+    attempts: Attempts
+    ledger: Ledger
+    host_keys: HostKeys
+    _databases: tuple[Database, ...]
+
+    async def close(self) -> None:
+        for database in self._databases:
+            await database.close()
+
+
+async def open_store(where: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_S) -> Store:
+    """Open the store in a file (made if it is not there, for its owner only), or at a `sqlite:///` URL.
+
+    Raises StoreError: not writable, no store, of a newer release, or locked by another process.
+    """
+    url = _url(where)
+    if not url.query:
+        await anyio.to_thread.run_sync(_make_private, Path(str(url.database)))
+    writers = anyio.Lock()
+    main = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="NORMAL"), writers)
+    durable = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), writers)
+    store = Store(Runs(main), Attempts(main), Ledger(durable), HostKeys(main), (main, durable))
+    try:
+        await upgrade(main, url, busy_timeout)
+    except BaseException:  # cancellation too: connections are threads
+        await store.close()
+        raise
+    return store
+
+
+def _url(where: str | Path) -> URL:
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite+aiosqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except ArgumentError:
+        raise StoreError(f"store {where!r}: this is no database URL; give a path, or sqlite:///PATH") from None
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        # A store in memory would be another one on each connection, and gone with the process.
+        raise StoreError(
+            f"store {url.render_as_string()}: only SQLite files are supported; give a path, or sqlite:///PATH"
+        )
+    return url.set(drivername="sqlite+aiosqlite")
+
+
+def _make_private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except OSError as error:
+        raise StoreError(f"store {path}: {error.strerror}; check that its directory exists and is writable") from None

@@ -1,0 +1,163 @@
+"""Jobs, attempts and outcomes as they are read: what is open, what is unfinished, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Row, bindparam, func, select, tuple_
+
+from appliance.contract import Evidence, Target, Technology
+from appliance.reasons import Status
+from orchestrator.store.database import Database
+from orchestrator.store.records import (
+    Count,
+    JobRow,
+    OpenAttempt,
+    OutcomeRow,
+    PastAttempt,
+    RecordUse,
+    Totals,
+    Unfinished,
+)
+from orchestrator.store.schema import attempts, jobs, outcomes, runs
+
+PAGE = 500
+"""Outcomes read at a time: about half a megabyte of evidence."""
+
+_JOB = (jobs.c.technology, jobs.c.address, jobs.c.host, jobs.c.fqdn, jobs.c.domain, jobs.c.records)
+_SAME_JOB = (attempts.c.run == jobs.c.run) & (attempts.c.job == jobs.c.job)
+_ITS_OUTCOME = (outcomes.c.run == jobs.c.run) & (outcomes.c.job == jobs.c.job)
+
+_OUTCOMES = (
+    select(
+        outcomes.c.run,
+        outcomes.c.job,
+        outcomes.c.attempt,
+        outcomes.c.status,
+        outcomes.c.reason,
+        outcomes.c.finished_at,
+        func.coalesce(outcomes.c.evidence, attempts.c.evidence).label("evidence"),
+        func.coalesce(attempts.c.appliance, "").label("appliance"),
+        jobs.c.sort_key,
+        *_JOB,
+    )
+    .select_from(
+        jobs.join(outcomes, _ITS_OUTCOME).outerjoin(attempts, _SAME_JOB & (attempts.c.attempt == outcomes.c.attempt))
+    )
+    .where(jobs.c.run == bindparam("of_run"))
+    .where(tuple_(jobs.c.sort_key, jobs.c.job) > tuple_(bindparam("after_key"), bindparam("after_job")))
+    .order_by(jobs.c.sort_key, jobs.c.job)
+    .limit(PAGE)
+)
+
+
+async def open_attempts(database: Database, run: str) -> list[OpenAttempt]:
+    query = (
+        select(attempts, *_JOB)
+        .select_from(attempts.join(jobs, _SAME_JOB))
+        .where(attempts.c.run == run, attempts.c.ended_at.is_(None))
+        .order_by(attempts.c.dispatched_at, attempts.c.job)
+    )
+    async with database.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return [
+        OpenAttempt(
+            r.job, r.attempt, r.lease, r.dispatched_at, r.epoch, r.seq, Technology(r.technology), _target(r)
+        )
+        for r in rows
+    ]  # fmt: skip
+
+
+async def unfinished(database: Database, run: str) -> list[Unfinished]:
+    query = (
+        select(attempts, *_JOB)
+        .select_from(jobs.join(attempts, _SAME_JOB).outerjoin(outcomes, _ITS_OUTCOME))
+        .where(jobs.c.run == run, outcomes.c.job.is_(None))
+        .order_by(jobs.c.sort_key, jobs.c.job, attempts.c.attempt)
+    )
+    async with database.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return [_unfinished(list(group)) for _, group in groupby(rows, lambda row: row.job)]
+
+
+async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]:
+    vault_types = await _vault_types(database, run)
+    key, job = "", ""
+    while True:
+        async with database.read() as connection:
+            found = await connection.execute(_OUTCOMES, {"of_run": run, "after_key": key, "after_job": job})
+            page = found.all()
+        for row in page:
+            yield _outcome(row, vault_types)
+        if len(page) < PAGE:
+            return
+        key, job = page[-1].sort_key, page[-1].job
+
+
+async def totals(database: Database, run: str) -> Totals:
+    which = (outcomes.c.technology, outcomes.c.status, outcomes.c.reason)
+    query = select(*which, func.count().label("number")).where(outcomes.c.run == run).group_by(*which).order_by(*which)
+    async with database.read() as connection:
+        planned = (await connection.execute(select(runs.c.planned).where(runs.c.id == run))).scalar_one_or_none()
+        if planned is None:
+            raise LookupError(f"no run {run}")
+        rows = (await connection.execute(query)).all()
+    return Totals(planned, tuple(Count(Technology(r.technology), Status(r.status), r.reason, r.number) for r in rows))
+
+
+async def _vault_types(database: Database, run: str) -> dict[str, str]:
+    async with database.read() as connection:
+        snapshot = (await connection.execute(select(runs.c.snapshot).where(runs.c.id == run))).scalar_one_or_none()
+    vaults: Iterable[Mapping[str, str]] = (snapshot or {}).get("campaign", {}).get("vaults", ())
+    return {vault["title"]: vault["type"] for vault in vaults}
+
+
+def _outcome(row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str]) -> OutcomeRow:
+    evidence = Evidence.model_validate_json(row.evidence)
+    used = _used(_records(row), evidence.record)
+    return OutcomeRow(
+        run=row.run,
+        job=row.job,
+        technology=Technology(row.technology),
+        target=_target(row),
+        status=Status(row.status),
+        reason=row.reason,
+        record=used.record,
+        user=used.user,
+        vault=used.vault,
+        vault_type=vault_types.get(used.vault, ""),
+        secret=used.secret,
+        port=used.port,
+        evidence=evidence,
+        attempts=row.attempt,
+        appliance=row.appliance,
+        finished_at=row.finished_at,
+    )
+
+
+def _used(records: tuple[RecordUse, ...], title: str) -> RecordUse:
+    if not title and len(records) == 1:
+        return records[0]
+    return next((r for r in records if r.record == title), RecordUse(title, "", "", "", 0))
+
+
+def _unfinished(rows: list[Row[Any]]) -> Unfinished:
+    newest = rows[-1]
+    job = JobRow(newest.run, newest.job, Technology(newest.technology), _target(newest), _records(newest))
+    past = tuple(_past(row) for row in rows if row.ended_at is not None)
+    return Unfinished(job, newest.attempt, newest.ended_at is None, tuple(newest.tried), past)
+
+
+def _past(row: Row[Any]) -> PastAttempt:
+    evidence = Evidence.model_validate_json(row.evidence)
+    return PastAttempt(row.attempt, row.reason, evidence.record, evidence.submitted)
+
+
+def _target(row: Row[Any]) -> Target:
+    return Target(address=row.address, host=row.host, fqdn=row.fqdn, domain=row.domain)
+
+
+def _records(row: Row[Any]) -> tuple[RecordUse, ...]:
+    return tuple(RecordUse(*values) for values in row.records)

@@ -1,0 +1,213 @@
+"""What goes into the store and comes out of it: frozen values, no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from appliance.contract import Candidate, Evidence, Job, Target, Technology
+from appliance.reasons import Status
+
+
+class RunState(StrEnum):
+    PLANNED = "planned"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of a campaign. Times are Unix seconds."""
+
+    id: str
+    campaign: str
+    created_at: float
+    state: RunState
+    seed: int
+    snapshot: Mapping[str, Any]
+    """The resolved campaign, as plain data. The store reads one thing in it: the vaults' titles and types."""
+    planned: int = 0
+    """Outcomes that the run will have when it is done."""
+    parent: str | None = None
+    """The run whose targets this one tries again."""
+    finished_at: float | None = None
+    cursors: Mapping[str, int] = field(default_factory=dict)
+    """How far each dispatch cursor has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUse:
+    """An authentication record as resolved for one target: what a report shows of the login. Names, no secrets."""
+
+    record: str
+    user: str
+    vault: str
+    secret: str
+    port: int
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Self:
+        secret = candidate.secret
+        return cls(candidate.record, candidate.user, secret.vault, secret.key, candidate.port)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One target with one technology, and the records that could serve it, in order of selection."""
+
+    run: str
+    job: str
+    technology: Technology
+    target: Target
+    records: tuple[RecordUse, ...]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job.run, job.job, job.technology, job.target, tuple(map(RecordUse.of, job.candidates)))
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    run: str
+    job: str
+    attempt: int
+    """From 1; a newer attempt has a higher number."""
+    lease: str
+    dispatched_at: float
+    tried: tuple[str, ...] = ()
+    """Records that this attempt must not try."""
+
+    @classmethod
+    def of(cls, job: Job, dispatched_at: float) -> Self:
+        return cls(job.run, job.job, job.attempt, job.lease, dispatched_at, job.tried)
+
+
+Placement = tuple[str, int, str, int]
+"""Where an attempt lies on the bus: (job, attempt, epoch, seq)."""
+
+SeenKey = tuple[str, int, str, str]
+"""A host key: (address, port, OpenSSH public key line, run)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An attempt has ended, and how. `final` is false when a newer attempt will follow."""
+
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    appliance: str
+    reason: str
+    status: Status
+    evidence: Evidence
+    finished_at: float
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Undispatched:
+    """A final outcome that no attempt decided: no record, window closed, stopped."""
+
+    job: JobRow
+    reason: str
+    status: Status
+    evidence: Evidence
+    finished_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt whose end nobody has reported. `epoch` and `seq` say where its job lies on the bus, once it does."""
+
+    job: str
+    attempt: int
+    lease: str
+    dispatched_at: float
+    epoch: str | None
+    seq: int | None
+    technology: Technology
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """An attempt that ended without deciding its job."""
+
+    attempt: int
+    reason: str
+    record: str
+    submitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A dispatched job without an outcome: what a resumed run needs to go on with it."""
+
+    job: JobRow
+    attempt: int
+    """The newest attempt's number."""
+    open: bool
+    """The newest attempt has not been reported."""
+    tried: tuple[str, ...]
+    """What the newest attempt was told not to try."""
+    history: tuple[PastAttempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """A job's one outcome, with all that a report says about it."""
+
+    run: str
+    job: str
+    technology: Technology
+    target: Target
+    status: Status
+    reason: str
+    record: str
+    """The record that was used; with a single candidate, that one even when the attempt ended before the choice."""
+    user: str
+    vault: str
+    vault_type: str
+    secret: str
+    port: int
+    """0 when no record is known."""
+    evidence: Evidence
+    attempts: int
+    """0 for an outcome that needed no attempt."""
+    appliance: str
+    finished_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    technology: Technology
+    status: Status
+    reason: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """One unit: target x technology. planned = passed + passed* + failed + not attempted + open, and a finished run has
+    none open.
+    """
+
+    planned: int
+    counts: tuple[Count, ...]
+
+    @property
+    def finished(self) -> int:
+        return sum(c.number for c in self.counts)
+
+    @property
+    def open(self) -> int:
+        return self.planned - self.finished
+
+    def of(self, status: Status) -> int:
+        return sum(c.number for c in self.counts if c.status is status)

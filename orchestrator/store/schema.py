@@ -1,0 +1,123 @@
+"""The tables. What a release expects; `migrations/` is how a store gets there, and a test holds the two together.
+
+Shape: a run has jobs (target x technology), a job has attempts, and at most one outcome. Technology is repeated in
+`outcomes` so that totals need no join. An attempt's evidence lies with the attempt; an outcome has evidence of its own
+only when no attempt decided it. Times are Unix seconds. There is no secret in any column, only secrets' names.
+
+Portable SQL only: SQLite is the default, and nothing here keeps PostgreSQL out. `sqlite_with_rowid=False` stores narrow
+tables in their primary key, which saves SQLite one tree a table.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+
+HEAD = "0001"
+"""The migration that makes these tables."""
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("campaign", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("snapshot", JSON, nullable=False),
+    Column("planned", BigInteger, nullable=False),
+    Column("parent", Text),
+    Column("finished_at", Double),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("job", Text, primary_key=True),
+    Column("technology", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("fqdn", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("sort_key", Text, nullable=False),
+    Column("records", JSON, nullable=False),
+    Index("jobs_in_order", "run", "sort_key", "job"),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("lease", Text, nullable=False),
+    Column("dispatched_at", Double, nullable=False),
+    Column("tried", JSON, nullable=False),
+    Column("epoch", Text),
+    Column("seq", BigInteger),
+    Column("ended_at", Double),
+    Column("appliance", Text),
+    Column("reason", Text),
+    Column("status", Text),
+    Column("evidence", Text),
+)
+# The reconciler asks for open attempts every few seconds; they are few, whatever the size of the run.
+Index(
+    "attempts_open",
+    attempts.c.run,
+    sqlite_where=attempts.c.ended_at.is_(None),
+    postgresql_where=attempts.c.ended_at.is_(None),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("technology", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("evidence", Text),
+    sqlite_with_rowid=False,
+)
+
+permits = Table(
+    "permits",
+    metadata,
+    # SQLite numbers rows by itself only in a column that is exactly INTEGER.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("authority", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("expires_at", Double, nullable=False),
+    Column("cause", Text, nullable=False),
+)
+
+host_keys = Table(
+    "host_keys",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("port", Integer, primary_key=True),
+    Column("algorithm", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,418 @@
+"""What every database under the store must do. Parametrised by URL; SQLite in a file is the one there is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from appliance.contract import (
+    OK,
+    Account,
+    Candidate,
+    CredentialRef,
+    Evidence,
+    Job,
+    Phase,
+    SecretLookup,
+    Selection,
+    Target,
+    Technology,
+    named,
+)
+from appliance.reasons import REASONS, Status
+from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.store import (
+    AttemptRow,
+    Count,
+    JobRow,
+    RecordUse,
+    RunRecord,
+    RunState,
+    Settled,
+    Store,
+    Undispatched,
+    open_store,
+)
+
+RUN = "r1"
+
+
+@pytest.fixture(params=["sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"sqlite": f"sqlite:///{tmp_path / 'store.db'}"}[request.param]
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url)
+    await store.runs.add(run_record())
+    yield store
+    await store.close()
+
+
+def run_record(run: str = RUN, created_at: float = 1000.0) -> RunRecord:
+    vaults = [{"title": "Vault", "type": "Thycotic Secret Server"}]
+    return RunRecord(run, "quarterly", created_at, RunState.PLANNED, 2**62, {"campaign": {"vaults": vaults}})
+
+
+def candidate(record: str = "unix", secret: str = "root-10.0.0.1") -> Candidate:
+    return Candidate(
+        record=record,
+        user="scan",
+        account=Account(authority="dir:corp", user="scan"),
+        secret=CredentialRef(vault="Vault", by=SecretLookup.NAME, key=secret),
+        selection=Selection.IP,
+        port=22,
+    )
+
+
+def job(name: str, attempt: int = 1, address: str = "10.0.0.1", run: str = RUN, **changes: object) -> Job:
+    values: dict[str, object] = {
+        "run": run,
+        "job": name,
+        "attempt": attempt,
+        "lease": f"{name}-{attempt}",
+        "zone": "default",
+        "technology": Technology.UNIX,
+        "target": Target(address=address, host="h", fqdn="h.corp.example", domain="corp"),
+        "candidates": (candidate(),),
+        "deadline": 30.0,
+        "give_up_at": 2000.0,
+        "purpose": "test",
+    }
+    return Job.model_validate(values | changes)
+
+
+async def dispatch(store: Store, *dispatched: Job, cursors: dict[str, int] | None = None) -> None:
+    rows = [(JobRow.of(j), AttemptRow.of(j, 1001.0)) for j in dispatched]
+    await store.attempts.dispatched(RUN, rows, cursors or {})
+
+
+def settled(
+    job: Job, reason: str = "PASSED", *, final: bool = True, lease: str | None = None, **evidence: object
+) -> Settled:
+    values = {"phase": Phase.LOGOFF, "signal": OK} | evidence
+    return Settled(
+        run=job.run,
+        job=job.job,
+        attempt=job.attempt,
+        lease=job.lease if lease is None else lease,
+        appliance="a1",
+        reason=reason,
+        status=REASONS[reason].status,
+        evidence=Evidence.model_validate(values),
+        finished_at=1002.0,
+        final=final,
+    )
+
+
+def undispatched(job: Job, reason: str = "NO_RECORD") -> Undispatched:
+    evidence = Evidence(phase=Phase.PLAN, signal=named(reason))
+    return Undispatched(JobRow.of(job), reason, REASONS[reason].status, evidence, 1003.0)
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
+    run = replace(run_record("r2", 2000.0), planned=2**33, parent=RUN, finished_at=2001.5, cursors={"unix/default": 7})
+    await store.runs.add(run)
+    assert await store.runs.get("r2") == run
+    assert await store.runs.latest() == run
+    assert [r.id for r in await store.runs.all()] == [RUN, "r2"]
+    assert await store.runs.get("r3") is None
+
+
+async def test_an_update_changes_what_it_names_only(store: Store) -> None:
+    await store.runs.update(RUN, state=RunState.RUNNING, planned=9, cursors={"unix": 3, "windows": 4})
+    await store.runs.update(RUN, state=RunState.FINISHED, finished_at=1010.0, cursors={"unix": 5})
+    expected = replace(
+        run_record(), state=RunState.FINISHED, planned=9, finished_at=1010.0, cursors={"unix": 5, "windows": 4}
+    )
+    assert await store.runs.get(RUN) == expected
+
+
+async def test_cursors_can_be_updated_alone(store: Store) -> None:
+    await store.runs.update(RUN, cursors={"unix": 3})
+    assert await store.runs.get(RUN) == replace(run_record(), cursors={"unix": 3})
+
+
+async def test_an_unknown_run_is_a_bug(store: Store) -> None:
+    with pytest.raises(LookupError):
+        await store.runs.update("r9", state=RunState.FAILED)
+    with pytest.raises(LookupError):
+        await store.runs.update("r9", cursors={"unix": 1})
+    with pytest.raises(LookupError):
+        await store.attempts.totals("r9")
+
+
+async def test_a_run_is_added_once(store: Store) -> None:
+    with pytest.raises(IntegrityError):
+        await store.runs.add(replace(run_record(), cursors={"unix": 1}))
+    assert await store.runs.get(RUN) == run_record(), "the refused transaction left nothing behind"
+
+
+# -- dispatch ----------------------------------------------------------------------------------------------------------
+
+
+async def test_dispatch_writes_jobs_attempts_and_cursors_and_can_be_repeated(store: Store) -> None:
+    first, second = job("j1"), job("j2", address="10.0.0.2", technology="windows")
+    for _ in range(2):
+        await dispatch(store, first, second, cursors={"unix": 2})
+    attempts = await store.attempts.open(RUN)
+    assert [(a.job, a.attempt, a.lease, a.dispatched_at, a.epoch, a.seq) for a in attempts] == [
+        ("j1", 1, "j1-1", 1001.0, None, None),
+        ("j2", 1, "j2-1", 1001.0, None, None),
+    ]
+    assert attempts[1].technology is Technology.WINDOWS
+    assert attempts[1].target == second.target
+    run = await store.runs.get(RUN)
+    assert run is not None
+    assert run.cursors == {"unix": 2}
+
+
+async def test_a_cursor_never_goes_back(store: Store) -> None:
+    await dispatch(store, cursors={"unix": 5})
+    await dispatch(store, cursors={"unix": 4, "windows": 1})
+    run = await store.runs.get(RUN)
+    assert run is not None
+    assert run.cursors == {"unix": 5, "windows": 1}
+
+
+async def test_a_place_on_the_bus_is_noted(store: Store) -> None:
+    await dispatch(store, job("j1"), job("j2"))
+    await store.attempts.placed(RUN, [("j2", 1, "e1", 2**40), ("gone", 1, "e1", 1)])
+    await store.attempts.placed(RUN, [])
+    assert [(a.job, a.epoch, a.seq) for a in await store.attempts.open(RUN)] == [
+        ("j1", None, None),
+        ("j2", "e1", 2**40),
+    ]
+
+
+async def test_runs_do_not_see_each_other(store: Store) -> None:
+    await store.runs.add(run_record("r2"))
+    mine, other = job("j1"), job("j1", run="r2")
+    await dispatch(store, mine, other)
+    assert await store.attempts.settle([settled(mine)]) == [True]
+    assert [a.job for a in await store.attempts.open("r2")] == ["j1"]
+    assert (await store.attempts.totals("r2")).finished == 0
+    assert await store.attempts.settle([settled(other, "NOT_SSH"), settled(mine)]) == [True, False]
+    assert [o.reason async for o in store.attempts.outcomes("r2")] == ["NOT_SSH"]
+
+
+# -- fencing -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_report_counts_and_a_repeat_changes_nothing(store: Store) -> None:
+    one = job("j1")
+    await dispatch(store, one)
+    assert await store.attempts.settle([settled(one)]) == [True]
+    assert await store.attempts.settle([settled(one, "BAD_CREDENTIALS")]) == [False]
+    assert [o.reason async for o in store.attempts.outcomes(RUN)] == ["PASSED"]
+    assert await store.attempts.open(RUN) == []
+
+
+async def test_a_repeat_within_one_batch_is_a_repeat(store: Store) -> None:
+    one = job("j1")
+    await dispatch(store, one)
+    assert await store.attempts.settle([settled(one), settled(one, "NOT_SSH")]) == [True, False]
+    assert [o.reason async for o in store.attempts.outcomes(RUN)] == ["PASSED"]
+
+
+async def test_strangers_are_not_heard(store: Store) -> None:
+    one = job("j1")
+    await dispatch(store, one)
+    strangers = [settled(one, lease="another"), settled(job("j9")), settled(job("j1", attempt=2))]
+    assert await store.attempts.settle(strangers) == [False, False, False]
+    assert len(await store.attempts.open(RUN)) == 1
+    assert await store.attempts.settle([]) == []
+
+
+async def test_an_overtaken_attempt_ends_without_deciding(store: Store) -> None:
+    old, new = job("j1"), job("j1", attempt=2)
+    await dispatch(store, old)
+    await dispatch(store, new)
+    assert await store.attempts.settle([settled(old, "BAD_CREDENTIALS")]) == [False]
+    assert [a.attempt for a in await store.attempts.open(RUN)] == [2]
+    assert await store.attempts.settle([settled(new)]) == [True]
+    assert [(o.reason, o.attempts) async for o in store.attempts.outcomes(RUN)] == [("PASSED", 2)]
+
+
+async def test_an_attempt_that_will_be_followed_makes_no_outcome(store: Store) -> None:
+    one, two = job("j1"), job("j1", attempt=2, tried=["windows"])
+    await dispatch(store, one)
+    assert await store.attempts.settle([settled(one, "TCP_TIMEOUT", final=False, record="unix", submitted=True)]) == [
+        True
+    ]
+    [waiting] = await store.attempts.unfinished(RUN)
+    assert (waiting.job, waiting.attempt, waiting.open, waiting.tried) == (JobRow.of(one), 1, False, ())
+    [past] = waiting.history
+    assert (past.attempt, past.reason, past.record, past.submitted) == (1, "TCP_TIMEOUT", "unix", True)
+    assert (await store.attempts.totals(RUN)).finished == 0
+
+    await dispatch(store, two)
+    [waiting] = await store.attempts.unfinished(RUN)
+    assert (waiting.attempt, waiting.open, waiting.tried, len(waiting.history)) == (2, True, ("windows",), 1)
+    assert await store.attempts.settle([settled(one, "TCP_TIMEOUT", final=False), settled(two)]) == [False, True]
+    assert await store.attempts.unfinished(RUN) == []
+
+
+async def test_outcomes_without_an_attempt(store: Store) -> None:
+    never, waiting, running, done = job("j1"), job("j2"), job("j3"), job("j4")
+    await dispatch(store, waiting, running, done)
+    await store.attempts.settle([settled(waiting, "TCP_TIMEOUT", final=False), settled(done)])
+    rows = [undispatched(j, "WINDOW_CLOSED") for j in (never, waiting, running, done, never)]
+    assert await store.attempts.finish_without_attempt(RUN, rows) == [True, True, False, False, False]
+    assert await store.attempts.finish_without_attempt(RUN, rows) == [False] * 5
+    assert await store.attempts.finish_without_attempt(RUN, []) == []
+    found = {o.job: (o.reason, o.attempts, o.evidence.phase) async for o in store.attempts.outcomes(RUN)}
+    assert found == {
+        "j1": ("WINDOW_CLOSED", 0, Phase.PLAN),
+        "j2": ("WINDOW_CLOSED", 1, Phase.PLAN),
+        "j4": ("PASSED", 1, Phase.LOGOFF),
+    }
+    assert [u.job.job for u in await store.attempts.unfinished(RUN)] == ["j3"]
+
+
+# -- outcomes ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_outcome_carries_what_a_report_says(store: Store) -> None:
+    one = job("j1", candidates=[candidate(), candidate("second", "other")])
+    await dispatch(store, one)
+    report = settled(one, "SECRET_NOT_FOUND", phase=Phase.VAULT, signal=named("SECRET_NOT_FOUND"), record="second")
+    await store.attempts.settle([report])
+    [row] = [o async for o in store.attempts.outcomes(RUN)]
+    assert (row.run, row.job, row.technology, row.target) == (RUN, "j1", Technology.UNIX, one.target)
+    assert (row.status, row.reason, row.evidence) == (Status.FAILED, "SECRET_NOT_FOUND", report.evidence)
+    assert (row.record, row.user, row.secret, row.port) == ("second", "scan", "other", 22)
+    assert (row.vault, row.vault_type) == ("Vault", "Thycotic Secret Server")
+    assert (row.appliance, row.attempts, row.finished_at) == ("a1", 1, 1002.0)
+
+
+async def test_the_only_candidate_is_named_even_before_it_was_chosen(store: Store) -> None:
+    one, two, none = job("j1"), job("j2", candidates=[candidate(), candidate("second")]), job("j3", candidates=[])
+    await dispatch(store, one, two, none)
+    await store.attempts.settle([settled(j, "PORT_CLOSED") for j in (one, two, none)])
+    assert [(o.job, o.record, o.secret) async for o in store.attempts.outcomes(RUN)] == [
+        ("j1", "unix", "root-10.0.0.1"),
+        ("j2", "", ""),
+        ("j3", "", ""),
+    ]
+
+
+async def test_outcomes_come_in_the_order_of_addresses_across_pages(store: Store) -> None:
+    many = [f"10.0.{i // 200}.{i % 200 + 11}" for i in range(1100)]
+    addresses = ["b.example", "A.example", "2001:db8::1", "::1", "10.0.0.10", "9.0.0.0", *many]
+    dispatched = [job(f"j{i}", address=address) for i, address in enumerate(addresses)]
+    await dispatch(store, *dispatched)
+    assert all(await store.attempts.settle([settled(j) for j in dispatched]))
+    found = [o.target.address async for o in store.attempts.outcomes(RUN)]
+    assert found == ["9.0.0.0", "10.0.0.10", *many, "::1", "2001:db8::1", "A.example", "b.example"]
+    assert [o async for o in store.attempts.outcomes("r9")] == []
+
+
+async def test_totals_count_by_technology_status_and_reason(store: Store) -> None:
+    await store.runs.update(RUN, planned=5)
+    unix, windows, late = job("j1"), job("j2", technology="windows"), job("j3")
+    await dispatch(store, unix, windows, late)
+    await store.attempts.settle([settled(unix, "PRIV_NO_SUDO"), settled(windows, "BAD_CREDENTIALS")])
+    await store.attempts.finish_without_attempt(RUN, [undispatched(job("j4"))])
+    totals = await store.attempts.totals(RUN)
+    assert set(totals.counts) == {
+        Count(Technology.UNIX, Status.PASSED_LIMITED, "PRIV_NO_SUDO", 1),
+        Count(Technology.WINDOWS, Status.FAILED, "BAD_CREDENTIALS", 1),
+        Count(Technology.UNIX, Status.NOT_ATTEMPTED, "NO_RECORD", 1),
+    }
+    assert (totals.planned, totals.finished, totals.open, totals.of(Status.FAILED)) == (5, 3, 2, 1)
+
+
+# -- ledger ------------------------------------------------------------------------------------------------------------
+
+
+def entry(kind: EntryKind, at: float) -> LedgerEntry:
+    return LedgerEntry(kind, Account(authority="dir:corp", user="scan"), RUN, "j1", 1, at, at + 40, "BAD_CREDENTIALS")
+
+
+async def test_the_ledger_keeps_its_order(store: Store) -> None:
+    entries = [entry(kind, 1000.0) for kind in EntryKind]
+    await store.ledger.append(entries[:2])
+    await store.ledger.append([])
+    await store.ledger.append(entries[2:])
+    assert await store.ledger.load(0.0) == entries
+
+
+async def test_the_ledger_is_loaded_from_and_pruned_to_a_time(store: Store) -> None:
+    entries = [entry(EntryKind.GRANTED, at) for at in (1.0, 2.0, 3.0)]
+    await store.ledger.append(entries)
+    assert await store.ledger.load(2.0) == entries[1:]
+    await store.ledger.prune(3.0)
+    assert await store.ledger.load(0.0) == entries[2:]
+
+
+# -- host keys ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_key_of_an_algorithm_is_the_known_one(store: Store) -> None:
+    await store.host_keys.learn([("10.0.0.1", 22, "ssh-ed25519 AAA", RUN), ("10.0.0.1", 22, "ssh-rsa BBB", RUN)])
+    await store.host_keys.learn([("10.0.0.1", 22, "ssh-ed25519 EVIL", RUN), ("10.0.0.2", 22, "ssh-rsa CCC", RUN)])
+    await store.host_keys.learn([])
+    known = await store.host_keys.known(f"10.0.{i // 200}.{i % 200}" for i in range(2500))
+    assert known == {"10.0.0.1": ["ssh-ed25519 AAA", "ssh-rsa BBB"], "10.0.0.2": ["ssh-rsa CCC"]}
+    assert await store.host_keys.forget("10.0.0.1") == 2
+    assert await store.host_keys.known(["10.0.0.1"]) == {}
+
+
+# -- all together ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_written_is_there_after_opening_again(url: str) -> None:
+    store = await open_store(url)
+    await store.runs.add(run_record())
+    await dispatch(store, job("j1"), cursors={"unix": 1})
+    await store.ledger.append([entry(EntryKind.GRANTED, 1.0)])
+    await store.close()
+    store = await open_store(url)
+    assert [a.job for a in await store.attempts.open(RUN)] == ["j1"]
+    assert await store.runs.latest() == replace(run_record(), cursors={"unix": 1})
+    assert len(await store.ledger.load(0.0)) == 1
+    await store.close()
+
+
+async def test_writers_and_readers_of_one_process_do_not_block_each_other_out(store: Store) -> None:
+    """Forty tasks on both connections: with a deadlock, or writers that time out, one of them raises."""
+
+    async def work(number: int) -> None:
+        mine = [job(f"j{number}-{i}") for i in range(5)]
+        await dispatch(store, *mine)
+        await store.ledger.append([entry(EntryKind.GRANTED, 1.0)])
+        assert all(await store.attempts.settle([settled(j) for j in mine]))
+        assert (await store.attempts.totals(RUN)).finished >= 5
+
+    async with anyio.create_task_group() as group:
+        for number in range(40):
+            group.start_soon(work, number)
+    assert (await store.attempts.totals(RUN)).finished == 200
+    assert len(await store.ledger.load(0.0)) == 40
+
+
+async def test_a_cancelled_caller_leaves_no_half_written_batch(store: Store) -> None:
+    """A transaction that has begun is finished, and the store works on."""
+    batch = [job(f"j{i}") for i in range(500)]
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(dispatch, store, *batch)
+            await anyio.lowlevel.checkpoint()
+            scope.cancel()
+    assert len(await store.attempts.open(RUN)) in {0, 500}
+    await dispatch(store, *batch)
+    assert len(await store.attempts.open(RUN)) == 500
+
+
+def test_a_record_use_holds_names_only() -> None:
+    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22)
