@@ -1,0 +1,60 @@
+"""`python -m targets ESTATE.toml [--seed N] --state DIR`: serve an estate until SIGTERM or SIGINT.
+
+Prints one JSON line (`lab.Ready`) when everything answers. Exit 0 when stopped, 2 when the estate file or the state
+directory cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import asyncssh
+
+from targets import estate, lab, spec
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    _raise_file_limit()
+    # Failed logons are what an estate is for: they are in the metrics, and no one reads a log of them.
+    asyncssh.set_log_level(logging.CRITICAL)
+    try:
+        anyio.run(_serve, arguments.estate, arguments.seed, arguments.state)
+    except spec.EstateError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+async def _serve(path: Path, seed: int | None, state: Path) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        what = estate.build(spec.load(path, seed=seed))
+        async with lab.running(what, state) as (ready, _):
+            sys.stdout.write(ready.line() + "\n")
+            sys.stdout.flush()
+            async for _ in signals:
+                return
+
+
+def _raise_file_limit() -> None:
+    """Every open connection is a file descriptor; a thousand silent ones are more than most soft limits."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m targets", description="A simulated Secret Server and SSH hosts.")
+    parser.add_argument("estate", type=Path, help="estate file (TOML)")
+    parser.add_argument("--seed", type=int, default=None, help="instead of the estate file's seed")
+    parser.add_argument("--state", type=Path, required=True, help="directory for the vault's password and the truth")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+r"""Accounts and what they count: the passwords that hosts accept, and the lock-out of directories shared by many hosts.
+
+A directory counts a failed logon whatever host it was tried on, and locks the account at its threshold: from then on
+the right password is refused too, until the lock-out has run out. Accounts of a single host count, but never lock.
+Names are folded: `CORP\u`, `u@corp` and `U` are one account of a directory.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from targets.estate import AccountKey, Host
+from targets.material import Material
+from targets.spec import DirectorySpec
+
+
+@dataclass(slots=True)
+class AccountRecord:
+    """What an account has seen."""
+
+    ok: int = 0
+    failed: int = 0
+    recent: deque[float] = field(default_factory=deque)
+    """Times of the failures within the directory's window."""
+    locked_until: float = 0.0
+
+
+class Accounts:
+    """Every account of the estate. `clock` gives seconds that only grow."""
+
+    def __init__(
+        self,
+        materials: Mapping[AccountKey, Material],
+        directories: Mapping[str, DirectorySpec],
+        clock: Callable[[], float],
+    ) -> None:
+        self._materials = dict(materials)
+        self._directories = directories
+        self._clock = clock
+        self._records: dict[AccountKey, AccountRecord] = {}
+
+    def change(self, key: AccountKey, material: Material) -> None:
+        """From now on this is what opens the account; its counters stay as they are."""
+        self._materials[key] = material
+
+    def password(self, host: Host, user: str, password: str) -> bool:
+        """A logon by password: is it accepted? It counts, known user or not."""
+        key = self._key(host, user)
+        known = self._materials.get(key)
+        right = known is not None and hmac.compare_digest(known.password.encode(), password.encode())
+        return self._count(key, right=right)
+
+    def public_key(self, host: Host, user: str, blob: bytes) -> bool:
+        """Is this key authorized? Keys are the host's business: a directory neither counts nor locks them."""
+        known = self._materials.get(self._key(host, user))
+        return known is not None and hmac.compare_digest(known.public_blob, blob)
+
+    def locked(self, key: AccountKey) -> bool:
+        return key in self._records and self._clock() < self._records[key].locked_until
+
+    def records(self) -> Mapping[AccountKey, AccountRecord]:
+        """Accounts that have seen a logon by password."""
+        return self._records
+
+    def _key(self, host: Host, user: str) -> AccountKey:
+        authority = host.account_key.authority
+        if authority not in self._directories:
+            return AccountKey(authority, user)
+        return AccountKey(authority, user.rsplit("\\", 1)[-1].split("@", 1)[0].casefold())
+
+    def _count(self, key: AccountKey, *, right: bool) -> bool:
+        record = self._records.setdefault(key, AccountRecord())
+        policy = self._directories.get(key.authority)
+        now = self._clock()
+        locked = now < record.locked_until
+        if right and not locked:
+            record.ok += 1
+            record.recent.clear()
+            return True
+        record.failed += 1
+        if policy and policy.threshold and not locked:
+            record.recent.append(now)
+            while record.recent[0] <= now - policy.window:
+                record.recent.popleft()
+            if len(record.recent) >= policy.threshold:
+                record.locked_until = now + policy.lockout
+                record.recent.clear()
+        return False

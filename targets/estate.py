@@ -1,0 +1,195 @@
+"""An estate: which hosts, accounts and secrets a specification and a seed make. Pure, and the same for the same seed.
+
+Rules:
+1. Addresses are dealt in order from each group's network, past those that an earlier group has taken; which host has
+   which fault of a mix is dealt by the seed, in exact proportion.
+2. An account is (authority, user): the host's own address, or a directory's name in lower case. What opens it is its
+   material. A secret is *right* when it holds the material of its hosts' account.
+3. A per-host secret belongs to one host. A shared one serves its whole group: with local accounts every host takes it
+   but those with a wrong secret; with a directory account it is right or wrong for all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
+from targets.material import Material, marker
+from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, Sharing, VaultSpec
+
+Login = Literal["password", "keyboard-interactive", "key"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKey:
+    authority: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    address: str
+    technology: str
+    fault: HostFault
+    user: str
+    secret: str
+    """The name a scanner should ask for; the vault need not have it."""
+    account: str
+    """`local`, or the directory's name."""
+    login: Login
+
+    @property
+    def account_key(self) -> AccountKey:
+        if self.account == "local":
+            return AccountKey(self.address, self.user)
+        return AccountKey(self.account.casefold(), self.user.casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    name: str
+    template: Literal["windows", "unix"]
+    folder: str
+    user: str
+    machine: str
+    material: Material
+    holds_key: bool
+    state: SecretState
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    seed: int
+    vault: VaultSpec
+    directories: Mapping[str, DirectorySpec]
+    """Lock-out policy by directory name in lower case."""
+    hosts: Mapping[str, Host]
+    """By address, in the order of the estate file."""
+    accounts: Mapping[AccountKey, Material]
+    secrets: Mapping[str, Secret]
+    """By name. A missing secret is here too, in that state."""
+
+    @property
+    def vault_password(self) -> str:
+        return marker(self.seed, "vault", self.vault.user)
+
+
+def build(spec: EstateSpec) -> Estate:
+    """Raises EstateError when a network is too small, or a secret's name comes up twice."""
+    made = _Builder(spec)
+    for number, group in enumerate(spec.hosts, start=1):
+        made.add_group(number, group)
+    made.add_own_secrets()
+    return Estate(spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.secrets)
+
+
+class _Builder:
+    def __init__(self, spec: EstateSpec) -> None:
+        self._spec = spec
+        self._free: dict[IPv4Network, Iterator[IPv4Address]] = {}
+        self.directories = {d.name.casefold(): d for d in spec.directories}
+        self.hosts: dict[str, Host] = {}
+        self.accounts: dict[AccountKey, Material] = {}
+        self.secrets: dict[str, Secret] = {}
+        self._names: set[str] = set()
+
+    def add_group(self, number: int, group: HostGroup) -> None:
+        if group.account != "local":
+            self.directories.setdefault(group.account.casefold(), DirectorySpec(name=group.account))
+        faults = deal(group.weights, group.count, random.Random(f"{self._spec.seed}|faults|{number}"))
+        hosts = [self._host(number, group, HOST_FAULTS[name]) for name in faults]
+        if group.secret is Sharing.SHARED:
+            reached = next((h.fault for h in hosts if h.fault.port is Port.OPEN), HOST_FAULTS["none"])
+            self._add_secret(hosts[0], group, reached, machine="")
+        for host in hosts:
+            if group.secret is Sharing.PER_HOST:
+                self._add_secret(host, group, host.fault, machine=host.address)
+            self._add_account(host)
+
+    def add_own_secrets(self) -> None:
+        for own in self._spec.secrets:
+            material = Material(self._spec.seed, f"secret|{own.name}", own.password)
+            self._keep(
+                Secret(
+                    own.name, own.template, own.folder, own.user, own.machine, material, own.login == "key", own.state
+                )
+            )
+
+    def _host(self, number: int, group: HostGroup, fault: HostFault) -> Host:
+        address = self._next_address(group.network)
+        default = "unix-{address}" if group.secret is Sharing.PER_HOST else f"unix-shared-{number}"
+        name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
+        host = Host(address, group.technology, fault, group.user, name, group.account, group.login)
+        self.hosts[address] = host
+        return host
+
+    def _next_address(self, network: IPv4Network) -> str:
+        for address in self._free.setdefault(network, network.hosts()):
+            text = str(address)
+            # 127.0.0.1 is where the vault and the metrics answer; a host there could not be told from them.
+            if text not in self.hosts and text != "127.0.0.1":
+                return text
+        raise EstateError(f"network {network} has too few addresses for the hosts that are to be in it")
+
+    def _add_secret(self, host: Host, group: HostGroup, fault: HostFault, *, machine: str) -> None:
+        directory = host.account != "local"
+        if fault.right_secret and directory:
+            material = self._directory_material(host.account_key)
+        else:
+            material = Material(self._spec.seed, f"secret|{host.secret}")
+        self._keep(
+            Secret(host.secret, "unix", group.folder, host.user, machine, material, group.login == "key", fault.secret)
+        )
+
+    def _add_account(self, host: Host) -> None:
+        key = host.account_key
+        if host.account != "local":
+            self.accounts[key] = self._directory_material(key)
+        elif host.fault.right_secret:
+            self.accounts[key] = self.secrets[host.secret].material
+        else:
+            # A wrong secret is as good as one the host's account no longer has, shared or not.
+            self.accounts[key] = Material(self._spec.seed, f"account|{key.authority}|{key.user}")
+
+    def _directory_material(self, key: AccountKey) -> Material:
+        return Material(self._spec.seed, f"account|{key.authority}|{key.user}")
+
+    def _keep(self, secret: Secret) -> None:
+        # The vault would take both, but the estate could not say which of them is whose.
+        if secret.name.casefold() in self._names:
+            raise EstateError(f'two secrets are named "{secret.name}"; give the second group another secret_name')
+        self._names.add(secret.name.casefold())
+        self.secrets[secret.name] = secret
+
+
+def deal(weights: Mapping[str, int], count: int, rng: random.Random) -> list[str]:
+    """`count` names in proportion to their weights (largest remainders), in an order drawn from `rng`.
+
+    A name whose share is below one may come out with none; of equal remainders the earlier name is served first.
+    """
+    total = sum(weights.values())
+    shares = {name: divmod(weight * count, total) for name, weight in weights.items()}
+    names = [name for name, (whole, _) in shares.items() for _ in range(whole)]
+    by_remainder = sorted(shares, key=lambda name: -shares[name][1])
+    names += by_remainder[: count - len(names)]
+    rng.shuffle(names)
+    return names
+
+
+def truth(estate: Estate, *, ssh_port: int, closed_port: int) -> Iterator[dict[str, str | int]]:
+    """What is true of each host, one flat row each, in order: what a run's outcomes are scored against."""
+    for host in estate.hosts.values():
+        yield {
+            "address": host.address,
+            "port": closed_port if host.fault.port is Port.CLOSED else ssh_port,
+            "technology": host.technology,
+            "fault": host.fault.name,
+            "user": host.user,
+            "secret": host.secret,
+            "account": host.account,
+            "login": host.login,
+        }

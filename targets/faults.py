@@ -1,0 +1,131 @@
+"""The faults of an estate, as data: what a host, a secret or the vault does wrong, by name.
+
+A host's fault is a row of `HOST_FAULTS`; everything else reads the row's columns and never the name. Faults of the
+vault (`VAULT_FAULTS`) are orders that can be given and withdrawn while it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Port(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    """The host's port is one that nobody listens on: the connection is refused by the kernel."""
+    SILENT = "silent"
+    """The connection is taken and no byte is ever sent."""
+
+
+class SecretState(StrEnum):
+    """How a secret stands in the vault."""
+
+    READABLE = "readable"
+    MISSING = "missing"
+    INACTIVE = "inactive"
+    AMBIGUOUS = "ambiguous"
+    """A second secret of the same name exists in another folder."""
+    FORBIDDEN = "forbidden"
+    """It can be found (role permission List) but not viewed."""
+    COMMENT = "comment"
+    """It is only shown to who says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFault:
+    name: str
+    meaning: str
+    port: Port = Port.OPEN
+    passwords: bool = True
+    """False: neither `password` nor `keyboard-interactive` is offered."""
+    right_secret: bool = True
+    """False: what the vault holds is not what the host takes."""
+    sudo: bool = True
+    secret: SecretState = SecretState.READABLE
+
+
+HOST_FAULTS = {
+    f.name: f
+    for f in (
+        HostFault("none", "everything works"),
+        HostFault("closed", "nothing listens on the port", port=Port.CLOSED),
+        HostFault("silent", "takes the connection and says nothing", port=Port.SILENT),
+        HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
+        HostFault("key_only", "offers no method that takes a password", passwords=False),
+        HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False),
+        HostFault("secret_missing", "the vault has no secret of that name", secret=SecretState.MISSING),
+        HostFault("secret_inactive", "the secret has been deactivated", secret=SecretState.INACTIVE),
+        HostFault("secret_ambiguous", "two secrets bear the name", secret=SecretState.AMBIGUOUS),
+        HostFault("secret_forbidden", "the scanner's user may not view the secret", secret=SecretState.FORBIDDEN),
+        HostFault("secret_comment", "the secret is shown only with a comment", secret=SecretState.COMMENT),
+    )
+}
+
+
+class Scope(StrEnum):
+    """Which requests a vault fault meets."""
+
+    ALL = "all"
+    GRANT = "grant"
+    API = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A canned answer that takes the place of the real one."""
+
+    scope: Scope
+    status: int
+    body: str
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFault:
+    name: str
+    meaning: str
+    replies: tuple[Reply, ...] = ()
+    slow: bool = False
+    """Answers are held back by the estate's `vault.slow` seconds."""
+    throttled: bool = False
+    """Replies carry `Retry-After` with the estate's `vault.retry_after` seconds."""
+    expires_tokens: bool = False
+    """An event rather than a state: at the order, every token issued so far is dead."""
+
+
+EXPIRED = '{"message": "Authentication failed or expired token."}'
+REFUSED = '{"error": "Login failed."}'
+_HTML = "<!DOCTYPE html><html><head><title>Secret Server</title></head><body>{}</body></html>"
+
+VAULT_FAULTS = {
+    f.name: f
+    for f in (
+        VaultFault("down", "503 to everything", (Reply(Scope.ALL, 503, _HTML.format("Unavailable"), "text/html"),)),
+        VaultFault("error", "500 to every API call", (Reply(Scope.API, 500, '{"message": "An error has occurred."}'),)),
+        VaultFault("slow", "answers late", slow=True),
+        VaultFault("refuse", "refuses every login", (Reply(Scope.GRANT, 400, REFUSED),)),
+        VaultFault("expire_tokens", "tokens issued so far are dead; new ones live", expires_tokens=True),
+        VaultFault("dead_tokens", "every token counts as expired", (Reply(Scope.API, 403, EXPIRED),)),
+        VaultFault(
+            "ip_blocked",
+            "this source address is not allowed",
+            (
+                Reply(Scope.GRANT, 400, REFUSED),
+                Reply(Scope.API, 403, '{"message": "Access is not allowed from this IP address."}'),
+            ),
+        ),
+        VaultFault(
+            "forbidden",
+            "the user's role has no right to the API",
+            (Reply(Scope.API, 403, '{"message": "You do not have permission to perform this operation."}'),),
+        ),
+        VaultFault("html", "200 with a web page", (Reply(Scope.ALL, 200, _HTML.format("Log in"), "text/html"),)),
+        VaultFault(
+            "throttled",
+            "429 with Retry-After",
+            (Reply(Scope.ALL, 429, '{"message": "Too many requests."}'),),
+            throttled=True,
+        ),
+    )
+}

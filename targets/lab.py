@@ -1,0 +1,102 @@
+"""The whole estate, started and stopped: hosts, vault, control, and the files that tell others about it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import anyio
+from aiohttp import web
+
+from targets import control, estate, ssh_host
+from targets.secret_server import routes, tls
+from targets.spec import EstateError, TlsSpec, VaultSpec
+from targets.world import World
+
+STOP_WITHIN = 0.5
+"""Seconds that a server has to end; what is left then is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where everything is; its JSON is the ready line."""
+
+    vault_url: str
+    vault_user: str
+    vault_password_file: str
+    vault_ca: str | None
+    """The CA to trust, where the certificate was made here."""
+    metrics_url: str
+    control_url: str
+    ssh_port: int
+    closed_port: int
+    truth: str
+
+    def line(self) -> str:
+        return json.dumps(asdict(self))
+
+
+@asynccontextmanager
+async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready, World]]:
+    """Serve an estate until the context is left. Raises EstateError when `state` or the certificate cannot be used."""
+    world = World(what)
+    truth_file = state / "truth.ndjson"
+    password_file, certificate, ca = await anyio.to_thread.run_sync(_prepare, what, state)
+    async with AsyncExitStack() as stack:
+        closed_port = await stack.enter_async_context(ssh_host.refusing())
+        ssh_port = await stack.enter_async_context(ssh_host.listening(world))
+        vault_port = await stack.enter_async_context(_http(routes.application(world), certificate))
+        control_port = await stack.enter_async_context(_http(control.application(world), None))
+        rows = estate.truth(what, ssh_port=ssh_port, closed_port=closed_port)
+        await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        base = f"http://127.0.0.1:{control_port}"
+        ready = Ready(
+            vault_url=f"http{'s' if certificate else ''}://127.0.0.1:{vault_port}{routes.MOUNT}",
+            vault_user=what.vault.user,
+            vault_password_file=str(password_file),
+            vault_ca=None if ca is None else str(ca),
+            metrics_url=f"{base}/metrics.json",
+            control_url=base,
+            ssh_port=ssh_port,
+            closed_port=closed_port,
+            truth=str(truth_file),
+        )
+        yield ready, world
+
+
+def _prepare(what: estate.Estate, state: Path) -> tuple[Path, ssl.SSLContext | None, Path | None]:
+    password_file = state / "vault-password"
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tls.write_private(password_file, what.vault_password.encode())
+        return password_file, *_certificate(what.vault, state)
+    except OSError as error:
+        raise EstateError(f"cannot set up the state directory {state} or the vault's certificate: {error}") from None
+
+
+def _certificate(vault: VaultSpec, state: Path) -> tuple[ssl.SSLContext | None, Path | None]:
+    match vault.tls:
+        case TlsSpec(certificate=certificate, key=key):
+            return tls.context(certificate, key), None
+        case True:
+            made = tls.make(state)
+            return tls.context(made.certificate, made.key), made.ca
+        case _:
+            return None, None
+
+
+@asynccontextmanager
+async def _http(app: web.Application, certificate: ssl.SSLContext | None) -> AsyncIterator[int]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_WITHIN / 2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate, backlog=ssh_host.BACKLOG)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        with anyio.move_on_after(STOP_WITHIN, shield=True):
+            await runner.cleanup()

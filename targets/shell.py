@@ -1,0 +1,90 @@
+"""What a simulated host's commands answer: enough for a scan that looks at who it is and what it may do. Pure.
+
+A command is taken as words; leading `NAME=value` assignments are skipped as a shell would. There is no pipeline, no
+quoting beyond words, and nothing is ever changed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from targets.estate import Host
+
+UID = 1001
+
+OS_RELEASE = """\
+PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+NAME="Debian GNU/Linux"
+VERSION_ID="12"
+VERSION="12 (bookworm)"
+VERSION_CODENAME=bookworm
+ID=debian
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    stdout: str = ""
+    stderr: str = ""
+    status: int = 0
+
+
+def answer(host: Host, user: str, command: str) -> Answer:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        return Answer(stderr=f"sh: 1: {error}\n", status=2)
+    while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
+        words.pop(0)
+    return _run(host, user, words)
+
+
+def _run(host: Host, user: str, words: list[str]) -> Answer:
+    if not words:
+        return Answer()
+    command, *arguments = words
+    if command == "sudo":
+        return _sudo(host, user, arguments)
+    if command == "echo":
+        return Answer(" ".join(arguments) + "\n")
+    said = _fixed(host, user).get(" ".join(words))
+    return said or Answer(stderr=f"sh: 1: {command}: not found\n", status=127)
+
+
+def _fixed(host: Host, user: str) -> dict[str, Answer]:
+    name = _name(host)
+    return {
+        "id": Answer(f"{_identity(host, user)}\n"),
+        "id -u": Answer(f"{0 if user == 'root' else UID}\n"),
+        "id -un": Answer(f"{user}\n"),
+        "whoami": Answer(f"{user}\n"),
+        "uname": Answer("Linux\n"),
+        "uname -n": Answer(f"{name}\n"),
+        "hostname": Answer(f"{name}\n"),
+        "uname -a": Answer(f"Linux {name} 6.1.0-25-amd64 #1 SMP Debian 6.1.106-3 (2024-08-26) x86_64 GNU/Linux\n"),
+        "cat /etc/os-release": Answer(OS_RELEASE),
+        "true": Answer(),
+        "false": Answer(status=1),
+    }
+
+
+def _name(host: Host) -> str:
+    return f"host-{host.address.replace('.', '-')}"
+
+
+def _identity(host: Host, user: str) -> str:
+    if user == "root":
+        return "uid=0(root) gid=0(root) groups=0(root)"
+    groups = f"{UID}({user}),27(sudo)" if host.fault.sudo else f"{UID}({user})"
+    return f"uid={UID}({user}) gid={UID}({user}) groups={groups}"
+
+
+def _sudo(host: Host, user: str, words: list[str]) -> Answer:
+    if not host.fault.sudo:
+        return Answer(stderr="sudo: a password is required\n", status=1)
+    rest = [word for word in words if word not in {"-n", "--"}]
+    if rest == ["-l"]:
+        return Answer(f"User {user} may run the following commands on {_name(host)}:\n    (ALL : ALL) NOPASSWD: ALL\n")
+    return _run(host, "root", rest)

@@ -1,0 +1,238 @@
+"""estate.toml: what an estate file may say. Unknown keys are refused; errors name file, line and key.
+
+seed = 7
+[vault]
+user = "svc_scan"
+[[directories]]
+name = "CORP"
+threshold = 5
+[[hosts]]
+count = 9
+network = "127.20.0.0/16"
+faults = { none = 8, silent = 1 }
+[[secrets]]
+name = "win_scan_secret"
+template = "windows"
+user = "vm_scan_account"
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from enum import StrEnum
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from targets.faults import HOST_FAULTS, VAULT_FAULTS, Port, SecretState
+
+LOOPBACK = IPv4Network("127.0.0.0/8")
+
+
+class EstateError(Exception):
+    """An estate file that cannot be used; the text says where and what to write instead."""
+
+
+def _seconds(value: object) -> object:
+    """`"30m"` -> 1800.0; numbers are seconds already."""
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip())):
+        return float(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
+    return value
+
+
+def _known_host_fault(name: str) -> str:
+    if name not in HOST_FAULTS:
+        raise ValueError(f"unknown fault {name!r}; known are {', '.join(HOST_FAULTS)}")
+    return name
+
+
+def _known_vault_fault(name: str) -> str:
+    if name not in VAULT_FAULTS:
+        raise ValueError(f"unknown vault fault {name!r}; known are {', '.join(VAULT_FAULTS)}")
+    return name
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+HostFaultName = Annotated[str, BeforeValidator(_known_host_fault)]
+VaultFaultName = Annotated[str, BeforeValidator(_known_vault_fault)]
+SecretName = Annotated[str, Field(min_length=1, pattern=r"^[^\\]+$")]
+Folder = Annotated[str, Field(pattern=r"^\\[^\\]+(\\[^\\]+)*$")]
+"""An absolute folder path, `\\Scan\\Linux`."""
+
+
+class Sharing(StrEnum):
+    """How the hosts of a group come by their secret."""
+
+    PER_HOST = "per-host"
+    SHARED = "shared"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TlsSpec(_Part):
+    certificate: Path
+    key: Path
+
+
+class VaultSpec(_Part):
+    user: str = "svc_scan"
+    domain: str = ""
+    """Not empty: grants must name it, as a field or as `DOMAIN\\user`."""
+    token_lifetime: Annotated[int, Field(ge=1)] = 1200
+    """Seconds; what `expires_in` says."""
+    refresh_tokens: bool = False
+    login_failures: PositiveInt = 5
+    """Failed grants in a row after which the vault user is locked."""
+    access_denied_status: Literal[400, 403] = 400
+    """Both are in the field for API_AccessDenied, depending on the release."""
+    tls: bool | TlsSpec = False
+    """true: a certificate is made (its CA is in the ready line)."""
+    faults: tuple[VaultFaultName, ...] = ()
+    slow: Seconds = 2.0
+    retry_after: Annotated[int, Field(ge=0)] = 1
+
+
+class DirectorySpec(_Part):
+    """Lock-out policy of a directory: `threshold` failures within `window` lock an account for `lockout`."""
+
+    name: Annotated[str, Field(min_length=1)]
+    threshold: Annotated[int, Field(ge=0)] = 5
+    """0: never locks."""
+    window: Seconds = 1800.0
+    lockout: Seconds = 1800.0
+
+
+class HostGroup(_Part):
+    count: PositiveInt = 1
+    technology: Literal["unix"] = "unix"
+    network: IPv4Network = IPv4Network("127.20.0.0/16")
+    fault: HostFaultName = "none"
+    faults: dict[HostFaultName, PositiveInt] = Field(default_factory=dict)
+    """A mix by weight, dealt exactly: 9 hosts of {none = 8, silent = 1} are 8 and 1."""
+    user: Annotated[str, Field(min_length=1)] = "scan"
+    account: str = "local"
+    """`local`: an account on each host; else the name of the directory that all of them ask."""
+    secret: Sharing = Sharing.PER_HOST
+    secret_name: SecretName | None = None
+    """May hold {address} and {user}; default `unix-{address}`, or `unix-shared-N` for the Nth group."""
+    folder: Folder = "\\Scan"
+    login: Literal["password", "keyboard-interactive", "key"] = "password"
+
+    @property
+    def weights(self) -> dict[str, int]:
+        return self.faults or {self.fault: 1}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.faults and "fault" in self.model_fields_set:
+            raise ValueError("give `fault` or `faults`, not both")
+        if not self.network.subnet_of(LOOPBACK):
+            raise ValueError(f"network {self.network} is not within {LOOPBACK}: an estate never leaves the machine")
+        if self.login == "key" and "key_only" in self.weights:
+            raise ValueError('fault "key_only" is none where login = "key"')
+        if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:
+            raise ValueError('secret = "per-host" needs {address} in secret_name')
+        if self.secret is Sharing.SHARED:
+            self._one_shared_secret()
+        return self
+
+    def _one_shared_secret(self) -> None:
+        reached = [f for name in self.weights if (f := HOST_FAULTS[name]).port is Port.OPEN]
+        if len({f.secret for f in reached}) > 1:
+            raise ValueError("one shared secret cannot be in several states: give these faults groups of their own")
+        if self.account != "local" and len({f.right_secret for f in reached}) > 1:
+            raise ValueError(
+                'one shared secret of one directory account is right or wrong for all: give "wrong_password" a group of'
+                ' its own, or secret = "per-host"'
+            )
+
+
+class SecretSpec(_Part):
+    """A secret that belongs to no simulated host: for real servers that a test brings along."""
+
+    name: SecretName
+    template: Literal["windows", "unix"] = "unix"
+    user: str = "scan"
+    machine: str = ""
+    folder: Folder = "\\Scan"
+    state: SecretState = SecretState.READABLE
+    login: Literal["password", "key"] = "password"
+    password: str = ""
+    """Empty: a marker."""
+
+    @model_validator(mode="after")
+    def _has_key_field(self) -> Self:
+        if self.template == "windows" and self.login == "key":
+            raise ValueError("the Windows Account template has no private key")
+        return self
+
+
+class EstateSpec(_Part):
+    seed: int = 0
+    vault: VaultSpec = VaultSpec()
+    directories: tuple[DirectorySpec, ...] = ()
+    hosts: tuple[HostGroup, ...] = ()
+    secrets: tuple[SecretSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        for what, names in (
+            ("directory", [d.name.casefold() for d in self.directories]),
+            ("secret", [s.name.casefold() for s in self.secrets]),
+        ):
+            if twice := {n for n in names if names.count(n) > 1}:
+                raise ValueError(f"{what} given twice: {', '.join(sorted(twice))}")
+        return self
+
+
+def load(path: Path, *, seed: int | None = None) -> EstateSpec:
+    """Read an estate file; `seed` overrides the file's. Raises EstateError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EstateError(f"{path}: cannot be read: {error}") from None
+    return parse(text, name=str(path), seed=seed)
+
+
+def parse(text: str, *, name: str = "estate.toml", seed: int | None = None) -> EstateSpec:
+    """As `load`, from text. Raises EstateError with one line per fault."""
+    try:
+        data = tomllib.loads(text)
+        spec = EstateSpec.model_validate(data)
+    except tomllib.TOMLDecodeError as error:
+        raise EstateError(f"{name}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise EstateError("\n".join(_fault(name, text, e) for e in error.errors(include_input=False))) from None
+    return spec if seed is None else spec.model_copy(update={"seed": seed})
+
+
+def _fault(name: str, text: str, error: Any) -> str:
+    location = tuple(error["loc"])
+    key = ".".join(map(str, location)) or "estate"
+    said = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+    return f"{name}:{_line(text, location)}: {key}: {said}"
+
+
+def _line(text: str, location: tuple[int | str, ...]) -> int:
+    """The line of a key (`hosts.2.fault`), or of the table that lacks it; 1 where neither can be found."""
+    match location:
+        case (str(table), int(index), *rest):
+            pass
+        case (str(table), *rest) if rest:
+            index = 0
+        case _:
+            table, index, rest = "", 0, list(location)
+    best, seen, inside = 1, -1, not table
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
+            seen += header[1] == table
+            inside = header[1] == table and seen == index
+            best = number if inside else best
+        elif inside and rest and re.match(rf'\s*"?{re.escape(str(rest[0]))}"?\s*=', line):
+            return number
+    return best
