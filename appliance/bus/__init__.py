@@ -1,7 +1,34 @@
-"""The bus as its two users see it. NATS itself is known to this package only; what the engine does, to `jetstream.py`.
+"""The bus as its users see it; NATS itself is known to this package only.
 
 The bus may lose, repeat or reorder anything: no caller may rest exactness on it. The store, the permit ledger and the
 reconciler carry that. One contract suite (`tests/contract/test_bus.py`) runs on every implementation of these seams.
+
+**Streams.** Each zone has a work queue JOBS_<zone> (subjects jobs.<zone>.<run>); a stream of its own, because
+permissions cover whole tokens only. All zones share the work queue OUTCOMES (outcomes.<zone>.<appliance>.<run>) and
+two key-value buckets: HEARTBEATS, key <zone>.<appliance>, where a key expires by itself and watchers are told; and
+RUNS, key <zone>.<run>, the announcements of open runs.
+
+**Consumers.** One durable pull consumer per run reads the zone's queue through the filter jobs.<zone>.<run> (filters of
+a work queue must not overlap). It gives out at most `capacity` unacknowledged jobs, and takes back what is not
+acknowledged or kept alive for 10 s. One durable consumer, `orchestrator`, reads OUTCOMES.
+
+**Requests.** permits.<zone>.<appliance>.request and .release are answered by the pacer; vault.<zone> by one supervisor
+of the zone (queue group); control.<verb> by the process that holds the state directory. These need no stream: a
+question that nobody hears is answered "nobody hears it", at once.
+
+**Permissions** are in `users.py`: the subject names the sender, and an appliance may publish under its own name only.
+
+**The way of a retry.** A job is delivered twice at most: to an appliance, and to another one if the first dies. What is
+then still not acknowledged lies in the stream, undelivered for ever, until somebody takes it away: the MAX_DELIVERIES
+advisory and, since an advisory can be missed, a sweep tell the orchestrator, who removes it (`lost_jobs`). The server
+looks for such jobs only while somebody pulls. Giving a job back (nak) counts as a delivery. So every other retry, be it
+for a transient failure or a deferral, is a new attempt: the appliance publishes its report and ends the job, and the
+orchestrator dispatches attempt n+1 under the id `<job>:<n+1>`, which the two minutes of de-duplication don't know.
+
+**Calls** have a budget: publishing and the server's own interface are retried for 15 s, always with the same id, since
+a leader change stops publishing for up to 9 s. The connection is remade for ever. A server that comes back with an
+empty store has no streams: calls raise BusError until `open_zone` and `open_run` make them again; open watches find the
+way back by themselves. What cannot be decoded is dropped and logged, never raised.
 """
 
 from __future__ import annotations
@@ -28,16 +55,31 @@ class BusError(Exception):
     """The bus could not do what was asked. The text says what to do about it."""
 
 
-class BusUnavailable(BusError):
+class BusUnavailable(BusError):  # noqa: N818 - named after the state of the bus
     """No server answered within the retry budget (15 s: a leader change stops publishing for up to 9 s)."""
 
 
-class BusRefused(BusError):
+class BusRefused(BusError):  # noqa: N818 - named after what the server did
     """The server refused the login or a permission."""
 
 
-class NoPacer(BusError):
+class NoPacer(BusError):  # noqa: N818 - also the name of the reason it leads to
     """Nobody answered a permit request. No pacer, no password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The bus's intervals, in seconds. Both sides of one bus must use the same; tests use shorter ones."""
+
+    ack_wait: float = 10.0
+    """A job that is neither ended nor kept alive for so long is delivered again."""
+    report_wait: float = 30.0
+    """The same for a report that the orchestrator has taken and not confirmed."""
+    beat_ttl: float = 15.0
+    retry: float = 15.0
+    """The budget of one call."""
+    sweep: float = 10.0
+    """How often `lost_jobs` looks for jobs whose advisory was missed."""
 
 
 class JobLease(Protocol):
@@ -69,7 +111,8 @@ class ApplianceBus(Protocol):
 
     async def lease(self, run: str, count: int, wait: float) -> Sequence[JobLease]:
         """Up to `count` jobs of a run, waiting at most `wait` seconds for the first; empty when none came or the run
-        is closed. Raises BusUnavailable."""
+        is closed. Raises BusUnavailable.
+        """
         ...
 
     async def publish(self, report: Report) -> None:
@@ -82,7 +125,8 @@ class ApplianceBus(Protocol):
 
     async def release(self, release: PermitRelease) -> None:
         """Tell the pacer the verdict; waits for its acknowledgement. Raises NoPacer: the permit then counts as a
-        failure when it expires."""
+        failure when it expires.
+        """
         ...
 
     async def heartbeat(self, beat: Heartbeat) -> None:
@@ -121,9 +165,11 @@ class RunView:
     epoch: str
     last_seq: int
     ack_floor: int
-    """Every job up to this sequence number has been ended."""
+    """Every job up to this sequence number has been ended, or given up by the server after its second delivery."""
     waiting: int
+    """Jobs that nobody has been given yet."""
     leased: int
+    """Jobs that were given out and not ended; their leases may have run out."""
     reports_waiting: int
     """Reports of any run that the orchestrator has not taken yet."""
 
@@ -159,7 +205,8 @@ class OrchestratorBus(Protocol):
 
     async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
         """Publish jobs, pipelined, ids `<job>:<attempt>`; None where the server did not confirm within 15 s (the
-        reconciler will see to it). A duplicate id within two minutes is confirmed and not stored again."""
+        reconciler will see to it). A duplicate id within two minutes is confirmed and not stored again.
+        """
         ...
 
     async def purge_run(self, run: str, zone: str) -> None:
@@ -171,7 +218,7 @@ class OrchestratorBus(Protocol):
         ...
 
     def reports(self) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ReportDelivery]]]:
-        """Reports in batches of at most 500, each batch at most 50 ms old. Unreadable reports are logged and dropped."""
+        """Reports in batches of at most 500, each batch at most 50 ms old. Unreadable ones are logged and dropped."""
         ...
 
     def permits(
@@ -180,11 +227,16 @@ class OrchestratorBus(Protocol):
         release: Callable[[PermitRelease, str], Awaitable[None]],
     ) -> AbstractAsyncContextManager[None]:
         """Serve permits while the context is open; the second argument is the sender that the subject names. Requests
-        are served concurrently (an answer may wait up to 5 s); an unreadable one is answered with SKIP."""
+        are served concurrently (an answer may wait up to 5 s); an unreadable one is answered with SKIP.
+        """
         ...
 
     def lost_jobs(self) -> AbstractAsyncContextManager[AsyncIterator[Job]]:
         """Jobs that were delivered twice and never ended (the MAX_DELIVERIES advisory), taken off the stream."""
+        ...
+
+    def serve_control(self, answer: Callable[[str, bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
+        """Answer `ControlBus.ask` while the context is open: verb and body in, body out. Served concurrently."""
         ...
 
     def appliances(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Heartbeat]]]:
@@ -193,6 +245,16 @@ class OrchestratorBus(Protocol):
 
     async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
         """Put a question to any appliance of a zone. Raises BusError when none answers within `wait` seconds."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ControlBus(Protocol):
+    """What a second command line needs to speak to the holder of a state directory. Made by `connect_control`."""
+
+    async def ask(self, verb: str, body: bytes, wait: float) -> bytes:
+        """Raises BusError when nobody answers within `wait` seconds."""
         ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,235 @@
+"""The appliance's side of the bus on NATS. Supervisor and scan processes each make one, with the same credentials."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Self
+
+import anyio
+import structlog
+
+from appliance.bus import BusError, BusUnavailable, NoPacer, Timing, subjects
+from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
+from appliance.bus.pull import Puller, delivery
+from appliance.bus.serve import serve
+from appliance.bus.watch import KeyWatch, watch
+from appliance.contract import (
+    ContractError,
+    Heartbeat,
+    Job,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    Report,
+    RunNotice,
+    VaultAnswer,
+    VaultQuery,
+    encode_report,
+)
+
+log = structlog.get_logger(__name__)
+
+_ACK_TRY = 2.0
+_RELEASE_TRIES = 3
+_RELEASE_WAIT = 3.0
+
+
+class JetStreamLease:
+    """Implements `JobLease`."""
+
+    def __init__(self, link: Link, message: Message, job: Job, count: int) -> None:
+        self._link = link
+        self._reply = message.reply
+        self.job = job
+        self.delivery = count
+
+    async def in_progress(self) -> None:
+        # The next one may arrive; if none does, the job is delivered again, which its permit makes harmless.
+        with suppress(BusUnavailable):
+            await self._link.publish(self._reply, b"+WPI")
+
+    async def done(self) -> None:
+        await self._confirm(b"+ACK")
+
+    async def give_back(self, delay: float) -> None:
+        await self._confirm(b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode())
+
+    async def _confirm(self, word: bytes) -> None:
+        end = anyio.current_time() + self._link.timing.retry
+        while True:
+            try:
+                await self._link.request(self._reply, word, wait=_ACK_TRY)
+                return
+            except NoAnswer:
+                if await self._is_over():
+                    return
+                failure: BusUnavailable = BusUnavailable("the job's consumer does not answer")
+            except BusUnavailable as error:
+                failure = error
+            if anyio.current_time() >= end:
+                raise failure
+            await anyio.sleep(0.2)
+
+    async def _is_over(self) -> bool:
+        """Has the run's consumer been taken away, and this job with it?"""
+        tokens = self._reply.split(".")
+        stream, consumer = tokens[2:4] if len(tokens) == 9 else tokens[4:6]
+        try:
+            await self._link.api(f"CONSUMER.INFO.{stream}.{consumer}")
+        except ApiError as error:
+            return error.code in GONE
+        return False
+
+
+class RunNotices:
+    """Iterates the open runs of a zone."""
+
+    def __init__(self, keys: KeyWatch) -> None:
+        self._keys = keys
+
+    def __aiter__(self) -> AsyncIterator[Mapping[str, RunNotice]]:
+        return self
+
+    async def __anext__(self) -> Mapping[str, RunNotice]:
+        notices: dict[str, RunNotice] = {}
+        for key, value in (await anext(self._keys)).items():
+            try:
+                notice = RunNotice.decode(value)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="run notice", key=key, text=str(error))
+                continue
+            notices[notice.run] = notice
+        return notices
+
+
+class JetStreamAppliance:
+    """Implements `ApplianceBus`."""
+
+    def __init__(self, link: Link, zone: str, name: str) -> None:
+        self._link = link
+        self._zone = zone
+        self._name = name
+        self._pullers: dict[str, Puller] = {}
+
+    async def lease(self, run: str, count: int, wait: float) -> Sequence[JetStreamLease]:
+        puller = self._pullers.get(run)
+        if puller is None:
+            stream = subjects.jobs_stream(self._zone)
+            consumer = subjects.token(run, "run")
+            puller = self._pullers[run] = Puller(self._link, stream, consumer, self._link.timing.ack_wait)
+        leases = []
+        for message in await puller.pull(count, wait):
+            origin = delivery(message.reply)
+            try:
+                job = Job.decode(message.data)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="job", run=run, text=str(error))
+                await self._terminate(message)
+                continue
+            if origin is not None:
+                leases.append(JetStreamLease(self._link, message, job, origin.count))
+        return leases
+
+    async def _terminate(self, message: Message) -> None:
+        # Where that fails, it is delivered once more and terminated then.
+        with suppress(BusUnavailable):
+            await self._link.publish(message.reply, b"+TERM")
+
+    async def publish(self, report: Report) -> None:
+        subject = subjects.outcome(self._zone, self._name, report.run)
+        try:
+            await self._link.store(subject, encode_report(report), f"{report.job}:{report.attempt}:{report.lease[:12]}")
+        except ApiError as error:
+            raise BusUnavailable(str(error)) from error
+
+    async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
+        try:
+            reply = await self._link.request(
+                subjects.permit_request(self._zone, self._name), request.encode(), wait=wait
+            )
+            return PermitAnswer.decode(reply.data)
+        except (BusError, ContractError) as error:
+            raise NoPacer(f"no permit: {error}") from error
+
+    async def release(self, release: PermitRelease) -> None:
+        subject = subjects.permit_release(self._zone, self._name)
+        body = release.encode()
+        for last in (*[False] * (_RELEASE_TRIES - 1), True):
+            try:
+                await self._link.request(subject, body, wait=_RELEASE_WAIT)
+                return
+            except BusError as error:
+                if last:
+                    raise NoPacer(f"the verdict could not be reported: {error}") from error
+            await anyio.sleep(0.2)
+
+    async def heartbeat(self, beat: Heartbeat) -> None:
+        try:
+            await self._link.store(subjects.heartbeat(self._zone, self._name), beat.encode())
+        except ApiError as error:
+            raise BusUnavailable(str(error)) from error
+
+    @asynccontextmanager
+    async def runs(self) -> AsyncIterator[AsyncIterator[Mapping[str, RunNotice]]]:
+        subject = subjects.run_notices(self._zone)
+        async with watch(self._link, stream=subjects.RUNS, prefix=subjects.RUNS_PREFIX, subject=subject) as keys:
+            yield RunNotices(keys)
+
+    async def waiting(self, run: str) -> int:
+        try:
+            info = await self._link.api(
+                f"CONSUMER.INFO.{subjects.jobs_stream(self._zone)}.{subjects.token(run, 'run')}"
+            )
+        except ApiError as error:
+            if error.code in GONE:
+                return 0
+            raise BusUnavailable(str(error)) from error
+        return int(info["num_pending"])
+
+    def vault_queries(
+        self, answer: Callable[[VaultQuery], Awaitable[VaultAnswer]]
+    ) -> AbstractAsyncContextManager[None]:
+        async def reply(message: Message) -> bytes:
+            try:
+                query = VaultQuery.decode(message.data)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="vault query", text=str(error))
+                return VaultAnswer(ok=False, reason="INTERNAL", text=str(error)).encode()
+            return (await answer(query)).encode()
+
+        return serve(self._link, subjects.vault(self._zone), reply, queue=subjects.VAULT_QUEUE)
+
+    async def close(self) -> None:
+        for puller in self._pullers.values():
+            await puller.close()
+        await self._link.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def connect_appliance(
+    url: str,
+    *,
+    name: str,
+    zone: str,
+    seed: str | None = None,
+    creds: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    timing: Timing | None = None,
+) -> JetStreamAppliance:
+    """Connect as the appliance whose user `seed` (an nkey) or `creds` (path of a credentials file) proves.
+
+    Raises BusRefused, BusUnavailable; ValueError for a name that is no NATS token.
+    """
+    inbox = subjects.appliance_inbox(zone, name)
+    link = await Link.open(
+        url, name=f"keymuster {name}", inbox=inbox, seed=seed, creds=creds, tls=tls, timing=timing or Timing()
+    )
+    return JetStreamAppliance(link, zone, name)

@@ -1,0 +1,102 @@
+"""What lies on the server: the configuration of each stream and consumer, and how it is brought about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from appliance.bus import Timing, subjects
+from appliance.bus.link import NAME_IN_USE, ApiError, Link
+
+_S = 1_000_000_000
+_DEDUPE = 120 * _S
+_MARKER_TTL = 5 * _S
+_REPORTS_OUT = 4000
+"""Reports that may be taken and unconfirmed at a time."""
+
+
+def jobs_stream(zone: str) -> dict[str, Any]:
+    return {
+        "name": subjects.jobs_stream(zone),
+        "subjects": [subjects.jobs_filter(zone)],
+        "retention": "workqueue",
+        "storage": "file",
+        "duplicate_window": _DEDUPE,
+    }
+
+
+def shared_streams(timing: Timing) -> tuple[dict[str, Any], ...]:
+    bucket = {
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "allow_rollup_hdrs": True,
+        "allow_msg_ttl": True,
+        "deny_delete": True,
+    }
+    ttl = int(timing.beat_ttl * _S)
+    return (
+        {
+            "name": subjects.OUTCOMES,
+            "subjects": [subjects.OUTCOMES_FILTER],
+            "retention": "workqueue",
+            "storage": "file",
+            "duplicate_window": _DEDUPE,
+        },
+        {
+            **bucket,
+            "name": subjects.HEARTBEATS,
+            "subjects": [subjects.HEARTBEATS_PREFIX + ">"],
+            "storage": "memory",
+            "max_age": ttl,
+            "duplicate_window": min(ttl, _DEDUPE),
+            "subject_delete_marker_ttl": _MARKER_TTL,
+        },
+        {**bucket, "name": subjects.RUNS, "subjects": [subjects.RUNS_PREFIX + ">"], "storage": "file"},
+    )
+
+
+def run_consumer(zone: str, run: str, capacity: int, timing: Timing) -> dict[str, Any]:
+    return {
+        "name": subjects.token(run, "run"),
+        "durable_name": run,
+        "filter_subject": subjects.jobs(zone, run),
+        "ack_policy": "explicit",
+        "ack_wait": int(timing.ack_wait * _S),
+        "max_deliver": 2,
+        "max_ack_pending": capacity,
+    }
+
+
+def collector(timing: Timing) -> dict[str, Any]:
+    return {
+        "name": subjects.COLLECTOR,
+        "durable_name": subjects.COLLECTOR,
+        "filter_subject": subjects.OUTCOMES_FILTER,
+        "ack_policy": "explicit",
+        "ack_wait": int(timing.report_wait * _S),
+        "max_ack_pending": _REPORTS_OUT,
+    }
+
+
+async def make_stream(link: Link, config: dict[str, Any]) -> str:
+    """Make the stream, or change it to this configuration; its epoch. Raises BusError."""
+    try:
+        info = await link.api(f"STREAM.CREATE.{config['name']}", config)
+    except ApiError as error:
+        if error.code != NAME_IN_USE:
+            raise
+        info = await link.api(f"STREAM.UPDATE.{config['name']}", config)
+    return str(info["created"])
+
+
+async def make_consumer(link: Link, stream: str, config: dict[str, Any]) -> None:
+    """Make the consumer, or change it to this configuration. Raises BusError."""
+    verb = f"CONSUMER.CREATE.{stream}.{config['name']}.{config['filter_subject']}"
+    await link.api(verb, {"stream_name": stream, "config": config})
+
+
+async def make_shared(link: Link) -> None:
+    """What all zones share. Raises BusError."""
+    for config in shared_streams(link.timing):
+        await make_stream(link, config)
+    await make_consumer(link, subjects.OUTCOMES, collector(link.timing))

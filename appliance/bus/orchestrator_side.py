@@ -1,0 +1,272 @@
+"""The orchestrator's side of the bus on NATS."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
+
+import anyio
+import structlog
+
+from appliance.bus import BusError, BusUnavailable, Placed, RunView, Timing, layout, subjects
+from appliance.bus.leftovers import Leftovers
+from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
+from appliance.bus.reports import Reports
+from appliance.bus.serve import serve
+from appliance.bus.watch import KeyWatch, watch
+from appliance.contract import (
+    ContractError,
+    Heartbeat,
+    Job,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    PermitVerdict,
+    RunNotice,
+    VaultAnswer,
+    VaultQuery,
+)
+
+log = structlog.get_logger(__name__)
+
+_PIPELINE = 256
+"""Jobs that may be under way to the server at a time."""
+_TOMBSTONE_TTL = "60"
+
+
+class LiveAppliances:
+    """Iterates the appliances that are alive."""
+
+    def __init__(self, keys: KeyWatch) -> None:
+        self._keys = keys
+
+    def __aiter__(self) -> AsyncIterator[Mapping[str, Heartbeat]]:
+        return self
+
+    async def __anext__(self) -> Mapping[str, Heartbeat]:
+        beats: dict[str, Heartbeat] = {}
+        for key, value in (await anext(self._keys)).items():
+            try:
+                beats[key.rsplit(".", 1)[-1]] = Heartbeat.decode(value)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="heartbeat", key=key, text=str(error))
+        return beats
+
+
+class JetStreamOrchestrator:
+    """Implements `OrchestratorBus`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._epochs: dict[str, str] = {}
+        self._open: dict[tuple[str, str], None] = {}
+
+    async def open_zone(self, zone: str, capacity: int) -> None:
+        await layout.make_shared(self._link)
+        self._epochs[zone] = await layout.make_stream(self._link, layout.jobs_stream(zone))
+        for at, run in tuple(self._open):
+            if at == zone:
+                await self._bound(zone, run, capacity)
+
+    async def _bound(self, zone: str, run: str, capacity: int) -> None:
+        """Give a consumer that exists another bound; one that is gone is `open_run`'s to make."""
+        stream = subjects.jobs_stream(zone)
+        try:
+            await self._link.api(f"CONSUMER.INFO.{stream}.{run}")
+        except ApiError as error:
+            if error.code in GONE:
+                return
+            raise
+        await layout.make_consumer(self._link, stream, layout.run_consumer(zone, run, capacity, self._link.timing))
+
+    async def open_run(self, notice: RunNotice, capacity: int) -> None:
+        zone, run = notice.zone, notice.run
+        config = layout.run_consumer(zone, run, capacity, self._link.timing)
+        await layout.make_consumer(self._link, subjects.jobs_stream(zone), config)
+        await self._link.store(subjects.run_notice(zone, run), notice.encode())
+        self._open[zone, run] = None
+
+    async def close_run(self, run: str, zone: str) -> None:
+        self._open.pop((zone, run), None)
+        marker = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": _TOMBSTONE_TTL}
+        await self._mend()  # a bus that has lost its store has no bucket to write to
+        await self._link.store(subjects.run_notice(zone, run), b"", **marker)
+        await self._drop(run, zone)
+
+    async def _drop(self, run: str, zone: str) -> bool:
+        """Delete consumer and jobs; was there a consumer?"""
+        stream = subjects.jobs_stream(zone)
+        existed = True
+        try:
+            await self._link.api(f"CONSUMER.DELETE.{stream}.{subjects.token(run, 'run')}")
+        except ApiError as error:
+            if error.code not in GONE:
+                raise
+            existed = False
+        try:
+            await self._link.api(f"STREAM.PURGE.{stream}", {"filter": subjects.jobs(zone, run)})
+        except ApiError as error:
+            if error.code not in GONE:
+                raise
+        return existed
+
+    async def purge_run(self, run: str, zone: str) -> None:
+        stream = subjects.jobs_stream(zone)
+        try:
+            info = await self._link.api(f"CONSUMER.INFO.{stream}.{subjects.token(run, 'run')}")
+        except ApiError as error:
+            if error.code not in GONE:
+                raise
+            info = {}
+        if await self._drop(run, zone) and info:
+            capacity = int(info["config"]["max_ack_pending"])
+            await layout.make_consumer(self._link, stream, layout.run_consumer(zone, run, capacity, self._link.timing))
+
+    async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
+        zones = dict.fromkeys(job.zone for job in jobs)
+        for zone in zones:
+            if zone not in self._epochs:
+                self._epochs[zone] = await self._epoch(zone)
+        placed: list[Placed | None] = [None] * len(jobs)
+        places = anyio.CapacityLimiter(_PIPELINE)
+        failures: list[BusError] = []
+
+        async def place(index: int, job: Job) -> None:
+            subject, stream = subjects.jobs(job.zone, job.run), subjects.jobs_stream(job.zone)
+            epoch = self._epochs[job.zone]
+            async with places:
+                if failures:
+                    return
+                try:
+                    msg_id = f"{job.job}:{job.attempt}"
+                    answer = await self._link.store_job(subject, job.encode(), msg_id, stream)
+                except BusUnavailable as error:
+                    log.warning("bus.job_not_confirmed", job=job.job, attempt=job.attempt, text=str(error))
+                    return
+                except BusError as error:
+                    failures.append(error)
+                    return
+            if self._epochs[job.zone] == epoch:
+                placed[index] = Placed(epoch, int(answer["seq"]))
+
+        async with anyio.create_task_group() as placing:
+            for index, job in enumerate(jobs):
+                placing.start_soon(place, index, job, name=f"put {job.job}")
+        if failures:
+            raise failures[0]
+        return placed
+
+    async def _epoch(self, zone: str) -> str:
+        info = await self._link.api(f"STREAM.INFO.{subjects.jobs_stream(zone)}")
+        return str(info["created"])
+
+    async def view(self, run: str, zone: str) -> RunView:
+        stream = subjects.jobs_stream(zone)
+        at = await self._link.api(f"STREAM.INFO.{stream}")
+        consumer = await self._link.api(f"CONSUMER.INFO.{stream}.{subjects.token(run, 'run')}")
+        collector = await self._link.api(f"CONSUMER.INFO.{subjects.OUTCOMES}.{subjects.COLLECTOR}")
+        return RunView(
+            epoch=str(at["created"]),
+            last_seq=int(at["state"]["last_seq"]),
+            ack_floor=int(consumer["ack_floor"]["stream_seq"]),
+            waiting=int(consumer["num_pending"]),
+            leased=int(consumer["num_ack_pending"]),
+            reports_waiting=int(collector["num_pending"]) + int(collector["num_ack_pending"]),
+        )
+
+    @asynccontextmanager
+    async def reports(self) -> AsyncIterator[Reports]:
+        reports = Reports(self._link, mend=self._mend)
+        try:
+            yield reports
+        finally:
+            await reports.close()
+
+    async def _mend(self) -> None:
+        await layout.make_shared(self._link)
+
+    def permits(
+        self,
+        request: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
+        release: Callable[[PermitRelease, str], Awaitable[None]],
+    ) -> AbstractAsyncContextManager[None]:
+        async def answer(message: Message) -> bytes:
+            sender = subjects.sender(message.subject)
+            try:
+                if message.subject.endswith(".release"):
+                    await release(PermitRelease.decode(message.data), sender)
+                    return b""
+                asked = PermitRequest.decode(message.data)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="permit", sender=sender, text=str(error))
+                return PermitAnswer(verdict=PermitVerdict.SKIP, cause="INTERNAL", text=str(error)).encode()
+            return (await request(asked, sender)).encode()
+
+        return serve(self._link, subjects.PERMITS, answer)
+
+    @asynccontextmanager
+    async def lost_jobs(self) -> AsyncIterator[AsyncIterator[Job]]:
+        async with self._link.listen(subjects.LOST) as advisories:
+            yield Leftovers(self._link, advisories, lambda: self._open)
+
+    def serve_control(self, answer: Callable[[str, bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
+        async def reply(message: Message) -> bytes:
+            return await answer(message.subject.split(".", 1)[1], message.data)
+
+        return serve(self._link, subjects.CONTROL, reply)
+
+    @asynccontextmanager
+    async def appliances(self) -> AsyncIterator[AsyncIterator[Mapping[str, Heartbeat]]]:
+        prefix = subjects.HEARTBEATS_PREFIX
+        async with watch(
+            self._link, stream=subjects.HEARTBEATS, prefix=prefix, subject=prefix + ">", mend=self._mend
+        ) as keys:
+            yield LiveAppliances(keys)
+
+    async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
+        try:
+            reply = await self._link.request(subjects.vault(zone), query.encode(), wait=wait)
+            return VaultAnswer.decode(reply.data)
+        except NoAnswer:
+            raise BusError(f"no appliance of zone {zone!r} is there to ask the vault: start one") from None
+        except (BusUnavailable, ContractError) as error:
+            raise BusError(f"no appliance of zone {zone!r} answered about the vault: {error}") from error
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def connect_orchestrator(
+    url: str,
+    *,
+    seed: str | None = None,
+    creds: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    timing: Timing | None = None,
+) -> JetStreamOrchestrator:
+    """Connect as the orchestrator, by `seed` (an nkey) or `creds` (path of a credentials file), and make what all zones
+    share. Raises BusRefused, BusUnavailable, BusError.
+    """
+    link = await Link.open(
+        url,
+        name="keymuster orchestrator",
+        inbox=subjects.ORCHESTRATOR_INBOX,
+        seed=seed,
+        creds=creds,
+        tls=tls,
+        timing=timing or Timing(),
+    )
+    try:
+        await layout.make_shared(link)
+    except BaseException:
+        await link.close()
+        raise
+    return JetStreamOrchestrator(link)

@@ -1,0 +1,89 @@
+"""Every name on the bus, in one place. Names of zones, appliances and runs are single NATS tokens, checked here."""
+
+from __future__ import annotations
+
+import re
+
+OUTCOMES = "OUTCOMES"
+OUTCOMES_FILTER = "outcomes.*.*.*"
+COLLECTOR = "orchestrator"
+"""The durable consumer through which the orchestrator reads OUTCOMES."""
+
+HEARTBEATS = "KV_HEARTBEATS"
+HEARTBEATS_PREFIX = "$KV.HEARTBEATS."
+RUNS = "KV_RUNS"
+RUNS_PREFIX = "$KV.RUNS."
+
+PERMITS = "permits.*.*.*"
+"""What the pacer listens on: zone, appliance, `request` or `release`."""
+VAULT_QUEUE = "vault"
+"""The queue group of the supervisors of a zone: one of them answers a vault query."""
+CONTROL = "control.*"
+
+LOST = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
+JOBS_PREFIX = "JOBS_"
+
+ORCHESTRATOR_INBOX = "_INBOX.orchestrator"
+CONTROL_INBOX = "_INBOX.control"
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def token(name: str, what: str) -> str:
+    """The name itself, if it is one NATS token; `what` is said in the error. Raises ValueError."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{what} {name!r}: use 1 to 64 letters, digits, '-' and '_'")
+    return name
+
+
+def jobs_stream(zone: str) -> str:
+    return JOBS_PREFIX + token(zone, "zone")
+
+
+def jobs_filter(zone: str) -> str:
+    return f"jobs.{token(zone, 'zone')}.*"
+
+
+def jobs(zone: str, run: str) -> str:
+    return f"jobs.{token(zone, 'zone')}.{token(run, 'run')}"
+
+
+def outcome(zone: str, appliance: str, run: str) -> str:
+    return f"outcomes.{token(zone, 'zone')}.{token(appliance, 'appliance')}.{token(run, 'run')}"
+
+
+def permit_request(zone: str, appliance: str) -> str:
+    return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.request"
+
+
+def permit_release(zone: str, appliance: str) -> str:
+    return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.release"
+
+
+def vault(zone: str) -> str:
+    return f"vault.{token(zone, 'zone')}"
+
+
+def control(verb: str) -> str:
+    return f"control.{token(verb, 'verb')}"
+
+
+def heartbeat(zone: str, appliance: str) -> str:
+    return f"{HEARTBEATS_PREFIX}{token(zone, 'zone')}.{token(appliance, 'appliance')}"
+
+
+def run_notice(zone: str, run: str) -> str:
+    return f"{RUNS_PREFIX}{token(zone, 'zone')}.{token(run, 'run')}"
+
+
+def run_notices(zone: str) -> str:
+    return f"{RUNS_PREFIX}{token(zone, 'zone')}.*"
+
+
+def appliance_inbox(zone: str, appliance: str) -> str:
+    return f"_INBOX.appliance.{token(zone, 'zone')}.{token(appliance, 'appliance')}"
+
+
+def sender(subject: str) -> str:
+    """The appliance that an `outcomes.` or `permits.` subject names."""
+    return subject.split(".")[2]

@@ -1,0 +1,107 @@
+"""The state directory: one process holds it. Two servers on one store would both start, and diverge.
+
+The lock is a `flock` on the file `lock`, which the kernel drops with the process, however it ends. `holder.json` (mode
+0600) tells a second command line where the holder listens, and the seed of the bus user that may speak to it; it exists
+only while the holder can be spoken to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class StateDirError(Exception):
+    """The directory cannot be used; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class HolderInfo:
+    """Another process holds the directory. Without `url` it is just starting or ending: ask again."""
+
+    pid: int | None
+    url: str | None
+    control_seed: str | None = field(default=None, repr=False)
+
+
+class Held:
+    """The directory is ours until `release`, or the end of the process."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    def announce(self, url: str, control_seed: str) -> None:
+        """Let other command lines submit to this process. Raises StateDirError."""
+        record = {"pid": os.getpid(), "url": url, "control_seed": control_seed}
+        target, new = _record(self.path), _record(self.path).with_suffix(".new")
+        try:
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(record, file)
+            new.replace(target)
+        except OSError as error:
+            raise StateDirError(f"cannot write {target}: {error.strerror}") from error
+
+    def release(self) -> None:
+        """Idempotent."""
+        if self._descriptor is not None:
+            _record(self.path).unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class StateDir:
+    """A directory that may not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def acquire(self) -> Held | HolderInfo:
+        """Hold the directory, making it (mode 0700), or learn who does. Raises StateDirError."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateDirError(
+                f"the state directory {self.path} cannot be used ({error.strerror}): "
+                "make it writable for you, or name another one"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            return self._holder(int(pid) if pid.isdigit() else None)
+        except OSError as error:
+            os.close(descriptor)
+            raise StateDirError(f"the file system of {self.path} has no locks ({error.strerror})") from error
+        _record(self.path).unlink(missing_ok=True)  # of a holder that was killed
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return Held(self.path, descriptor)
+
+    def _holder(self, pid: int | None) -> HolderInfo:
+        try:
+            record = json.loads(_record(self.path).read_text())
+            return HolderInfo(pid, str(record["url"]), str(record["control_seed"]))
+        except (OSError, ValueError, KeyError):
+            return HolderInfo(pid, None)
+
+
+def _record(path: Path) -> Path:
+    return path / "holder.json"
