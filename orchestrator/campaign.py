@@ -126,7 +126,8 @@ def _syntax_fault(error: ValueError, text: str, origin: str) -> Fault:
     line = int(match[2]) if match[2] else text.count("\n") + (not text.endswith("\n"))
     column = f" at column {match[3]}" if match[3] else " at the end of the file"
     what = json.dumps(match[1], ensure_ascii=False)[1:-1].replace('\\"', '"')
-    return Fault(origin, max(line, 1), "file", f"is not valid TOML: {what}{column}; text values need quotes")
+    advice = "a key may be given once" if "overwrite" in what else "correct it (text values need quotes)"
+    return Fault(origin, max(line, 1), "file", f"is not valid TOML: {what}{column}; {advice}")
 
 
 def _complaint(data: Mapping[str, Any], error: Mapping[str, Any]) -> tuple[KeyPath, str]:

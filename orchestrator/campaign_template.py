@@ -1,4 +1,4 @@
-"""The commented campaign that `keymuster init` writes: every key with its default, and one vault and record filled in."""
+"""The commented campaign that `keymuster init` writes: every key, one vault and one record filled in."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ user = {vault_user}
 {vault_domain}
 # Where the password of this login is: {{ env = "NAME" }}, {{ file = "PATH" }}, {{ prompt = true }} (asked at the start)
 # or {{ keyring = "service/user" }}. A path is relative to this file.
-password = {{ {password_kind} = {password} }}
+password = {{ {reference_kind} = {reference} }}
 # api = "rest"
 # tls = {{ ca = "vault-ca.pem", verify = true }}   # a CA to trust instead of the system's
 
-# -- who logs in where: authentication records ---------------------------------------------------------------------------
+# -- who logs in where: authentication records -------------------------------------------------------------------------
 [[records]]
 title = {record}
 technology = "{technology}"   # windows (SMB) or unix (SSH)
 login_type = "vault"
 user = {user}
 vault = {vault}
-# The secret's exact name; or {{ id = 42 }}, {{ path = "\\\\Folder\\\\name" }}. Name and path may hold {{host}}, {{address}},
-# {{fqdn}} and {{domain}} of the target, as the target list gives them: "{{host}}-root".
+# The secret's exact name; or {{ id = 42 }}, {{ path = "\\\\Folder\\\\name" }}. Name and path may hold {{host}},
+# {{address}}, {{fqdn}} and {{domain}} of the target, as the target list gives them: "{{host}}-root".
 secret = {secret}
 ips = {ips}   # addresses, ranges a-b, CIDR blocks; DNS names as in the targets
 # At most so many failed logons of this account within the window. It is what keeps the account from being locked:
@@ -91,16 +91,16 @@ exclude = []
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What `init` asks. `password` is a reference: the text for `password_kind`."""
+    """What `init` asks."""
 
     name: str = "first-campaign"
     vault: str = "Secret Server Vault"
     url: str = "https://vault.example/SecretServer"
     vault_user: str = "svc_scan"
     vault_domain: str = ""
-    password_kind: str = "env"
-    """env, file or keyring; or prompt, for which `password` is not used."""
-    password: str = "KEYMUSTER_VAULT_PASSWORD"  # noqa: S105 - the name of an environment variable
+    reference_kind: str = "env"
+    """Where the vault login's password is: env, file or keyring; or prompt, for which `reference` is not used."""
+    reference: str = "KEYMUSTER_VAULT_PASSWORD"
     technology: Technology = Technology.UNIX
     record: str = "Scan account"
     user: str = "vm_scan_account"
@@ -117,8 +117,8 @@ def campaign_text(answers: Answers) -> str:
         url=_quote(answers.url),
         vault_user=_quote(answers.vault_user),
         vault_domain=domain,
-        password_kind=answers.password_kind,
-        password="true" if answers.password_kind == "prompt" else _quote(answers.password),
+        reference_kind=answers.reference_kind,
+        reference="true" if answers.reference_kind == "prompt" else _quote(answers.reference),
         technology=answers.technology.value,
         record=_quote(answers.record),
         user=_quote(answers.user),

@@ -1,0 +1,441 @@
+"""Campaign files: what they mean, and that every fault is told at once, with its line, and without a secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from appliance.contract import Selection, Target, Technology
+from orchestrator.campaign import (
+    Campaign,
+    CampaignError,
+    Pace,
+    PasswordReference,
+    SecretReference,
+    SnapshotError,
+    TargetEntry,
+    Targets,
+    UnixRecord,
+    Vault,
+    VaultTls,
+    WindowsRecord,
+    campaign_schema,
+    load_campaign,
+    parse_campaign,
+)
+from orchestrator.campaign_template import Answers, campaign_text
+from orchestrator.records import RecordBook
+
+# The example of the article that Keymuster follows, in its words.
+ARTICLE = """\
+name = "Using Secret Server"
+
+[[vaults]]
+title = "Secret Server Vault"
+type = "Thycotic Secret Server"
+url = "https://vault.example/SecretServer"
+user = "qualys_webservices"
+password = { env = "SECRET_SERVER_PASSWORD" }
+
+[[records]]
+title = "Windows scan account"
+technology = "windows"
+login_type = "Authentication Vault"
+user = "vm_scan_account"
+vault = "Secret Server Vault"
+secret = "win_scan_secret"
+ips = ["10.10.10.5", "10.10.10.20-10.10.10.40"]
+
+[targets]
+include = ["10.10.10.0/24"]
+"""
+
+UNIX = """
+[[records]]
+title = "Linux"
+technology = "unix"
+user = "scan"
+vault = "Secret Server Vault"
+secret = { path = '\\Linux\\{domain}\\{host}' }
+ips = ["10.20.0.0/16", "web1.corp.example"]
+accounts = "corp"
+private_key = true
+root_delegation = "sudo"
+failure_budget = 5
+failure_window = "1h"
+"""
+
+
+def faults_of(text: str) -> list[str]:
+    with pytest.raises(CampaignError) as refusal:
+        parse_campaign(text, "c.toml")
+    assert str(refusal.value).splitlines() == [str(fault) for fault in refusal.value.faults]
+    return str(refusal.value).splitlines()
+
+
+def test_the_articles_example_works_as_written() -> None:
+    campaign = parse_campaign(ARTICLE, "c.toml")
+    (vault,) = campaign.vaults
+    assert (vault.title, vault.type, vault.api) == ("Secret Server Vault", "Thycotic Secret Server", "rest")
+    assert (vault.password.kind, vault.password.env, vault.domain) == ("env", "SECRET_SERVER_PASSWORD", None)
+    book = RecordBook(campaign.records, campaign.vaults)
+    candidates = book.candidates(Target(address="10.10.10.21"), Technology.WINDOWS)
+    assert isinstance(candidates, tuple)
+    (candidate,) = candidates
+    assert (candidate.record, candidate.user, candidate.port) == ("Windows scan account", "vm_scan_account", 445)
+    assert (candidate.secret.vault, candidate.secret.by, candidate.secret.key) == (
+        "Secret Server Vault",
+        "name",
+        "win_scan_secret",
+    )
+    assert candidate.selection is Selection.USER_SELECTED
+    assert str(candidate.account) == "vm_scan_account@dir:record:windows scan account"
+
+
+def test_defaults_durations_and_kinds() -> None:
+    campaign = parse_campaign(ARTICLE + UNIX, "c.toml")
+    unix = campaign.records[1]
+    assert isinstance(unix, UnixRecord)
+    assert (unix.port, unix.crypto, unix.host_keys) == (22, "compat", "tofu")
+    assert (unix.failure_budget, unix.failure_window, campaign.records[0].failure_window) == (5, 3600.0, 1800.0)
+    assert campaign.pace == Pace()
+    assert (campaign.pace.deadline, campaign.pace.vault_patience) == (30.0, 120.0)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sub" / "c.toml"
+    file.parent.mkdir()
+    text = ARTICLE.replace('{ env = "SECRET_SERVER_PASSWORD" }', '{ file = "../pw" }\ntls = { ca = "/etc/ca.pem" }')
+    file.write_text(text, encoding="utf-8-sig")
+    (vault,) = load_campaign(file).vaults
+    assert vault.password.file == str(tmp_path / "pw")
+    assert vault.tls.ca == "/etc/ca.pem"
+
+
+def test_a_snapshot_is_plain_data_and_gives_the_same_campaign(tmp_path: Path) -> None:
+    text = 'gate = ["coverage >= 98%"]\n' + ARTICLE.replace('{ env = "SECRET_SERVER_PASSWORD" }', '{ file = "pw" }')
+    campaign = parse_campaign(text + UNIX + '[pace]\ndeadline = "0.5m"\n', str(tmp_path / "c.toml"))
+    stored = json.loads(json.dumps(campaign.snapshot()))
+    assert stored["schema"] == 1
+    assert stored["campaign"]["pace"]["deadline"] == "30s"
+    assert stored["campaign"]["vaults"][0]["password"] == {"file": str(tmp_path / "pw")}
+    assert Campaign.from_snapshot(stored) == campaign
+    assert campaign.gates[0].text == "coverage>=98%"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"schema": 2}, "finish the run with the release that began it"), ({"campaign": {"name": 3}}, "damaged at name")],
+)
+def test_a_snapshot_of_another_release_or_a_damaged_one_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(SnapshotError, match=says):
+        Campaign.from_snapshot({**parse_campaign(ARTICLE, "c.toml").snapshot(), **change})
+
+
+EVERY_FAULT = """\
+c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, records, targets, vaults
+c.toml:3: vaults[0].user: is missing; add it
+c.toml:6: vaults[0].url: is no http or https URL; write for example https://vault.example/SecretServer
+c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, domain, password, title, tls, type, url, \
+user
+c.toml:9: records[0].vault: is missing; add it
+c.toml:12: records[0].login_type: basic is refused: it would put the target's password into this file, the store and \
+the bus; put the password into a secret and write login_type = "vault" with vault and secret
+c.toml:14: records[0].secret: has an unknown placeholder {hots}; known ones are {address} {domain} {fqdn} {host}
+c.toml:16: records[0].ips[1]: '10.0.0.300' is no address, range, CIDR block or DNS name; correct it
+c.toml:18: records[1].title: 'A' is the title of records[0] too; give each its own
+c.toml:21: records[1].vault: there is no vault 'W'; name one of this file's [[vaults]] by its title ('V')
+c.toml:23: records[1].ips: record 'A' (records[1]) and record 'A' (records[0]) both claim 10.0.0.7-10.0.0.9; an \
+address may be in one Unix record only: take it out of one of them"""
+
+
+def test_every_fault_at_once_in_the_order_of_the_file() -> None:
+    text = """\
+name = "x"
+zap = 1
+[[vaults]]
+title = "V"
+type = "Secret Server"
+url = "ftp://vault"
+usr = "svc"
+password = { env = "PW" }
+[[records]]
+title = "A"
+technology = "unix"
+login_type = "basic"
+user = "u"
+secret = "{hots}"
+ips = ["10.0.0.0/24",
+       "10.0.0.300"]
+[[records]]
+title = "A"
+technology = "unix"
+user = "u"
+vault = "W"
+secret = "s"
+ips = ["10.0.0.7-10.0.0.9"]
+"""
+    assert "\n".join(faults_of(text)) == EVERY_FAULT
+
+
+def record(**changes: str) -> str:
+    """The article's campaign with its record changed: key to its TOML text, empty to leave the key out."""
+    keys = {
+        "title": '"R"',
+        "technology": '"windows"',
+        "user": '"u"',
+        "vault": '"Secret Server Vault"',
+        "secret": '"s"',
+        "ips": '["10.0.0.1"]',
+    } | changes
+    head, _, rest = ARTICLE.partition("[[records]]")
+    targets = rest[rest.index("[targets]") :]
+    return f"{head}[[records]]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items() if v) + targets
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"technology": ""}, 'records[0]: needs technology = "windows" or technology = "unix"'),
+        ({"technology": '"linux"'}, 'records[0]: needs technology = "windows" or technology = "unix"'),
+        ({"login_type": '"vualt"'}, 'records[0].login_type: must be "vault"'),
+        ({"private_key": "true"}, "records[0].private_key: is no key of windows records, only of the others"),
+        ({"technology": '"unix"', "domain": '"C"'}, "records[0].domain: is no key of unix records"),
+        ({"technology": '"unix"', "ips": ""}, "records[0].ips: is missing; say which addresses"),
+        ({"technology": '"unix"', "ips": "[]"}, "records[0].ips: is missing; say which addresses"),
+        ({"ips": ""}, "records[0].ips: is missing; say which addresses"),
+        ({"ips": '"10.0.0.1"'}, "records[0].ips: must be a list, in square brackets"),
+        ({"ips": "[1]"}, "records[0].ips[0]: must be text in quotes"),
+        ({"ips": '["10.0.0.1/24"]'}, "does not begin on its own boundary; write 10.0.0.0/24, or a range"),
+        ({"ips": '["10.0.0.9-10.0.0.1"]'}, "ends before it begins; swap the two addresses"),
+        ({"ips": '["10.0.0.1-9"]'}, "write both ends in full, for example 10.0.0.5-10.0.0.20"),
+        ({"ips": '["10.0.0.0/33"]'}, "is no CIDR block; write for example 10.0.0.0/24"),
+        (
+            {"domain_type": '"netbios-service-selected"', "domain": '"CORP"'},
+            "records[0].ips: does not go with netbios-service-selected",
+        ),
+        ({"domain_type": '"active-directory"', "domain": '"c.x"'}, "records[0].ips: does not go with active-directory"),
+        ({"domain_type": '"active-directory"', "ips": ""}, "records[0].domain: is missing; a record of type"),
+        (
+            {"domain_type": '"netbios-service-selected"', "domain": '"corp.example"', "ips": ""},
+            "records[0].domain: 'corp.example' is no NetBIOS name",
+        ),
+        ({"domain_type": '"local"', "domain": '"CORP"'}, "records[0].domain: does not go with local"),
+        ({"domain_type": '"local"', "accounts": '"corp"'}, "records[0].accounts: does not go with local"),
+        ({"accounts": '"local"'}, "records[0].accounts: is for Unix; for the hosts' own Windows accounts write"),
+        ({"domain_type": '"workgroup"'}, "records[0].domain_type: must be one of"),
+        ({"user": "'CORP\\u'"}, "records[0].user: must be the bare account name"),
+        ({"user": '" "'}, "records[0].user: must not be empty"),
+        ({"secret": '"{host.x}"'}, "records[0].secret: has an unknown placeholder {host.x}"),
+        ({"secret": '"{host!r}"'}, "records[0].secret: has an unknown placeholder {host}"),
+        ({"secret": '"{host"'}, "records[0].secret: has a brace without its partner"),
+        ({"secret": '{ id = "3" }'}, "records[0].secret.id: must be a whole number, without quotes"),
+        ({"secret": '{ id = 3, name = "x" }'}, "records[0].secret: must name the secret in one way"),
+        ({"secret": '{ nam = "x" }'}, "records[0].secret.nam: is no known key; did you mean name?"),
+        ({"failure_window": "30"}, "records[0].failure_window: is no duration; write a number with its unit in quotes"),
+        ({"failure_budget": "0"}, "records[0].failure_budget: must be at least 1"),
+        ({"port": "70000"}, "records[0].port: must be at most 65535"),
+    ],
+)
+def test_what_is_said_of_a_record(changes: dict[str, str], says: str) -> None:
+    faults = faults_of(record(**changes))
+    assert len([fault for fault in faults if says in fault]) == 1, faults
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ('[pace]\ndeadline = "0s"', "pace.deadline: must be at least 1 s"),
+        ('[pace]\nzone = "a.b"', "pace.zone: string should match pattern"),
+        ("[pace]\ncapacity = true", "pace.capacity: must be a whole number"),
+        ("[pace]\ncapacty = 5", "pace.capacty: is no known key; did you mean capacity?"),
+        (
+            "[[vaults]]\ntitle = 'Secret Server Vault'",
+            "vaults[1].title: 'Secret Server Vault' is the title of vaults[0]",
+        ),
+    ],
+)
+def test_what_is_said_of_other_tables(section: str, says: str) -> None:
+    faults = faults_of(ARTICLE + section + "\n")
+    assert any(says in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("include", "says"),
+    [
+        (
+            '["::1", { address = "10.0.0.0/24", host = "a" }]',
+            "targets.include[1]: '10.0.0.0/24' is more than one",
+        ),
+        ('[{ address = "10.0.0.1", hots = "a" }]', "targets.include[0].hots: is no known key; did you mean host?"),
+        ('[{ address = "10.0.0.1", host = "a\\\\b" }]', "targets.include[0].host: string should match pattern"),
+        ('["fe80::1%eth0"]', "names a network interface after '%'"),
+        ('["::/0"]', "holds IPv4-mapped addresses and others"),
+        (
+            '[{ address = "10.0.0.1", host = "a" }, { address = "::ffff:10.0.0.1", host = "b" }]',
+            "targets.include[1]: 10.0.0.1 has other attributes in targets.include[0]",
+        ),
+    ],
+)
+def test_what_is_said_of_targets(include: str, says: str) -> None:
+    faults = faults_of(ARTICLE[: ARTICLE.index("[targets]")] + f"[targets]\ninclude = {include}\n")
+    assert any(says in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'password = "MARKER"',
+        'password = { env = "MARKER DOLLAR" }',
+        "password = { MARKER = 1 }",
+        'password = { prompt = "MARKER" }',
+        'password = { env = "A", keyring = "MARKER" }',
+        'password = { env = "A", file = "MARKER" }',
+        'password = ["MARKER"]',
+        "password = {}",
+        'pasword = "MARKER"',
+        "password = MARKER",
+        'password = "MARKER',
+        'password = { env = "A" }\nurl = "https://u:MARKER@vault/"',
+        'password = { env = "A" }\nurl = "https://vault:MARKER/"',
+        'password = { env = "A" }\nurl = "https://vault/?token=MARKER"',
+    ],
+)
+def test_a_password_in_the_file_is_refused_and_never_repeated(text: str) -> None:
+    article = ARTICLE.replace('url = "https://vault.example/SecretServer"\n', "") if "url" in text else ARTICLE
+    faults = faults_of(article.replace('password = { env = "SECRET_SERVER_PASSWORD" }', text))
+    assert "MARKER" not in "\n".join(faults)
+    assert all(
+        fault.startswith(("c.toml:8:", "c.toml:7:", "c.toml:3: vaults[0].password: is missing")) for fault in faults
+    ), faults
+
+
+def test_a_literal_password_is_told_where_it_belongs() -> None:
+    (fault,) = faults_of(ARTICLE.replace('{ env = "SECRET_SERVER_PASSWORD" }', '"hunter2"'))
+    assert fault == (
+        "c.toml:8: vaults[0].password: the password itself must not be in this file; say where it is: "
+        '{ env = "NAME" }, { file = "PATH" }, { prompt = true } or { keyring = "service/user" }'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ('name = "x"\nvaults = [\n', "c.toml:2: file: is not valid TOML: "),
+        (
+            'name = "x"\n\nname = 3',
+            "c.toml:3: file: is not valid TOML: Cannot overwrite a value at the end of the file; a key may",
+        ),
+        ("name = x", "c.toml:1: file: is not valid TOML: Invalid value at column "),
+        ("name = 1\na = " + "[" * 5000 + "]" * 5000, "c.toml:1: file: is nested too deeply"),
+        ("name = " + "9" * 5000, "c.toml:1: file: is not valid TOML: a number or date in it is out of range"),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line(text: str, start: str) -> None:
+    (fault,) = faults_of(text)
+    assert fault.startswith(start)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match="No such file or directory; check the path"):
+        load_campaign(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "x"\n# caf\xe9\n')
+    with pytest.raises(CampaignError, match=r"latin\.toml:2: file: is not UTF-8 text"):
+        load_campaign(tmp_path / "latin.toml")
+
+
+def test_two_names_for_one_host_in_two_unix_records_are_an_overlap_too() -> None:
+    second = UNIX.replace('"Linux"', '"Web"').replace('["10.20.0.0/16", "web1.corp.example"]', '["WEB1.corp.example."]')
+    (fault,) = faults_of(ARTICLE + UNIX + second)
+    assert "record 'Web' (records[2]) and record 'Linux' (records[1]) both claim web1.corp.example;" in fault
+
+
+LINES = ARTICLE.splitlines() + UNIX.splitlines() + ["[pace]", 'deadline = "1s"', "x = { y = [1, {}] }", "[[targets]]"]
+VALUES = ["1", "true", '"x"', "[]", "{}", "[[1]]", '["10.0.0.0/8"]', '{ name = "{host}" }', "nan", "1979-05-27"]
+VALUES += ['"\\u0000"', '"\\n"', '"\\u0085"', '["\\u2028"]']
+
+
+@given(
+    st.text()
+    | st.lists(st.sampled_from(LINES)).map("\n".join)
+    | st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(VALUES))).map(
+        lambda edits: "\n".join(
+            next((f"{line.split(' = ')[0]} = {v}" for old, v in edits if old == line and " = " in line), line)
+            for line in LINES[:-2]
+        )
+    )
+)
+def test_any_text_is_read_or_refused_with_faults(text: str) -> None:
+    refusal: CampaignError | None = None
+    try:
+        campaign = parse_campaign(text, "c.toml")
+    except CampaignError as error:
+        refusal = error
+    if refusal is None:
+        assert Campaign.from_snapshot(campaign.snapshot()) == campaign
+        return
+    assert refusal.faults
+    assert all(1 <= fault.line <= text.count("\n") + 1 for fault in refusal.faults)
+    assert len(str(refusal).splitlines()) == len(refusal.faults)
+
+
+# -- what init writes, and the schema ----------------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Zs", "Zl", "Zp", "Cc")), min_size=1, max_size=9)
+
+
+@given(TEXTS, TEXTS, TEXTS, st.sampled_from(Technology))
+def test_what_init_writes_is_a_campaign(name: str, title: str, user: str, technology: Technology) -> None:
+    unix = technology is Technology.UNIX
+    answers = Answers(name=name, vault=title, record=title, vault_user=user, technology=technology)
+    campaign = parse_campaign(campaign_text(replace(answers, user=user if unix else "u", ips=("10.0.0.1",))), "c.toml")
+    assert (campaign.name, campaign.vaults[0].title, campaign.vaults[0].user) == (name, title, user)
+    assert campaign.records[0].technology == technology.value
+    assert campaign.targets.include[0].address == "10.0.0.1"
+
+
+@pytest.mark.parametrize(("kind", "reference"), [("env", "A"), ("file", "a"), ("prompt", ""), ("keyring", "s/u")])
+def test_init_writes_every_kind_of_password_reference(kind: str, reference: str) -> None:
+    answers = Answers(reference_kind=kind, reference=reference, vault_domain="corp.example")
+    (vault,) = parse_campaign(campaign_text(answers), "c.toml").vaults
+    assert (vault.password.kind, vault.domain) == (kind, "corp.example")
+
+
+def test_what_init_writes_names_every_key_of_the_format() -> None:
+    text = campaign_text(Answers()) + campaign_text(Answers(technology=Technology.WINDOWS))
+    models: list[type[BaseModel]] = [
+        *(Campaign, Vault, VaultTls, PasswordReference, WindowsRecord, UnixRecord),
+        *(SecretReference, Targets, TargetEntry, Pace),
+    ]
+    for model in models:
+        for key in model.model_fields:
+            assert f"{key} = " in text or f"[[{key}]]" in text or f"[{key}]" in text, (model.__name__, key)
+
+
+@pytest.mark.parametrize("technology", Technology)
+def test_the_defaults_that_init_shows_in_comments_are_the_defaults(technology: Technology) -> None:
+    text = campaign_text(Answers(technology=technology))
+    shown = {"failure_budget", "failure_window", "domain_type", "port", "private_key", "root_delegation", "host_keys"}
+    shown |= {"crypto", "retries", "deadline", "per_subnet", "vault_requests", "vault_patience", "capacity", "zone"}
+    spoken = "\n".join(
+        line[2:] if line.startswith("# ") and line[2:].split(" =")[0] in shown else line for line in text.splitlines()
+    )
+    assert spoken != text
+    assert parse_campaign(spoken, "c.toml") == parse_campaign(text, "c.toml")
+
+
+def test_the_schema_has_the_files_keys_and_accepts_its_short_forms() -> None:
+    schema = json.loads(json.dumps(campaign_schema()))
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == set(Campaign.model_fields)
+    definitions = schema["$defs"]
+    assert {d.get("type") for d in definitions["UnixRecord"]["properties"]["secret"]["anyOf"]} == {"string", None}
+    assert definitions["Pace"]["properties"]["deadline"]["type"] == "string"
+    assert "password" in definitions["Vault"]["required"]
