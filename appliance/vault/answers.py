@@ -51,6 +51,7 @@ class Page:
 class State:
     """Whether a secret could be read now; `reason` is empty when nothing stands in the way."""
 
+    id: int
     reason: str
     holder: str = ""
     """Who has it checked out."""
@@ -111,13 +112,6 @@ def read_page(answer: Answer) -> Page | Failure:
     return Page(whole, more=bool(whole) and (body.get("hasNext") is True or len(whole) >= PAGE))
 
 
-def read_summary(answer: Answer) -> Summary | Failure:
-    body = _object(answer, "a secret's summary")
-    if isinstance(body, Failure):
-        return body
-    return _summary(body) or bad_response(answer, "a summary with id and name")
-
-
 def _summary(record: Any) -> Summary | None:
     if not isinstance(record, dict) or not _is_id(record.get("id")) or not isinstance(record.get("name"), str):
         return None
@@ -129,8 +123,8 @@ def read_state(answer: Answer) -> State | Failure:
     if isinstance(body, Failure):
         return body
     name = body.get("secretState")
-    if not isinstance(name, str):
-        return bad_response(answer, "a secretState")
+    if not isinstance(name, str) or not _is_id(body.get("id")):
+        return bad_response(answer, "a secretState with the secret's id")
     facts = {"secret_state": name[:64]}
     reason = STATES.get(name, "" if name == "None" else "SECRET_ACCESS_DENIED")
     if body.get("isActive") is False:
@@ -139,7 +133,7 @@ def read_state(answer: Answer) -> State | Failure:
         reason = "SECRET_CHECKED_OUT_BY" if reason in ("", "SECRET_NEEDS_CHECKOUT") else reason
     elif body.get("passwordChangePending") is True and reason == "SECRET_NEEDS_CHECKOUT":
         reason = "SECRET_RPC_PENDING"
-    return State(reason, _str(body, "checkedOutUserDisplayName"), facts)
+    return State(body["id"], reason, _str(body, "checkedOutUserDisplayName"), facts)
 
 
 def read_secret(answer: Answer) -> Secret | Failure:

@@ -55,12 +55,8 @@ def search(name: str, skip: int) -> Request:
     return Request("GET", f"{_API}/secrets", tuple(query.items()))
 
 
-def summary(where: int | str) -> Request:
-    """A secret by id (int) or path (str), without viewing it."""
-    return Request("GET", f"{_API}/secrets/{_id(where)}/summary", _path(where))
-
-
 def state(where: int | str) -> Request:
+    """A secret by id (int) or path (str): is it there, and could it be read? No view."""
     return Request("GET", f"{_API}/secrets/{_id(where)}/state", _path(where))
 
 
