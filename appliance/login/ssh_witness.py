@@ -3,7 +3,7 @@
 asyncssh raises one `PermissionDenied` for six different causes and forgets what was offered; what really happened is
 told apart by which callbacks ran, and when. Rules, stated here and nowhere else:
 1. One answer per attempt: whatever is asked after it is declined, since asyncssh asks again after a denial.
-2. A key record answers `publickey` only; a password record `password`, or `keyboard-interactive` if that is not offered.
+2. A key record answers `publickey` only; a password record `password`, or `keyboard-interactive` if it must.
 3. The witness says `asked` only when an answer would be taken: a prompt for a second factor costs no vault read.
 """
 
@@ -114,7 +114,7 @@ class Witness(asyncssh.SSHClient):
 
     def password_change_requested(self, prompt: str, lang: str) -> PasswordChangeResponse:  # noqa: ARG002 - asyncssh's signature
         self.refuse("PASSWORD_EXPIRED", peer_text(prompt))
-        return cast(PasswordChangeResponse, NotImplemented)  # asyncssh's word for declining
+        return cast("PasswordChangeResponse", NotImplemented)  # asyncssh's word for declining
 
     def kbdint_auth_requested(self) -> str | None:
         if self._private_key or self.submitted or "password" in self.offered:

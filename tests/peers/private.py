@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -109,11 +110,25 @@ def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator
         yield
     finally:
         process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_S)
+        _await_end(process)
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the server and the helpers it forked: they all share the process group that was made for it."""
+    try:
+        wait_for(lambda: _group_is_gone(process), "the server to end", STOP_S)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        wait_for(lambda: _group_is_gone(process), "the server to end", STOP_S)
+
+
+def _group_is_gone(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # reaps it, else it stays in its group as a zombie
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _listens(port: int) -> bool:
@@ -123,12 +138,12 @@ def _listens(port: int) -> bool:
     return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows)
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Poll a condition of another process until it holds."""
-    until = time.monotonic() + START_S
+def wait_for(condition: Callable[[], bool], what: str, patience: float = START_S) -> None:
+    """Poll a condition of another process until it holds. Raises TimeoutError."""
+    until = time.monotonic() + patience
     while not condition():
         if time.monotonic() > until:
-            raise TimeoutError(f"waited {START_S:g} s for {what}")
+            raise TimeoutError(f"waited {patience:g} s for {what}")
         time.sleep(0.01)
 
 
