@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from targets.directory import Accounts
@@ -72,7 +72,14 @@ def report(metrics: Metrics, accounts: Accounts) -> dict[str, Any]:
     logons = [logon for host in metrics.hosts.values() for logon in host.logons]
     ok = sum(logon.ok for logon in logons)
     return {
-        "hosts": {address: asdict(host) for address, host in metrics.hosts.items()},
+        "hosts": {
+            address: {
+                "connections": host.connections,
+                "logons": [asdict(logon) for logon in host.logons],
+                "commands": host.commands,
+            }
+            for address, host in metrics.hosts.items()
+        },
         "accounts": {
             f"{key.user}@{key.authority}": {"ok": seen.ok, "failed": seen.failed, "locked": accounts.locked(key)}
             for key, seen in accounts.records().items()
@@ -85,5 +92,5 @@ def report(metrics: Metrics, accounts: Accounts) -> dict[str, Any]:
             "open_peak": metrics.open_peak,
             "strangers": metrics.strangers,
         },
-        "vault": asdict(metrics.vault),
+        "vault": {column.name: getattr(metrics.vault, column.name) for column in fields(metrics.vault)},
     }

@@ -1,0 +1,92 @@
+"""What the tests of `targets` share: estates from text, a clock that is moved by hand, and clients of both servers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import asyncssh
+from aiohttp.test_utils import TestClient, TestServer
+
+from targets import estate, lab, spec
+from targets.secret_server import routes
+from targets.world import World
+
+MOUNT = routes.MOUNT
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def build(text: str) -> estate.Estate:
+    return estate.build(spec.parse(text))
+
+
+@asynccontextmanager
+async def running(text: str, state: Path) -> AsyncIterator[tuple[lab.Ready, World]]:
+    async with lab.running(build(text), state) as (ready, world):
+        yield ready, world
+
+
+class Vault:
+    """A vault's client that is logged in: `ask` gives status and body."""
+
+    def __init__(self, world: World, client: Any) -> None:
+        self.world = world
+        self.client = client
+        self.token = ""
+
+    async def grant(self, **changed: str) -> tuple[int, Any]:
+        what = self.world.estate
+        form = {"grant_type": "password", "username": what.vault.user, "password": what.vault_password} | changed
+        async with self.client.post(f"{MOUNT}/oauth2/token", data=form) as response:
+            return response.status, await response.json()
+
+    async def login(self) -> None:
+        status, body = await self.grant()
+        assert status == 200
+        self.token = body["access_token"]
+
+    async def ask(self, path: str, *, body: Any = None, token: str | None = None) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
+        method = "GET" if body is None else "POST"
+        url = f"{MOUNT}/api/{path}"
+        async with self.client.request(method, url, headers=headers, json=body) as response:
+            plain = response.content_type != "application/json"
+            return response.status, await (response.read() if plain else response.json())
+
+    def id(self, name: str) -> int:
+        return self.world.vault.search(name, exact=True)[0].id
+
+
+@asynccontextmanager
+async def vault(text: str, clock: Clock | None = None) -> AsyncIterator[Vault]:
+    world = World(build(text), clock or Clock())
+    async with TestClient(TestServer(routes.application(world))) as client:
+        yield Vault(world, client)
+
+
+def connect(ready: lab.Ready, address: str, **how: Any) -> Any:
+    """An asyncssh client connection (a context manager) that looks at nothing of this machine's own."""
+    known = {"known_hosts": None, "config": None, "agent_path": None, "client_keys": None, "username": "scan"}
+    return asyncssh.connect(address, ready.ssh_port, **(known | how))
+
+
+def tcp(address: str, port: int) -> socket.socket:
+    return socket.create_connection((address, port), timeout=5)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until it is so, for 5 s at most: for what the other end of a connection knows, there is no event here."""
+    with anyio.fail_after(5):
+        while not await condition():  # noqa: ASYNC110 - see above
+            await anyio.sleep(0.005)

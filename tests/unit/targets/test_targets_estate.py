@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from ipaddress import IPv4Address, IPv4Network
+
+import asyncssh
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from targets_lab import build
+
+from targets import estate, material, spec
+from targets.faults import HOST_FAULTS, VAULT_FAULTS, SecretState
+
+FAULTS = sorted(HOST_FAULTS)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> spec.EstateSpec:
+    groups = tuple(
+        spec.HostGroup(
+            count=draw(st.integers(1, 12)),
+            network=IPv4Network(draw(st.sampled_from(["127.20.0.0/24", "127.20.0.0/28", "127.21.0.0/16"]))),
+            faults=draw(st.dictionaries(st.sampled_from(FAULTS), st.integers(1, 5), min_size=1, max_size=4)),
+            account=draw(st.sampled_from(["local", "CORP"])),
+            user=draw(st.sampled_from(["scan", "Audit"])),
+            secret_name=f"group{n}-{{address}}",
+        )
+        for n in range(draw(st.integers(1, 2)))
+    )
+    return spec.EstateSpec(seed=draw(st.integers(0, 2**32)), hosts=groups)
+
+
+def buildable(made: spec.EstateSpec) -> estate.Estate | None:
+    """None for what a network has no room for: two groups of 12 in a /28."""
+    if sum(g.count for g in made.hosts) <= 14:
+        return estate.build(made)
+    try:
+        return estate.build(made)
+    except spec.EstateError:
+        return None
+
+
+@given(specs())
+def test_the_same_spec_gives_the_same_estate(made: spec.EstateSpec) -> None:
+    assert buildable(made) == buildable(spec.EstateSpec.model_validate(made.model_dump(exclude_unset=True)))
+
+
+@given(specs())
+def test_addresses_are_distinct_and_in_their_network(made: spec.EstateSpec) -> None:
+    what = buildable(made)
+    if what is None:
+        return
+    assert len(what.hosts) == sum(g.count for g in made.hosts)
+    networks = [g.network for g in made.hosts for _ in range(g.count)]
+    assert all(IPv4Address(a) in n for a, n in zip(what.hosts, networks, strict=True))
+
+
+@given(specs())
+def test_a_secret_opens_its_hosts_account_exactly_when_the_fault_says_so(made: spec.EstateSpec) -> None:
+    what = buildable(made)
+    for host in what.hosts.values() if what else ():
+        holds = what.secrets[host.secret].material.password == what.accounts[host.account_key].password  # type: ignore[union-attr] # no hosts without an estate
+        assert holds == host.fault.right_secret
+
+
+@given(
+    st.dictionaries(st.sampled_from(FAULTS), st.integers(1, 20), min_size=1), st.integers(1, 300), st.integers(0, 99)
+)
+def test_a_mix_is_dealt_in_proportion(weights: dict[str, int], count: int, seed: int) -> None:
+    dealt = Counter(estate.deal(weights, count, random.Random(seed)))  # noqa: S311 - the same seed deals the same
+    total = sum(weights.values())
+    assert dealt.total() == count
+    assert all(abs(dealt[name] - weight * count / total) < 1 for name, weight in weights.items())
+
+
+def test_an_exact_mix_is_exact_and_its_order_is_the_seeds() -> None:
+    text = "[[hosts]]\ncount = 90\nfaults = {none = 8, silent = 1}"
+    first, second = (build(f"seed = {seed}\n{text}") for seed in (1, 2))
+    faults = [[h.fault.name for h in e.hosts.values()] for e in (first, second)]
+    assert [Counter(f) for f in faults] == [{"none": 80, "silent": 10}] * 2
+    assert faults[0] != faults[1]
+
+
+def test_values_are_markers_and_depend_on_the_seed() -> None:
+    values = set()
+    for seed in (1, 2):
+        what = build(f'seed = {seed}\n[[hosts]]\ncount = 3\n[[hosts]]\nlogin = "key"\n[[secrets]]\nname = "own"')
+        values.add(what.vault_password)
+        for secret in what.secrets.values():
+            values |= {secret.material.password, secret.material.passphrase, secret.material.key_comment}
+    assert len(values) == 2 * (1 + 5 * 3)
+    assert all(material.MARKER.fullmatch(v.encode()) for v in values)
+
+
+def test_no_value_is_shown_by_a_repr() -> None:
+    what = build("[[hosts]]\ncount = 2")
+    assert not material.MARKER.search(repr(what).encode())
+
+
+def test_a_private_key_file_opens_with_its_passphrase_only_and_carries_its_marker() -> None:
+    one = material.Material(7, "x")
+    pem = one.private_key_file()
+    key = asyncssh.import_private_key(pem, one.passphrase)
+    assert key.public_data == one.public_blob
+    assert key.get_comment() == one.key_comment
+    assert pem == material.Material(7, "x").private_key_file()
+    assert not material.MARKER.search(pem)
+    with pytest.raises(asyncssh.KeyEncryptionError):
+        asyncssh.import_private_key(pem, "KMS-" + 24 * "0")
+
+
+def test_one_shared_wrong_secret_of_a_directory_is_wrong_for_every_host() -> None:
+    what = build(
+        '[[hosts]]\ncount = 500\nfault = "wrong_password"\naccount = "CORP"\nsecret = "shared"\nsecret_name = "s"'
+    )
+    assert set(what.secrets) == {"s"}
+    assert len(what.accounts) == 1
+    assert {h.secret for h in what.hosts.values()} == {"s"}
+    [account] = what.accounts.values()
+    assert account.password != what.secrets["s"].material.password
+    assert what.directories["corp"].threshold == 5
+
+
+def test_a_shared_secret_with_local_accounts_may_be_wrong_for_some() -> None:
+    what = build('[[hosts]]\ncount = 4\nsecret = "shared"\nfaults = {none = 3, wrong_password = 1}')
+    [secret] = what.secrets.values()
+    right = {h.address for h in what.hosts.values() if what.accounts[h.account_key] == secret.material}
+    assert right == {h.address for h in what.hosts.values() if h.fault.name == "none"}
+
+
+def test_truth_names_port_fault_and_secret() -> None:
+    what = build(
+        '[[hosts]]\nfault = "closed"\n[[hosts]]\nfault = "secret_missing"\naccount = "CORP"\nuser = "svc"\n'
+        'secret_name = "{user} on {address}"'
+    )
+    common = {"technology": "unix", "login": "password"}
+    assert list(estate.truth(what, ssh_port=22, closed_port=9)) == [
+        common
+        | {
+            "address": "127.20.0.1", "port": 9, "fault": "closed", "user": "scan",
+            "secret": "unix-127.20.0.1", "account": "local",
+        },
+        common
+        | {
+            "address": "127.20.0.2", "port": 22, "fault": "secret_missing", "user": "svc",
+            "secret": "svc on 127.20.0.2", "account": "CORP",
+        },
+    ]  # fmt: skip
+    assert what.secrets["svc on 127.20.0.2"].state is SecretState.MISSING
+
+
+def test_own_secrets_take_a_given_password() -> None:
+    what = build(
+        '[[secrets]]\nname = "win_scan_secret"\ntemplate = "windows"\nuser = "vm_scan_account"\npassword = "given"'
+    )
+    assert what.secrets["win_scan_secret"].material.password == "given"
+    assert what.secrets["win_scan_secret"].user == "vm_scan_account"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sed = 7", ["estate.toml:1: sed: unknown key"]),
+        ('[vault]\nuser = "x"\nuzer = "y"', ["estate.toml:3: vault.uzer: unknown key"]),
+        ('[[hosts]]\n[[hosts]]\nfault = "sillent"', ["estate.toml:3: hosts.1.fault", "'sillent'", "silent"]),
+        ("[[hosts]]\nfaults = {non = 1}", ["estate.toml:2: hosts.0.faults", "'non'"]),
+        ('[vault]\nfaults = ["up"]', ["estate.toml:2: vault.faults.0", "'up'", "down"]),
+        ('[[hosts]]\nfault = "none"\nfaults = {none = 1}', ["estate.toml:1: hosts.0: give `fault` or `faults`"]),
+        ('[[hosts]]\nnetwork = "10.0.0.0/8"', ["10.0.0.0/8 is not within 127.0.0.0/8"]),
+        ('[[hosts]]\ntechnology = "windows"', ["hosts.0.technology", "'unix'"]),
+        ('[[hosts]]\nlogin = "key"\nfault = "key_only"', ['"key_only" is none']),
+        ('[[hosts]]\nsecret_name = "s"', ["needs {address}"]),
+        ('[[hosts]]\nsecret = "shared"\nfaults = {none = 1, secret_missing = 1}', ["groups of their own"]),
+        (
+            '[[hosts]]\nsecret = "shared"\naccount = "D"\nfaults = {none = 1, wrong_password = 1}',
+            ["right or wrong for all"],
+        ),
+        ('[[secrets]]\nname = "a"\n[[secrets]]\nname = "A"', ["secret given twice: a"]),
+        ('[[directories]]\nname = "a"\n[[directories]]\nname = "A"', ["directory given twice: a"]),
+        ('[[secrets]]\nname = "a"\ntemplate = "windows"\nlogin = "key"', ["no private key"]),
+        ('[[directories]]\nname = "a"\nwindow = "30 minutes"', ["estate.toml:3: directories.0.window"]),
+        ("[[hosts]\n", ["not TOML"]),
+        ('[[hosts]]\ncount = 7\nnetwork = "127.9.9.0/29"', ["network 127.9.9.0/29 has too few addresses"]),
+        ('[[hosts]]\n[[secrets]]\nname = "unix-127.20.0.1"', ['two secrets are named "unix-127.20.0.1"']),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_line_and_key(text: str, said: list[str]) -> None:
+    with pytest.raises(spec.EstateError) as caught:
+        build(text)
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+
+
+def test_durations_and_seed() -> None:
+    made = spec.parse('seed = 3\n[[directories]]\nname = "D"\nwindow = "30m"\nlockout = 5', seed=9)
+    assert made.seed == 9
+    assert (made.directories[0].window, made.directories[0].lockout) == (1800.0, 5.0)
+
+
+def test_the_loopback_address_of_the_services_is_no_host() -> None:
+    assert list(build('[[hosts]]\nnetwork = "127.0.0.0/29"\ncount = 2').hosts) == ["127.0.0.2", "127.0.0.3"]
+
+
+def test_every_fault_says_what_it_means() -> None:
+    meanings = [f.meaning for f in HOST_FAULTS.values()] + [f.meaning for f in VAULT_FAULTS.values()]
+    assert all(meanings)
+    assert len(set(meanings)) == len(meanings)
