@@ -1,0 +1,263 @@
+"""Selection of records, accounts, budgets, and secrets named by the target."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.contract import Account, Candidate, Selection, Target, Technology, account_key
+from orchestrator.campaign import Campaign, UnixRecord, parse_campaign
+from orchestrator.pacing import Budget
+from orchestrator.records import NoCandidate, RecordBook, template_values
+
+HEAD = """
+name = "x"
+[[vaults]]
+title = "V"
+url = "https://vault.example/SecretServer"
+user = "svc"
+password = { prompt = true }
+"""
+
+WINDOWS = """
+[[records]]
+title = "AD"
+technology = "windows"
+user = "ad"
+vault = "V"
+secret = { id = 7 }
+domain = "corp.example"
+domain_type = "active-directory"
+[[records]]
+title = "Local"
+technology = "windows"
+user = "Administrator"
+vault = "V"
+secret = "{address}-admin"
+ips = ["10.0.0.0/24"]
+domain_type = "local"
+port = 4450
+[[records]]
+title = "Service A"
+technology = "windows"
+user = "svc_a"
+vault = "V"
+secret = "a"
+domain = "CORP"
+domain_type = "netbios-service-selected"
+[[records]]
+title = "User"
+technology = "windows"
+user = "u"
+vault = "V"
+secret = "u"
+domain = "CORP"
+ips = ["10.0.0.5", "win1.corp.example"]
+[[records]]
+title = "Service B"
+technology = "windows"
+user = "svc_b"
+vault = "V"
+secret = "b"
+domain = "LAB"
+domain_type = "netbios-service-selected"
+"""
+
+
+def campaign(text: str) -> Campaign:
+    return parse_campaign(HEAD + text, "c.toml")
+
+
+def book(text: str) -> RecordBook:
+    parsed = campaign(text)
+    return RecordBook(parsed.records, parsed.vaults)
+
+
+def unix(title: str, ips: str, **more: str) -> str:
+    keys = {"user": '"scan"', "secret": '"s"'} | more
+    return f'[[records]]\ntitle = "{title}"\ntechnology = "unix"\nvault = "V"\nips = {ips}\n' + "".join(
+        f"{key} = {value}\n" for key, value in keys.items()
+    )
+
+
+def found(records: RecordBook, address: str, technology: Technology, **attributes: str) -> tuple[Candidate, ...]:
+    candidates = records.candidates(Target(address=address, **attributes), technology)
+    assert not isinstance(candidates, NoCandidate), candidates
+    return candidates
+
+
+@pytest.mark.parametrize(
+    ("address", "titles"),
+    [
+        ("10.0.0.5", ["Service A", "Service B", "Local", "User", "AD"]),
+        ("10.0.0.6", ["Service A", "Service B", "Local", "AD"]),
+        ("10.0.1.0", ["Service A", "Service B", "AD"]),
+        ("WIN1.corp.example", ["Service A", "Service B", "User", "AD"]),
+        ("win2.corp.example", ["Service A", "Service B", "AD"]),
+        ("2001:db8::5", ["Service A", "Service B", "AD"]),
+    ],
+)
+def test_windows_service_selected_then_by_address_then_directory(address: str, titles: list[str]) -> None:
+    assert [c.record for c in found(book(WINDOWS), address, Technology.WINDOWS)] == titles
+
+
+def test_what_a_windows_candidate_says() -> None:
+    by_title = {c.record: c for c in found(book(WINDOWS), "10.0.0.5", Technology.WINDOWS)}
+    assert {t: (c.selection, c.domain, c.port, str(c.account), c.secret.key) for t, c in by_title.items()} == {
+        "Service A": (Selection.SERVICE_SELECTED, "CORP", 445, "svc_a@dir:corp", "a"),
+        "Service B": (Selection.SERVICE_SELECTED, "LAB", 445, "svc_b@dir:lab", "b"),
+        "Local": (Selection.LOCAL, "", 4450, "administrator@host:10.0.0.5", "10.0.0.5-admin"),
+        "User": (Selection.USER_SELECTED, "CORP", 445, "u@dir:corp", "u"),
+        "AD": (Selection.ACTIVE_DIRECTORY, "corp.example", 445, "ad@dir:corp.example", "7"),
+    }
+
+
+def test_unix_has_one_record_by_address_or_by_the_same_name() -> None:
+    records = book(
+        unix("A", '["10.0.0.0/24", "Web.example"]', private_key="true", root_delegation='"sudo"', crypto='"legacy"')
+        + unix("B", '["10.0.1.0-10.0.1.9", "2001:db8::/64"]', host_keys='"pinned"', port="2222")
+    )
+    (a,) = found(records, "web.example.", Technology.UNIX)
+    assert (a.record, a.private_key, a.sudo, a.crypto, a.host_keys, a.port) == ("A", True, True, "legacy", "tofu", 22)
+    (b,) = found(records, "2001:db8::ffff", Technology.UNIX)
+    assert (b.record, b.private_key, b.sudo, b.crypto, b.host_keys, b.port) == (
+        "B",
+        False,
+        False,
+        "compat",
+        "pinned",
+        2222,
+    )
+    assert records.candidates(Target(address="10.0.1.10"), Technology.UNIX) == NoCandidate(
+        "NO_RECORD", "no unix record contains 10.0.1.10"
+    )
+    assert isinstance(records.candidates(Target(address="10.0.0.1"), Technology.WINDOWS), NoCandidate)
+
+
+def test_the_technologies_that_some_record_could_serve() -> None:
+    assert book("").technologies() == ()
+    assert book(unix("A", '["10.0.0.1"]')).technologies() == (Technology.UNIX,)
+    assert set(book(WINDOWS + unix("A", '["10.0.0.1"]')).technologies()) == set(Technology)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "account"),
+    [
+        ({}, "scan@dir:record:my linux"),
+        ({"accounts": '"CORP"'}, "scan@dir:corp"),
+        ({"accounts": '"local"'}, "scan@host:10.0.0.1"),
+        ({"accounts": '"corp"', "user": "'CORP\\Scan'"}, "scan@dir:corp"),
+        ({"accounts": '"corp"', "user": '"scan@corp.example"'}, "scan@dir:corp"),
+    ],
+)
+def test_the_account_that_a_unix_record_logs_in_with(accounts: dict[str, str], account: str) -> None:
+    (candidate,) = found(book(unix("My Linux", '["10.0.0.1"]', **accounts)), "10.0.0.1", Technology.UNIX)
+    assert str(candidate.account) == account
+
+
+def test_windows_records_of_differently_spelt_domains_can_share_a_directory() -> None:
+    text = WINDOWS.replace('domain = "corp.example"', 'domain = "corp.example"\naccounts = "corp"')
+    by_title = {c.record: c for c in found(book(text.replace('"ad"', '"svc_a"')), "10.0.0.5", Technology.WINDOWS)}
+    assert by_title["AD"].account == by_title["Service A"].account
+    assert by_title["AD"].domain == "corp.example"
+
+
+# -- budgets -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_two_records_name_one_account_the_safest_budget_holds() -> None:
+    records = book(
+        unix("A", '["10.0.0.1"]', accounts='"corp"', failure_budget="5", failure_window='"10m"')
+        + unix("B", '["10.0.0.2"]', accounts='"Corp"', user="'CORP\\SCAN'", failure_budget="3", failure_window='"2h"')
+        + unix("C", '["10.0.0.3"]', accounts='"corp"', user='"other"', failure_budget="1")
+    )
+    assert records.budget("A") == Budget(failures=5, window_s=600.0)
+    assert records.budget_for(account_key("dir:corp", "scan")) == Budget(failures=3, window_s=7200.0)
+    assert records.budget_for(account_key("dir:corp", "other")) == Budget(failures=1, window_s=1800.0)
+
+
+def test_the_budget_of_a_hosts_own_account_is_that_of_its_record() -> None:
+    records = book(
+        unix("A", '["10.0.0.0/24", "web.example"]', accounts='"local"', failure_budget="5")
+        + WINDOWS.replace('user = "Administrator"', 'user = "scan"\nfailure_budget = 3').replace(
+            "10.0.0.0/24", "10.0.0.9"
+        )
+    )
+    assert records.budget_for(account_key("host:10.0.0.1", "scan")) == Budget(failures=5)
+    assert records.budget_for(account_key("host:web.example", "scan")) == Budget(failures=5)
+    assert records.budget_for(account_key("host:10.0.0.9", "scan")) == Budget(failures=3)
+
+
+@pytest.mark.parametrize(
+    ("authority", "user"),
+    [
+        ("dir:corp", "scan"),
+        ("host:10.0.0.1", "root"),
+        ("host:10.9.9.9", "scan"),
+        ("host:", "scan"),
+        ("dir:record:a", "scan"),
+    ],
+)
+def test_an_account_that_no_record_names_has_no_budget(authority: str, user: str) -> None:
+    records = book(unix("A", '["10.0.0.0/24"]', accounts='"local"'))
+    assert records.budget_for(Account(authority=authority, user=user)) is None
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "values"),
+    [
+        (Target(address="10.0.0.1"), {"address": "10.0.0.1"}),
+        (Target(address="10.0.0.1", host="web1"), {"address": "10.0.0.1", "host": "web1"}),
+        (
+            Target(address="10.0.0.1", fqdn="web1.corp.example"),
+            {"address": "10.0.0.1", "fqdn": "web1.corp.example", "host": "web1", "domain": "corp.example"},
+        ),
+        (
+            Target(address="web1.corp.example", host="w", domain="d"),
+            {"address": "web1.corp.example", "fqdn": "web1.corp.example", "host": "w", "domain": "d"},
+        ),
+        (Target(address="web1"), {"address": "web1", "host": "web1"}),
+    ],
+)
+def test_what_a_secrets_name_may_take_from_a_target(target: Target, values: dict[str, str]) -> None:
+    assert template_values(target) == values
+
+
+def test_a_secret_is_named_by_the_target() -> None:
+    records = book(unix("A", '["10.0.0.1"]', secret="{ path = '\\Linux\\{domain}\\{{x}}-{host}' }"))
+    (candidate,) = found(records, "10.0.0.1", Technology.UNIX, fqdn="web1.corp.example")
+    assert (candidate.secret.vault, candidate.secret.by, candidate.secret.key) == (
+        "V",
+        "path",
+        "\\Linux\\corp.example\\{x}-web1",
+    )
+
+
+def test_a_target_that_lacks_what_its_secret_is_named_by_has_no_candidate() -> None:
+    records = book(unix("A", '["10.0.0.1"]', secret='"{host}-root"'))
+    assert records.candidates(Target(address="10.0.0.1"), Technology.UNIX) == NoCandidate(
+        "NO_RECORD", "record 'A' names its secret '{host}-root', and the target list gives no host for 10.0.0.1"
+    )
+
+
+def test_a_record_that_lacks_its_value_leaves_the_others() -> None:
+    records = book(WINDOWS.replace('secret = "a"', 'secret = "{host}"'))
+    assert [c.record for c in found(records, "10.0.1.0", Technology.WINDOWS)] == ["Service B", "AD"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=6), st.integers(0, 90))
+def test_look_up_by_address_is_what_a_walk_over_the_records_finds(ranges: list[tuple[int, int]], probe: int) -> None:
+    """Overlapping records, as Windows has them, found in the order of the file."""
+    text = "".join(
+        f'[[records]]\ntitle = "{n}"\ntechnology = "windows"\nuser = "u"\nvault = "V"\nsecret = "s"\n'
+        f'ips = ["10.0.0.{first}-10.0.0.{first + size}"]\n'
+        for n, (first, size) in enumerate(ranges)
+    )
+    expected = [str(n) for n, (first, size) in enumerate(ranges) if first <= probe <= first + size]
+    applicable = book(text).applicable(Target(address=f"10.0.0.{probe}"), Technology.WINDOWS)
+    assert [record.title for record in applicable] == expected
+    assert not any(isinstance(record, UnixRecord) for record in applicable)
