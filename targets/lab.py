@@ -17,7 +17,7 @@ from targets.secret_server import routes, tls
 from targets.spec import EstateError, TlsSpec, VaultSpec
 from targets.world import World
 
-STOP_WITHIN = 0.5
+STOP_WITHIN = 0.3
 """Seconds that a server has to end; what is left then is cut."""
 
 

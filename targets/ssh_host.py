@@ -110,8 +110,10 @@ class HostSession(asyncssh.SSHServerSession[str]):
     def session_started(self) -> None:
         self._world.metrics.hosts[self._host.address].commands += 1
         said = answer(self._host, self._user, self._command)
-        self._channel.write(said.stdout)
-        self._channel.write_stderr(said.stderr)
+        if said.stdout:
+            self._channel.write(said.stdout)
+        if said.stderr:
+            self._channel.write_stderr(said.stderr)
         self._channel.exit(said.status)
 
 
