@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,24 @@ def test_two_names_for_one_host_in_two_unix_records_are_an_overlap_too() -> None
     second = UNIX.replace('"Linux"', '"Web"').replace('["10.20.0.0/16", "web1.corp.example"]', '["WEB1.corp.example."]')
     (fault,) = faults_of(ARTICLE + UNIX + second)
     assert "record 'Web' (records[2]) and record 'Linux' (records[1]) both claim web1.corp.example;" in fault
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), min_size=1, max_size=2), max_size=5))
+def test_exactly_the_pairs_of_unix_records_that_share_an_address_are_told(records: list[list[tuple[int, int]]]) -> None:
+    text = ARTICLE
+    held: list[set[int]] = []
+    for n, ranges in enumerate(records):
+        ips = ", ".join(f'"10.0.0.{first}-10.0.0.{first + size}"' for first, size in ranges)
+        text += UNIX.replace('"Linux"', f'"{n}"').replace('"10.20.0.0/16", "web1.corp.example"', ips)
+        held.append({address for first, size in ranges for address in range(first, first + size + 1)})
+    expected = {(b, a) for a in range(len(held)) for b in range(a + 1, len(held)) if held[a] & held[b]}
+    try:
+        parse_campaign(text, "c.toml")
+        told = set()
+    except CampaignError as error:
+        pairs = [re.findall(r"record '(\d)'", fault.message) for fault in error.faults]
+        told = {(int(later), int(earlier)) for later, earlier in pairs}
+    assert told == expected
 
 
 LINES = ARTICLE.splitlines() + UNIX.splitlines() + ["[pace]", 'deadline = "1s"', "x = { y = [1, {}] }", "[[targets]]"]
