@@ -1,0 +1,84 @@
+# Everything runs from .venv, which is made from the lock files (with hashes) by whatever Python >= 3.11 is found.
+#
+#   make demo [HOSTS=200]       a simulated estate, a campaign on it, its report
+#   make test                   everything, real sshd and smbd included (as root on Debian: installs them)
+#   make check                  under two minutes: lint, fast tests, 20 s of simulation
+#   make lint                   ruff and mypy --strict
+#   make simulate SEEDS=100000  that many seeded schedules of the simulation
+#   make bench                  logins per second and CPU per login beside the bare libraries
+#   make lock                   resolve the lock files anew from pyproject.toml
+#   make clean                  remove what make has made
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+SEEDS ?= 100000
+PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check --no-build-isolation
+LOCKED := --require-hashes -r
+# Files that decide what is installed. README.md is metadata only, and so no reason to install again.
+PROJECT := pyproject.toml requirements-build.lock
+
+.PHONY: help demo test check lint bench simulate lock clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: .venv/.runtime
+	@$(BIN)/keymuster demo $(if $(HOSTS),--hosts $(HOSTS))
+
+# Lint first, since it is quick; pytest last, so that its closing line closes the output.
+test: .venv/.dev
+	@tests/peers/install.sh
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+check: lint
+	@$(BIN)/python -m pytest -q -m "not peer and not slow"
+	@$(BIN)/python -m tests.simulation --seconds 20
+
+lint: .venv/.dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "ruff format would change files: run $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/mypy
+
+simulate: .venv/.dev
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+bench: .venv/.dev
+	@$(BIN)/python -m tests.bench
+
+# Each file is resolved under the one before it, so that a version is the same in all of them. Options and proxies of
+# the machine's own pip configuration shape the resolution but never reach the files.
+COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock:
+	@scripts/venv.sh .venv-lock
+	@.venv-lock/bin/python -m pip install -qq --no-input --disable-pip-version-check pip-tools
+	@$(COMPILE) --upgrade --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
+	@$(COMPILE) --upgrade -o requirements.lock pyproject.toml
+	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@! grep -nE '://|file:' requirements*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
+
+clean:
+	rm -rf .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find appliance orchestrator targets tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps: a second call finds them newer than what they were made from, and installs nothing.
+.venv/.base: $(PROJECT)
+	@scripts/venv.sh .venv
+	@$(PIP) $(LOCKED) requirements-build.lock
+	@touch $@
+
+.venv/.runtime: .venv/.base requirements.lock
+	@echo "Installing what Keymuster needs into .venv (once)..." >&2
+	@$(PIP) $(LOCKED) requirements.lock
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.lock
+	@echo "Installing what its tests need into .venv (once)..." >&2
+	@$(PIP) $(LOCKED) requirements-dev.lock
+	@touch $@

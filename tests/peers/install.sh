@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient.
+# As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
+# those marked `peer` then fail with the same words. The packages' own services are not started.
+set -euo pipefail
+
+missing=()
+need() { # command, package
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || missing+=("$2")
+}
+need sshd openssh-server
+need ssh-keygen openssh-client
+need sudo sudo
+need smbd samba
+need smbpasswd samba-common-bin
+need smbclient smbclient
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Missing for the tests marked 'peer': ${missing[*]} (Debian's package names). They will fail without." >&2
+    echo "Install them, or run 'make test' as root on Debian, or leave those tests out: make check" >&2
+    exit 0
+fi
+
+# Debian's way to keep a package from starting its service: a policy that forbids it, for as long as this script runs.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+
+log=$(mktemp)
+echo "Installing ${missing[*]} for the tests..." >&2
+export DEBIAN_FRONTEND=noninteractive
+if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    rm -f "$log"
+    echo "The packages could not be installed: see above." >&2
+    exit 1
+fi
+rm -f "$log"
