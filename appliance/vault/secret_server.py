@@ -25,7 +25,7 @@ from appliance.vault.tokens import TokenSource
 SETTLE_PATIENCE = 30.0
 """Seconds for settling a reference: nobody is connected to a target meanwhile."""
 FETCH_PATIENCE = 4.5
-"""Seconds for a read, for which a target waits. Below the 5 s of a scan's own bound: this one knows where the time went."""
+"""Seconds for a read, while a target waits. Below the 5 s of a scan's own bound: we know where the time went."""
 MOST_PAGES = 100
 
 

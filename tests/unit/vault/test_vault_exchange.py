@@ -1,0 +1,289 @@
+"""The aiohttp shell: what is repeated, what is capped, and which failure each broken peer is."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+import trustme
+
+from appliance.contract import Failure
+from appliance.vault import rest
+from appliance.vault.definition import Hidden, VaultAccess, VaultTls
+from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
+from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
+from tests.unit.vault.scripted import (
+    API,
+    PASSWORD,
+    Act,
+    Gate,
+    Hang,
+    ScriptedVault,
+    raw,
+    reason,
+    reply,
+    scripted_vault,
+)
+
+GET = Request("GET", f"{API}/secrets/1")
+POST = Request("POST", "/oauth2/token", body=b"x=y", content_type="application/x-www-form-urlencoded")
+
+
+@pytest.fixture
+async def vault() -> AsyncIterator[ScriptedVault]:
+    async with scripted_vault() as vault:
+        yield vault
+
+
+async def ask(vault: ScriptedVault, request: Request, *acts: Act, token: str = "") -> Answer | Failure:
+    vault.on(request.method, request.path, *acts)
+    async with open_exchange(vault.access()) as exchange:
+        return await exchange.send(request, Trip(), Hidden(token) if token else None)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_a_get_is_tried_three_times(vault: ScriptedVault, status: int) -> None:
+    result = await ask(vault, GET, reply(status), reply(status), reply(200, {"a": 1}))
+    assert isinstance(result, Answer)
+    assert result.status == 200
+    assert len(vault.asked) == 3
+
+
+async def test_after_three_tries_the_answer_is_the_last_one(vault: ScriptedVault) -> None:
+    result = await ask(vault, GET, reply(500), reply(503), reply(502), reply(200))
+    assert isinstance(result, Answer)
+    assert result.status == 502
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 501, 302])
+async def test_no_other_status_is_tried_again(vault: ScriptedVault, status: int) -> None:
+    await ask(vault, GET, reply(status))
+    assert len(vault.asked) == 1
+
+
+@pytest.mark.parametrize("act", [reply(503), raw(b"")])
+async def test_a_post_is_never_repeated(vault: ScriptedVault, act: Act) -> None:
+    await ask(vault, POST, act)
+    assert len(vault.asked) == 1
+
+
+async def test_a_long_retry_after_is_the_callers_business(vault: ScriptedVault) -> None:
+    result = await ask(vault, GET, reply(429, Retry_After="6"))
+    assert isinstance(result, Answer)
+    assert result.retry_after == "6"
+    assert len(vault.asked) == 1
+
+
+async def test_a_short_retry_after_is_kept(vault: ScriptedVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    real = anyio.sleep
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr("appliance.vault.exchange.anyio.sleep", note)
+    await ask(vault, GET, reply(429, Retry_After="5"), reply(503), reply(200))
+    assert slept[0] == 5.0
+    assert 0.32 <= slept[1] <= 0.48
+
+
+async def test_a_cut_connection_is_tried_again(vault: ScriptedVault) -> None:
+    result = await ask(vault, GET, raw(b""), reply(200, {"a": 1}))
+    assert isinstance(result, Answer)
+
+
+async def test_connections_are_kept(vault: ScriptedVault) -> None:
+    vault.on("GET", GET.path, reply(200, {}))
+    async with open_exchange(vault.access()) as exchange:
+        for _ in range(5):
+            await exchange.send(GET, Trip())
+    assert vault.connections == 1
+
+
+async def test_requests_in_flight_are_bounded(vault: ScriptedVault) -> None:
+    gate = Gate(reply(200, {}))
+    vault.on("GET", GET.path, gate)
+
+    async with open_exchange(vault.access(requests=3)) as exchange, anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(exchange.send, GET, Trip())
+        with anyio.fail_after(10):
+            while vault.in_flight < 3:
+                await gate.reached.wait()
+                await anyio.lowlevel.checkpoint()
+        gate.open.set()
+    assert vault.peak == 3
+    assert len(vault.asked) == 12
+
+
+LONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+BROKEN = {
+    "no HTTP": (raw(b"SSH-2.0-OpenSSH_9.9\r\n"), "VAULT_BAD_RESPONSE"),
+    "garbage": (raw(bytes(range(256)) * 20), "VAULT_BAD_RESPONSE"),
+    "a giant header": (raw(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"), "VAULT_BAD_RESPONSE"),
+    "too many headers": (raw(b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 5000 + b"\r\n"), "VAULT_BAD_RESPONSE"),
+    "a truncated body": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"), "VAULT_BAD_RESPONSE"),
+    "a broken chunk": (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "VAULT_BAD_RESPONSE"),
+    "two lengths": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), "VAULT_BAD_RESPONSE"),
+    "a negative length": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}"), "VAULT_BAD_RESPONSE"),
+    "silence, then the end": (raw(b""), "VAULT_UNREACHABLE"),
+    "a giant body": (raw(LONG + b" " * (JSON_LIMIT + 1)), "VAULT_BAD_RESPONSE"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_each_broken_peer_is_a_failure(vault: ScriptedVault, name: str) -> None:
+    act, expected = BROKEN[name]
+    result = await ask(vault, GET, act, token="t0ken")
+    assert reason(result) == expected
+    assert "t0ken" not in repr(result)
+
+
+async def test_attachments_have_a_smaller_limit(vault: ScriptedVault) -> None:
+    request = rest.file_field(1, "private-key", "")
+    assert isinstance(await ask(vault, request, reply(200, b"k" * FILE_LIMIT)), Answer)
+    assert reason(await ask(vault, request, reply(200, b"k" * (FILE_LIMIT + 1)))) == "VAULT_BAD_RESPONSE"
+
+
+async def test_a_redirect_is_not_followed(vault: ScriptedVault) -> None:
+    async with scripted_vault() as elsewhere:
+        for request in (GET, POST):
+            result = await ask(vault, request, reply(307, Location=elsewhere.url + request.path), token="t0ken")
+            assert isinstance(result, Answer)
+            assert result.status == 307
+        assert elsewhere.connections == 0
+
+
+async def test_no_cookie_is_kept_and_no_proxy_is_taken_from_the_environment(
+    vault: ScriptedVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scripted_vault() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        vault.on("GET", GET.path, reply(200, {}, Set_Cookie="a=b; Path=/"))
+        async with open_exchange(vault.access()) as exchange:
+            await exchange.send(GET, Trip())
+            await exchange.send(GET, Trip())
+        assert "cookie" not in vault.asked[1].headers
+        assert proxy.connections == 0
+
+
+async def test_a_compressed_answer_is_not_inflated(vault: ScriptedVault) -> None:
+    bomb = reply(200, b"\x1f\x8b" + b"\0" * 50, Content_Encoding="gzip")
+    result = await ask(vault, GET, bomb)
+    assert isinstance(result, Answer)
+    assert result.body.startswith(b"\x1f\x8b")
+    assert vault.asked[0].headers["accept-encoding"] == "identity"
+
+
+async def test_an_error_page_that_repeats_our_secrets_loses_them(vault: ScriptedVault) -> None:
+    request = rest.password_grant(vault.login())
+    echo = {"error": f"bad login {PASSWORD}", "message": f"form was {request.body.decode()} under Bearer t0ken"}
+    result = await ask(vault, request, reply(400, echo), token="t0ken")
+    assert isinstance(result, Answer)
+    assert PASSWORD.encode() not in result.body
+    assert b"t0ken" not in result.body
+    assert request.body.split(b"password=")[1].split(b"&")[0] not in result.body
+    assert result.body.count(b"[withheld]") == 3
+
+
+async def test_a_refused_connection_is_unreachable() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        access = VaultAccess(title="V", url=f"http://127.0.0.1:{bound.getsockname()[1]}")
+        async with open_exchange(access) as exchange:
+            trip = Trip()
+            result = await exchange.send(POST, trip)
+    assert reason(result) == "VAULT_UNREACHABLE"
+    assert isinstance(result, Failure)
+    assert (result.text, result.facts["errno"]) == ("ECONNREFUSED", "ECONNREFUSED")
+    assert trip.stage is Stage.CONNECTING, "nothing was submitted"
+
+
+async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
+    access = VaultAccess(title="V", url="https://vault.invalid/SecretServer")
+    async with open_exchange(access) as exchange:
+        result = await exchange.send(POST, Trip())
+    assert reason(result) == "VAULT_UNREACHABLE"
+
+
+# -- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+def pem(ca: trustme.CA) -> str:
+    return ca.cert_pem.bytes().decode()
+
+
+async def over_tls(ca: trustme.CA, name: str, tls: VaultTls) -> Answer | Failure:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name).configure_cert(context)
+    async with scripted_vault(context) as vault:
+        vault.on("GET", GET.path, reply(200, {}))
+        async with open_exchange(vault.access(tls=tls)) as exchange:
+            return await exchange.send(GET, Trip(), Hidden("t0ken"))
+
+
+async def test_the_given_ca_is_trusted(ca: trustme.CA) -> None:
+    assert isinstance(await over_tls(ca, "127.0.0.1", VaultTls(ca=pem(ca))), Answer)
+
+
+async def test_an_unknown_ca_is_not(ca: trustme.CA) -> None:
+    assert reason(await over_tls(ca, "127.0.0.1", VaultTls())) == "VAULT_TLS"
+    assert reason(await over_tls(ca, "127.0.0.1", VaultTls(ca=pem(trustme.CA())))) == "VAULT_TLS"
+
+
+async def test_another_hosts_certificate_is_not(ca: trustme.CA) -> None:
+    result = await over_tls(ca, "other.example", VaultTls(ca=pem(ca)))
+    assert reason(result) == "VAULT_TLS"
+    assert isinstance(result, Failure)
+    assert "127.0.0.1" in result.text
+
+
+async def test_without_verification_any_certificate_will_do(ca: trustme.CA) -> None:
+    assert isinstance(await over_tls(ca, "other.example", VaultTls(verify=False)), Answer)
+
+
+async def test_a_ca_that_is_none_is_a_tls_failure(vault: ScriptedVault) -> None:
+    broken = vault.access().model_copy(update={"url": "https://127.0.0.1:1", "tls": VaultTls(ca="no certificate")})
+    async with open_exchange(broken) as exchange:
+        assert reason(await exchange.send(GET, Trip())) == "VAULT_TLS"
+
+
+async def test_a_peer_without_tls_is_a_tls_failure() -> None:
+    async with (
+        scripted_vault() as vault,
+        open_exchange(vault.access().model_copy(update={"url": vault.url.replace("http:", "https:")})) as exchange,
+    ):
+        result = await exchange.send(POST, Trip())
+    assert reason(result) in ("VAULT_TLS", "VAULT_UNREACHABLE")
+
+
+# -- where the time went ----------------------------------------------------------------------------------------------
+
+
+async def test_a_time_out_says_where_the_time_went(vault: ScriptedVault) -> None:
+    hang = Hang()
+    vault.on("GET", GET.path, hang)
+
+    async def send(exchange: Exchange, patience: float) -> Answer | Failure:
+        return await within(patience, lambda trip: exchange.send(GET, trip))
+
+    async with open_exchange(vault.access(requests=1)) as exchange:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, exchange, 30.0)
+            await hang.reached.wait()
+            queued = await send(exchange, 0.01)
+            tasks.cancel_scope.cancel()
+        answered = await send(exchange, 0.2)
+    assert reason(queued) == "OWN_OVERLOAD"
+    assert reason(answered) == "VAULT_TIMEOUT"
+    assert isinstance(answered, Failure)
+    assert answered.facts["stage"] == "sent"
