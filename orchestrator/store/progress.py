@@ -130,6 +130,7 @@ def _outcome(row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str]) -> Outc
         vault_type=vault_types.get(used.vault, ""),
         secret=used.secret,
         port=used.port,
+        account=used.account,
         evidence=evidence,
         attempts=row.attempt,
         appliance=row.appliance,
@@ -140,7 +141,7 @@ def _outcome(row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str]) -> Outc
 def _used(records: tuple[RecordUse, ...], title: str) -> RecordUse:
     if not title and len(records) == 1:
         return records[0]
-    return next((r for r in records if r.record == title), RecordUse(title, "", "", "", 0))
+    return next((r for r in records if r.record == title), RecordUse(title, "", "", "", 0, ""))
 
 
 def _unfinished(rows: list[Row[Any]]) -> Unfinished:

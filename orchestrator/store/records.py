@@ -49,11 +49,13 @@ class RecordUse:
     vault: str
     secret: str
     port: int
+    account: str
+    """What a directory would lock: `user@dir:NAME`, or `user@host:ADDRESS`."""
 
     @classmethod
     def of(cls, candidate: Candidate) -> Self:
         secret = candidate.secret
-        return cls(candidate.record, candidate.user, secret.vault, secret.key, candidate.port)
+        return cls(candidate.record, candidate.user, secret.vault, secret.key, candidate.port, str(candidate.account))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ class OutcomeRow:
     secret: str
     port: int
     """0 when no record is known."""
+    account: str
     evidence: Evidence
     attempts: int
     """0 for an outcome that needed no attempt."""

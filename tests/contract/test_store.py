@@ -290,7 +290,7 @@ async def test_an_outcome_carries_what_a_report_says(store: Store) -> None:
     [row] = [o async for o in store.attempts.outcomes(RUN)]
     assert (row.run, row.job, row.technology, row.target) == (RUN, "j1", Technology.UNIX, one.target)
     assert (row.status, row.reason, row.evidence) == (Status.FAILED, "SECRET_NOT_FOUND", report.evidence)
-    assert (row.record, row.user, row.secret, row.port) == ("second", "scan", "other", 22)
+    assert (row.record, row.user, row.secret, row.port, row.account) == ("second", "scan", "other", 22, "scan@dir:corp")
     assert (row.vault, row.vault_type) == ("Vault", "Thycotic Secret Server")
     assert (row.appliance, row.attempts, row.finished_at) == ("a1", 1, 1002.0)
 
@@ -415,4 +415,4 @@ async def test_a_cancelled_caller_leaves_no_half_written_batch(store: Store) -> 
 
 
 def test_a_record_use_holds_names_only() -> None:
-    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22)
+    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22, "scan@dir:corp")

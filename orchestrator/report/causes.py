@@ -1,0 +1,114 @@
+"""Why so many failed: failures with a shared factor become one cause, with an owner and one thing to do. Pure.
+
+The rules, stated here and nowhere else:
+
+ K1 factor    Each reason has the factor that its owner could fix once for many: the secret, the vault, the account, the
+              subnet, the appliance; or none, where every host must be fixed for itself.
+ K2 shared    A factor is to blame where at least two targets that have it failed for the reason, and they are more than
+              half of all targets that have it. A secret that works on most hosts is not what is wrong.
+ K3 rest      Failures without a shared factor are one cause per reason.
+ K4 skipped   A target that was skipped because an account's breaker was open counts for the reason that opened it: the
+              same fix frees it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_interface
+
+from appliance.reasons import REASONS, Owner, Reason, Status
+from orchestrator.report.rows import ReportRow
+
+
+class Factor(StrEnum):
+    SECRET = "secret"  # noqa: S105 - the kind of a factor, not a secret
+    VAULT = "vault"
+    ACCOUNT = "account"
+    SUBNET = "subnet"
+    APPLIANCE = "appliance"
+    NONE = ""
+
+
+_BY_OWNER = {
+    Owner.NETWORK: Factor.SUBNET,
+    Owner.HOST: Factor.NONE,
+    Owner.DIRECTORY: Factor.ACCOUNT,
+    Owner.VAULT: Factor.SECRET,
+    Owner.US: Factor.NONE,
+    Owner.NOBODY: Factor.NONE,
+}
+_BY_REASON = {
+    "SKIPPED_BREAKER": Factor.ACCOUNT,
+    "LOCKOUT_BUDGET_SPENT": Factor.ACCOUNT,
+    "PERMIT_WAIT": Factor.ACCOUNT,
+    "APPLIANCE_LOST": Factor.APPLIANCE,
+    "OWN_OVERLOAD": Factor.APPLIANCE,
+    "SOURCE_ADDRESS": Factor.APPLIANCE,
+} | {code: Factor.VAULT for code in REASONS if code.startswith("VAULT_")}
+"""Where the owner alone does not tell (K1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Fix this, and `targets` (target x technology) may pass."""
+
+    reason: Reason
+    factor: Factor
+    value: str
+    """Which secret, account, subnet...; empty without a factor."""
+    targets: int
+    skipped: int
+    """How many of them were not tried, since the cause was known by then."""
+
+
+class Causes:
+    """Counts rows as they pass by; the causes can be had at the end."""
+
+    def __init__(self) -> None:
+        self._failed: Counter[tuple[Reason, Factor, str]] = Counter()
+        self._skipped: Counter[tuple[Reason, Factor, str]] = Counter()
+        self._seen: Counter[tuple[Factor, str]] = Counter()
+
+    def add(self, row: ReportRow) -> None:
+        values = _values(row)
+        self._seen.update(values.items())
+        if row.status is Status.PASSED:
+            return
+        reason = REASONS.get(row.blocked_by, row.reason)  # K4
+        factor = _BY_REASON.get(reason.code, _BY_OWNER[reason.owner])
+        key = (reason, factor, values[factor]) if values.get(factor) else (reason, Factor.NONE, "")
+        self._failed[key] += 1
+        self._skipped[key] += bool(row.blocked_by)
+
+    def found(self) -> tuple[Cause, ...]:
+        """The commonest first."""
+        failed: Counter[tuple[Reason, Factor, str]] = Counter()
+        skipped: Counter[tuple[Reason, Factor, str]] = Counter()
+        for key, number in self._failed.items():
+            reason, factor, value = key
+            shared = number >= 2 and 2 * number > self._seen[factor, value]  # K2
+            kept = key if shared else (reason, Factor.NONE, "")  # K3
+            failed[kept] += number
+            skipped[kept] += self._skipped[key]
+        causes = (Cause(*key, number, skipped[key]) for key, number in failed.items())
+        return tuple(sorted(causes, key=lambda c: (-c.targets, c.reason.code, c.factor, c.value)))
+
+
+def _values(row: ReportRow) -> dict[Factor, str]:
+    """The factors that a target has."""
+    values = {
+        Factor.SECRET: f"{row.secret} in {row.vault}" if row.secret else "",
+        Factor.VAULT: row.vault,
+        Factor.ACCOUNT: row.account.replace("@dir:", "@").replace("@host:", "@"),
+        Factor.SUBNET: _subnet(row.ip),
+        Factor.APPLIANCE: row.appliance,
+    }
+    return {factor: value for factor, value in values.items() if value}
+
+
+def _subnet(ip: str) -> str:
+    if not ip:
+        return ""
+    return str(ip_interface(f"{ip}/{64 if ':' in ip else 24}").network)

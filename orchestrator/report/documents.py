@@ -1,0 +1,108 @@
+"""Plain data for machines: what JSON and NDJSON say of a run, a target and the sums, under one schema version."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance.reasons import Status
+from orchestrator.report.rows import ReportRow
+from orchestrator.report.summary import Summary
+from orchestrator.store.records import RunRecord
+
+SCHEMA_VERSION = 1
+"""Rises when a field goes or changes its meaning; a new field does not raise it."""
+
+Document = dict[str, Any]
+
+
+def run_document(run: RunRecord) -> Document:
+    return {
+        "id": run.id,
+        "campaign": run.campaign,
+        "state": run.state.value,
+        "parent": run.parent,
+        "seed": run.seed,
+        "created_at": instant(run.created_at),
+        "finished_at": instant(run.finished_at) if run.finished_at is not None else None,
+    }
+
+
+def target_document(row: ReportRow) -> Document:
+    evidence = row.evidence
+    return {
+        "target": row.host,
+        "ip": row.ip or None,
+        "dns": row.dns or None,
+        "netbios": row.netbios or None,
+        "technology": row.technology.value,
+        "port": row.port or None,
+        "status": row.status.value,
+        "reason": row.reason.code,
+        "blocked_by": row.blocked_by or None,
+        "owner": row.reason.owner.value,
+        "phase": evidence.phase.value,
+        "findings": [
+            {"qid": q.number, "title": q.title, "kind": q.kind, "severity": q.severity, "certainty": q.certainty}
+            for q in row.findings
+        ],
+        "result": row.result.text(),
+        "record": row.record or None,
+        "user": row.user or None,
+        "vault": row.vault or None,
+        "secret": row.secret or None,
+        "appliance": row.appliance or None,
+        "attempts": row.attempts,
+        "started_at": instant(evidence.started_at) if evidence.started_at else None,
+        "finished_at": instant(row.finished_at),
+        "duration_ms": round(evidence.total_ms, 3),
+        "evidence": evidence.model_dump(mode="json", exclude={"started_at"}),
+    }
+
+
+def summary_document(summary: Summary) -> Document:
+    totals = summary.totals
+    return {
+        "totals": {
+            "planned": totals.planned,
+            "passed": totals.of(Status.PASSED),
+            "passed_limited": totals.of(Status.PASSED_LIMITED),
+            "failed": totals.of(Status.FAILED),
+            "not_attempted": totals.of(Status.NOT_ATTEMPTED),
+            "open": totals.open,
+            "complaint": summary.complaint or None,
+        },
+        "reasons": [
+            {
+                "technology": line.technology.value,
+                "status": line.reason.status.value,
+                "reason": line.reason.code,
+                "targets": line.number,
+            }
+            for line in summary.lines
+        ],
+        "causes": [
+            {
+                "reason": cause.reason.code,
+                "owner": cause.reason.owner.value,
+                "shared": cause.factor.value or None,
+                "value": cause.value or None,
+                "targets": cause.targets,
+                "skipped": cause.skipped,
+                "advice": cause.reason.advice,
+            }
+            for cause in summary.causes
+        ],
+        "gates": [{"gate": gate.text, "actual": gate.actual, "ok": gate.ok} for gate in summary.gates],
+    }
+
+
+def instant(seconds: float) -> str:
+    """Unix seconds as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def dumps(document: Any) -> str:
+    """JSON in ASCII, so that no terminal obeys what a peer has said; DEL is the one control that `json` lets pass."""
+    return json.dumps(document, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,123 @@
+"""One line of a report: an outcome, with what the reason table and the catalogue of findings say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from appliance.contract import Evidence, Signal, SignalKind, Technology
+from appliance.reasons import REASONS, Lockout, Owner, Qid, Reason, Status, qids
+from orchestrator.report.result import Result
+from orchestrator.store.records import OutcomeRow
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """Texts are as they were found: a writer escapes them for its format. Times are Unix seconds."""
+
+    run: str
+    job: str
+    ip: str
+    """Empty for a target that was given by name."""
+    dns: str
+    netbios: str
+    os: str
+    technology: Technology
+    port: int
+    status: Status
+    reason: Reason
+    blocked_by: str
+    """Of a skipped target: the reason code that opened the account's breaker."""
+    findings: tuple[Qid, ...]
+    result: Result
+    record: str
+    user: str
+    account: str
+    vault: str
+    secret: str
+    appliance: str
+    attempts: int
+    evidence: Evidence
+    finished_at: float
+
+    @property
+    def host(self) -> str:
+        return self.ip or self.dns
+
+
+def report_row(outcome: OutcomeRow) -> ReportRow:
+    target, evidence = outcome.target, outcome.evidence
+    reason = _reason(outcome)
+    literal = _is_literal(target.address)
+    blocked_by = evidence.facts.get("cause", "") if reason.code == "SKIPPED_BREAKER" else ""
+    return ReportRow(
+        run=outcome.run,
+        job=outcome.job,
+        ip=target.address if literal else "",
+        dns=target.fqdn or target.host if literal else target.address,
+        netbios=evidence.facts.get("netbios_host", ""),
+        os=evidence.facts.get("os", ""),
+        technology=outcome.technology,
+        port=outcome.port,
+        status=outcome.status,
+        reason=reason,
+        blocked_by=blocked_by,
+        findings=qids(reason, outcome.technology),
+        result=Result(
+            login=outcome.user,
+            vault_title=outcome.vault,
+            vault_type=outcome.vault_type,
+            secret_name=outcome.secret,
+            stage=evidence.phase.value,
+            cause=f"{reason.code}: {reason.meaning}" + (f" Opened by {blocked_by}." if blocked_by else ""),
+            evidence=_words(evidence),
+            advice=reason.advice,
+        ),
+        record=outcome.record,
+        user=outcome.user,
+        account=outcome.account,
+        vault=outcome.vault,
+        secret=outcome.secret,
+        appliance=outcome.appliance,
+        attempts=outcome.attempts,
+        evidence=evidence,
+        finished_at=outcome.finished_at,
+    )
+
+
+def _reason(outcome: OutcomeRow) -> Reason:
+    """The table's row; what was stored has the last word on the status, so that totals and rows agree."""
+    known = REASONS.get(outcome.reason)
+    if known is not None and known.status is outcome.status:
+        return known
+    return Reason(
+        outcome.reason,
+        outcome.status,
+        Owner.US,
+        "This release's table has no such reason, or another status for it.",
+        "Report the run with the release that made it.",
+        Lockout.NO,
+    )
+
+
+def _words(evidence: Evidence) -> str:
+    """The peer's own words, and the raw signal where it says more than the reason does."""
+    return " ".join(filter(None, (evidence.text, _signal(evidence.signal))))
+
+
+def _signal(signal: Signal) -> str:
+    match signal.kind:
+        case SignalKind.OK | SignalKind.NAMED:
+            return ""
+        case SignalKind.DEADLINE:
+            return "[deadline expired]"
+        case _:
+            return f"[{signal.name}]"
+
+
+def _is_literal(address: str) -> bool:
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True

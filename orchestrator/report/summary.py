@@ -1,0 +1,82 @@
+"""A run in numbers: outcomes by technology, status and reason, and the causes behind them. Pure over rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from appliance.contract import Technology
+from appliance.reasons import Reason, Status
+from orchestrator.gates import GateResult
+from orchestrator.report.causes import Cause, Causes
+from orchestrator.report.rows import ReportRow
+from orchestrator.store.records import Count, RunRecord, RunState, Totals
+
+ReportRows = AsyncIterable[ReportRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How many targets of a technology ended for a reason."""
+
+    technology: Technology
+    reason: Reason
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    run: RunRecord
+    lines: tuple[Line, ...]
+    """By technology, then by status in the order of `Status`, the commonest reason first."""
+    causes: tuple[Cause, ...]
+    gates: tuple[GateResult, ...] = ()
+
+    @property
+    def totals(self) -> Totals:
+        counts = (Count(line.technology, line.reason.status, line.reason.code, line.number) for line in self.lines)
+        return Totals(self.run.planned, tuple(counts))
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the totals, if anything is: planned = passed + passed* + failed + not attempted + open,
+        and nothing is open in a finished run.
+        """
+        totals = self.totals
+        if totals.open == 0 or (totals.open > 0 and self.run.state is not RunState.FINISHED):
+            return ""
+        return (
+            f"the totals do not add up: {totals.finished} outcomes for {totals.planned} planned targets; "
+            "please report this, with the run's store"
+        )
+
+
+class Summariser:
+    """Counts rows on their way into a writer."""
+
+    def __init__(self, run: RunRecord, gates: Sequence[GateResult] = ()) -> None:
+        self._run = run
+        self._gates = tuple(gates)
+        self._numbers: Counter[tuple[Technology, Reason]] = Counter()
+        self._causes = Causes()
+
+    async def counted(self, rows: ReportRows) -> AsyncIterator[ReportRow]:
+        """The rows, each one counted."""
+        async for row in rows:
+            self._numbers[row.technology, row.reason] += 1
+            self._causes.add(row)
+            yield row
+
+    def summary(self) -> Summary:
+        order = list(Status)
+        lines = [Line(technology, reason, number) for (technology, reason), number in self._numbers.items()]
+        lines.sort(key=lambda e: (e.technology, order.index(e.reason.status), -e.number, e.reason.code))
+        return Summary(self._run, tuple(lines), self._causes.found(), self._gates)
+
+
+async def summarise(run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = ()) -> Summary:
+    summariser = Summariser(run, gates)
+    async for _ in summariser.counted(rows):
+        pass
+    return summariser.summary()

@@ -1,0 +1,72 @@
+"""Outcomes for the tests of reports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+
+from appliance.contract import Evidence, Phase, PhaseTime, Signal, Target, Technology, named
+from appliance.reasons import REASONS
+from orchestrator.report.rows import ReportRow, report_row
+from orchestrator.store import OutcomeRow, RunRecord, RunState
+
+HOSTILE = "\x1b[31m[bold]red[/bold]\r\n=cmd|'/c calc'!A1\t\u202egpj.exe\x7f\ud800<b>"
+"""What a peer might say: terminal codes, markup, line ends, a formula, a direction mark, DEL, half a surrogate pair."""
+
+RUN = RunRecord("r1", "quarterly", 1_700_000_000.0, RunState.FINISHED, 7, {}, planned=1)
+
+
+def outcome(
+    reason: str = "PASSED",
+    address: str = "10.0.0.1",
+    *,
+    technology: Technology = Technology.UNIX,
+    phase: Phase = Phase.LOGOFF,
+    signal: Signal | None = None,
+    text: str = "",
+    facts: dict[str, str] | None = None,
+    **changes: object,
+) -> OutcomeRow:
+    evidence = Evidence(
+        phase=phase,
+        signal=signal or named(reason),
+        text=text,
+        facts=facts or {},
+        record="unix",
+        started_at=1_700_000_000.25,
+        phases=(PhaseTime(phase=Phase.TCP, ms=1.5), PhaseTime(phase=phase, ms=20.0)),
+    )
+    row = OutcomeRow(
+        run="r1",
+        job=f"job-{address}",
+        technology=technology,
+        target=Target(address=address),
+        status=REASONS[reason].status,
+        reason=reason,
+        record="unix",
+        user="scan",
+        vault="Vault",
+        vault_type="Thycotic Secret Server",
+        secret="root",
+        port=22,
+        account="scan@dir:corp",
+        evidence=evidence,
+        attempts=1,
+        appliance="a1",
+        finished_at=1_700_000_001.0,
+    )
+    return replace(row, **changes)  # type: ignore[arg-type]  # the names and types are OutcomeRow's own
+
+
+async def rows(*outcomes: OutcomeRow) -> AsyncIterator[ReportRow]:
+    for one in outcomes:
+        yield report_row(one)
+
+
+def finished(outcomes: Iterable[OutcomeRow]) -> RunRecord:
+    """The run that has these outcomes, and no more."""
+    return replace(RUN, planned=len(list(outcomes)))
+
+
+async def joined(pieces: AsyncIterator[str]) -> str:
+    return "".join([piece async for piece in pieces])

@@ -1,0 +1,97 @@
+"""A row of a report: what the table of reasons adds to an outcome, and the RESULT under the QID."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from report_rows import HOSTILE, outcome
+
+from appliance.contract import DEADLINE, Phase, Signal, SignalKind, Target, Technology, ntstatus
+from appliance.reasons import Owner, Status
+from orchestrator.report.rows import report_row
+
+
+def test_the_vaults_own_error_stands_under_the_qid_of_the_technology_it_hit() -> None:
+    for technology, qid, title in (
+        (Technology.WINDOWS, 105015, "Windows Authentication Failed"),
+        (Technology.UNIX, 105053, "Unix Authentication Failed"),
+    ):
+        text = "Access Denied: secret 42"
+        row = report_row(outcome("SECRET_ACCESS_DENIED", technology=technology, phase=Phase.VAULT, text=text))
+        assert [(q.number, q.title) for q in row.findings] == [(qid, title)]
+        assert row.result.text() == (
+            "Login\tscan\n"
+            "Vault title\tVault\n"
+            "Vault type\tThycotic Secret Server\n"
+            "Secret name\troot\n"
+            "Stage\tvault\n"
+            "Cause\tSECRET_ACCESS_DENIED: The vault denies access to the secret.\n"
+            "Evidence\tAccess Denied: secret 42\n"
+            "Advice\tShare the secret (View) with the vault user; a missing secret looks the same."
+        )
+
+
+def test_a_locked_windows_account_has_two_findings() -> None:
+    row = report_row(outcome("ACCOUNT_LOCKED", technology=Technology.WINDOWS))
+    assert [q.number for q in row.findings] == [105015, 105052]
+
+
+@pytest.mark.parametrize("reason", ["PASSED", "PRIV_NO_SUDO", "PORT_CLOSED", "SKIPPED_BREAKER"])
+def test_only_a_failed_authentication_has_a_qid(reason: str) -> None:
+    assert report_row(outcome(reason)).findings == ()
+
+
+def test_the_raw_signal_is_shown_where_it_says_more_than_the_reason() -> None:
+    signals = {
+        ntstatus(0xC000006D): "words [0xc000006d]",
+        DEADLINE: "words [deadline expired]",
+        Signal(kind=SignalKind.ERRNO, name="ECONNREFUSED"): "words [ECONNREFUSED]",
+        Signal(kind=SignalKind.NAMED, name="BAD_CREDENTIALS"): "words",
+    }
+    for signal, evidence in signals.items():
+        assert report_row(outcome("BAD_CREDENTIALS", signal=signal, text="words")).result.evidence == evidence
+
+
+def test_what_there_is_not_is_said() -> None:
+    row = report_row(outcome("NO_RECORD", user="", vault="", vault_type="", secret=""))
+    assert row.result.text().splitlines()[:4] == [
+        "Login\t(none)",
+        "Vault title\t(none)",
+        "Vault type\t(none)",
+        "Secret name\t(none)",
+    ]
+    assert "Evidence\t(none)" in row.result.text()
+
+
+def test_a_hostile_text_adds_no_line_and_no_column() -> None:
+    text = report_row(outcome("BAD_CREDENTIALS", text=HOSTILE, user=HOSTILE, secret=HOSTILE)).result.text()
+    assert [line.count("\t") for line in text.split("\n")] == [1] * 8
+    assert all(c.isprintable() or c in "\t\n" for c in text)
+
+
+def test_a_skip_names_what_opened_the_breaker() -> None:
+    row = report_row(outcome("SKIPPED_BREAKER", facts={"cause": "STALE_IN_VAULT"}))
+    assert row.blocked_by == "STALE_IN_VAULT"
+    assert row.result.cause.endswith("Opened by STALE_IN_VAULT.")
+    assert report_row(outcome("BAD_CREDENTIALS", facts={"cause": "x"})).blocked_by == ""
+
+
+def test_a_target_given_by_name_has_no_ip_and_one_given_by_address_has_its_name() -> None:
+    by_name = report_row(outcome(address="db1.corp.example"))
+    assert (by_name.ip, by_name.dns, by_name.host) == ("", "db1.corp.example", "db1.corp.example")
+    address = Target(address="2001:db8::1", host="db1", fqdn="db1.corp.example")
+    by_address = report_row(replace(outcome(), target=address))
+    assert (by_address.ip, by_address.dns, by_address.host) == ("2001:db8::1", "db1.corp.example", "2001:db8::1")
+
+
+def test_a_reason_of_another_release_keeps_its_stored_status() -> None:
+    unknown = report_row(replace(outcome(), reason="FROM_THE_FUTURE", status=Status.FAILED))
+    assert (unknown.reason.code, unknown.reason.status, unknown.reason.owner) == (
+        "FROM_THE_FUTURE",
+        Status.FAILED,
+        Owner.US,
+    )
+    moved = report_row(replace(outcome("PORT_CLOSED"), status=Status.FAILED))
+    assert moved.reason.status is Status.FAILED
+    assert [q.number for q in moved.findings] == [105053]

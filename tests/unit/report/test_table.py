@@ -1,0 +1,85 @@
+"""The tables that people read."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from report_rows import HOSTILE, RUN, finished, outcome, rows
+from rich.console import Console
+
+from appliance.contract import Technology
+from orchestrator.gates import GateResult
+from orchestrator.report.summary import Summary, summarise
+from orchestrator.report.table import SHOWN, table_report
+from orchestrator.store import OutcomeRow, RunRecord
+
+
+def shown(summary: Summary, *, width: int = 160, terminal: bool = False) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=terminal, color_system="standard" if terminal else None).print(
+        table_report(summary)
+    )
+    return out.getvalue()
+
+
+async def report(*outcomes: OutcomeRow, run: RunRecord | None = None, gates: tuple[GateResult, ...] = ()) -> str:
+    return shown(await summarise(run or finished(outcomes), rows(*outcomes), gates))
+
+
+def cells(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+async def test_outcomes_by_technology_and_reason_with_their_qid() -> None:
+    windows = [outcome("ACCOUNT_LOCKED", f"10.0.1.{i}", technology=Technology.WINDOWS) for i in range(2)]
+    unix = [outcome("PORT_CLOSED"), outcome("BAD_CREDENTIALS"), *(outcome(address=f"10.0.2.{i}") for i in range(1200))]
+    found = cells(await report(*windows, *unix))
+    assert found[:5] == [
+        ["unix", "Passed", "PASSED", "", "1,200"],
+        ["", "Failed", "BAD_CREDENTIALS", "105053", "1"],
+        ["", "Not Attempted", "PORT_CLOSED", "", "1"],
+        ["windows", "Failed", "ACCOUNT_LOCKED", "105015 105052", "2"],
+        ["all", "", "1,200 passed, 0 passed*, 3 failed, 1 not attempted", "", "1,204"],
+    ]
+
+
+async def test_causes_come_with_owner_and_advice() -> None:
+    text = await report(*(outcome("SECRET_NOT_FOUND", f"10.0.0.{i}") for i in range(3)))
+    assert "secret root in Vault" in text
+    assert "Correct the record's secret, or share" in text
+    assert [row for row in cells(text) if row[0] == "3" and "vault" in row]
+
+
+async def test_many_causes_are_cut_and_the_rest_is_told() -> None:
+    reasons = ["NOT_SSH", "NOT_SMB", "SMB1_ONLY", "KEX_NO_MATCH", "MFA_REQUIRED", "PRIV_NO_SUDO", "PRIV_NOT_ROOT"]
+    reasons += ["SESSION_LIMIT", "KEX_TIMEOUT", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "EXCLUDED"]
+    text = await report(*(outcome(reason) for reason in reasons))
+    assert f"(and {len(reasons) - SHOWN} more in the JSON report)" in text
+
+
+async def test_gates_and_the_run_are_named() -> None:
+    gates = (GateResult("coverage>=0.98", "1.0000 (1 of 1)", ok=True), GateResult("reason.X==0", "1", ok=False))
+    found = cells(await report(outcome(), gates=gates))
+    assert found[-2:] == [["coverage>=0.98", "1.0000 (1 of 1)", "passed"], ["reason.X==0", "1", "failed"]]
+    assert "Run r1 (finished) of campaign quarterly" in await report(outcome())
+    assert "Gates" not in await report(outcome())
+
+
+async def test_open_targets_and_false_totals_are_told() -> None:
+    text = await report(outcome(), run=replace(RUN, planned=3))
+    assert "2 open" in text
+    assert "error: the totals do not add up: 1 outcomes for 3 planned targets" in text
+    assert "error" not in await report(outcome())
+
+
+async def test_a_hostile_name_is_neither_markup_nor_a_terminal_code() -> None:
+    hostile = "\x1b]0;owned\x07[red]gone[/red][/nope]"
+    outcomes = [outcome("SECRET_NOT_FOUND", f"10.0.0.{i}", secret=hostile) for i in range(2)]
+    run = replace(finished(outcomes), campaign=HOSTILE)
+    text = shown(await summarise(run, rows(*outcomes)), width=400, terminal=True)
+    assert r"\x1b]0;owned\x07[red]gone[/red][/nope]" in text
+    assert "\x1b]0" not in text
+    assert "\x07" not in text
+    assert "[bold]red[/bold]" in text
