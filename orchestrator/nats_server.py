@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,10 +20,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import anyio
 import structlog
+from anyio import to_thread
 from anyio.abc import Process
 
 from appliance.bus.users import (
@@ -35,6 +35,7 @@ from appliance.bus.users import (
     orchestrator_permissions,
 )
 from orchestrator.nats_binary import NatsServerError, find_binary
+from orchestrator.nats_files import ServerFiles
 from orchestrator.state_dir import Held
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,6 @@ _START = 15.0
 """Seconds in which a start must be ready; a large store is read first."""
 _STOP = 5.0
 _MAX_PAYLOAD = 8 * 1024 * 1024
-_MIN_FREE = 64 * 1024 * 1024
 _FIRST_PAUSE, _LAST_PAUSE, _TRIES = 0.1, 5.0, 10
 _STEADY = 30.0
 """Seconds after which a start counts as good, and the pauses begin anew."""
@@ -66,7 +66,7 @@ class EmbeddedServer:
     def __init__(
         self, held: Held, appliances: Iterable[ApplianceUser], *, port: int = 0, store_limit: int | None = None
     ) -> None:
-        self._directory = held.path / "nats"
+        self._files = ServerFiles(held.path / "nats")
         self._port = port
         self._store_limit = store_limit
         self._name = f"keymuster-{secrets.token_hex(8)}"
@@ -106,7 +106,7 @@ class EmbeddedServer:
                 "the embedded server is started from the main thread: it dies with the thread it came from"
             )
         self._binary = (await find_binary()).path
-        self._prepare()
+        await to_thread.run_sync(self._files.prepare)
         try:
             await self._start()
         except BaseException:
@@ -145,23 +145,8 @@ class EmbeddedServer:
             raise LookupError("watch is run inside the context")
         return self._process
 
-    def _prepare(self) -> None:
-        try:
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-            free = shutil.disk_usage(self._directory).free
-            (self._directory / "probe").write_bytes(b"x")
-            (self._directory / "probe").unlink()
-        except OSError as error:
-            raise NatsServerError(
-                f"{self._directory} cannot be written ({error.strerror}): make it writable"
-            ) from error
-        if free < _MIN_FREE:
-            raise NatsServerError(
-                f"the file system of {self._directory} is full ({free // 2**20} MiB left): free at least 64 MiB"
-            )
-
     def _configuration(self) -> dict[str, Any]:
-        jetstream: dict[str, Any] = {"store_dir": str(self._directory / "store")}
+        jetstream: dict[str, Any] = {"store_dir": str(self._files.store)}
         if self._store_limit is not None:
             jetstream["max_file_store"] = self._store_limit
         users = [
@@ -176,47 +161,42 @@ class EmbeddedServer:
             "server_name": self._name,
             "host": "127.0.0.1",
             "port": self._port or -1,
-            "ports_file_dir": str(self._directory),
+            "ports_file_dir": str(self._files.directory),
             "max_payload": _MAX_PAYLOAD,
             "jetstream": jetstream,
             "authorization": {"users": users},
         }
 
-    def _open_private(self, name: str) -> IO[bytes]:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        return os.fdopen(os.open(self._directory / name, flags, 0o600), "wb")
-
     async def _start(self) -> None:
         """Raises NatsServerError."""
-        for stale in self._directory.glob("*.ports"):
-            stale.unlink(missing_ok=True)
-        # JSON is a subset of the server's configuration language.
-        with self._open_private("server.conf") as file:
-            file.write(json.dumps(self._configuration(), indent=1).encode())
-        launcher = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]
-        argv = [*launcher, str(self._binary), "-c", str(self._directory / "server.conf")]
-        with self._open_private("server.log") as output:
+        output = await to_thread.run_sync(self._files.begin, self._configuration())
+        try:
             self._process = await anyio.open_process(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output
+                [*_launcher(), str(self._binary), "-c", str(self._files.configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
             )
+        finally:
+            output.close()
         process = self._process
         with anyio.move_on_after(_START):
             while process.returncode is None:
                 if await self._is_ready(process):
                     return
                 await anyio.sleep(0.02)
-        if process.returncode is None:
+        code = process.returncode
+        if code is None:
             await self._stop()
-            raise NatsServerError(f"nats-server was not ready after {_START:.0f} s:\n{self._complaint()}")
-        raise NatsServerError(self._explain(process.returncode))
+            complaint = await to_thread.run_sync(self._files.complaint)
+            raise NatsServerError(f"nats-server was not ready after {_START:.0f} s:\n{complaint}")
+        raise NatsServerError(await to_thread.run_sync(self._files.explain, code, self._port))
 
     async def _is_ready(self, process: Process) -> bool:
         if not self._port:
-            try:
-                (written,) = self._directory.glob(f"*_{process.pid}.ports")
-                self._port = int(json.loads(written.read_bytes())["nats"][0].rsplit(":", 1)[1])
-            except (OSError, ValueError):
-                return False  # not written yet, or half written
+            written: int | None = await to_thread.run_sync(self._files.port, process.pid)
+            self._port = written or 0
+            return False
         try:
             with anyio.fail_after(1):
                 async with await anyio.connect_tcp("127.0.0.1", self._port) as stream:
@@ -225,20 +205,6 @@ class EmbeddedServer:
         except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError, ValueError):
             return False
         return bool(information.get("server_name") == self._name)
-
-    def _complaint(self) -> str:
-        lines = (self._directory / "server.log").read_text(errors="replace").splitlines()
-        return "\n".join([line for line in lines if "[FTL]" in line or "[ERR]" in line][-3:] or lines[-3:])
-
-    def _explain(self, code: int) -> str:
-        text = self._complaint()
-        if "address already in use" in text:
-            return f"port {self._port} of 127.0.0.1 is in use by another program: end it, or choose another port"
-        if "no space left" in text or "insufficient storage" in text:
-            return f"the store in {self._directory} is full: free disk space\n{text}"
-        if "permission denied" in text or "read-only file system" in text:
-            return f"the store in {self._directory} cannot be written: make it writable\n{text}"
-        return f"nats-server ended with code {code}:\n{text}"
 
     async def _stop(self) -> None:
         process = self._process
@@ -254,3 +220,8 @@ class EmbeddedServer:
                 with anyio.move_on_after(_STOP):
                     await process.wait()
         self._process = None
+
+
+def _launcher() -> list[str]:
+    """See `appliance/launch.py`, which is run, not imported."""
+    return [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]

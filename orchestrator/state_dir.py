@@ -2,7 +2,7 @@
 
 The lock is a `flock` on the file `lock`, which the kernel drops with the process, however it ends. `holder.json` (mode
 0600) tells a second command line where the holder listens, and the seed of the bus user that may speak to it; it exists
-only while the holder can be spoken to.
+only while the holder can be spoken to. All of this touches the disk: before the loop starts, or from a worker thread.
 """
 
 from __future__ import annotations

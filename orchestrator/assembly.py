@@ -1,0 +1,150 @@
+"""From a campaign to a run and back: what a run stores of its campaign, and what it needs to go to work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance.contract import Account, Target, Technology
+from orchestrator.campaign_model import Campaign
+from orchestrator.controller import RunPlan
+from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
+from orchestrator.pacing import Budget
+from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
+from orchestrator.records import NoCandidate, RecordBook
+from orchestrator.store.records import RunRecord, RunState, Unfinished
+
+Units = Sequence[tuple[Target, Technology]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of a campaign's plan a run takes: all of it, a sample, or a list (a rerun)."""
+
+    sample: str = ""
+    units: Units | None = None
+
+    def data(self) -> dict[str, Any]:
+        if self.units is None:
+            return {"sample": self.sample}
+        return {"units": [[t.model_dump(mode="json", exclude_defaults=True), tech.value] for t, tech in self.units]}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Selection:
+        if "units" not in data:
+            return cls(sample=data.get("sample", ""))
+        return cls(units=[(Target.model_validate(t), Technology(tech)) for t, tech in data["units"]])
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that has been planned: its record, its campaign, and the plan they give."""
+
+    record: RunRecord
+    campaign: Campaign
+    book: RecordBook
+    plan: Plan
+
+
+def run_id(now: float, salt: str) -> str:
+    """A run's id: when it began, and four characters that tell runs of the same second apart."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{salt[:4]}"
+
+
+def prepare(
+    campaign: Campaign, selection: Selection, *, run: str, seed: int, now: float, parent: str | None = None
+) -> Prepared | NothingSelected:
+    """A new run of a campaign."""
+    book = RecordBook(campaign.records, campaign.vaults)
+    plan = _plan(campaign, book, selection, run, seed)
+    if isinstance(plan, NothingSelected):
+        return plan
+    snapshot = {
+        **campaign.snapshot(),
+        "vaults": [{"title": v.title, "type": v.type} for v in campaign.vaults],
+        "selection": selection.data(),
+    }
+    record = RunRecord(
+        id=run,
+        campaign=campaign.name,
+        created_at=now,
+        state=RunState.PLANNED,
+        seed=seed,
+        snapshot=snapshot,
+        planned=plan.count_all,
+        parent=parent,
+    )
+    return Prepared(record, campaign, book, plan)
+
+
+def recall(record: RunRecord) -> Prepared | NothingSelected:
+    """A stored run as it was planned. Raises SnapshotError."""
+    campaign = Campaign.from_snapshot(dict(record.snapshot))
+    book = RecordBook(campaign.records, campaign.vaults)
+    selection = Selection.of(record.snapshot["selection"])
+    plan = _plan(campaign, book, selection, record.id, record.seed)
+    return plan if isinstance(plan, NothingSelected) else Prepared(record, campaign, book, plan)
+
+
+def _plan(campaign: Campaign, book: RecordBook, selection: Selection, run: str, seed: int) -> Plan | NothingSelected:
+    plan = build_plan(campaign, book, run=run, seed=seed)
+    if isinstance(plan, NothingSelected):
+        return plan
+    if selection.units is not None:
+        return only(plan, selection.units)
+    if selection.sample:
+        return sample(plan, SampleSize.parse(selection.sample), seed=seed)
+    return plan
+
+
+def run_plan(prepared: Prepared) -> RunPlan:
+    """What the controller needs of a run."""
+    campaign, record, book = prepared.campaign, prepared.record, prepared.book
+
+    def budget(account: Account, title: str) -> Budget | None:
+        shared = book.budget_for(account)
+        if shared is not None:
+            return shared
+        return book.budget(title) if any(r.title == title for r in campaign.records) else None
+
+    return RunPlan(
+        run=record.id,
+        campaign=campaign.name,
+        zone=campaign.pace.zone,
+        began=record.created_at,
+        planned=record.planned,
+        pace=_pace(campaign),
+        vaults=tuple(v.title for v in campaign.vaults),
+        budget=budget,
+    )
+
+
+def dispatcher(
+    prepared: Prepared, unfinished: Sequence[Unfinished], lease: Callable[[], str], now: float
+) -> Dispatcher:
+    """A run's dispatcher: from the start, or from where its store says it came to.
+
+    A job whose last attempt nobody reported is tried anew with the next number: the old one's lease is dead, and its
+    permit, if it had one, counts as a failed logon.
+    """
+    book, plan = prepared.book, prepared.plan
+
+    def allowed(account: Account) -> int:
+        shared = book.budget_for(account)
+        return shared.failures if shared is not None else 1
+
+    made = Dispatcher(plan, _pace(prepared.campaign), prepared.record.cursors, lease, allowed)
+    for job in unfinished:
+        candidates = book.candidates(job.job.target, job.job.technology)
+        if isinstance(candidates, NoCandidate):
+            continue
+        planned = Planned(job.job.job, job.job.technology, job.job.target, candidates)
+        made.again(Repeat(planned, attempt=job.attempt + 1, not_before=now, tried=job.tried))
+    return made
+
+
+def _pace(campaign: Campaign) -> Pace:
+    pace = campaign.pace
+    return Pace(pace.deadline, pace.vault_patience, retries=pace.retries, per_subnet=pace.per_subnet)

@@ -1,0 +1,146 @@
+"""The embedded appliance: a supervisor that is our child, and hears from us through its standard input.
+
+Vault logins go down that pipe, so it is the one place outside the appliance's memory where they pass. The messages are
+plain JSON here, since the orchestrator does not import the appliance; `tests/contract` holds both ends to one form.
+A supervisor that ends is started again, and told everything anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import Process, SocketStream
+
+RESTART_S = 0.5
+STOP_S = 20.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A vault's login on its way to the supervisor."""
+
+    access: Mapping[str, Any]
+    """Title, url, user, tls and requests, in the form of `VaultAccess`."""
+    domain: str
+    password: str = field(repr=False)
+
+    def message(self) -> dict[str, Any]:
+        return {"access": dict(self.access), "password": self.password, "domain": self.domain, "version": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a run may use: the networks it may dial, the weakest host-key policy, its vaults."""
+
+    run: str
+    networks: tuple[str, ...]
+    host_keys: str
+    logins: tuple[Login, ...]
+
+    def message(self) -> dict[str, Any]:
+        logins = [login.message() for login in self.logins]
+        return {
+            "kind": "admit",
+            "run": self.run,
+            "networks": self.networks,
+            "host_keys": self.host_keys,
+            "logins": logins,
+        }
+
+
+class ApplianceChild:
+    """Keeps one supervisor process running."""
+
+    def __init__(self, *, name: str, zone: str, bus_url: str, bus_seed: str, capacity: int, log_file: Path) -> None:
+        self._identity = {
+            "kind": "identity",
+            "appliance": name,
+            "zone": zone,
+            "bus_url": bus_url,
+            "bus_seed": bus_seed,
+            "capacity": capacity,
+            "processes": min(os.cpu_count() or 1, capacity),
+        }
+        self._log_file = log_file
+        self._admissions: dict[str, Admission] = {}
+        self._pipe: SocketStream | None = None
+        self._process: Process | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def admit(self, admission: Admission) -> None:
+        self._admissions[admission.run] = admission
+        await self._tell(admission.message())
+
+    async def dismiss(self, run: str) -> None:
+        if self._admissions.pop(run, None) is not None:
+            await self._tell({"kind": "dismiss", "run": run})
+
+    async def run(self) -> None:
+        """Until cancelled; then drained, and ended if it does not drain in STOP_S."""
+        try:
+            while True:
+                await self._start()
+                assert self._process is not None  # noqa: S101 - `_start` has set it
+                code = await self._process.wait()
+                await self._drop_pipe()
+                log.warning("appliance ended; starting it again", code=code)
+                await anyio.sleep(RESTART_S)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._stop()
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]
+        argv += [sys.executable, "-m", "appliance", "--embedded"]
+        with theirs, self._log_file.open("ab") as output:
+            # A session of its own: Ctrl-C is for us; we tell the appliance what it means.
+            self._process = await anyio.open_process(
+                argv, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=output, start_new_session=True
+            )
+        self._pipe = await SocketStream.from_socket(ours)
+        await self._tell(self._identity)
+        for admission in list(self._admissions.values()):
+            await self._tell(admission.message())
+
+    async def _stop(self) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            await self._tell({"kind": "drain"})
+            with anyio.move_on_after(STOP_S):
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        await self._drop_pipe()
+
+    async def _tell(self, message: Mapping[str, Any]) -> None:
+        """A message that a dead supervisor does not hear is told again to the next one."""
+        if self._pipe is None:
+            return
+        try:
+            await self._pipe.send(json.dumps(message).encode() + b"\n")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            log.info("the appliance is not listening")
+
+    async def _drop_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            await pipe.aclose()

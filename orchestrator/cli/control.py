@@ -1,0 +1,194 @@
+"""A second command line and the holder of the state directory, over the bus: submit, watch, stop.
+
+One holder paces all runs of a state directory, so that two commands at once share one failure budget. The holder stays
+until the last run that was submitted to it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from appliance.bus import BusError
+from appliance.bus.control import ControlClient, connect_control
+from appliance.reasons import Status
+from orchestrator.assembly import Selection
+from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.engine import Engine
+from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
+from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
+from orchestrator.cli.sealing import SealError, SealingKey, seal
+from orchestrator.cli.vaults import VaultReply, ask
+from orchestrator.controller import Progress, RunController
+from orchestrator.state_dir import HolderInfo
+
+ANSWER_S = 120.0
+"""A submission is answered when the vaults have been checked."""
+POLL_S = 0.5
+
+_ERRORS = {e.code: e for e in (BadInput, Unreachable, Incomplete, NothingToDo)}
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Desk:
+    """The holder's side."""
+
+    engine: Engine
+    tasks: TaskGroup
+    key: SealingKey = field(default_factory=SealingKey)
+    _controllers: dict[str, RunController] = field(default_factory=dict)
+    _open: dict[str, anyio.Event] = field(default_factory=dict)
+
+    async def answer(self, verb: str, body: bytes) -> bytes:
+        """One control request; an expected failure is an answer with its text and exit code."""
+        try:
+            message = json.loads(body or b"{}")
+            return json.dumps(await self._answer(verb, message)).encode()
+        except CommandError as error:
+            return json.dumps({"error": str(error), "code": int(error.code)}).encode()
+        except (SealError, SnapshotError, ValueError, KeyError, TypeError) as error:
+            return json.dumps({"error": f"unreadable {verb}: {error}", "code": int(Exit.BAD_INPUT)}).encode()
+
+    async def _answer(self, verb: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        match verb:
+            case "key":
+                return {"key": b64encode(self.key.public).decode()}
+            case "submit":
+                campaign, logins = self._campaign(message)
+                selection = Selection.of(message["selection"])
+                return await self._start(new_order(campaign, selection, logins, parent=message.get("parent")))
+            case "resume":
+                campaign, logins = self._campaign(message)
+                return await self._start(await resumed_order(self.engine.store, message["run"], logins))
+            case "vault":
+                campaign, logins = self._campaign(message)
+                reply = await ask(self.engine, campaign, logins, message["title"], message["secret"])
+                return {"ok": reply.ok, "text": reply.text}
+            case "progress":
+                return self._progress(message["run"])
+            case "stop":
+                self.stop(message["run"])
+                return {}
+        raise BadInput(f"the holder of the state directory does not know {verb!r}; it may be an older release")
+
+    def _campaign(self, message: Mapping[str, Any]) -> tuple[Campaign, tuple[Login, ...]]:
+        campaign = Campaign.from_snapshot(message["campaign"])
+        return campaign, self.key.open(b64decode(message["logins"]), campaign.name)
+
+    async def _start(self, order: Order) -> Mapping[str, Any]:
+        run = order.prepared.record.id
+        if run in self._open:
+            raise BadInput(f"run {run} is under way")
+        await check_and_store(self.engine, order)
+        self._open[run] = anyio.Event()
+        self.tasks.start_soon(self._execute, order, name=f"submitted run {run}")
+        return {"run": run}
+
+    async def _execute(self, order: Order) -> None:
+        run = order.prepared.record.id
+        totals = await self.engine.store.attempts.totals(run)
+
+        def ready(controller: RunController) -> None:
+            for count in totals.counts:
+                controller.counts[count.status] += count.number
+            self._controllers[run] = controller
+
+        try:
+            await self.engine.execute(order.prepared, ready, order.unfinished)
+        finally:
+            self._controllers.pop(run, None)
+            self._open.pop(run).set()
+
+    def _progress(self, run: str) -> Mapping[str, Any]:
+        controller = self._controllers.get(run)
+        if controller is None:
+            return {"open": run in self._open}
+        progress = controller.progress()
+        by = {status.value: number for status, number in progress.by_status.items()}
+        return {"open": True, "planned": progress.planned, "in_flight": progress.in_flight, "by_status": by}
+
+    def stop(self, run: str) -> None:
+        controller = self._controllers.get(run)
+        if controller is not None:
+            controller.stopping.set()
+            controller.wake()
+
+    def stop_all(self) -> None:
+        for run in list(self._open):
+            self.stop(run)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._open)
+
+    async def wait_until_idle(self) -> None:
+        while self._open:
+            await next(iter(self._open.values())).wait()
+
+
+class Client:
+    """The second command line's side."""
+
+    def __init__(self, control: ControlClient) -> None:
+        self._control = control
+
+    async def submit(
+        self, campaign: Campaign, logins: tuple[Login, ...], selection: Selection, parent: str | None = None
+    ) -> str:
+        """The id of the run that the holder has begun. Raises the CommandError that the holder answered."""
+        message = {**await self._sealed(campaign, logins), "selection": selection.data(), "parent": parent}
+        return str((await self._ask("submit", message))["run"])
+
+    async def resume(self, run: str, campaign: Campaign, logins: tuple[Login, ...]) -> str:
+        return str((await self._ask("resume", {**await self._sealed(campaign, logins), "run": run}))["run"])
+
+    async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
+        answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
+        return VaultReply(bool(answer["ok"]), str(answer["text"]))
+
+    async def progress(self, run: str) -> Progress | None:
+        """How far the run is; None once it has ended."""
+        answer = await self._ask("progress", {"run": run})
+        if not answer["open"]:
+            return None
+        by = {Status(status): number for status, number in answer.get("by_status", {}).items()}
+        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by)
+
+    async def stop(self, run: str) -> None:
+        await self._ask("stop", {"run": run})
+
+    async def _sealed(self, campaign: Campaign, logins: tuple[Login, ...]) -> dict[str, Any]:
+        public = b64decode((await self._ask("key", {}))["key"])
+        return {
+            "campaign": campaign.snapshot(),
+            "logins": b64encode(seal(logins, campaign.name, public)).decode(),
+        }
+
+    async def _ask(self, verb: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            answer = json.loads(await self._control.ask(verb, json.dumps(message).encode(), ANSWER_S))
+        except BusError as error:
+            raise Unreachable(str(error)) from None
+        if "error" in answer:
+            raise _ERRORS.get(answer["code"], CommandError)(answer["error"])
+        return dict(answer)
+
+
+async def connect(holder: HolderInfo) -> ControlClient:
+    """Raises Unreachable."""
+    if holder.url is None or holder.control_seed is None:
+        raise Unreachable(f"process {holder.pid} holds the state directory, and cannot be spoken to (yet); try again")
+    try:
+        return await connect_control(holder.url, seed=holder.control_seed)
+    except BusError as error:
+        raise Unreachable(f"process {holder.pid} holds the state directory: {error}") from None

@@ -1,0 +1,208 @@
+"""The engine under a command: store, bus, appliance and service, started in order and stopped in reverse.
+
+Embedded (the default) it holds the state directory, starts a NATS server on loopback and one appliance as children.
+With a NATS URL it uses that bus and the appliances that are on it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from appliance.bus import BusError, OrchestratorBus
+from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
+from orchestrator.addresses import AddressSet
+from orchestrator.assembly import Prepared, dispatcher, run_plan
+from orchestrator.campaign_model import Campaign
+from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
+from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
+from orchestrator.controller import RunController
+from orchestrator.nats_binary import NatsServerError
+from orchestrator.nats_server import ApplianceUser, EmbeddedServer
+from orchestrator.plan import select
+from orchestrator.service import Service
+from orchestrator.state_dir import Held
+from orchestrator.store import Store, StoreError, open_store
+from orchestrator.store.records import RunState, Unfinished
+
+APPLIANCE_WAIT_S = 60.0
+VAULT_WAIT_S = 45.0
+NAME = "embedded"
+
+
+def new_lease() -> str:
+    """A lease token: 128 random bits."""
+    return secrets.token_hex(16)
+
+
+@dataclass(slots=True)
+class Engine:
+    """What a command can do once everything runs."""
+
+    store: Store
+    service: Service
+    bus: OrchestratorBus
+    zone: str
+    appliance: ApplianceChild | None
+    """None on a bus of the user's own, whose appliances have their own policies and vault logins."""
+
+    async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
+        """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
+        if self.appliance is None:
+            return
+        await self.appliance.admit(admission(run, campaign, logins))
+
+    async def check_vaults(self, run: str, campaign: Campaign) -> None:
+        """Can every vault be reached from an appliance, and does it take the login? Raises Unreachable, Incomplete."""
+        await self.wait_for_appliance()
+        for vault in campaign.vaults:
+            answer = await self.ask_vault(VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=vault.title))
+            if not answer.ok:
+                raise Unreachable(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
+
+    async def ask_secret(self, run: str, ref: CredentialRef) -> VaultAnswer:
+        query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
+        return await self.ask_vault(query)
+
+    async def ask_vault(self, query: VaultQuery) -> VaultAnswer:
+        try:
+            return await self.service.ask_vault(self.zone, query, VAULT_WAIT_S)
+        except BusError as error:
+            raise Unreachable(f"no appliance answered for vault {query.vault!r}: {error}") from None
+
+    async def wait_for_appliance(self) -> None:
+        """Raises Incomplete."""
+        with anyio.move_on_after(APPLIANCE_WAIT_S):
+            await self.service.wait_for_appliance(self.zone)
+            return
+        raise Incomplete(f"no appliance of zone {self.zone!r} has shown up in {APPLIANCE_WAIT_S:g} s")
+
+    async def execute(
+        self, prepared: Prepared, ready: Callable[[RunController], None], unfinished: Sequence[Unfinished] = ()
+    ) -> bool:
+        """Run to the end; True unless it was stopped. The run's row tells its state whatever happens."""
+        record = prepared.record
+        await self.store.runs.update(record.id, state=RunState.RUNNING)
+        if unfinished or record.cursors:
+            await self.service.purge(record.id, prepared.campaign.pace.zone)
+        state = RunState.FAILED
+        try:
+            made = dispatcher(prepared, unfinished, new_lease, time.time())
+            finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
+            state = RunState.FINISHED if finished else RunState.STOPPED
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                await self.store.runs.update(record.id, state=state, finished_at=time.time())
+                if self.appliance is not None:
+                    await self.appliance.dismiss(record.id)
+        return finished
+
+
+def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:
+    """The embedded appliance's policy for a run: the campaign's own targets, vaults and weakest host-key policy."""
+    policies = [record.host_keys.value for record in campaign.records if record.technology == "unix"]
+    weakest = next((p for p in ("any", "tofu", "pinned") if p in policies), "pinned")
+    return Admission(run, campaign_networks(campaign), weakest, tuple(logins))
+
+
+def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
+    """The addresses that a campaign may reach. A DNS name may resolve to any that is not excluded."""
+    targets = select(campaign.targets).addresses
+    if targets.names:
+        targets = AddressSet.parse(["0.0.0.0/0", "::/0"]) - AddressSet.parse(campaign.targets.exclude)
+    return targets.networks()
+
+
+@asynccontextmanager
+async def embedded(held: Held, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+    """An engine of our own in a state directory. Raises BadInput for one that cannot be used."""
+    async with AsyncExitStack() as stack:
+        store = await _store(stack, held.path)
+        user = ApplianceUser(NAME, zone)
+        try:
+            server = await stack.enter_async_context(EmbeddedServer(held, [user]))
+        except NatsServerError as error:
+            raise BadInput(str(error)) from None
+        bus = await _bus(stack, server.url, server.orchestrator_seed)
+        await bus.open_zone(zone, capacity)
+        child = ApplianceChild(
+            name=NAME,
+            zone=zone,
+            bus_url=server.url,
+            bus_seed=server.appliance_seeds[user],
+            capacity=capacity,
+            log_file=held.path / "appliance.log",
+        )
+        service = Service(store, bus, time.time)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.watch, name="engine: nats-server")
+            await tasks.start(service.run, name="engine: service")
+            held.announce(server.url, server.control_seed)
+            async with _owned(tasks, child):
+                yield Engine(store, service, bus, zone, child)
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]:
+    """The appliance ends before the bus it speaks on."""
+    ended, scope = anyio.Event(), anyio.CancelScope()
+
+    async def keep() -> None:
+        try:
+            with scope:
+                await child.run()
+        finally:
+            ended.set()
+
+    tasks.start_soon(keep, name="engine: appliance")
+    try:
+        yield
+    finally:
+        scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await ended.wait()
+
+
+@asynccontextmanager
+async def attached(held: Held, url: str, seed: str, *, zone: str) -> AsyncIterator[Engine]:
+    """An engine on a bus of the user's own. Raises Unreachable."""
+    async with AsyncExitStack() as stack:
+        store = await _store(stack, held.path)
+        bus = await _bus(stack, url, seed)
+        service = Service(store, bus, time.time)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(service.run, name="engine: service")
+            yield Engine(store, service, bus, zone, None)
+            tasks.cancel_scope.cancel()
+
+
+async def _store(stack: AsyncExitStack, state: Path) -> Store:
+    try:
+        store = await open_store(state / "keymuster.db")
+    except StoreError as error:
+        raise BadInput(str(error)) from None
+    stack.push_async_callback(_close, store.close)
+    return store
+
+
+async def _bus(stack: AsyncExitStack, url: str, seed: str) -> OrchestratorBus:
+    try:
+        bus = await connect_orchestrator(url, seed=seed)
+    except (BusError, ValueError) as error:
+        raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
+    stack.push_async_callback(_close, bus.close)
+    return bus
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    with anyio.move_on_after(5, shield=True):
+        await close()

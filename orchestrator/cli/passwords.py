@@ -1,0 +1,68 @@
+"""How a vault's password enters: environment, file, prompt or keyring. Never argv, never the campaign file.
+
+It is dropped from the environment at once, and never written anywhere from here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+
+import keyring
+import keyring.errors
+
+from orchestrator.campaign_model import PasswordReference, Vault
+from orchestrator.cli.errors import BadInput
+
+
+def read_password(vault: Vault) -> str:
+    """The password that a vault's reference stands for. Raises BadInput, which says what to do."""
+    reference = vault.password
+    match reference.kind:
+        case "env":
+            return _from_environment(vault, reference)
+        case "file":
+            return _from_file(vault, reference)
+        case "prompt":
+            return _from_prompt(vault)
+        case "keyring":
+            return _from_keyring(vault, reference)
+
+
+def _from_environment(vault: Vault, reference: PasswordReference) -> str:
+    name = str(reference.env)
+    value = os.environ.pop(name, "")
+    if not value:
+        raise BadInput(f"vault {vault.title!r}: the environment has no {name}; set it for this command")
+    return value
+
+
+def _from_file(vault: Vault, reference: PasswordReference) -> str:
+    path = Path(str(reference.file))
+    try:
+        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadInput(f"vault {vault.title!r}: cannot read the password file {path}: {why}") from None
+    if not value:
+        raise BadInput(f"vault {vault.title!r}: the password file {path} is empty")
+    return value
+
+
+def _from_prompt(vault: Vault) -> str:
+    if not sys.stdin.isatty():
+        raise BadInput(f"vault {vault.title!r}: cannot ask for the password without a terminal; use env or file")
+    return getpass.getpass(f"Password of {vault.user} at {vault.title}: ", stream=sys.stderr)
+
+
+def _from_keyring(vault: Vault, reference: PasswordReference) -> str:
+    service, _, user = str(reference.keyring).partition("/")
+    try:
+        value = keyring.get_password(service, user)
+    except keyring.errors.KeyringError as error:
+        raise BadInput(f"vault {vault.title!r}: the keyring cannot be read: {error}") from None
+    if not value:
+        raise BadInput(f"vault {vault.title!r}: the keyring has no password for {service}/{user}")
+    return value

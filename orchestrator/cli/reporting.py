@@ -1,0 +1,99 @@
+"""A run's report on stdout or in a file, in the format asked for, and the judgement of its gates."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from appliance.contract import Phase
+from appliance.reasons import Status
+from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli.errors import BadInput
+from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
+from orchestrator.report.csv_report import csv_report
+from orchestrator.report.json_report import json_report
+from orchestrator.report.ndjson import ndjson_report
+from orchestrator.report.rows import ReportRow, report_row
+from orchestrator.report.summary import summarise
+from orchestrator.report.table import table_report
+from orchestrator.store import Store
+from orchestrator.store.records import RunRecord
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+async def write_report(store: Store, run: RunRecord, form: Format, output: Path | None = None) -> bool:
+    """Write the report; True when every gate of the campaign holds. Raises BadInput for an output it cannot write."""
+    results = await judge(store, run)
+    if output is None:
+        await _write(store, run, form, results, sys.stdout)
+    else:
+        try:
+            with output.open("w", encoding="utf-8", newline="") as file:
+                await _write(store, run, form, results, file)
+        except OSError as error:
+            raise BadInput(f"cannot write {output}: {error.strerror}") from None
+    return all(result.ok for result in results)
+
+
+async def _write(store: Store, run: RunRecord, form: Format, results: tuple[GateResult, ...], out: TextIO) -> None:
+    if form is Format.TABLE:
+        summary = await summarise(run, _rows(store, run), results)
+        Console(file=out).print(table_report(summary))
+        return
+    chunks = {
+        Format.JSON: lambda: json_report(run, _rows(store, run), results),
+        Format.NDJSON: lambda: ndjson_report(run, _rows(store, run), results),
+        Format.CSV: lambda: csv_report(run, _rows(store, run)),
+    }[form]()
+    async for text in chunks:
+        out.write(text)
+
+
+async def _rows(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
+    async for outcome in store.attempts.outcomes(run.id):
+        yield report_row(outcome)
+
+
+async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
+    """The campaign's gates, judged on the run's outcomes so far."""
+    gates = _gates(run)
+    if not gates:
+        return ()
+    statuses: Counter[Status] = Counter()
+    reasons: Counter[str] = Counter()
+    wanted = percentiles(gates)
+    spent: dict[Phase, list[float]] = defaultdict(list)
+    phases = {phase for phase, _ in wanted}
+    async for outcome in store.attempts.outcomes(run.id):
+        statuses[outcome.status] += 1
+        reasons[outcome.reason] += 1
+        for time in outcome.evidence.phases if phases else ():
+            if time.phase in phases:
+                spent[time.phase].append(time.ms / 1000)
+    measured = {(p, n): _percentile(sorted(spent[p]), n) for p, n in wanted if spent[p]}
+    return evaluate(gates, GateTotals(run.planned, statuses, reasons, measured))
+
+
+def _gates(run: RunRecord) -> tuple[Gate, ...]:
+    try:
+        return Campaign.from_snapshot(dict(run.snapshot)).gates
+    except SnapshotError as error:
+        raise BadInput(f"run {run.id}: {error}") from None
+
+
+def _percentile(ordered: list[float], percent: int) -> float:
+    """The nearest-rank percentile: the smallest value that `percent` of all don't exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

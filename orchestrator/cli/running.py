@@ -1,0 +1,181 @@
+"""`run`, `rerun` and `run --resume`: from a campaign file to an exit code."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
+from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.engine import Engine
+from orchestrator.cli.errors import BadInput, Exit, NothingToDo
+from orchestrator.cli.passwords import read_password
+from orchestrator.cli.progress import ProgressDisplay
+from orchestrator.controller import RunController
+from orchestrator.plan import NothingSelected
+from orchestrator.store import Store
+from orchestrator.store.records import RunRecord, RunState, Unfinished
+
+POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run to be executed: new, or an interrupted one to be resumed."""
+
+    prepared: Prepared
+    logins: tuple[Login, ...]
+    unfinished: tuple[Unfinished, ...] = ()
+    new: bool = True
+
+
+def logins_of(campaign: Campaign) -> tuple[Login, ...]:
+    """The campaign's vault logins, with their passwords. Raises BadInput."""
+    return tuple(_login(campaign, index) for index in range(len(campaign.vaults)))
+
+
+def _login(campaign: Campaign, index: int) -> Login:
+    vault = campaign.vaults[index]
+    ca = ""
+    if vault.tls.ca is not None:
+        try:
+            ca = Path(str(vault.tls.ca)).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise BadInput(f"vault {vault.title!r}: cannot read the CA file {vault.tls.ca}") from None
+    access = {
+        "title": vault.title,
+        "url": vault.url,
+        "user": vault.user,
+        "api": vault.api,
+        "tls": {"ca": ca, "verify": vault.tls.verify},
+        "requests": campaign.pace.vault_requests,
+    }
+    return Login(access, vault.domain or "", read_password(vault))
+
+
+def new_order(
+    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None
+) -> Order:
+    """Raises NothingToDo, BadInput."""
+    now = time.time()
+    run = run_id(now, secrets.token_hex(2))
+    try:
+        prepared = prepare(campaign, selection, run=run, seed=secrets.randbits(32), now=now, parent=parent)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    if isinstance(prepared, NothingSelected):
+        raise NothingToDo(prepared.text)
+    return Order(prepared, logins)
+
+
+async def resumed_order(store: Store, run: str, logins: tuple[Login, ...] | None = None) -> Order:
+    """An interrupted run, as far as it came; the logins are read where none are given. Raises BadInput."""
+    record = await find_run(store, run)
+    if record.state is RunState.FINISHED:
+        raise BadInput(f"run {record.id} has finished; `keymuster rerun {record.id} --failed` tries its failures again")
+    prepared = recalled(record)
+    unfinished = await store.attempts.unfinished(record.id)
+    given = logins if logins is not None else logins_of(prepared.campaign)
+    return Order(prepared, given, tuple(unfinished), new=False)
+
+
+def recalled(record: RunRecord) -> Prepared:
+    try:
+        prepared = recall(record)
+    except SnapshotError as error:
+        raise BadInput(f"run {record.id}: {error}") from None
+    if isinstance(prepared, NothingSelected):
+        raise NothingToDo(prepared.text)
+    return prepared
+
+
+async def find_run(store: Store, run: str | None) -> RunRecord:
+    """A run by its id, or the latest. Raises BadInput."""
+    record = await (store.runs.get(run) if run else store.runs.latest())
+    if record is None:
+        raise BadInput(f"there is no run {run}; `keymuster runs` lists them" if run else "there is no run yet")
+    return record
+
+
+async def check_and_store(engine: Engine, order: Order) -> None:
+    """Before anything is planned: every vault answers and takes its login. Raises Unreachable, Incomplete."""
+    prepared = order.prepared
+    if prepared.campaign.pace.zone != engine.zone:
+        raise BadInput(
+            f"this engine serves zone {engine.zone!r}, and the campaign is for {prepared.campaign.pace.zone!r}"
+        )
+    await engine.admit(prepared.record.id, prepared.campaign, order.logins)
+    await engine.check_vaults(prepared.record.id, prepared.campaign)
+    if order.new:
+        await engine.store.runs.add(prepared.record)
+
+
+async def execute(engine: Engine, order: Order, interrupt: anyio.Event, display: ProgressDisplay) -> bool:
+    """Run with a live display; True when the run came to its end."""
+    finished: list[bool] = []
+    controllers: list[RunController] = []
+    totals = await engine.store.attempts.totals(order.prepared.record.id)
+
+    def ready(controller: RunController) -> None:
+        for count in totals.counts:
+            controller.counts[count.status] += count.number
+        controllers.append(controller)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            await interrupt.wait()
+            display.note("stopping: finishing what is in flight; interrupt again to abort")
+            for controller in controllers:
+                controller.stopping.set()
+                controller.wake()
+
+        async def show() -> None:
+            while True:
+                for controller in controllers:
+                    display.show(controller.progress())
+                await anyio.sleep(POLL_S)
+
+        tasks.start_soon(watch, name="run: interrupt")
+        tasks.start_soon(show, name="run: progress")
+        finished.append(await engine.execute(order.prepared, ready, order.unfinished))
+        for controller in controllers:
+            display.show(controller.progress())
+        tasks.cancel_scope.cancel()
+    return finished[0]
+
+
+@asynccontextmanager
+async def interruptible() -> AsyncIterator[anyio.Event]:
+    """Ctrl-C or SIGTERM once sets the event; twice ends the process's work at once, by cancellation."""
+    event = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+
+        async def listen() -> None:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    if event.is_set():
+                        raise AbortedError
+                    event.set()
+
+        tasks.start_soon(listen, name="command: signals")
+        yield event
+        tasks.cancel_scope.cancel()
+
+
+class AbortedError(Exception):
+    """Interrupted twice."""
+
+
+def exit_code(*, finished: bool, gates_ok: bool) -> Exit:
+    if not finished:
+        return Exit.INTERRUPTED
+    return Exit.OK if gates_ok else Exit.GATE_FAILED
