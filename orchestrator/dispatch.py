@@ -38,7 +38,7 @@ class Planned:
     @property
     def account(self) -> Account | None:
         """The directory account, where the plan knows it: a service-selected record is chosen by the target itself."""
-        accounts = {c.account for c in self.candidates if c.account.is_directory}
+        accounts = dict.fromkeys(c.account for c in self.candidates if c.account.is_directory)
         return next(iter(accounts)) if len(accounts) == 1 else None
 
 

@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import anyio
-import asyncssh
 
 from targets import estate, lab, spec
 
@@ -23,7 +22,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     _raise_file_limit()
     # Failed logons are what an estate is for: they are in the metrics, and no one reads a log of them.
-    asyncssh.set_log_level(logging.CRITICAL)
+    logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     try:
         anyio.run(_serve, arguments.estate, arguments.seed, arguments.state)
     except spec.EstateError as error:
