@@ -97,6 +97,8 @@ class Link:
         self._sinks: dict[int, MemoryObjectSendStream[Message]] = {}
         self._last_error = ""
         self._denied = ""
+        self.connection = 0
+        """The number of the present connection: it rises whenever one breaks."""
 
     @classmethod
     async def open(
@@ -172,6 +174,7 @@ class Link:
                 call.end(BusRefused(self._denied))
 
     async def _on_disconnected(self) -> None:
+        self.connection += 1
         for call in list(self._calls.values()):
             call.end(Interrupted("the connection to the bus broke"))
 

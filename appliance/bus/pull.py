@@ -1,8 +1,8 @@
 """Reading a durable consumer by pull, so that nothing arrives that was not asked for.
 
 A pull asks for at most `count` messages with `no_wait` and an expiry: the server answers as soon as it has any, and
-ends a short answer with a status message. So a pull leaves nothing behind on the server but in one case, its
-cancellation; what then still arrives is kept for the next pull.
+ends a short answer with a status message, unless what is left may not go out yet. So a pull leaves nothing behind on
+the server but when it is cancelled; what then still arrives is kept for the next pull.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from appliance.bus.link import Interrupted, Link, Message
 _SPARE = 1.0
 """Seconds by which the server's own expiry is given time to arrive."""
 _PAUSE = 0.1
+_LINGER = 0.1
+"""Seconds in which the rest of a pull follows its first message, if it does."""
 _STALE = 0.8
 """The part of the ack wait after which a message that was kept is left to the server, which delivers it again."""
 
@@ -119,17 +121,29 @@ class Puller:
         request = {"batch": count, "expires": int(wait * 1e9), "no_wait": True}
         with self._link.patience(self._subject, wait + _SPARE):
             await self._link.publish(self._subject, json.dumps(request).encode(), reply)
-            wanted = count
-            while wanted:
-                try:
-                    message = await self._source.receive()
-                except anyio.EndOfStream:
-                    raise BusRefused("the server has closed this connection for good") from None
-                if _status(message) is None:
-                    self._keep(message)
-                    wanted -= 1
-                elif message.subject == reply:
-                    return
+            if await self._collect(1, reply):
+                return
+            with anyio.move_on_after(_LINGER) as linger:
+                await self._collect(count - 1, reply)
+        if linger.cancelled_caught:
+            # As many jobs are out as may be. What the server still owes would come when nobody has room for it.
+            self._drain()
+            await self._stack.aclose()
+            self._source = None
+
+    async def _collect(self, wanted: int, reply: str) -> bool:
+        """Keep the next messages; True when the server has ended the pull before all had come."""
+        while wanted and self._source is not None:
+            try:
+                message = await self._source.receive()
+            except anyio.EndOfStream:
+                raise BusRefused("the server has closed this connection for good") from None
+            if _status(message) is None:
+                self._keep(message)
+                wanted -= 1
+            elif message.subject == reply:
+                return True
+        return False
 
 
 def _status(message: Message) -> str | None:

@@ -8,7 +8,7 @@ skipped or the bucket is gone, and replaces what it knew by what the new consume
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import structlog
@@ -36,8 +36,6 @@ class KeyWatch:
     def __init__(
         self,
         link: Link,
-        source: MemoryObjectReceiveStream[Message],
-        inbox: str,
         *,
         stream: str,
         prefix: str,
@@ -45,16 +43,16 @@ class KeyWatch:
         mend: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._link = link
-        self._source = source
-        self._inbox = inbox
         self._stream = stream
         self._prefix = prefix
         self._subject = subject
         self._mend = mend
         self._consumer = ""
-        self._inbox_now = ""
+        self._subscription = AsyncExitStack()
+        self._source: MemoryObjectReceiveStream[Message] | None = None
+        self._inbox = ""
         self._seen = 0
-        self._generation = 0
+        self._connection = 0
         self._complete = False
         self._state: dict[str, bytes] = {}
         self._told: dict[str, bytes] | None = None
@@ -66,11 +64,11 @@ class KeyWatch:
         """Raises BusRefused."""
         while True:
             try:
-                if not self._consumer:
+                if not self._consumer or self._connection != self._link.connection:
                     await self._begin()
                 elif not self._complete or self._state == self._told:
                     await self._follow()
-                while self._consumer and self._source.statistics().current_buffer_used:
+                while self._consumer and self._source and self._source.statistics().current_buffer_used:
                     self._take(self._source.receive_nowait())
             except BusRefused:
                 raise
@@ -85,6 +83,10 @@ class KeyWatch:
             if not self._consumer:
                 await anyio.sleep(_PAUSE)
 
+    async def close(self) -> None:
+        """End the subscription; the server forgets the consumer by itself."""
+        await self._subscription.aclose()
+
     async def _missing(self, error: ApiError) -> None:
         if error.code not in GONE:
             log.warning("bus.watch_failed", stream=self._stream, text=str(error))
@@ -95,13 +97,16 @@ class KeyWatch:
                 log.warning("bus.mend_failed", stream=self._stream, text=str(failure))
 
     async def _begin(self) -> None:
-        self._generation += 1
-        inbox = f"{self._inbox}.{self._generation}"
-        name = inbox.rsplit(".", 2)[1] + f"-{self._generation}"
+        # A subscription of its own, to the literal subject: the server delivers nothing to a wildcard.
+        await self.close()
+        self._inbox = self._link.new_inbox()
+        self._source = await self._subscription.enter_async_context(self._link.listen(self._inbox))
+        self._connection = self._link.connection
+        name = self._inbox.rsplit(".", 1)[1]
         self._state, self._complete, self._seen = {}, False, 0
         config = {
             "name": name,
-            "deliver_subject": inbox,
+            "deliver_subject": self._inbox,
             "deliver_policy": "last_per_subject",
             "ack_policy": "none",
             "filter_subject": self._subject,
@@ -116,10 +121,11 @@ class KeyWatch:
             {"stream_name": self._stream, "config": config, "action": "create"},
         )
         self._consumer = name
-        self._inbox_now = inbox
         self._complete = info["num_pending"] + info["delivered"]["consumer_seq"] == 0
 
     async def _follow(self) -> None:
+        if self._source is None:
+            return
         with self._link.patience(self._subject, _SILENCE):
             try:
                 self._take(await self._source.receive())
@@ -131,7 +137,7 @@ class KeyWatch:
         headers = message.headers or {}
         if origin is None:
             last = headers.get("Nats-Last-Consumer", "0")
-            if message.subject == self._inbox_now and int(last) != self._seen:
+            if message.subject == self._inbox and int(last) != self._seen:
                 self._consumer = ""
             return
         if origin.consumer != self._consumer:
@@ -153,6 +159,8 @@ class KeyWatch:
 async def watch(
     link: Link, *, stream: str, prefix: str, subject: str, mend: Callable[[], Awaitable[None]] | None = None
 ) -> AsyncIterator[KeyWatch]:
-    inbox = link.new_inbox()
-    async with link.listen(f"{inbox}.*") as source:
-        yield KeyWatch(link, source, inbox, stream=stream, prefix=prefix, subject=subject, mend=mend)
+    keys = KeyWatch(link, stream=stream, prefix=prefix, subject=subject, mend=mend)
+    try:
+        yield keys
+    finally:
+        await keys.close()
