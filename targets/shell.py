@@ -36,6 +36,8 @@ def answer(host: Host, user: str, command: str) -> Answer:
         words = shlex.split(command)
     except ValueError as error:
         return Answer(stderr=f"sh: 1: {error}\n", status=2)
+    if words[:1] == ["env"]:
+        words.pop(0)
     while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
         words.pop(0)
     return _run(host, user, words)
