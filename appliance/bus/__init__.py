@@ -55,15 +55,15 @@ class BusError(Exception):
     """The bus could not do what was asked. The text says what to do about it."""
 
 
-class BusUnavailable(BusError):  # noqa: N818 - named after the state of the bus
+class BusUnavailable(BusError):
     """No server answered within the retry budget (15 s: a leader change stops publishing for up to 9 s)."""
 
 
-class BusRefused(BusError):  # noqa: N818 - named after what the server did
+class BusRefused(BusError):
     """The server refused the login or a permission."""
 
 
-class NoPacer(BusError):  # noqa: N818 - also the name of the reason it leads to
+class NoPacer(BusError):
     """Nobody answered a permit request. No pacer, no password."""
 
 

@@ -316,26 +316,37 @@ class Link:
             if source.statistics().open_receive_streams:
                 sink.send_nowait(message)
 
-        with self._watched(_Call(subject, self.timing.retry)):
-            await self._ready()
-            subscription = await self._client.subscribe(subject, queue=queue, cb=take)
-            await self._client.flush()  # a refusal arrives before the answer to this
+        subscription: Any = None
         self._sinks[id(sink)] = sink
         try:
+            with self._watched(_Call(subject, self.timing.retry)):
+                await self._ready()
+                subscription = await self._client.subscribe(subject, queue=queue, cb=take)
+                # A refusal arrives before the answer to a ping that follows the subscription; the library sends the
+                # first ping past its own queue, and so before it.
+                await self._client.flush()
+                await self._client.flush()
             yield source
         finally:
             del self._sinks[id(sink)]
             sink.close()
             source.close()
-            with anyio.move_on_after(2, shield=True):
-                # An error means that the connection is closed, and the subscription with it.
-                with suppress(NatsError):
-                    await subscription.unsubscribe()
+            if subscription is not None:
+                with anyio.move_on_after(2, shield=True):
+                    # An error means that the connection is closed, and the subscription with it.
+                    with suppress(NatsError):
+                        await subscription.unsubscribe()
 
     async def close(self) -> None:
         """End the connection; at most 3 seconds."""
         with anyio.move_on_after(3, shield=True):
             await self._client.close()
+            # A connect that was cancelled leaves its socket open, and `close` then believes it has been closed before.
+            transport: Any = self._client._transport  # noqa: SLF001 - see above
+            if transport is not None:
+                transport.close()
+                with suppress(OSError):
+                    await transport.wait_closed()
 
 
 def _api_error(error: dict[str, Any]) -> ApiError:
