@@ -3,7 +3,8 @@
 Rules:
 1. The `errorCode` decides before the status: Secret Server answers "missing", "forbidden" and "inactive" alike with
    `API_AccessDenied`, under 400 or 403 by version. Wordings decide nothing (an administrator can replace them all),
-   but where there is no code: the 403 of an expired token, and a framework's 404 for a route that does not exist.
+   but where there is no code: the 403 of an expired token, the 403 that names an IP address, and a framework's 404 for
+   a route that does not exist.
 2. The text of a failure is made of the documented error fields (`message`, `messageDetail`, `error`) alone.
 3. A page that is not JSON comes from something in between, except under 401, 408, 429 and 5xx, where the status speaks.
 """
@@ -112,10 +113,14 @@ def _reason(status: int, code: str, text: str, *, is_json: bool) -> str:
     if status == 403:
         if text == EXPIRED_TOKEN:
             return "VAULT_TOKEN_EXPIRED"
-        return "VAULT_IP_BLOCKED" if "ipaddress" in code.lower() else "VAULT_FORBIDDEN"
+        return "VAULT_IP_BLOCKED" if _names_an_address(code or text) else "VAULT_FORBIDDEN"
     if status == 404:
         return "VAULT_BAD_RESPONSE" if text.startswith("No HTTP resource") else "SECRET_NOT_FOUND"
     return "VAULT_ERROR"
+
+
+def _names_an_address(said: str) -> bool:
+    return "ipaddress" in said.lower().replace(" ", "")
 
 
 def _unexplained(answer: Answer) -> str:

@@ -117,6 +117,7 @@ REFUSALS = [
     (403, {"message": EXPIRED_TOKEN.rstrip(".")}, "VAULT_FORBIDDEN"),
     (403, {"message": "You may not."}, "VAULT_FORBIDDEN"),
     (403, {"errorCode": "API_IpAddressNotAllowed", "message": "no"}, "VAULT_IP_BLOCKED"),
+    (403, {"message": "Access is not allowed from this IP address."}, "VAULT_IP_BLOCKED"),
     (404, {"message": "No HTTP resource was found that matches the request URI"}, "VAULT_BAD_RESPONSE"),
     (404, {"message": "Secret not found"}, "SECRET_NOT_FOUND"),
     (400, {"message": "The request is invalid.", "modelState": {}}, "VAULT_ERROR"),

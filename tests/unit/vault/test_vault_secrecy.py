@@ -1,0 +1,172 @@
+"""No value leaves by a side door: repr, failure, exception, log line, warning.
+
+The peer answers each request in turn with every kind of refusal, each of which repeats what was sent and adds values of
+its own, while every log record of every library is caught at the lowest level.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+import pytest
+import structlog
+
+from appliance.contract import CredentialRef, Failure, SecretLookup
+from appliance.vault import SecretHandle, answers, rest
+from appliance.vault.definition import Hidden
+from appliance.vault.grantor import open_grantor
+from appliance.vault.messages import Answer
+from appliance.vault.secret_server import open_source
+from appliance.vault.tokens import Token
+from tests.unit.vault.scripted import (
+    API,
+    PASSWORD,
+    Act,
+    Hang,
+    Peer,
+    ScriptedVault,
+    grant,
+    item,
+    raw,
+    reply,
+    scripted_vault,
+    secret_body,
+)
+
+TARGET_PASSWORD = "Tgt-9f8e7d6c"
+TOKEN_VALUE = "tok-5a4b3c2d1e"
+REFRESH_VALUE = "refr-1a2b3c4d"
+VALUES = (PASSWORD, TARGET_PASSWORD, TOKEN_VALUE, REFRESH_VALUE)
+HANDLE = SecretHandle(CredentialRef(vault="Vault", by=SecretLookup.ID, key="7"), 7)
+
+
+class Caught(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.getMessage()} {record.args!r} {record.exc_info!r} {record.exc_text!r}")
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    caught, root = Caught(), logging.getLogger()
+    before = root.level
+    root.addHandler(caught)
+    root.setLevel(logging.NOTSET)
+    with structlog.testing.capture_logs() as entries:
+        yield caught.lines
+    caught.lines += [repr(entry) for entry in entries]
+    root.removeHandler(caught)
+    root.setLevel(before)
+
+
+def shown(thing: object) -> str:
+    """Everything that a careless line could print of a value."""
+    parts = [repr(thing), str(thing), f"{thing}"]
+    if is_dataclass(thing):
+        parts += [repr(getattr(thing, f.name)) for f in fields(thing) if f.repr]
+    return "\n".join(parts)
+
+
+def clean(*things: object) -> None:
+    for thing in things:
+        for value in VALUES:
+            assert value not in shown(thing)
+
+
+@dataclass(slots=True)
+class Echo:
+    """A refusal that repeats the whole request in every error field there is."""
+
+    status: int
+    vault: ScriptedVault | None = None
+
+    async def __call__(self, peer: Peer) -> bool:
+        assert self.vault is not None
+        asked = self.vault.asked[-1]
+        said = f"{asked.path} {dict(asked.headers)} {asked.body.decode()} {list(asked.form.values())}"
+        body = {"message": said, "error": said, "errorCode": said, "messageDetail": said, "stackTrace": TARGET_PASSWORD}
+        return await reply(self.status, body)(peer)
+
+
+def page(status: int) -> Act:
+    return reply(status, f"<html>{PASSWORD} {TOKEN_VALUE} {TARGET_PASSWORD}</html>".encode(), kind="text/html")
+
+
+def bad(number: int, vault: ScriptedVault) -> Act:
+    act = BAD[number]
+    return replace(act, vault=vault) if isinstance(act, Echo) else act
+
+
+BAD: list[Act] = [
+    *(Echo(status) for status in (400, 401, 403, 404, 429, 500)),
+    *(page(status) for status in (200, 302, 400, 403, 503)),
+    raw(f"HTTP/1.1 200 {TARGET_PASSWORD}\r\nContent-Length: 50\r\n\r\n{TARGET_PASSWORD}".encode()),
+    raw(TARGET_PASSWORD.encode() * 10),
+    raw(f"HTTP/1.1 200 OK\r\n{TARGET_PASSWORD}\r\n\r\n".encode()),
+    reply(200, {"id": 7, "items": [TARGET_PASSWORD]}),
+    reply(200, {"records": TARGET_PASSWORD, "access_token": f"{TOKEN_VALUE} x", "expires_in": 9}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BAD)))
+async def test_a_source_gives_nothing_away(number: int, logged: list[str]) -> None:
+    async def token(_stale: int | None) -> Token | Failure:
+        return Token(Hidden(TOKEN_VALUE), 1, 100.0)
+
+    async with scripted_vault() as vault, open_source(vault.access(), token) as source:
+        for path in ("secrets/7", "secrets/7/state", "secrets"):
+            vault.on("GET", f"{API}/{path}", bad(number, vault))
+        vault.on("POST", f"{API}/secrets/7/restricted", bad(number, vault))
+        failure = await source.fetch(HANDLE, private_key=False, purpose="p")
+        assert isinstance(failure, Failure)
+        name = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="n")
+        clean(failure, await source.settle(name), source)
+    clean(*logged)
+
+
+@pytest.mark.parametrize("number", range(len(BAD)))
+async def test_a_grantor_gives_nothing_away(number: int, logged: list[str]) -> None:
+    async with scripted_vault() as vault:
+        vault.on("GET", f"{API}/healthcheck", reply(200, {}))
+        refreshable = grant(TOKEN_VALUE, refresh_token=REFRESH_VALUE)
+        vault.on("POST", "/oauth2/token", refreshable, bad(number, vault))
+        async with open_grantor(vault.login(domain="corp")) as grantor:
+            clean(await grantor.token(), grantor)
+            failure = await grantor.token(1)
+            assert isinstance(failure, Failure)
+            clean(failure, await grantor.check())
+    clean(*logged)
+
+
+async def test_a_time_out_in_mid_answer_gives_nothing_away(logged: list[str]) -> None:
+    hang = Hang(f"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{TARGET_PASSWORD}".encode())
+
+    async def token(_stale: int | None) -> Token | Failure:
+        return Token(Hidden(TOKEN_VALUE), 1, 100.0)
+
+    async with scripted_vault() as vault, open_source(vault.access(), token, fetch_patience=0.2) as source:
+        vault.on("GET", f"{API}/secrets/7", hang)
+        failure = await source.fetch(HANDLE, private_key=False, purpose="p")
+        assert isinstance(failure, Failure)
+        clean(failure)
+    clean(*logged)
+
+
+async def test_the_values_that_work_are_not_shown_either() -> None:
+    secret = secret_body(7, item("username", "u"), item("password", TARGET_PASSWORD, isPassword=True))
+
+    async def token(_stale: int | None) -> Token | Failure:
+        return Token(Hidden(TOKEN_VALUE), 1, 100.0)
+
+    async with scripted_vault() as vault, open_source(vault.access(), token) as source:
+        vault.on("GET", f"{API}/secrets/7", reply(200, secret))
+        clean(await source.fetch(HANDLE, private_key=False, purpose="p"), await token(None), source)
+        clean(rest.password_grant(vault.login()), rest.refresh_grant(Hidden(REFRESH_VALUE)), vault.login())
+    whole = Answer(200, body=TARGET_PASSWORD.encode())
+    read = answers.Secret(7, "T", (answers.Item("password", TARGET_PASSWORD, is_password=True),))
+    clean(whole, read, answers.Grant(Hidden(TOKEN_VALUE), 9.0, Hidden(REFRESH_VALUE)))
