@@ -47,14 +47,6 @@ class Grantor:
         self._renewal: anyio.Event | None = None
         self._closed = False
 
-    @property
-    def title(self) -> str:
-        return self._login.access.title
-
-    @property
-    def version(self) -> str:
-        return self._login.version
-
     async def token(self, after_generation: int | None = None) -> Token | Failure:
         """A `TokenSource`: a token of another generation than the given one, which the vault has refused.
 
@@ -64,7 +56,7 @@ class Grantor:
             step = self._book.step(self._clock(), after_generation)
             if step.renew and self._renewal is None:
                 self._renewal = anyio.Event()
-                self._tasks.start_soon(self._renew, self._renewal, name=f"vault grant {self.title}")
+                self._tasks.start_soon(self._renew, self._renewal, name=f"vault grant {self._login.access.title}")
             if step.give is not None:
                 return step.give
             if self._renewal is not None:
