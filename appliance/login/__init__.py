@@ -53,7 +53,8 @@ class Login(Protocol):
 
     async def privileges(self) -> Privileges | Failure:
         """Read-only proof of the session and its rights: phase PRIVILEGE. A Failure here is Passed* (PRIV_*) or one of
-        the sessions that are no success (guest, anonymous)."""
+        the sessions that are no success (guest, anonymous).
+        """
         ...
 
     @property

@@ -13,8 +13,6 @@ import sys
 from asyncio import get_running_loop
 from collections.abc import Callable
 
-import anyio
-
 from appliance.contract import Failure, Phase, Signal, SignalKind, named, raised
 from appliance.phases import PhaseLedger
 
@@ -59,11 +57,6 @@ async def dial(
         ended = connected
     assert ended is not None  # noqa: S101 - `allowed` is not empty, as checked above
     return ended
-
-
-async def first_byte(sock: socket.socket) -> None:
-    """Wait until the peer has sent something, or has hung up. Nothing is consumed."""
-    await anyio.wait_readable(sock)
 
 
 def _is_literal(address: str) -> bool:

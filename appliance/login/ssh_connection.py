@@ -46,6 +46,7 @@ def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> a
         gss_host=None,
         host_based_auth=False,
         x509_trusted_certs=None,
+        x509_trusted_cert_paths=[],
         preferred_auth=[],
         disable_trivial_auth=True,
         login_timeout=0,

@@ -1,7 +1,7 @@
 """A private mount namespace for a server: its own accounts and PAM, so that no user is ever made on the host.
 
-The server's passwd, shadow, group, pam.d and sudoers lie over the host's inside the namespace alone; /run and /var/log are
-empty file systems of its own. Everything else a server writes goes into its directory.
+The server's passwd, shadow, group, pam.d and sudoers lie over the host's inside the namespace alone; /run and /var/log
+are empty file systems of its own. Everything else a server writes goes into its directory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Account:
     name: str
     password: str
     uid: int
-    shell: str = "/bin/sh"
+    login_shell: str = "/bin/sh"
     changed: int = 20000
     """Day of the last change of the password; 0 demands a change at the next login."""
     expire: str = ""
@@ -59,7 +59,7 @@ def prepare(directory: Path, accounts: list[Account]) -> Path:
     home = directory / "home"
     home.mkdir(mode=0o755)
     for account in accounts:
-        entry = f"{account.name}:x:{account.uid}:{account.uid}::/home/{account.name}:{account.shell}\n"
+        entry = f"{account.name}:x:{account.uid}:{account.uid}::/home/{account.name}:{account.login_shell}\n"
         _append(etc / "passwd", entry)
         _append(etc / "group", f"{account.name}:x:{account.uid}:\n")
         hashed = _hash(account.password) if account.password else "!"
@@ -97,8 +97,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator[None]:
-    """Run `script` (which ends in `exec SERVER` or `wait`) in the namespace until all ports listen; stop it by its id."""
+def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator[int]:
+    """Run `script` (it execs the server, or waits) in the namespace; yield its pid once it listens; stop it by that."""
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f". {prologue}\n{script}"]
     with (prologue.parent / "output").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
@@ -107,7 +107,7 @@ def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator
         if process.poll() is not None:
             said = (prologue.parent / "output").read_text(errors="replace")
             pytest.fail(f"the server ended at once: {said}{log.read_text() if log.exists() else ''}", pytrace=False)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         _await_end(process)
@@ -138,6 +138,11 @@ def _listens(port: int) -> bool:
     return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a server has forked and not yet reaped."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def wait_for(condition: Callable[[], bool], what: str, patience: float = START_S) -> None:
     """Poll a condition of another process until it holds. Raises TimeoutError."""
     until = time.monotonic() + patience
@@ -148,4 +153,6 @@ def wait_for(condition: Callable[[], bool], what: str, patience: float = START_S
 
 
 def occurrences(log: Path, pattern: str) -> list[re.Match[str]]:
-    return list(re.finditer(pattern, log.read_text(errors="replace"), re.MULTILINE)) if log.exists() else []
+    """Matches in a log; their positions are bytes (sshd ends lines with CR LF, which reading as text would shorten)."""
+    text = log.read_bytes().decode("latin-1") if log.exists() else ""
+    return list(re.finditer(pattern, text, re.MULTILINE))

@@ -20,7 +20,7 @@ LOCKOUT_AFTER = 3
 """Bad passwords after which Samba locks an account."""
 
 _ACCOUNTS = [
-    Account(name, "", 41001 + number, shell="/usr/sbin/nologin") for number, name in enumerate(sorted(PASSWORDS))
+    Account(name, "", 41001 + number, login_shell="/usr/sbin/nologin") for number, name in enumerate(sorted(PASSWORDS))
 ]
 
 VARIANTS = {
@@ -47,7 +47,6 @@ CONFIG = """\
   pid directory = {directory}/pid
   ncalrpc dir = {directory}/ncalrpc
   binddns dir = {directory}/bind
-  log file = {directory}/smbd.log
   log level = 0 auth_json_audit:3
   max log size = 0
   passdb backend = tdbsam:{directory}/private/passdb.tdb
@@ -74,7 +73,7 @@ edit -P 'lockout duration' -C 10
 edit -u smbdisabled -c '[D]' -r
 edit -u smbexpired -K 1 -r
 edit -u smblocked -c '[L]' -r
-net -s {config} sam set pwdmustchangenow smbmust yes >/dev/null
+net -s {config} sam set pwdmustchangenow smbmust yes >/dev/null 2>&1
 """
 
 
@@ -119,7 +118,7 @@ class Smbd:
 
 @contextmanager
 def running_smbd() -> Iterator[dict[str, Smbd]]:
-    """Start one smbd for each of VARIANTS on free ports of 127.0.0.1; stop them, and remove all they wrote, at the end."""
+    """Start one smbd for each of VARIANTS on free ports of 127.0.0.1; stop them and remove what they wrote."""
     require("smbd", "smbpasswd", "pdbedit", "net", "unshare")
     directory = Path(tempfile.mkdtemp(prefix="keymuster-smbd-"))
     try:
@@ -130,7 +129,7 @@ def running_smbd() -> Iterator[dict[str, Smbd]]:
             config = found.directory / "smb.conf"
             adds = "\n".join(f"add {user} '{password}'" for user, password in PASSWORDS.items())
             script.append(SETUP.format(config=config, adds=adds, lockout=LOCKOUT_AFTER))
-            script.append(f"smbd -F --no-process-group -s {config} -l {found.directory} & pids=\"${{pids:-}} $!\"")
+            script.append(f'smbd -F --no-process-group -s {config} -l {found.directory} & pids="${{pids:-}} $!"')
         script.append("trap 'kill $pids' TERM\nwait\nwait")
         with server(prologue, "\n".join(script), [s.port for s in servers.values()], servers["plain"].log):
             yield servers
@@ -145,4 +144,4 @@ def _lay_out(directory: Path, variant: str) -> Smbd:
     directory.chmod(0o755)
     port = free_port()
     (directory / "smb.conf").write_text(CONFIG.format(port=port, directory=directory, variant=variant))
-    return Smbd("127.0.0.1", port, directory, directory / "smbd.log", dict(PASSWORDS))
+    return Smbd("127.0.0.1", port, directory, directory / "log.smbd", dict(PASSWORDS))

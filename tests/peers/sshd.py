@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.private import Account, free_port, occurrences, prepare, require, server, wait_for
+from tests.peers.private import Account, children, free_port, occurrences, prepare, require, server, wait_for
 
 PASSPHRASE = "Key-Pass-1"
 
@@ -21,7 +21,7 @@ ACCOUNTS = [
     Account("clerk", "Clerk-Pw-1", 40004),  # sudo for one command only
     Account("expired", "Expired-Pw-1", 40005, expire="18000"),
     Account("mustchange", "Must-Pw-1", 40006, changed=0),
-    Account("noshell", "Noshell-Pw-1", 40007, shell="/usr/sbin/nologin"),
+    Account("noshell", "Noshell-Pw-1", 40007, login_shell="/usr/sbin/nologin"),
     Account("forced", "Forced-Pw-1", 40008),
     Account("kbd", "Kbd-Pw-1", 40009),  # keyboard-interactive only
     Account("kbdmust", "Kbdmust-Pw-1", 40010, changed=0),
@@ -91,6 +91,7 @@ class Sshd:
     port: int
     directory: Path
     log: Path
+    pid: int
     passwords: dict[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> bytes:
@@ -101,14 +102,9 @@ class Sshd:
         """A host key as `type base64`."""
         return " ".join((self.directory / f"host_{kind}.pub").read_text().split()[:2])
 
-    def closed(self) -> int:
-        """How many connections sshd has closed so far."""
-        return len(occurrences(self.log, r"^(Connection (closed|reset) by|Disconnected from|fatal: Access denied) "))
-
-    def logons(self, user: str, *, since: int = 0, connections: int = 0) -> list[Logon]:
-        """The verdicts on a user that follow byte `since` of the log, once `connections` more closings are logged."""
-        if connections:
-            wait_for(lambda: self.closed() >= connections, f"sshd to log {connections} closings")
+    def logons(self, user: str, *, since: int = 0) -> list[Logon]:
+        """The verdicts on a user that follow byte `since` of the log, once no connection has a process any more."""
+        wait_for(lambda: not children(self.pid), "sshd to end all connections")
         found = occurrences(self.log, r"^(Accepted|Failed|Partial) (\S+) for (?:invalid user )?(\S+) from ")
         verdicts = [Logon(m[3], m[2], m[1] == "Accepted") for m in found if m.start() >= since]
         return [v for v in verdicts if v.user == user and v.method != "none"]
@@ -127,8 +123,8 @@ def running_sshd() -> Iterator[Sshd]:
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
         config = directory / "sshd_config"
         config.write_text(CONFIG.format(port=port, directory=directory))
-        with server(prologue, f"exec /usr/sbin/sshd -D -f {config} -E {log}", [port], log):
-            yield Sshd("127.0.0.1", port, directory, log, {a.name: a.password for a in ACCOUNTS})
+        with server(prologue, f"exec /usr/sbin/sshd -D -f {config} -E {log}", [port], log) as pid:
+            yield Sshd("127.0.0.1", port, directory, log, pid, {a.name: a.password for a in ACCOUNTS})
     finally:
         shutil.rmtree(directory)
 

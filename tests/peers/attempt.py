@@ -1,0 +1,116 @@
+"""One attempt at a login, step by step, as a scan makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.classify import classify
+from appliance.contract import (
+    Account,
+    Candidate,
+    CredentialRef,
+    CryptoProfile,
+    Evidence,
+    Failure,
+    HostKeyPolicy,
+    Job,
+    Phase,
+    SecretLookup,
+    Selection,
+    Target,
+    Technology,
+)
+from appliance.login import Authenticated, LoginFactory, Negotiated, Privileges
+from appliance.login.dial import dial
+from appliance.login.smb import smb_login
+from appliance.login.ssh import ssh_login
+from appliance.phases import PhaseLedger
+from appliance.vault.credential import Credential
+
+FACTORIES: dict[Technology, LoginFactory] = {Technology.UNIX: ssh_login, Technology.WINDOWS: smb_login}
+
+
+def make_job(
+    technology: Technology,
+    user: str,
+    port: int,
+    *,
+    address: str = "127.0.0.1",
+    domain: str = "",
+    selection: Selection = Selection.IP,
+    private_key: bool = False,
+    sudo: bool = False,
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU,
+    crypto: CryptoProfile = CryptoProfile.COMPAT,
+    known: tuple[str, ...] = (),
+) -> Job:
+    candidate = Candidate(
+        record="record",
+        user=user,
+        domain=domain,
+        account=Account(authority=f"host:{address}", user=user),
+        secret=CredentialRef(vault="vault", by=SecretLookup.NAME, key="secret"),
+        selection=selection,
+        port=port,
+        private_key=private_key,
+        sudo=sudo,
+        host_keys=host_keys,
+        crypto=crypto,
+    )
+    return Job(
+        run="run",
+        job="job",
+        attempt=1,
+        lease="00",
+        zone="default",
+        technology=technology,
+        target=Target(address=address),
+        candidates=(candidate,),
+        known_host_keys=known,
+        deadline=30,
+        give_up_at=0,
+        purpose="test",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What an attempt came to. `reason` is what the orchestrator would call it."""
+
+    job: Job
+    result: Privileges | Failure
+    negotiated: Negotiated | None
+    submitted: bool
+    phases: tuple[Phase, ...]
+
+    @property
+    def reason(self) -> str:
+        if not isinstance(self.result, Failure):
+            return "PASSED"
+        failure = self.result
+        evidence = Evidence(phase=failure.phase, signal=failure.signal, facts=failure.facts, submitted=self.submitted)
+        return classify(self.job.technology, evidence).code
+
+
+async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[], None] = lambda: None) -> Attempt:
+    """Dial, negotiate, authenticate, look, log off. `before_answer` runs when the target asks for the credential."""
+    ledger = PhaseLedger()
+    candidate = job.candidates[0]
+    sock = await dial(job.target.address, candidate.port, ledger)
+    if isinstance(sock, Failure):
+        return Attempt(job, sock, None, submitted=False, phases=(Phase.TCP,))
+    negotiated: Negotiated | Failure | None = None
+    async with FACTORIES[job.technology](sock, job, ledger) as login:
+        result: Negotiated | Authenticated | Privileges | Failure
+        result = negotiated = await login.negotiate()
+        assert not login.submitted
+        if not isinstance(result, Failure):
+            before_answer()
+            result = await login.authenticate(candidate, credential)
+        if not isinstance(result, Failure):
+            result = await login.privileges()
+        submitted = login.submitted
+    assert isinstance(result, Privileges | Failure)
+    phases = tuple(p.phase for p in ledger.finish())
+    return Attempt(job, result, negotiated if isinstance(negotiated, Negotiated) else None, submitted, phases)
