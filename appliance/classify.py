@@ -4,8 +4,9 @@ The order of judgement, stated here and nowhere else:
 1. A signal that the adapter has named is the reason: the adapter saw the protocol say so.
 2. "The deadline expired" is judged by the phase alone. Where our own event loop lagged, the time-out is ours.
 3. An errno or NTSTATUS has its row; some mean another thing after authentication than before it.
-4. An exception is looked up by class name, then by its bases, nearest first. Rows are per phase: a cut connection
-   before the login is the network's, one after a submitted password is the login's, one later still leaves the login standing.
+4. An exception is looked up by class name, then by its bases, nearest first, then by the library that it belongs to.
+   Rows are per phase: a cut connection before the login is the network's, one after a submitted password is the
+   login's, one later still leaves the login standing.
 5. Whatever is left is INTERNAL before authentication, AUTH_REFUSED or PRIV_CHECK_FAILED after: never a wrong password.
 """
 
@@ -43,8 +44,21 @@ _CUT: PhaseRow = {
 }
 """What a connection that ends under us means, by phase."""
 
-_BROKEN_SSH: PhaseRow = {Phase.AUTH: "AUTH_DROPPED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED"}
-_BROKEN_SMB: PhaseRow = {Phase.AUTH: "AUTH_DROPPED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED"}
+_PEER_CUT: PhaseRow = {**_CUT, Phase.VAULT: "CONNECTION_RESET"}
+"""The same, told by a library that speaks to the target only: while the vault is asked, it is the target that hung up."""
+
+_BROKEN_SSH: PhaseRow = {
+    **dict.fromkeys((Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT, Phase.VAULT), "SSH_PROTOCOL"),
+    Phase.AUTH: "AUTH_DROPPED",
+    Phase.PRIVILEGE: "PRIV_CHECK_FAILED",
+}
+_BROKEN_SMB: PhaseRow = {
+    **dict.fromkeys((Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT, Phase.VAULT), "SMB_PROTOCOL"),
+    Phase.AUTH: "AUTH_DROPPED",
+    Phase.PRIVILEGE: "PRIV_CHECK_FAILED",
+}
+"""A peer that breaks its protocol, by phase."""
+
 _LEFT: PhaseRow = {Phase.AUTH: "AUTH_REFUSED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED", Phase.VAULT: "VAULT_BAD_RESPONSE"}
 
 _ERRNO: dict[str, str] = {
@@ -120,55 +134,53 @@ _EXCEPTIONS: dict[str, str | PhaseRow] = {
     "asyncio.exceptions.IncompleteReadError": _CUT,
     "builtins.OSError": _CUT,
     "ssl.SSLError": {**_CUT, Phase.VAULT: "VAULT_TLS"},
-    "struct.error": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_BROKEN_SMB},
+    "struct.error": {**_BROKEN_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"},
     # -- asyncssh ------------------------------------------------------------------------------------------------------
-    "asyncssh.misc.Error": {Phase.NEGOTIATE: "SSH_PROTOCOL", Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
-    "asyncssh.misc.DisconnectError": {
-        Phase.NEGOTIATE: "CONNECTION_RESET",
-        Phase.KEX: "CONNECTION_RESET",
+    "asyncssh.misc.Error": _BROKEN_SSH,
+    "asyncssh.misc.DisconnectError": _PEER_CUT,
+    "asyncssh.misc.ConnectionLost": _PEER_CUT,
+    "asyncssh.misc.PermissionDenied": {
         **_BROKEN_SSH,
+        Phase.AUTH: "BAD_CREDENTIALS",
+        Phase.PRIVILEGE: "PRIV_NO_SHELL",
     },
-    "asyncssh.misc.ConnectionLost": _CUT,
-    "asyncssh.misc.PermissionDenied": {Phase.AUTH: "BAD_CREDENTIALS", Phase.PRIVILEGE: "PRIV_NO_SHELL"},
-    "asyncssh.misc.NoMoreAuthMethodsAvailable": {Phase.AUTH: "BAD_CREDENTIALS", Phase.PRIVILEGE: "PRIV_NO_SHELL"},
     "asyncssh.misc.PasswordChangeRequired": "PASSWORD_EXPIRED",
-    "asyncssh.misc.AuthCancelledByUser": "AUTH_REFUSED",
     "asyncssh.misc.IllegalUserName": "UNKNOWN_USER",
     "asyncssh.misc.HostKeyNotVerifiable": "HOST_KEY_UNKNOWN",
     "asyncssh.misc.KeyExchangeFailed": "KEX_NO_MATCH",
-    "asyncssh.misc.CompressionError": {Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
-    "asyncssh.misc.MACError": {Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
-    "asyncssh.misc.ProtocolError": {Phase.NEGOTIATE: "SSH_PROTOCOL", Phase.KEX: "SSH_PROTOCOL", **_BROKEN_SSH},
+    "asyncssh.misc.CompressionError": _BROKEN_SSH,
+    "asyncssh.misc.MACError": _BROKEN_SSH,
+    "asyncssh.misc.ProtocolError": _BROKEN_SSH,
     "asyncssh.misc.ProtocolNotSupported": "SSH_PROTOCOL",
     "asyncssh.misc.ServiceNotAvailable": "SSH_PROTOCOL",
-    "asyncssh.misc.TooManyConnections": "SESSION_LIMIT",
     "asyncssh.misc.ChannelOpenError": "PRIV_NO_SHELL",
     "asyncssh.misc.ChannelListenError": "PRIV_NO_SHELL",
-    "asyncssh.misc.ConfigParseError": "INTERNAL",
+    "asyncssh.config.ConfigParseError": "INTERNAL",
     "asyncssh.process.ProcessError": "PRIV_CHECK_FAILED",
     "asyncssh.process.TimeoutError": "PRIV_TIMEOUT",
     "asyncssh.public_key.KeyImportError": "SECRET_KEY_UNREADABLE",
     "asyncssh.public_key.KeyExportError": "SECRET_KEY_UNREADABLE",
     "asyncssh.public_key.KeyGenerationError": "SECRET_KEY_UNREADABLE",
-    "asyncssh.public_key.KeyEncryptionError": "SECRET_PASSPHRASE_WRONG",
+    "asyncssh.pbe.KeyEncryptionError": "SECRET_PASSPHRASE_WRONG",
     # -- impacket ------------------------------------------------------------------------------------------------------
-    "impacket.nmb.NetBIOSTimeout": _SLOW,
-    "impacket.nmb.NetBIOSError": {Phase.NEGOTIATE: "NOT_SMB", **_CUT, Phase.TCP: "CONNECTION_RESET"},
-    "impacket.smb.SessionError": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_BROKEN_SMB},
-    "impacket.smb.UnsupportedFeature": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_BROKEN_SMB},
-    "impacket.smb3.SessionError": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_LEFT},
-    "impacket.smbconnection.SessionError": {Phase.NEGOTIATE: "SMB_PROTOCOL", **_LEFT},
+    "impacket.nmb.NetBIOSTimeout": {**_SLOW, Phase.VAULT: "CONNECTION_RESET"},
+    "impacket.nmb.NetBIOSError": {**_PEER_CUT, Phase.TCP: "CONNECTION_RESET"},
+    "impacket.smb3.SessionError": {**_BROKEN_SMB, Phase.AUTH: "AUTH_REFUSED"},
+    "impacket.smbconnection.SessionError": {**_BROKEN_SMB, Phase.AUTH: "AUTH_REFUSED"},
     "impacket.krb5.kerberosv5.KerberosError": "KRB_POLICY",
     # -- aiohttp: only ever the vault's ----------------------------------------------------------------------------------
     "aiohttp.client_exceptions.ClientSSLError": "VAULT_TLS",
     "aiohttp.client_exceptions.ServerFingerprintMismatch": "VAULT_TLS",
     "aiohttp.client_exceptions.ClientConnectionError": "VAULT_UNREACHABLE",
     "aiohttp.client_exceptions.ServerTimeoutError": "VAULT_TIMEOUT",
-    "aiohttp.client_exceptions.ClientPayloadError": "VAULT_BAD_RESPONSE",
-    "aiohttp.client_exceptions.ClientResponseError": "VAULT_BAD_RESPONSE",
-    "aiohttp.client_exceptions.ClientError": "VAULT_BAD_RESPONSE",
-    "aiohttp.http_exceptions.HttpProcessingError": "VAULT_BAD_RESPONSE",
 }
+
+_LIBRARIES: dict[str, str | PhaseRow] = {
+    "asyncssh": _BROKEN_SSH,
+    "impacket": _BROKEN_SMB,
+    "aiohttp": "VAULT_BAD_RESPONSE",
+}
+"""Whatever else a library has a name for: it could make no sense of what its peer sent."""
 
 
 def classify(technology: Technology, evidence: Evidence) -> Reason:
@@ -220,13 +232,10 @@ def _ntstatus(name: str, phase: Phase) -> str:
 
 
 def _exception(technology: Technology, signal: Signal, phase: Phase) -> str:
-    for name in (signal.name, *signal.bases):
-        row = _EXCEPTIONS.get(name)
-        if isinstance(row, str):
-            return row
-        if row is not None:
-            return _protocol(technology, _by_phase(row, phase))
-    return _by_phase(_LEFT, phase)
+    names = (signal.name, *signal.bases)
+    rows = (*map(_EXCEPTIONS.get, names), *(_LIBRARIES.get(name.partition(".")[0]) for name in names))
+    row = next((row for row in rows if row is not None), _LEFT)
+    return row if isinstance(row, str) else _protocol(technology, _by_phase(row, phase))
 
 
 def _protocol(technology: Technology, code: str) -> str:

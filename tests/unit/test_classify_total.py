@@ -1,0 +1,333 @@
+"""`classify` is total: whatever the libraries have a class for, and every status of the table, lands on a row.
+
+The classes are found by walking the installed libraries, so an upgrade that adds one is met here before it is met in a
+run. What may land on INTERNAL is listed with its reason, and nothing else may.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import inspect
+import pkgutil
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+
+import aiohttp
+import asyncssh
+import impacket
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from impacket import nt_errors
+
+from appliance import classify as table
+from appliance.classify import classify
+from appliance.contract import DEADLINE, OK, Evidence, Phase, Reread, Signal, SignalKind, Technology, named, ntstatus
+from appliance.reasons import REASONS, Status
+
+UNIX, WINDOWS = Technology.UNIX, Technology.WINDOWS
+
+NOT_IMPORTED = ("impacket.examples", "asyncssh.gss_", "aiohttp.worker", "aiohttp.pytest_plugin")
+"""Scripts, and modules for systems and packages that we don't have."""
+
+NOT_RUNNING = (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.DNS, Phase.TCP, Phase.LOGOFF)
+"""Phases in which no login library runs: we plan, lease and dial ourselves, and a failed logoff is no outcome."""
+
+OUR_MISTAKE = {"asyncssh.config.ConfigParseError": "we give asyncssh no configuration file, so reading one is our bug"}
+
+
+def modules(package: ModuleType) -> Iterator[ModuleType]:
+    for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if info.name.startswith(NOT_IMPORTED):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # impacket's older modules warn on import; it is not our code
+            module = importlib.import_module(info.name)
+        yield module
+        if info.ispkg:
+            yield from modules(module)
+
+
+@cache
+def classes(package: ModuleType) -> tuple[type[Exception], ...]:
+    """Every exception class that a library defines."""
+    things = [thing for module in modules(package) for thing in vars(module).values()]
+    found = {thing for thing in things if inspect.isclass(thing) and issubclass(thing, Exception)}
+    own = [c for c in found if c.__module__.startswith(package.__name__ + ".")]
+    return tuple(sorted(own, key=lambda c: (c.__module__, c.__qualname__)))
+
+
+def signal_of(kind: type[BaseException]) -> Signal:
+    names = [f"{c.__module__}.{c.__qualname__}" for c in kind.__mro__ if c not in (object, BaseException)]
+    return Signal(kind=SignalKind.EXCEPTION, name=names[0], bases=tuple(names[1:]))
+
+
+def code(technology: Technology, phase: Phase, signal: Signal, *, submitted: bool | None = None) -> str:
+    sent = phase in (Phase.AUTH, Phase.PRIVILEGE) if submitted is None else submitted
+    return classify(technology, Evidence(phase=phase, signal=signal, submitted=sent)).code
+
+
+def test_the_walk_finds_the_classes_we_know() -> None:
+    found = {c for library in (asyncssh, impacket, aiohttp) for c in classes(library)}
+    assert {asyncssh.PermissionDenied, asyncssh.ConnectionLost, aiohttp.ClientOSError} <= found
+    assert {"impacket.smb3.SessionError", "impacket.nmb.NetBIOSTimeout"} <= {
+        f"{c.__module__}.{c.__name__}" for c in found
+    }
+    assert len(found) > 150
+
+
+@pytest.mark.parametrize(("library", "technology"), [(asyncssh, UNIX), (impacket, WINDOWS)])
+def test_every_class_of_a_login_library_has_a_row(library: ModuleType, technology: Technology) -> None:
+    lost = [
+        f"{signal.name} in {phase}"
+        for signal in map(signal_of, classes(library))
+        for phase in Phase
+        if phase not in NOT_RUNNING and signal.name not in OUR_MISTAKE
+        if code(technology, phase, signal) == "INTERNAL"
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("technology", Technology)
+def test_every_class_of_the_vaults_library_is_the_vaults_in_every_phase(technology: Technology) -> None:
+    wrong = [
+        f"{signal.name} in {phase}: {reason}"
+        for signal in map(signal_of, classes(aiohttp))
+        for phase in Phase
+        if not (reason := code(technology, phase, signal)).startswith("VAULT_")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("library", "technology"), [(asyncssh, UNIX), (impacket, WINDOWS)])
+def test_a_login_library_never_speaks_for_the_vault(library: ModuleType, technology: Technology) -> None:
+    wrong = [
+        f"{signal.name} in {phase}: {reason}"
+        for signal in map(signal_of, classes(library))
+        for phase in Phase
+        if (reason := code(technology, phase, signal)).startswith("VAULT_")
+    ]
+    assert wrong == []
+
+
+KEY_OR_NAME = ("SECRET_KEY_UNREADABLE", "SECRET_PASSPHRASE_WRONG", "UNKNOWN_USER", "PASSWORD_EXPIRED")
+"""What these say holds in any phase: the key or name itself is at fault, not the host's answer to it."""
+
+
+@pytest.mark.parametrize(("library", "technology"), [(asyncssh, UNIX), (impacket, WINDOWS)])
+def test_nothing_is_a_failed_login_before_the_login(library: ModuleType, technology: Technology) -> None:
+    wrong = [
+        f"{signal.name} in {phase}: {reason}"
+        for signal in map(signal_of, classes(library))
+        for phase in (Phase.DNS, Phase.TCP, Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT)
+        if REASONS[reason := code(technology, phase, signal)].status is Status.FAILED
+        if reason not in KEY_OR_NAME and not reason.startswith("KRB_")
+    ]
+    assert wrong == []
+
+
+def test_each_row_names_a_class_that_exists() -> None:
+    missing = []
+    for name in table._EXCEPTIONS:
+        module, _, attribute = name.rpartition(".")
+        found = getattr(importlib.import_module(module), attribute, None)
+        # A class is looked up by the module that defines it, not by one that imports it.
+        if found is None or f"{found.__module__}.{found.__qualname__}" != name:
+            missing.append(name)
+    assert missing == []
+
+
+def test_each_code_of_the_tables_is_a_reason() -> None:
+    codes = [*table._ERRNO.values(), *table._NTSTATUS.values(), *table._NTSTATUS_PRIVILEGE.values()]
+    for phases in (table._SLOW, table._CUT, table._PEER_CUT, table._LEFT):
+        codes += phases.values()
+    for row in (*table._EXCEPTIONS.values(), *table._LIBRARIES.values()):
+        codes += [row] if isinstance(row, str) else row.values()
+    assert set(codes) <= set(REASONS)
+
+
+SESSION_SETUP = {
+    0xC000006D: "BAD_CREDENTIALS",
+    0xC000006A: "BAD_CREDENTIALS",
+    0xC0000064: "UNKNOWN_USER",
+    0xC0000234: "ACCOUNT_LOCKED",
+    0xC0000072: "ACCOUNT_DISABLED",
+    0xC0000193: "ACCOUNT_EXPIRED",
+    0xC000006E: "ACCOUNT_RESTRICTED",
+    0xC0000071: "PASSWORD_EXPIRED",
+    0xC0000224: "PASSWORD_MUST_CHANGE",
+    0xC000006F: "LOGON_HOURS",
+    0xC0000070: "WORKSTATION",
+    0xC000015B: "LOGON_TYPE",
+    0xC000018C: "TRUST_BROKEN",
+    0xC000018D: "TRUST_BROKEN",
+    0xC000005E: "NO_LOGON_SERVERS",
+    0xC0000192: "NETLOGON",
+    0xC0000233: "NETLOGON",
+    0xC0000413: "AUTH_FIREWALL",
+    0xC00002FA: "SMARTCARD_REQUIRED",
+    0xC00000BB: "NTLM_DISABLED",
+    0xC0000418: "NTLM_DISABLED",
+    0xC0000133: "CLOCK_SKEW",
+    0xC00000D0: "SESSION_LIMIT",
+    0xC00000CE: "SESSION_LIMIT",
+    0xC0000205: "SERVER_BUSY",
+}
+TREE_CONNECT = {
+    0xC0000022: "PRIV_NOT_ADMIN",
+    0xC00000AC: "REMOTE_REGISTRY_OFF",
+    0xC0000034: "REMOTE_REGISTRY_OFF",
+    0xC00000CC: "ADMIN_SHARE_OFF",
+}
+
+
+@pytest.mark.parametrize(("status", "reason"), SESSION_SETUP.items())
+def test_each_status_of_a_session_setup(status: int, reason: str) -> None:
+    assert status in nt_errors.ERROR_MESSAGES
+    assert code(WINDOWS, Phase.AUTH, ntstatus(status)) == reason
+
+
+@pytest.mark.parametrize(("status", "reason"), TREE_CONNECT.items())
+def test_each_status_of_a_tree_connect(status: int, reason: str) -> None:
+    assert status in nt_errors.ERROR_MESSAGES
+    assert code(WINDOWS, Phase.PRIVILEGE, ntstatus(status)) == reason
+
+
+def test_any_other_status_says_so_and_never_wrong_password() -> None:
+    for status in nt_errors.ERROR_MESSAGES:
+        if status not in SESSION_SETUP and f"0x{status:08x}" not in table._NTSTATUS:
+            assert code(WINDOWS, Phase.AUTH, ntstatus(status)) == "AUTH_REFUSED"
+            assert code(WINDOWS, Phase.NEGOTIATE, ntstatus(status)) == "SMB_PROTOCOL"
+        if status not in TREE_CONNECT:
+            assert code(WINDOWS, Phase.PRIVILEGE, ntstatus(status)) == "PRIV_CHECK_FAILED"
+
+
+@pytest.mark.parametrize("name", sorted(errno.errorcode.values()))
+def test_every_errno_of_a_dial_is_the_networks_or_our_own(name: str) -> None:
+    signal = Signal(kind=SignalKind.ERRNO, name=name)
+    reason = REASONS[code(UNIX, Phase.TCP, signal)]
+    assert reason.status is Status.NOT_ATTEMPTED
+    assert reason.code != "INTERNAL"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ECONNREFUSED", "PORT_CLOSED"),
+        ("EHOSTUNREACH", "HOST_UNREACHABLE"),
+        ("ENETUNREACH", "HOST_UNREACHABLE"),
+        ("ETIMEDOUT", "TCP_TIMEOUT"),
+        ("ECONNRESET", "CONNECTION_RESET"),
+        ("EADDRNOTAVAIL", "SOURCE_ADDRESS"),
+        ("EMFILE", "SOURCE_ADDRESS"),
+    ],
+)
+def test_errnos_of_a_dial(name: str, reason: str) -> None:
+    assert code(UNIX, Phase.TCP, Signal(kind=SignalKind.ERRNO, name=name)) == reason
+
+
+@pytest.mark.parametrize(
+    ("phase", "submitted", "reason"),
+    [
+        (Phase.NEGOTIATE, False, "CONNECTION_RESET"),
+        (Phase.KEX, False, "CONNECTION_RESET"),
+        (Phase.AUTH, False, "CONNECTION_RESET"),
+        (Phase.AUTH, True, "AUTH_DROPPED"),
+        (Phase.PRIVILEGE, True, "PRIV_CHECK_FAILED"),
+    ],
+)
+def test_a_reset_means_what_it_interrupts(phase: Phase, submitted: bool, reason: str) -> None:
+    assert code(UNIX, phase, Signal(kind=SignalKind.ERRNO, name="ECONNRESET"), submitted=submitted) == reason
+    assert code(UNIX, phase, signal_of(ConnectionResetError), submitted=submitted) == reason
+    assert code(UNIX, phase, signal_of(asyncssh.ConnectionLost), submitted=submitted) == reason
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [
+        (Phase.DNS, "DNS_FAILED"),
+        (Phase.TCP, "TCP_TIMEOUT"),
+        (Phase.NEGOTIATE, "BANNER_TIMEOUT"),
+        (Phase.KEX, "KEX_TIMEOUT"),
+        (Phase.PERMIT, "PERMIT_WAIT"),
+        (Phase.VAULT, "VAULT_TIMEOUT"),
+        (Phase.AUTH, "AUTH_TIMEOUT"),
+        (Phase.PRIVILEGE, "PRIV_TIMEOUT"),
+    ],
+)
+def test_the_deadline_is_judged_by_the_phase_alone(phase: Phase, reason: str) -> None:
+    assert code(UNIX, phase, DEADLINE) == reason
+    late = Evidence(phase=phase, signal=DEADLINE, submitted=True, facts={"loop_lag_ms": "4100"})
+    assert classify(UNIX, late).code == "OWN_OVERLOAD"
+
+
+def test_a_deadline_before_the_password_went_out_is_no_login() -> None:
+    assert code(UNIX, Phase.AUTH, DEADLINE, submitted=False) == "KEX_TIMEOUT"
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_what_the_adapter_names_is_the_reason(reason: str) -> None:
+    assert code(UNIX, Phase.AUTH, named(reason)) == reason
+
+
+def test_a_changed_secret_after_a_refused_one_was_rotated() -> None:
+    for signal in (named("BAD_CREDENTIALS"), named("STALE_IN_VAULT"), ntstatus(0xC000006D)):
+        evidence = Evidence(phase=Phase.AUTH, signal=signal, submitted=True, reread=Reread.CHANGED)
+        assert classify(WINDOWS, evidence).code == "ROTATED_MID_SCAN"
+    locked = Evidence(phase=Phase.AUTH, signal=named("ACCOUNT_LOCKED"), submitted=True, reread=Reread.CHANGED)
+    assert classify(WINDOWS, locked).code == "ACCOUNT_LOCKED"
+
+
+def test_success() -> None:
+    assert code(UNIX, Phase.PRIVILEGE, OK) == "PASSED"
+
+
+def test_a_nameless_bug_is_internal_and_after_the_password_a_refusal() -> None:
+    assert code(UNIX, Phase.NEGOTIATE, signal_of(KeyError)) == "INTERNAL"
+    assert code(UNIX, Phase.AUTH, signal_of(KeyError)) == "AUTH_REFUSED"
+    assert code(UNIX, Phase.PRIVILEGE, signal_of(KeyError)) == "PRIV_CHECK_FAILED"
+    assert code(UNIX, Phase.AUTH, named("A_CODE_OF_A_NEWER_APPLIANCE")) == "INTERNAL"
+
+
+def test_our_own_subclass_lands_where_its_base_does() -> None:
+    class HungUp(asyncssh.ConnectionLost):
+        pass
+
+    class Unheard(asyncssh.asn1.ASN1Error):
+        pass
+
+    assert code(UNIX, Phase.KEX, signal_of(HungUp)) == "CONNECTION_RESET"
+    assert code(UNIX, Phase.KEX, signal_of(Unheard)) == "SSH_PROTOCOL"
+
+
+def _signals() -> Iterator[st.SearchStrategy[Signal]]:
+    known = st.sampled_from([*table._EXCEPTIONS, *table._NTSTATUS, *table._ERRNO, *REASONS])
+    names = st.text(max_size=30) | known
+    for kind in SignalKind:
+        yield st.builds(Signal, kind=st.just(kind), name=names, bases=st.lists(names, max_size=4).map(tuple))
+
+
+@given(
+    technology=st.sampled_from(Technology),
+    phase=st.sampled_from(Phase),
+    signal=st.one_of(*_signals()),
+    submitted=st.booleans(),
+    reread=st.sampled_from(Reread),
+    facts=st.dictionaries(st.sampled_from(["loop_lag_ms", "banner"]), st.text(max_size=5)),
+)
+def test_never_raises_for_what_the_contract_can_carry(
+    technology: Technology,
+    phase: Phase,
+    signal: Signal,
+    submitted: bool,
+    reread: Reread,
+    facts: dict[str, str],
+) -> None:
+    evidence = Evidence(phase=phase, signal=signal, submitted=submitted, reread=reread, facts=facts)
+    reason = classify(technology, evidence)
+    assert REASONS[reason.code] is reason
+    if reason.code == "PASSED":
+        assert signal.kind is SignalKind.OK or signal.name == "PASSED"
