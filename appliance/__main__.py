@@ -1,4 +1,4 @@
-"""`python -m appliance`: a supervisor. `--embedded` is for an orchestrator's child; people use `keymuster appliance`."""
+"""`python -m appliance`: a supervisor. `--embedded` is an orchestrator's child; people use `keymuster appliance`."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ import anyio
 from anyio.abc import SocketStream
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
 
-from appliance.contract import ContractError, Failure, Wire
-from appliance.vault.definition import VaultAccess
-from appliance.vault.pipe import decode_token_answer, encode_token_answer
+from appliance.contract import ContractError, Failure, Phase, Signal, Wire, named
+from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.tokens import Token
 
-MESSAGE_LIMIT = 1 << 20
+MESSAGE_LIMIT = 1 << 24
+"""A greeting lists every network that a run may dial."""
 
 
 class Hello(Wire):
@@ -56,22 +56,32 @@ class TokenAsk(Wire):
 
 
 class TokenGive(Wire):
-    """The answer: what `vault.pipe` makes of a token, or of the reason why there is none."""
+    """The answer: a token, or the signal and text of the reason why there is none."""
 
     kind: Literal["give"] = "give"
     id: int
-    answer: SecretStr
+    token: SecretStr | None = None
+    generation: int = 0
+    fresh_for: float = 0.0
+    signal: Signal = named("VAULT_TOKEN_EXPIRED")
+    text: str = ""
+    facts: dict[str, str] = Field(default_factory=dict)
 
-    @field_serializer("answer", when_used="json")
-    def _reveal(self, answer: SecretStr) -> str:
-        return answer.get_secret_value()
+    @field_serializer("token", when_used="json")
+    def _reveal(self, token: SecretStr | None) -> str | None:
+        return token.get_secret_value() if token else None
 
     @classmethod
     def of(cls, ask: TokenAsk, given: Token | Failure) -> TokenGive:
-        return cls(id=ask.id, answer=SecretStr(encode_token_answer(given).decode()))
+        if isinstance(given, Failure):
+            return cls(id=ask.id, signal=given.signal, text=given.text, facts=given.facts)
+        secret = SecretStr(given.value.reveal())
+        return cls(id=ask.id, token=secret, generation=given.generation, fresh_for=given.fresh_for)
 
     def result(self) -> Token | Failure:
-        return decode_token_answer(self.answer.get_secret_value().encode())
+        if self.token is None:
+            return Failure(Phase.VAULT, self.signal, self.text, self.facts)
+        return Token(Hidden(self.token.get_secret_value()), self.generation, self.fresh_for)
 
 
 class Busy(Wire):

@@ -49,7 +49,7 @@ class AdmitMessage(Wire):
         """Raises ContractError or ValueError; their texts hold no value."""
         logins = tuple(VaultLogin.from_pipe(canonical(login)) for login in self.logins)
         urls = {login.access.title: login.access.url for login in logins}
-        return Admission(Policy.of(list(self.networks), self.host_keys, urls), self.networks, logins)
+        return Admission(Policy.of(self.networks, self.host_keys, urls), self.networks, logins)
 
 
 class DismissMessage(Wire):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
 
 from appliance.contract import HostKeyPolicy, Job, Technology
@@ -11,22 +13,23 @@ from appliance.contract import HostKeyPolicy, Job, Technology
 _STRICTNESS = {HostKeyPolicy.ANY: 0, HostKeyPolicy.TOFU: 1, HostKeyPolicy.PINNED: 2}
 
 
+_Address = tuple[int, int]
+"""IP version and number: one order for both families."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Allowed target networks, the weakest host-key policy a job may ask for, and the vaults by title and URL."""
 
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    spans: tuple[tuple[_Address, _Address], ...]
+    """First and last address of each allowed network, sorted and disjoint: a campaign may list 65,536 single hosts."""
     host_keys: HostKeyPolicy = HostKeyPolicy.ANY
     vault_urls: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, networks: list[str], host_keys: str, vault_urls: dict[str, str]) -> Self:
+    def of(cls, networks: Iterable[str], host_keys: str, vault_urls: dict[str, str]) -> Self:
         """From plain data. Raises ValueError for a bad network or policy."""
-        return cls(
-            tuple(ip_network(n, strict=False) for n in networks),
-            HostKeyPolicy(host_keys),
-            tuple(sorted(vault_urls.items())),
-        )
+        return cls(_spans(networks), HostKeyPolicy(host_keys), tuple(sorted(vault_urls.items())))
 
     def allows_address(self, address: str) -> bool:
         """Is this IP literal inside the allowed networks? Asked after DNS, of every address before it is dialled."""
@@ -34,7 +37,9 @@ class Policy:
             ip = ip_address(address)
         except ValueError:
             return False
-        return any(ip.version == network.version and ip in network for network in self.networks)
+        key = _key(ip)
+        index = bisect_right(self.spans, key, key=lambda span: span[0]) - 1
+        return index >= 0 and key <= self.spans[index][1]
 
     def allows_vault(self, title: str, url: str) -> bool:
         return (title, url) in self.vault_urls
@@ -49,3 +54,20 @@ class Policy:
             if job.technology is Technology.UNIX and weaker:
                 return f"host-key policy {candidate.host_keys} is weaker than this appliance's {self.host_keys}"
         return ""
+
+
+def _key(ip: IPv4Address | IPv6Address) -> _Address:
+    """An IPv4-mapped IPv6 address is the IPv4 address: no rule is got round by spelling."""
+    plain = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+    return plain.version, int(plain)
+
+
+def _spans(networks: Iterable[str]) -> tuple[tuple[_Address, _Address], ...]:
+    blocks = (ip_network(text, strict=False) for text in networks)
+    merged: list[tuple[_Address, _Address]] = []
+    for first, last in sorted((_key(block[0]), _key(block[-1])) for block in blocks):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return tuple(merged)

@@ -50,7 +50,7 @@ Settled = Mapping[str, SecretHandle | Failure]
 
 class Dial(Protocol):
     async def __call__(
-        self, address: str, port: int, ledger: PhaseLedger, *, allow: Callable[[str], bool]
+        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
     ) -> socket | Failure: ...
 
 

@@ -107,7 +107,7 @@ class Settings(_Table):
         """Raises SettingsError for a password that cannot be read."""
         networks = tuple(map(str, self.networks))
         logins = tuple(vault.login() for vault in self.vaults)
-        policy = Policy.of(list(networks), self.host_keys, {v.access.title: v.access.url for v in logins})
+        policy = Policy.of(networks, self.host_keys, {v.access.title: v.access.url for v in logins})
         return Admission(policy, networks, logins)
 
 

@@ -49,7 +49,7 @@ async def kit_for(
 ) -> AsyncIterator[Kit]:
     """What the scans of one run need, for as long as the context is open."""
     urls = {access.title: access.url for access in hello.vaults}
-    policy = Policy.of(list(hello.networks), hello.host_keys, urls)
+    policy = Policy.of(hello.networks, hello.host_keys, urls)
     async with AsyncExitStack() as stack:
         sources: dict[str, CredentialSource] = {}
         for access in hello.vaults:
