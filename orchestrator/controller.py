@@ -17,13 +17,13 @@ from appliance.bus import BusError, OrchestratorBus, Placed, ReportDelivery
 from appliance.contract import Account, Candidate, Evidence, HostKeyPolicy, Job, Phase, RunNotice, named
 from appliance.reasons import REASONS, Status
 from orchestrator.collect import Decision, Final, Stale, decide, lost
-from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Unplannable, job_of
+from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.pacing import Budget
 from orchestrator.permits import PermitOffice
 from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
-from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
+from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
 
 RECONCILE_S = 10.0
 IDLE_S = 1.0
@@ -124,7 +124,7 @@ class RunController:
             if capacity != self._opened_for:
                 await self._insist(self._open)
             batch = self.dispatcher.step(capacity=capacity, now=self.clock(), stopped=self._stopped)
-            if batch.attempts or batch.unplannable:
+            if batch.attempts or batch.unplannable or batch.held:
                 await self._send(batch)
                 continue
             due = self.dispatcher.next_due()
@@ -179,7 +179,8 @@ class RunController:
         now = self.clock()
         if batch.unplannable:
             await self._end_at_once(batch.unplannable, now)
-        rows = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
+        rows: list[tuple[JobRow, AttemptRow | None]] = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
+        rows += [(self._row(planned), None) for planned in batch.held]
         await self.attempts.dispatched(self.plan.run, rows, batch.cursors)
         await self._insist(lambda: self._put(jobs))
 
@@ -203,6 +204,10 @@ class RunController:
         )
         deadline = self.plan.pace.deadline
         return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
+
+    def _row(self, planned: Planned) -> JobRow:
+        records = tuple(map(RecordUse.of, planned.candidates))
+        return JobRow(self.plan.run, planned.job, planned.technology, planned.target, records)
 
     async def _end_at_once(self, targets: Sequence[Unplannable], now: float) -> None:
         rows = []

@@ -6,7 +6,7 @@ The rules, stated here and nowhere else:
  D2 round-robin New targets are taken from the cursors in turn; due repeats go before new targets.
  D3 account     At most WINDOW x budget attempts are open for one directory account that is known at plan, unless its
                 breaker is open (then nobody waits for a permit). What must wait is held, in order; when HELD_LIMIT
-                targets are held, no new ones are taken.
+                targets are held, no new ones are taken. Its cursor has passed a held target: the store must know of it.
  D4 subnet      At most `per_subnet` attempts are open in one /24 (IPv4) or /64 (IPv6), where the campaign sets it.
  D5 one         At most one attempt of a job is open. A new attempt has the next number and a fresh lease token.
 """
@@ -99,6 +99,8 @@ class Batch:
 
     attempts: tuple[OpenAttempt, ...] = ()
     unplannable: tuple[Unplannable, ...] = ()
+    held: tuple[Planned, ...] = ()
+    """Targets taken from their cursors that must wait: to be written down, since a restart would pass over them."""
     cursors: Mapping[str, int] = field(default_factory=dict)
     """Every cursor's next index after this step; written in the same transaction as the attempts."""
 
@@ -146,6 +148,7 @@ class Dispatcher:
             return Batch(cursors=dict(self._next))
         attempts = self._due(now, stopped, room)
         unplannable: list[Unplannable] = []
+        held: list[Planned] = []
         while len(attempts) < room and len(unplannable) < limit and len(self._held) < HELD_LIMIT:
             fresh = self._fresh(now)
             if fresh is None:
@@ -156,7 +159,8 @@ class Dispatcher:
                 attempts.append(self._start(fresh, now))
             else:
                 self._held.append(fresh)
-        return Batch(tuple(attempts), tuple(unplannable), dict(self._next))
+                held.append(fresh.planned)
+        return Batch(tuple(attempts), tuple(unplannable), tuple(held), dict(self._next))
 
     def _due(self, now: float, stopped: Callable[[Account], bool], room: int) -> list[OpenAttempt]:
         """Start held and repeated jobs whose time has come and that fit, in order; the others stay, in order."""

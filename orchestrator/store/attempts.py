@@ -39,8 +39,11 @@ class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def dispatched(self, run: str, rows: Sequence[tuple[JobRow, AttemptRow]], cursors: Mapping[str, int]) -> None:
+    async def dispatched(
+        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
+    ) -> None:
         """Record attempts and how far the cursors came, before anything is put on the bus. Repeating changes nothing.
+        A job without an attempt has been taken from its cursor and waits.
 
         Outcomes that the same stretch of a cursor needed (`finish_without_attempt`) must be written before: a crash in
         between then walks the stretch again, and loses nothing.
@@ -49,8 +52,9 @@ class Attempts:
             if rows:
                 new_jobs = self._database.insert(jobs).on_conflict_do_nothing()
                 await connection.execute(new_jobs, [_job_values(job) for job, _ in rows])
-                new_attempts = self._database.insert(attempts).on_conflict_do_nothing()
-                await connection.execute(new_attempts, [_attempt_values(attempt) for _, attempt in rows])
+            made = [_attempt_values(attempt) for _, attempt in rows if attempt is not None]
+            if made:
+                await connection.execute(self._database.insert(attempts).on_conflict_do_nothing(), made)
             if cursors:
                 await connection.execute(move_cursors(self._database), cursor_rows(run, cursors))
 
@@ -112,7 +116,7 @@ class Attempts:
         return await progress.open_attempts(self._database, run)
 
     async def unfinished(self, run: str) -> list[Unfinished]:
-        """Dispatched jobs without an outcome, with what their attempts so far came to."""
+        """Known jobs without an outcome, with what their attempts so far came to; held ones have none yet."""
         return await progress.unfinished(self._database, run)
 
     def outcomes(self, run: str) -> AsyncIterator[OutcomeRow]:

@@ -72,14 +72,14 @@ async def open_attempts(database: Database, run: str) -> list[OpenAttempt]:
 
 async def unfinished(database: Database, run: str) -> list[Unfinished]:
     query = (
-        select(attempts, *_JOB)
-        .select_from(jobs.join(attempts, _SAME_JOB).outerjoin(outcomes, _ITS_OUTCOME))
+        select(attempts, *_JOB, jobs.c.run.label("its_run"), jobs.c.job.label("its_job"))
+        .select_from(jobs.outerjoin(attempts, _SAME_JOB).outerjoin(outcomes, _ITS_OUTCOME))
         .where(jobs.c.run == run, outcomes.c.job.is_(None))
         .order_by(jobs.c.sort_key, jobs.c.job, attempts.c.attempt)
     )
     async with database.read() as connection:
         rows = (await connection.execute(query)).all()
-    return [_unfinished(list(group)) for _, group in groupby(rows, lambda row: row.job)]
+    return [_unfinished(list(group)) for _, group in groupby(rows, lambda row: row.its_job)]
 
 
 async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]:
@@ -146,7 +146,9 @@ def _used(records: tuple[RecordUse, ...], title: str) -> RecordUse:
 
 def _unfinished(rows: list[Row[Any]]) -> Unfinished:
     newest = rows[-1]
-    job = JobRow(newest.run, newest.job, Technology(newest.technology), _target(newest), _records(newest))
+    job = JobRow(newest.its_run, newest.its_job, Technology(newest.technology), _target(newest), _records(newest))
+    if newest.attempt is None:
+        return Unfinished(job, 0, open=False, tried=(), history=())
     past = tuple(_past(row) for row in rows if row.ended_at is not None)
     return Unfinished(job, newest.attempt, newest.ended_at is None, tuple(newest.tried), past)
 

@@ -149,11 +149,11 @@ class PastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A dispatched job without an outcome: what a resumed run needs to go on with it."""
+    """A known job without an outcome: what a resumed run needs to go on with it."""
 
     job: JobRow
     attempt: int
-    """The newest attempt's number."""
+    """The newest attempt's number; 0 for a job that was held before its first."""
     open: bool
     """The newest attempt has not been reported."""
     tried: tuple[str, ...]

@@ -262,6 +262,21 @@ async def test_an_attempt_that_will_be_followed_makes_no_outcome(store: Store) -
     assert await store.attempts.unfinished(RUN) == []
 
 
+async def test_a_held_job_is_unfinished_before_its_first_attempt(store: Store) -> None:
+    held = job("j1")
+    await store.attempts.dispatched(RUN, [(JobRow.of(held), None), (JobRow.of(job("j2")), None)], {"unix": 2})
+    await dispatch(store, job("j2"))
+    await store.attempts.settle([settled(job("j2"))])
+    [waiting] = await store.attempts.unfinished(RUN)
+    assert (waiting.job, waiting.attempt, waiting.open, waiting.history) == (JobRow.of(held), 0, False, ())
+
+    await dispatch(store, held)
+    [waiting] = await store.attempts.unfinished(RUN)
+    assert (waiting.attempt, waiting.open) == (1, True)
+    assert await store.attempts.settle([settled(held)]) == [True]
+    assert await store.attempts.unfinished(RUN) == []
+
+
 async def test_outcomes_without_an_attempt(store: Store) -> None:
     never, waiting, running, done = job("j1"), job("j2"), job("j3"), job("j4")
     await dispatch(store, waiting, running, done)
