@@ -4,7 +4,8 @@ The rules, stated here and nowhere else. An attempt is lost when no message of i
 
  L1 unplaced    The server never confirmed it, and it is not on the stream now that CONFIRM_S have passed.
  L2 wiped       It was placed in another epoch of the stream: the store under the bus is new.
- L3 ended       The stream has ended everything up to its sequence number, and yet no report of it came.
+ L3 ended       The stream has ended everything up to its sequence number, or has nothing of the run left to give or to
+                wait for (it took the attempt for a duplicate of one that it had dropped), and yet no report of it came.
 
 L2 and L3 wait until an appliance that may be working on it must have ended: its deadline and GRACE_S. No attempt is
 lost while reports still wait to be read.
@@ -60,8 +61,8 @@ def reconcile(
 
 
 def _suspicion(suspect: Suspect, view: RunView, now: float) -> str:
+    quiet = view.waiting == 0 and view.leased == 0
     if suspect.placed is None:  # L1
-        quiet = view.waiting == 0 and view.leased == 0
         return "the bus never confirmed the job" if quiet and now - suspect.dispatched_at >= CONFIRM_S else ""
     if suspect.placed.epoch != view.epoch:  # L2
         return "the bus lost its store"
@@ -69,4 +70,4 @@ def _suspicion(suspect: Suspect, view: RunView, now: float) -> str:
         return "the bus ended the job without a report"
     if suspect.placed.seq > view.last_seq:  # L2: an epoch that looks alike but ends earlier
         return "the bus lost the job"
-    return ""
+    return "the bus has nothing left of the job" if quiet else ""  # L3
