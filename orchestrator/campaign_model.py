@@ -146,7 +146,8 @@ class _Record(Table):
     accounts: Text | None = None
     """The directory that locks this user: records with the same one share a budget."""
     failure_budget: Annotated[StrictInt, Field(ge=1, le=100)] = 2
-    failure_window: Duration = 1800.0
+    failure_window: Annotated[Duration, Field(gt=0.0, le=86400.0)] = 1800.0
+    """At most a day: so long the permit ledger is kept."""
 
 
 class WindowsRecord(_Record):

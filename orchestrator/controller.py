@@ -28,6 +28,8 @@ from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, U
 RECONCILE_S = 10.0
 IDLE_S = 1.0
 DRAIN_POLL_S = 0.2
+ALONE_S = 120.0
+"""How long a run waits for an appliance when the last one has gone; then it stops, to be resumed."""
 REOPEN_S = 0.5
 ORCHESTRATOR = "orchestrator"
 """The sender of outcomes that no appliance reported."""
@@ -75,9 +77,12 @@ class RunController:
     counts: Counter[Status] = field(default_factory=Counter)
     reconcile_every: float = RECONCILE_S
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    gave_up: str = ""
+    """Why the run stopped by itself, if it did."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _placed: dict[tuple[str, int], Placed] = field(default_factory=dict)
     _opened_for: int = 0
+    _seen_at: float | None = None
 
     # -- the run as others see it ------------------------------------------------------------------------------------
 
@@ -121,6 +126,7 @@ class RunController:
         while not self.dispatcher.finished and not self.stopping.is_set():
             changed = self._changed
             capacity = self.capacity()
+            self._note_absence(capacity)
             if capacity != self._opened_for:
                 await self._insist(self._open)
             batch = self.dispatcher.step(capacity=capacity, now=self.clock(), stopped=self._stopped)
@@ -131,6 +137,14 @@ class RunController:
             pause = IDLE_S if due is None else min(max(due - self.clock(), 0.01), IDLE_S)
             with anyio.move_on_after(pause):
                 await changed.wait()
+
+    def _note_absence(self, capacity: int) -> None:
+        now = self.clock()
+        self._seen_at = now if capacity or self._seen_at is None else self._seen_at
+        if now - self._seen_at >= ALONE_S:
+            self.gave_up = f"no appliance of zone {self.plan.zone!r} has been alive for {ALONE_S:g} s"
+            log.error("run stopped", run=self.plan.run, why=self.gave_up)
+            self.stopping.set()
 
     def _stopped(self, account: Account) -> bool:
         return self.office.stopped(account, self.plan.run)

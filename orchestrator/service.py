@@ -53,6 +53,7 @@ class Service:
         ledger = await self._store.ledger.load(now - REMEMBER_S)
         unanswered = self._pacer.restore(ledger, now=now)
         await self._store.ledger.append(unanswered)
+        await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.request, self._office.release),
             anyio.create_task_group() as tasks,
