@@ -169,9 +169,14 @@ class Link:
                 if f'"{call.subject}"' in lowered:
                     call.end(refused)
         elif "authorization violation" in lowered or "authentication" in lowered:
-            self._denied = f"the server at {self._url} refuses this login: its key is not known there"
-            for call in list(self._calls.values()):
-                call.end(BusRefused(self._denied))
+            self._deny(f"the server at {self._url} refuses this login: its key is not known there")
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            self._deny(f"the certificate of {self._url} is not trusted ({error.verify_message}): name its CA")
+
+    def _deny(self, text: str) -> None:
+        self._denied = text
+        for call in list(self._calls.values()):
+            call.end(BusRefused(text))
 
     async def _on_disconnected(self) -> None:
         self.connection += 1
@@ -345,8 +350,6 @@ class Link:
             transport: Any = self._client._transport  # noqa: SLF001 - see above
             if transport is not None:
                 transport.close()
-                with suppress(OSError):
-                    await transport.wait_closed()
 
 
 def _api_error(error: dict[str, Any]) -> ApiError:

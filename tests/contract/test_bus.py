@@ -156,6 +156,7 @@ async def test_a_cancelled_lease_loses_no_job(parties: Parties) -> None:
     assert leases[0].job == job("a")
 
 
+@pytest.mark.slow
 async def test_a_lost_job_is_delivered_again_then_given_up(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     other = await parties.appliance("beta")
@@ -171,6 +172,7 @@ async def test_a_lost_job_is_delivered_again_then_given_up(parties: Parties) -> 
     assert (view.waiting, view.leased) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_a_lost_job_is_found_though_its_advisory_was_missed(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     await bus.put([job("a")])
@@ -181,6 +183,7 @@ async def test_a_lost_job_is_found_though_its_advisory_was_missed(parties: Parti
         assert await until(lost, job("a")) == job("a")
 
 
+@pytest.mark.slow
 async def test_an_ended_job_is_not_lost(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     await bus.put([job("a"), job("b")])
@@ -196,6 +199,7 @@ async def test_an_ended_job_is_not_lost(parties: Parties) -> None:
             pytest.fail(f"lost besides: {await anext(lost)}")
 
 
+@pytest.mark.slow
 async def test_in_progress_keeps_the_lease(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     other = await parties.appliance("beta")
@@ -323,6 +327,7 @@ async def test_a_closed_run_is_gone(parties: Parties) -> None:
 # Reports
 
 
+@pytest.mark.slow
 async def test_a_report_arrives_with_its_sender_once(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     async with bus.reports() as reports:
@@ -344,6 +349,7 @@ async def test_a_report_arrives_with_its_sender_once(parties: Parties) -> None:
             pytest.fail(f"came again: {await anext(reports)}")
 
 
+@pytest.mark.slow
 async def test_an_unconfirmed_report_comes_again(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     await appliance.publish(outcome(job("a")))
@@ -479,6 +485,7 @@ async def test_control_speaks_to_the_holder(parties: Parties) -> None:
 # Heartbeats and runs
 
 
+@pytest.mark.slow
 async def test_heartbeats_are_seen_and_expire(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     other = await parties.appliance("beta")
@@ -516,6 +523,7 @@ async def test_the_open_runs_of_a_zone_are_watched(parties: Parties) -> None:
 # A bus that has lost everything
 
 
+@pytest.mark.slow
 async def test_a_wiped_bus_is_another_epoch_and_everything_finds_back(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     await bus.put([job("a"), job("b")])

@@ -11,12 +11,14 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
+import trustme
 from anyio import to_thread
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, NoPacer, Timing, subjects
@@ -159,6 +161,7 @@ async def test_an_unreadable_permit_request_is_answered_with_skip(nats: NatsPart
     assert PermitAnswer.decode(reply.data).verdict is PermitVerdict.SKIP
 
 
+@pytest.mark.slow
 async def test_unreadable_keys_and_advisories_are_skipped(nats: NatsParties) -> None:
     bus, appliance = await opened(nats)
     async with as_alpha(nats) as alpha:
@@ -232,6 +235,7 @@ async def test_a_permit_under_way_when_the_server_dies_is_refused_at_once(nats: 
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_without_a_server_calls_end_within_their_budget(tmp_path: Path) -> None:
     async with nats_parties(tmp_path / "state") as nats:
         seed = nats.server.orchestrator_seed
@@ -310,6 +314,52 @@ def test_it_runs_on_uvloop(tmp_path: Path) -> None:
     argv = [sys.executable, "-W", "error", "-c", ON_UVLOOP, str(tmp_path / "state")]
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["[True]"], done.stderr
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[tuple[str, str, ssl.SSLContext]]:
+    """A server with TLS and one user, as a cluster elsewhere would have; URL, seed, and a context that trusts it."""
+    authority, user = trustme.CA(), new_user()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    configuration = {
+        "host": "127.0.0.1",
+        "port": -1,
+        "ports_file_dir": str(tmp_path),
+        "jetstream": {"store_dir": str(tmp_path / "store")},
+        "tls": {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")},
+        "authorization": {"users": [{"nkey": user.public}]},
+    }
+    (tmp_path / "conf").write_text(json.dumps(configuration))
+    binary = Path(sys.executable).parent / "nats-server"
+    server = subprocess.Popen([binary, "-c", tmp_path / "conf"], stderr=subprocess.DEVNULL)
+    try:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        yield _port_url(tmp_path, server.pid), user.seed, context
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _port_url(directory: Path, pid: int) -> str:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        for file in directory.glob(f"*_{pid}.ports"):
+            if text := file.read_text():
+                return str(json.loads(text)["nats"][0])
+        time.sleep(0.02)
+    pytest.fail("the server did not name its port")
+
+
+async def test_tls_is_used_and_checked(tls_server: tuple[str, str, ssl.SSLContext]) -> None:
+    url, seed, context = tls_server
+    async with await connect_orchestrator(url, seed=seed, tls=context) as bus:
+        await bus.open_zone("z", 5)
+    stranger = await to_thread.run_sync(ssl.create_default_context)
+    with pytest.raises(BusRefused, match=r"not trusted .*name its CA"):
+        await connect_orchestrator(url, seed=seed, tls=stranger)
 
 
 # The embedded server
