@@ -167,14 +167,15 @@ class Supervisor:
 
     async def _keep_scanner(self, run: str, admission: Admission) -> None:
         """Keep one scan process while the run has jobs; a crashed one is replaced, an idle one when jobs come."""
-        first = True
+        needed = True
         while not self.draining.is_set():
-            if first or await self._has_jobs(run):
-                first = False
+            if needed or await self._has_jobs(run):
                 async with self._scanner(run, admission) as scanner:
                     await self._serve_scanner(scanner, run, admission)
                     code = await scanner.process.wait()
-                if code != 0:
+                # The bus redelivers what a dead process held only while somebody pulls, and shows it as leased till then.
+                needed = code != 0
+                if needed:
                     log.warning("scan process ended", run=run, code=code)
                     await anyio.sleep(RESPAWN_S)
             else:
