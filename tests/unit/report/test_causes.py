@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from report_rows import outcome
-
 from appliance.reasons import REASONS, Owner
 from orchestrator.report.causes import Cause, Causes, Factor
 from orchestrator.report.rows import report_row
 from orchestrator.store import OutcomeRow
+from tests.unit.report.report_rows import outcome
 
 
 def causes(*outcomes: OutcomeRow) -> tuple[Cause, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from report_rows import HOSTILE, outcome
 
 from appliance.contract import DEADLINE, Phase, Signal, SignalKind, Target, Technology, ntstatus
 from appliance.reasons import Owner, Status
 from orchestrator.report.rows import report_row
+from tests.unit.report.report_rows import HOSTILE, outcome
 
 
 def test_the_vaults_own_error_stands_under_the_qid_of_the_technology_it_hit() -> None:

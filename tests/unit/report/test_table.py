@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from report_rows import HOSTILE, RUN, finished, outcome, rows
 from rich.console import Console
 
 from appliance.contract import Technology
@@ -13,6 +12,7 @@ from orchestrator.gates import GateResult
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report
 from orchestrator.store import OutcomeRow, RunRecord
+from tests.unit.report.report_rows import HOSTILE, RUN, finished, outcome, rows
 
 
 def shown(summary: Summary, *, width: int = 160, terminal: bool = False) -> str:

@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_rows import HOSTILE, RUN, finished, joined, outcome, rows
 
 from appliance.contract import Technology
 from appliance.reasons import REASONS
@@ -25,6 +24,7 @@ from orchestrator.report.ndjson import ndjson_report
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.report.summary import summarise
 from orchestrator.store import RunRecord
+from tests.unit.report.report_rows import HOSTILE, RUN, finished, joined, outcome, rows
 
 GATES = (GateResult("coverage>=0.98", "0.5000 (1 of 2)", ok=False),)
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from targets_lab import Clock, build
 
 from targets.directory import Accounts
 from targets.estate import AccountKey, Estate
+from tests.unit.targets.targets_lab import Clock, build
 
 DIRECTORY = '[[directories]]\nname = "CORP"\nthreshold = 3\nwindow = "10m"\nlockout = "5m"\n'
 FLEET = DIRECTORY + '[[hosts]]\ncount = 4\naccount = "CORP"\n'

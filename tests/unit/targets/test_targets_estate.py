@@ -8,10 +8,10 @@ import asyncssh
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from targets_lab import build
 
 from targets import estate, material, spec
 from targets.faults import HOST_FAULTS, VAULT_FAULTS, SecretState
+from tests.unit.targets.targets_lab import build
 
 FAULTS = sorted(HOST_FAULTS)
 

@@ -13,9 +13,9 @@ import aiohttp
 import anyio
 import anyio.abc
 import pytest
-from targets_lab import running, until
 
 from targets import material
+from tests.unit.targets.targets_lab import running, until
 
 ROOT = Path(__file__).parents[3]
 

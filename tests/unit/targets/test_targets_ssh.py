@@ -8,12 +8,12 @@ from typing import Any
 import anyio
 import asyncssh
 import pytest
-from targets_lab import Clock, build, connect, running, tcp, until
 
 from targets import lab, material
 from targets.estate import AccountKey
 from targets.shell import answer
 from targets.world import Where, World
+from tests.unit.targets.targets_lab import Clock, build, connect, running, tcp, until
 
 
 def password(world: World, address: str) -> str:

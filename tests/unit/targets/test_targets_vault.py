@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from targets_lab import MOUNT, Clock, Vault, vault
 
 from targets.faults import SecretState
+from tests.unit.targets.targets_lab import MOUNT, Clock, Vault, vault
 
 EXPIRED = (403, {"message": "Authentication failed or expired token."})
 DENIED = {"errorCode": "API_AccessDenied", "message": "Access Denied"}

@@ -4,7 +4,8 @@ from typing import Any
 
 import anyio
 import pytest
-from targets_lab import MOUNT, vault
+
+from tests.unit.targets.targets_lab import MOUNT, vault
 
 ESTATE = "[vault]\nslow = 0.05\nretry_after = 3\n[[hosts]]\n"
 
