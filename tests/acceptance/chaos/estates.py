@@ -1,0 +1,118 @@
+"""A simulated estate in a process of its own, what it saw, and the campaign over it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+HOSTS = 500
+RANGE = "127.40.0.1-127.40.1.244"
+"""500 addresses, as the estate deals them out of its network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    directory: Path
+    pid: int
+    ready: dict[str, Any]
+
+    def metrics(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.ready["metrics_url"], timeout=20) as answer:  # noqa: S310 - our own loopback URL
+            return dict(json.load(answer))
+
+    def logons(self) -> int:
+        """Passwords that the hosts have judged, right or wrong."""
+        seen = self.metrics()["ssh"]
+        return int(seen["logons_ok"] + seen["logons_failed"])
+
+    def most_logons_on_a_host(self) -> int:
+        return max(len(host["logons"]) for host in self.metrics()["hosts"].values())
+
+    def vault_faults(self, *names: str) -> None:
+        self._order("faults", {"vault": names})
+
+    def rotate(self, secret: str, where: str) -> None:
+        self._order("rotate", {"secret": secret, "where": where})
+
+    def _order(self, what: str, body: dict[str, Any]) -> None:
+        request = urllib.request.Request(  # noqa: S310 - our own loopback URL
+            f"{self.ready['control_url']}/{what}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
+            assert answer.status == 200
+
+    def campaign(self, *, record: str, pace: str = "") -> Path:
+        """Its file. `record` and `pace` are lines of those tables."""
+        ready = self.ready
+        file = self.directory / "campaign.toml"
+        file.write_text(
+            f"""\
+name = "chaos"
+
+[[vaults]]
+title = "Vault"
+type = "Thycotic Secret Server"
+url = "{ready["vault_url"]}"
+user = "{ready["vault_user"]}"
+password = {{ file = "{ready["vault_password_file"]}" }}
+
+[[records]]
+title = "Unix hosts"
+technology = "unix"
+login_type = "vault"
+user = "scan"
+vault = "Vault"
+port = {ready["ssh_port"]}
+ips = ["{RANGE}"]
+{record}
+
+[targets]
+include = ["{RANGE}"]
+
+[pace]
+deadline = "5s"
+{pace}
+""",
+            encoding="utf-8",
+        )
+        return file
+
+
+@contextmanager
+def estate(directory: Path, hosts: str, vault: str = "") -> Iterator[Estate]:
+    """500 hosts on the addresses of RANGE; `hosts` and `vault` are lines of those tables."""
+    file = directory / "estate.toml"
+    file.write_text(
+        f"""\
+seed = 11
+[vault]
+{vault}
+[[hosts]]
+count = {HOSTS}
+network = "127.40.0.0/16"
+user = "scan"
+{hosts}
+""",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "targets", str(file), "--state", str(directory / "estate")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, "the estate did not come up; its error is above"
+            yield Estate(directory, process.pid, json.loads(line))
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
