@@ -1,0 +1,133 @@
+"""SSH servers that behave as told: an asyncssh server with a script, and a raw peer that only says a few bytes."""
+
+# ruff: noqa: ARG002 - asyncssh calls these with all their arguments
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import asyncssh
+from anyio.abc import SocketAttribute, SocketStream
+
+PASSWORD = "Right-Pw-1"
+
+Prompts = list[tuple[str, bool]]
+
+
+@dataclass
+class Script:
+    """How a server treats its client, and what it was asked."""
+
+    methods: Sequence[str] = ("password",)
+    password: str = PASSWORD
+    challenges: Sequence[tuple[str, Prompts]] = ()
+    """Instructions and prompts of a keyboard-interactive conversation, one after the other."""
+    expired: bool = False
+    nobody_asks: bool = False
+    takes_anything: bool = False
+    hang_in_auth: bool = False
+    hang_in_command: bool = False
+    output: str = "uid=1000(scan) gid=1000(scan)\n"
+    passwords: list[str] = field(default_factory=list)
+    responses: list[list[str]] = field(default_factory=list)
+    hanging: anyio.Event = field(default_factory=anyio.Event)
+    closed: anyio.Event = field(default_factory=anyio.Event)
+
+
+class _Server(asyncssh.SSHServer):
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._step = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._script.closed.set()
+
+    def begin_auth(self, username: str) -> bool:
+        return not self._script.nobody_asks
+
+    def public_key_auth_supported(self) -> bool:
+        return "publickey" in self._script.methods
+
+    def password_auth_supported(self) -> bool:
+        return "password" in self._script.methods
+
+    def kbdint_auth_supported(self) -> bool:
+        return "keyboard-interactive" in self._script.methods
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        self._script.passwords.append(password)
+        if self._script.hang_in_auth:
+            self._script.hanging.set()
+            await asyncio.Event().wait()
+        if self._script.expired:
+            raise asyncssh.PasswordChangeRequired("Your password has expired")
+        return password == self._script.password
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> tuple[str, str, str, Prompts]:
+        return self._challenge()
+
+    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool | tuple[str, str, str, Prompts]:
+        self._script.responses.append(list(responses))
+        if self._step < len(self._script.challenges):
+            return self._challenge()
+        return self._script.takes_anything or any(self._script.password in given for given in self._script.responses)
+
+    def _challenge(self) -> tuple[str, str, str, Prompts]:
+        instructions, prompts = self._script.challenges[self._step]
+        self._step += 1
+        return "", instructions, "", prompts
+
+
+@asynccontextmanager
+async def serving(script: Script, **options: object) -> AsyncIterator[int]:
+    """An asyncssh server on a free port of 127.0.0.1."""
+    settings: dict[str, object] = {"server_host_keys": [asyncssh.generate_private_key("ssh-ed25519")], **options}
+
+    async def process(process: asyncssh.SSHServerProcess[str]) -> None:
+        if script.hang_in_command:
+            script.hanging.set()
+            await process.stdin.read()  # ends only with the channel
+        process.stdout.write(script.output)
+        process.exit(0)
+
+    server = await asyncssh.listen(
+        "127.0.0.1",
+        0,
+        server_factory=lambda: _Server(script),
+        process_factory=process,
+        allow_scp=False,
+        **settings,
+    )
+    try:
+        yield server.get_port()
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def peer(handle: Callable[[SocketStream], object]) -> AsyncIterator[int]:
+    """A TCP peer on a free port of 127.0.0.1 that treats each connection with `handle`, an async function."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield listener.extra_attributes[SocketAttribute.local_port]()
+        tasks.cancel_scope.cancel()
+
+
+def saying(data: bytes, *, hang_up: bool = False) -> Callable[[SocketStream], object]:
+    """A peer that says this much, and then hangs up, or waits until its client does."""
+
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(data)
+            while not hang_up:
+                try:
+                    await stream.receive()
+                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                    return
+
+    return handle

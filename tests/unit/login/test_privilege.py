@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from appliance.contract import PEER_TEXT_LIMIT, Failure, named
+from appliance.login.privilege import CommandResult, Identity, judge_identity, judge_sudo
+
+
+@pytest.mark.parametrize(
+    ("output", "uid"),
+    [
+        (b"uid=1000(scan) gid=1000(scan) groups=1000(scan)\n", 1000),
+        (b"uid=0(root) gid=0(wheel)\r\n", 0),
+        (b"Last login: never\nuid=7(x) gid=7(x)\n", 7),
+    ],
+)
+def test_identity(output: bytes, uid: int) -> None:
+    identity = judge_identity(CommandResult(0, output))
+    assert isinstance(identity, Identity)
+    assert identity.uid == uid
+    assert identity.facts["id"].startswith(f"uid={uid}(")
+    assert "\n" not in identity.facts["id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "reason"),
+    [
+        (1, b"This account is currently not available.\n", "PRIV_NO_SHELL"),
+        (1, b"", "PRIV_NO_SHELL"),
+        (None, b"", "PRIV_NO_SHELL"),
+        (127, b"sh: id: not found\n", "PRIV_NO_SHELL"),
+        (
+            1,
+            b"WARNING: Your password has expired.\nPassword change required but no TTY available.\n",
+            "PASSWORD_EXPIRED",
+        ),
+        (0, b"this host is looked after\n", "PRIV_FORCED_COMMAND"),
+        (0, b"fluid=3", "PRIV_FORCED_COMMAND"),
+    ],
+)
+def test_sessions_that_are_not_proven(status: int | None, output: bytes, reason: str) -> None:
+    judged = judge_identity(CommandResult(status, output))
+    assert isinstance(judged, Failure)
+    assert judged.signal == named(reason)
+
+
+def test_hostile_output_is_cut_and_escaped() -> None:
+    judged = judge_identity(CommandResult(0, b"\x1b]0;pwned\x07" * 400))
+    assert isinstance(judged, Failure)
+    assert len(judged.text.encode()) <= PEER_TEXT_LIMIT
+    assert judged.text.isprintable()
+
+
+LISTING = b"User scan may run the following commands on host:\n    %s\n"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        b"(ALL) NOPASSWD: ALL",
+        b"(ALL : ALL) NOPASSWD: ALL",
+        b"(root) NOPASSWD: ALL",
+        b"(root) NOPASSWD: /bin/ls, ALL",
+        b"(ALL) NOPASSWD: ALL, !/usr/bin/su",
+        b"(ALL) NOEXEC: NOPASSWD: ALL",
+        b"(ALL) ALL\n    (ALL) NOPASSWD: ALL",
+    ],
+)
+def test_sudo_gives_root(rule: bytes) -> None:
+    assert judge_sudo(CommandResult(0, LISTING % rule)) == {"sudo": "all"}
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "reason"),
+    [
+        (1, b"sudo: a password is required\n", "PRIV_SUDO_PASSWORD"),
+        (0, LISTING % b"(ALL) ALL", "PRIV_SUDO_PASSWORD"),
+        (0, LISTING % b"(root) NOPASSWD: /bin/ls, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
+        (0, LISTING % b"(root) NOPASSWD: /bin/ls", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(postgres) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (1, b"Sorry, user scan may not run sudo on host.\n", "PRIV_NO_SUDO"),
+        (127, b"env: 'sudo': No such file or directory\n", "PRIV_NO_SUDO"),
+    ],
+)
+def test_sudo_does_not_give_root(status: int, output: bytes, reason: str) -> None:
+    judged = judge_sudo(CommandResult(status, output))
+    assert isinstance(judged, Failure)
+    assert judged.signal == named(reason)
