@@ -10,11 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.private import Account, free_port, prepare, require, server, wait_for
+from tests.peers.private import ADDRESSES, Account, free_port, prepare, require, server, wait_for
 
 PASSWORDS = {
     name: f"Pw-{name}-1"
-    for name in ("smbgood", "smbadmin", "smbdisabled", "smbexpired", "smblocked", "smbmust", "smblockout")
+    for name in (
+        "smbgood",
+        "smbadmin",
+        "smbdisabled",
+        "smbexpired",
+        "smblocked",
+        "smbmust",
+        "smblockout",
+        "vm_scan_account",
+    )
 }
 LOCKOUT_AFTER = 3
 """Bad passwords after which Samba locks an account."""
@@ -36,7 +45,7 @@ CONFIG = """\
   workgroup = LABWG
   netbios name = LABSMB
   server role = standalone server
-  interfaces = 127.0.0.1/8
+  interfaces = {interfaces}
   bind interfaces only = yes
   smb ports = {port}
   disable netbios = yes
@@ -55,11 +64,11 @@ CONFIG = """\
   printcap name = /dev/null
   disable spoolss = yes
   server min protocol = SMB2
-  admin users = smbadmin
+  admin users = smbadmin vm_scan_account
   {variant}
 [ADMIN$]
   path = {directory}/share
-  valid users = smbadmin
+  valid users = smbadmin vm_scan_account
 [noguests]
   path = {directory}/share
 """
@@ -143,5 +152,7 @@ def _lay_out(directory: Path, variant: str) -> Smbd:
     (directory / "private").chmod(0o700)
     directory.chmod(0o755)
     port = free_port()
-    (directory / "smb.conf").write_text(CONFIG.format(port=port, directory=directory, variant=variant))
+    interfaces = " ".join(f"{address}/8" for address in ADDRESSES)
+    config = CONFIG.format(port=port, directory=directory, variant=variant, interfaces=interfaces)
+    (directory / "smb.conf").write_text(config)
     return Smbd("127.0.0.1", port, directory, directory / "log.smbd", dict(PASSWORDS))

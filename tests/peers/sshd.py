@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.private import Account, children, free_port, occurrences, prepare, require, server, wait_for
+from tests.peers.private import ADDRESSES, Account, children, free_port, occurrences, prepare, require, server, wait_for
 
 PASSPHRASE = "Key-Pass-1"
 
@@ -39,7 +39,7 @@ clerk ALL=(root) NOPASSWD: /usr/bin/true
 
 CONFIG = """\
 Port {port}
-ListenAddress 127.0.0.1
+{listen}
 HostKey {directory}/host_ed25519
 HostKey {directory}/host_rsa
 PidFile none
@@ -112,7 +112,7 @@ class Sshd:
 
 @contextmanager
 def running_sshd() -> Iterator[Sshd]:
-    """Start sshd on a free port of 127.0.0.1; stop it, and remove all it has written, at the end."""
+    """Start sshd on a free port of ADDRESSES; stop it, and remove all it has written, at the end."""
     require("sshd", "ssh-keygen", "unshare", "openssl", "sudo")
     directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
     try:
@@ -122,7 +122,8 @@ def running_sshd() -> Iterator[Sshd]:
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
         config = directory / "sshd_config"
-        config.write_text(CONFIG.format(port=port, directory=directory))
+        listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
+        config.write_text(CONFIG.format(port=port, directory=directory, listen=listen))
         with server(prologue, f"exec /usr/sbin/sshd -D -f {config} -E {log}", [port], log) as pid:
             yield Sshd("127.0.0.1", port, directory, log, pid, {a.name: a.password for a in ACCOUNTS})
     finally:
