@@ -52,6 +52,7 @@ class Worker:
     clock: Callable[[], float] = time.monotonic
     draining: anyio.Event = field(default_factory=anyio.Event)
     _in_hand: dict[str, JobLease] = field(default_factory=dict)
+    """By lease token: a newer attempt of a job may come while the older one still runs."""
     _freed: anyio.Event = field(default_factory=anyio.Event)
     _taken: int = 0
 
@@ -75,8 +76,12 @@ class Worker:
                 continue
             for lease in await self._lease(min(free, LEASE_BATCH)):
                 last = self.clock()
+                again = lease.job.lease in self._in_hand
+                self._in_hand[lease.job.lease] = lease
+                if again:
+                    # Delivered again while we still work on it (the bus was away): scanned once, ended as the newest.
+                    continue
                 self._taken += 1
-                self._in_hand[lease.job.job] = lease
                 scans.start_soon(self._one, lease, name=f"scan {lease.job.job}:{lease.job.attempt}")
             await self.busy(len(self._in_hand))
 
@@ -90,12 +95,13 @@ class Worker:
     async def _one(self, lease: JobLease) -> None:
         job = lease.job
         try:
-            await self._deliver(await self._scan(lease), lease)
+            report = await self._scan(lease)
+            await self._deliver(report, self._in_hand[job.lease])
         except BusUnavailable:
             # The bus redelivers the job; its permit is spent, so nothing is submitted twice.
             log.warning("report not delivered", job=job.job, attempt=job.attempt)
         finally:
-            self._in_hand.pop(job.job, None)
+            self._in_hand.pop(job.lease, None)
             self._freed.set()
             self._freed = anyio.Event()
 

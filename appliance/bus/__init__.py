@@ -73,8 +73,10 @@ class Timing:
 
     ack_wait: float = 10.0
     """A job that is neither ended nor kept alive for so long is delivered again."""
-    report_wait: float = 30.0
-    """The same for a report that the orchestrator has taken and not confirmed."""
+    report_wait: float = 10.0
+    """The same for a report that the orchestrator has taken and not confirmed. A report that was on its way when the
+    server died is lost for so long; one that comes twice costs a look into the store.
+    """
     beat_ttl: float = 15.0
     retry: float = 15.0
     """The budget of one call."""
