@@ -52,15 +52,15 @@ bench: .venv/.dev
 
 # Each file is resolved under the one before it, so that a version is the same in all of them. Options and proxies of
 # the machine's own pip configuration shape the resolution but never reach the files.
-COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
-	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock:
 	@scripts/venv.sh .venv-lock
 	@.venv-lock/bin/python -m pip install -qq --no-input --disable-pip-version-check pip-tools
-	@$(COMPILE) --upgrade --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
-	@$(COMPILE) --upgrade -o requirements.lock pyproject.toml
+	@$(COMPILE) --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
+	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	@! grep -nE '://|file:' requirements*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
+	@! grep -nE '://|file:/' requirements*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
 
 clean:
 	rm -rf .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
