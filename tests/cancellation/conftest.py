@@ -1,0 +1,3 @@
+from tests.peers.fixtures import smbds, sshd
+
+__all__ = ["smbds", "sshd"]
