@@ -323,6 +323,9 @@ class PermitRequest(Wire):
     job: str
     attempt: int
     lease: str
+    holder: str
+    """A random token of this asking, which the release must echo: a redelivered job may ask beside its twin, and must
+    not give back what the other one holds."""
     account: Account
     record: str
     valid_for: float
@@ -356,6 +359,7 @@ class PermitRelease(Wire):
     job: str
     attempt: int
     lease: str
+    holder: str
     technology: Technology
     account: Account
     phase: Phase

@@ -5,6 +5,7 @@ No pacer, no password. A permit that cannot be returned counts as a failed logon
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,6 +75,7 @@ class Permit:
         self._candidate = candidate
         self._desk = desk
         self._wall = wall
+        self._holder = secrets.token_hex(8)
         self._open = False
 
     async def ask(self) -> Failure | Later | None:
@@ -84,6 +86,7 @@ class Permit:
             job=job.job,
             attempt=job.attempt,
             lease=job.lease,
+            holder=self._holder,
             account=self._candidate.account,
             record=self._candidate.record,
             valid_for=job.deadline + GRACE_S,
@@ -115,6 +118,7 @@ class Permit:
             job=job.job,
             attempt=job.attempt,
             lease=job.lease,
+            holder=self._holder,
             technology=job.technology,
             account=self._candidate.account,
             phase=verdict.phase,

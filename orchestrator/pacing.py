@@ -9,13 +9,16 @@ The rules, stated here and nowhere else (design: nobody is locked out):
  R3 budget      Granted while *unanswered permits + failures in the window* < budget. Spent by failures: skip. Held by
                 unanswered ones: wait for their verdicts.
  R4 canary      Until the account has been proven in this run, one permit is out and the others wait.
- R5 success     A proven login clears the account's failures and its breaker, and proves it for the run. A verdict that
-                comes after its permit had expired clears nothing.
- R6 failure     A verdict that counts towards lock-out is a failure, and the account must be proven again. If the vault's
-                secret is unchanged since (or could not be read again), or the directory itself says locked, disabled
-                or expired, the breaker opens. If the secret has changed, the next permit is a canary with the new one.
- R7 neutral     A verdict that does not count frees the permit and proves nothing.
- R8 expiry      A permit that is not returned in time is a failure. So is every unanswered one found at a restart.
+ R5 success     A proven login clears the account's failures and its breaker, and proves it for the run. It says nothing
+                about what came after it: a success clears nothing when its permit had expired, or when the account
+                has had a failure or a breaker since that permit was granted.
+ R6 failure     A verdict that counts towards lock-out is a failure, and the account must be proven again. If the
+                vault's secret is unchanged since (or could not be read again), or the directory itself says locked,
+                disabled or expired, the breaker opens. If the secret has changed, the next permit is a canary with
+                the new one.
+ R7 neutral     A verdict that does not count frees the permit and proves nothing. Only its holder can free it.
+ R8 expiry      A permit that is not returned in time is a failure. So is every unanswered one found at a restart, at
+                once; it may still be under way, so no success clears it before it would have expired.
  R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
 """
 
@@ -85,10 +88,12 @@ class Breaker:
     run: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Grant:
-    lease: str
+    holder: str
     expires_at: float
+    overtaken: bool = False
+    """The account has had a failure or a breaker since."""
 
 
 _Key = tuple[str, str, int]
@@ -100,6 +105,24 @@ class _AccountState:
     failures: list[float] = field(default_factory=list)
     proven_for: dict[str, None] = field(default_factory=dict)
     breaker: Breaker | None = None
+
+    def fail(self, at: float) -> None:
+        self.failures.append(at)
+        self.proven_for.clear()
+        self._overtake()
+
+    def open(self, breaker: Breaker) -> None:
+        self.breaker = breaker
+        self._overtake()
+
+    def clear(self, run: str, now: float) -> None:
+        self.failures = [at for at in self.failures if at > now]  # R8: those may still be under way
+        self.breaker = None
+        self.proven_for[run] = None
+
+    def _overtake(self) -> None:
+        for grant in self.outstanding.values():
+            grant.overtaken = True
 
 
 class Pacer:
@@ -120,7 +143,7 @@ class Pacer:
             return Decision(answer, expired)
         expires_at = now + request.valid_for
         key = (request.run, request.job, request.attempt)
-        state.outstanding[key] = _Grant(request.lease, expires_at)
+        state.outstanding[key] = _Grant(request.holder, expires_at)
         self._granted.setdefault(request.run, {})[request.job] = request.attempt
         grant = LedgerEntry(EntryKind.GRANTED, request.account, *key, at=now, expires_at=expires_at)
         return Decision(answer, (*expired, grant))
@@ -154,22 +177,25 @@ class Pacer:
         expired = self._expire(release.account, state, now)
         key = (release.run, release.job, release.attempt)
         grant = state.outstanding.get(key)
-        held = grant is not None and grant.lease == release.lease
+        held = grant is not None and grant.holder == release.holder
         if held:
             del state.outstanding[key]
         reason = _reason_of(release)
         if _is_success(reason):
-            return expired + (self._succeed(release, state, now) if held else ())
+            overtaken = grant is not None and grant.overtaken
+            return expired + (self._succeed(release, state, now, overtaken=overtaken) if held else ())
         if not counts_towards_lockout(reason, submitted=release.submitted):
             return expired + self._neutral(release, state, reason, held=held, now=now)
         if not held and self._granted.get(release.run, {}).get(release.job, 0) >= release.attempt:
             return expired  # R5, R8: it expired, and was counted then
         return expired + self._fail(release, state, reason, now)
 
-    def _succeed(self, release: PermitRelease, state: _AccountState, now: float) -> tuple[LedgerEntry, ...]:
-        state.failures.clear()
-        state.breaker = None
-        state.proven_for[release.run] = None
+    def _succeed(
+        self, release: PermitRelease, state: _AccountState, now: float, *, overtaken: bool
+    ) -> tuple[LedgerEntry, ...]:
+        if overtaken:  # R5
+            return (self._entry(EntryKind.NEUTRAL, release, now, "OVERTAKEN"),)
+        state.clear(release.run, now)
         return (self._entry(EntryKind.SUCCESS, release, now),)
 
     def _neutral(
@@ -183,8 +209,7 @@ class Pacer:
     def _fail(
         self, release: PermitRelease, state: _AccountState, reason: Reason, now: float
     ) -> tuple[LedgerEntry, ...]:
-        state.failures.append(now)
-        state.proven_for.clear()
+        state.fail(now)
         entries = [self._entry(EntryKind.FAILURE, release, now, reason.code)]
         definite = reason.lockout is Lockout.YES and release.reread is not Reread.CHANGED
         if definite or reason.breaks:
@@ -192,7 +217,7 @@ class Pacer:
         return tuple(entries)
 
     def _open(self, release: PermitRelease, state: _AccountState, reason: Reason, now: float) -> LedgerEntry:
-        state.breaker = Breaker(reason.code, now, release.run)
+        state.open(Breaker(reason.code, now, release.run))
         return self._entry(EntryKind.BREAKER, release, now, reason.code)
 
     @staticmethod
@@ -213,11 +238,12 @@ class Pacer:
     def _unanswered(
         account: Account, state: _AccountState, keys: Sequence[_Key], now: float
     ) -> tuple[LedgerEntry, ...]:
+        entries = []
         for key in keys:
-            del state.outstanding[key]
-            state.failures.append(now)
-            state.proven_for.clear()
-        return tuple(LedgerEntry(EntryKind.FAILURE, account, *key, at=now, cause="APPLIANCE_LOST") for key in keys)
+            at = max(now, state.outstanding.pop(key).expires_at)
+            state.fail(at)
+            entries.append(LedgerEntry(EntryKind.FAILURE, account, *key, at=at, cause="APPLIANCE_LOST"))
+        return tuple(entries)
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
@@ -240,16 +266,13 @@ class Pacer:
             granted[entry.job] = max(entry.attempt, granted.get(entry.job, 0))
             return
         if entry.kind is EntryKind.BREAKER:
-            state.breaker = Breaker(entry.cause, entry.at, entry.run)
+            state.open(Breaker(entry.cause, entry.at, entry.run))
             return
         state.outstanding.pop(key, None)
         if entry.kind is EntryKind.SUCCESS:
-            state.failures.clear()
-            state.breaker = None
-            state.proven_for[entry.run] = None
+            state.clear(entry.run, entry.at)
         elif entry.kind is EntryKind.FAILURE:
-            state.failures.append(entry.at)
-            state.proven_for.clear()
+            state.fail(entry.at)
 
     def forget_run(self, run: str) -> None:
         """A run has ended: its attempts will not ask again. Failures and breakers stay."""

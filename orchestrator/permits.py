@@ -1,7 +1,7 @@
 """The pacer at work: answers permit requests from the bus, once the ledger is durable.
 
-One writer commits for all: requests that wait share one commit, and none waits by a timer. The order of ledger entries is
-the order of the pacer's decisions. A request that must wait is held here for as long as a session may be kept open.
+One writer commits for all: requests that wait share one commit, and none waits by a timer. The order of ledger entries
+is the order of the pacer's decisions. A request that must wait is held here for as long as a session may be kept open.
 """
 
 from __future__ import annotations
@@ -88,13 +88,14 @@ class PermitOffice:
 
     async def request(self, request: PermitRequest, sender: str) -> PermitAnswer:
         """Answer one request, within HOLD_S and a commit."""
-        paced = self._runs.get(request.run)
-        if paced is None or not self._is_genuine(request, paced):
-            log.warning("permit refused: not an open attempt", sender=sender, job=request.job, attempt=request.attempt)
-            return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
-        budget = self._budget(request)
         until = self._clock() + HOLD_S
         while True:
+            # Asked anew after every wait: meanwhile the attempt may have ended, or its run.
+            paced = self._runs.get(request.run)
+            if paced is None or not self._is_genuine(request, paced):
+                log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
+                return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
+            budget = self._budget(request)
             now = self._clock()
             decision = self._pacer.request(request, budget, run_began=paced.began, now=now)
             await self._commit(decision.entries)

@@ -64,7 +64,14 @@ def outcome(of: Job, appliance: str = "alpha") -> Outcome:
 
 def permit_request(of: Job) -> PermitRequest:
     return PermitRequest(
-        run=of.run, job=of.job, attempt=of.attempt, lease=of.lease, account=ACCOUNT, record="r", valid_for=30
+        run=of.run,
+        job=of.job,
+        attempt=of.attempt,
+        lease=of.lease,
+        holder="h",
+        account=ACCOUNT,
+        record="r",
+        valid_for=30,
     )
 
 
@@ -74,6 +81,7 @@ def permit_release(of: Job) -> PermitRelease:
         job=of.job,
         attempt=of.attempt,
         lease=of.lease,
+        holder="h",
         technology=Technology.UNIX,
         account=ACCOUNT,
         phase=Phase.AUTH,
