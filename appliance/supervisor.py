@@ -173,7 +173,7 @@ class Supervisor:
                 async with self._scanner(run, admission) as scanner:
                     await self._serve_scanner(scanner, run, admission)
                     code = await scanner.process.wait()
-                # The bus redelivers what a dead process held only while somebody pulls, and shows it as leased till then.
+                # What a dead process held is redelivered only while somebody pulls, and shows as leased till then.
                 needed = code != 0
                 if needed:
                     log.warning("scan process ended", run=run, code=code)
