@@ -1,0 +1,81 @@
+"""A simulated estate as users start it: `python -m targets` in a process of its own, by its estate file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+HTTP_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    ready: dict[str, Any]
+    """Its ready line: where everything is."""
+
+    @property
+    def password(self) -> str:
+        return Path(self.ready["vault_password_file"]).read_text(encoding="utf-8")
+
+    @property
+    def hosts(self) -> list[dict[str, Any]]:
+        """What is true of each host."""
+        return [json.loads(line) for line in Path(self.ready["truth"]).read_text(encoding="utf-8").splitlines()]
+
+    def metrics(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.ready["metrics_url"], timeout=HTTP_S) as answer:  # noqa: S310 - our own loopback URL
+            return dict(json.load(answer))
+
+    def vault_seen(self) -> dict[str, Any]:
+        return dict(self.metrics()["vault"])
+
+    def vault_faults(self, *names: str) -> None:
+        """These and no others from now on."""
+        request = urllib.request.Request(  # noqa: S310 - our own loopback URL
+            f"{self.ready['control_url']}/faults",
+            json.dumps({"vault": names}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=HTTP_S) as answer:  # noqa: S310 - as above
+            assert answer.status == 200
+
+    def vault_table(self, title: str = "Vault", password: str = "", more: str = "") -> str:
+        """The campaign's table for this vault. `password`: a reference other than the lab's file; `more`: lines."""
+        reference = password or f'{{ file = "{self.ready["vault_password_file"]}" }}'
+        return f"""
+[[vaults]]
+title = "{title}"
+type = "Thycotic Secret Server"
+url = "{self.ready["vault_url"]}"
+user = "{self.ready["vault_user"]}"
+password = {reference}
+{more}
+"""
+
+
+@contextmanager
+def running_lab(directory: Path, estate: str) -> Iterator[Lab]:
+    """Serve an estate from `directory` (which must exist) until the context is left."""
+    file = directory / "estate.toml"
+    file.write_text(estate, encoding="utf-8")
+    command = [sys.executable, "-m", "targets", str(file), "--state", str(directory / "lab")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, "the estate did not come up; its error is above"
+            yield Lab(json.loads(line))
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
