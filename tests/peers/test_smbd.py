@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
 from appliance.contract import Failure, Phase, Selection, Technology
+from appliance.login.bridge import open_session, run_blocking
+from appliance.login.dial import dial
+from appliance.login.smb_session import NtlmSession
+from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.smbd import LOCKOUT_AFTER, Smbd
@@ -110,3 +116,44 @@ async def test_smb1_is_named_and_never_used(smbds: dict[str, Smbd]) -> None:
     assert ended.result.phase is Phase.NEGOTIATE
     assert not ended.submitted
     assert logons == []
+
+
+@pytest.mark.parametrize("password", ["Pw-smbgood-1", "Wr0ng-Marker-0815"])
+async def test_neither_the_connection_nor_its_failure_keeps_the_password(smbds: dict[str, Smbd], password: str) -> None:
+    """impacket's own login leaves user and password on the object (`getCredentials`)."""
+    job = make_job(Technology.WINDOWS, "smbgood", smbds["plain"].port)
+    sock = await dial("127.0.0.1", smbds["plain"].port, PhaseLedger())
+    assert not isinstance(sock, Failure)
+    stream = await open_session(sock)
+    try:
+        session = await run_blocking(lambda: NtlmSession(stream, "127.0.0.1"))
+        await run_blocking(session.challenge)
+        verdict = await run_blocking(lambda: session.answer(job.candidates[0].user, password, ""))
+        assert (verdict.status == 0) == (password == smbds["plain"].passwords["smbgood"])
+        assert password not in "".join(map(str, session.getCredentials()))
+        assert _strings_reachable_from(session).isdisjoint({password, password.encode("utf-16le")})
+        with pytest.raises(ValueError, match="once"):
+            session.answer("smbgood", password, "")
+    finally:
+        await stream.abandon()
+
+
+def _strings_reachable_from(root: object) -> set[object]:
+    """Every str and bytes that attributes, containers and their contents lead to."""
+    found: set[object] = set()
+    seen: set[int] = set()
+    todo: list[object] = [root]
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, str | bytes):
+            found.add(thing)
+        elif isinstance(thing, dict):
+            todo += [*thing.keys(), *thing.values()]
+        elif isinstance(thing, list | tuple | set):
+            todo += thing
+        elif type(thing).__module__.startswith(("impacket", "appliance")):
+            todo += vars(thing).values()
+    return found
