@@ -63,11 +63,10 @@ class Kit:
     sources: Mapping[str, CredentialSource]
     """By vault title."""
     dial: Dial
-    first_byte: Callable[[socket], Awaitable[None]]
-    """Waits until the peer has sent something, so that a silent host holds no handshake slot."""
     logins: Mapping[Technology, LoginFactory]
     desk: PermitDesk
     handshakes: anyio.CapacityLimiter
+    """CPU-active handshakes; waiting for a target's greeting takes none."""
     lag: Callable[[float], float]
     """The worst lag of our event loop, in seconds, over the last so many seconds."""
     wall: Callable[[], float] = time.time
@@ -126,12 +125,12 @@ class _Attempt:
             return sock
         async with self.kit.logins[self.job.technology](sock, self.job, self.ledger) as login:
             self.login = login
-            self.ended(await self._converse(sock, login, candidates, settled))
+            self.ended(await self._converse(login, candidates, settled))
             self.ledger.enter(Phase.LOGOFF)
         return self.end
 
-    async def _converse(self, sock: socket, login: Login, candidates: list[Candidate], settled: Settled) -> End:
-        negotiated = await self._negotiate(sock, login)
+    async def _converse(self, login: Login, candidates: list[Candidate], settled: Settled) -> End:
+        negotiated = await self._negotiate(login)
         if isinstance(negotiated, Failure):
             return negotiated
         self.facts.update(negotiated.facts)
@@ -170,10 +169,11 @@ class _Attempt:
         self.facts.update(rights.facts)
         return None
 
-    async def _negotiate(self, sock: socket, login: Login) -> Negotiated | Failure:
+    async def _negotiate(self, login: Login) -> Negotiated | Failure:
         self.ledger.enter(Phase.NEGOTIATE)
-        if self.job.technology is Technology.UNIX:
-            await self.kit.first_byte(sock)
+        silent_or_strange = await login.greet()
+        if silent_or_strange is not None:
+            return silent_or_strange
         self.ledger.enter(Phase.LEASE)  # waiting for a handshake slot is our own doing, not the host's
         async with self.kit.handshakes:
             self.ledger.enter(Phase.NEGOTIATE)

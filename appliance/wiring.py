@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from socket import socket
 
 import anyio
 
@@ -60,13 +59,8 @@ async def kit_for(
             policy=policy,
             sources=sources,
             dial=dial,
-            first_byte=first_byte,
             logins=LOGINS,
             desk=bus,
             handshakes=handshakes,
             lag=lag.worst,
         )
-
-
-async def first_byte(sock: socket) -> None:
-    await anyio.wait_readable(sock)

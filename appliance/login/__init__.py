@@ -43,8 +43,16 @@ class Privileges:
 class Login(Protocol):
     """The steps of one login, in order; each is called at most once."""
 
+    async def greet(self) -> Failure | None:
+        """Wait until the target has shown what it is, at next to no cost for us: phase NEGOTIATE. A silent target keeps
+        nobody from working here; what follows takes CPU, and so a handshake slot.
+        """
+        ...
+
     async def negotiate(self) -> Negotiated | Failure:
-        """Go as far as the target's request for a credential: phases NEGOTIATE and KEX (entered in the ledger)."""
+        """Go as far as the target's request for a credential: phases NEGOTIATE and KEX (entered in the ledger). Greets
+        first, if that has not been done.
+        """
         ...
 
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:

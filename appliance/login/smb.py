@@ -55,7 +55,8 @@ class _SmbLogin:
     def submitted(self) -> bool:
         return self._submitted
 
-    async def negotiate(self) -> Negotiated | Failure:
+    async def greet(self) -> Failure | None:
+        """SMB's client speaks first, so the greeting is the negotiation of a dialect."""
         self._ledger.enter(Phase.NEGOTIATE)
         address, port = self._sock.getpeername()[:2]
         stream = self._stream = await open_session(self._sock)
@@ -65,6 +66,14 @@ class _SmbLogin:
                 return Failure(Phase.NEGOTIATE, named("SMB1_ONLY"))
             return session
         self._session = session
+        return None
+
+    async def negotiate(self) -> Negotiated | Failure:
+        if self._session is None and (refused := await self.greet()) is not None:
+            return refused
+        session = self._session
+        assert session is not None  # noqa: S101 - `greet` has set it
+        self._ledger.enter(Phase.NEGOTIATE)
         challenge = await self._call(Phase.NEGOTIATE, session.challenge)
         if isinstance(challenge, Failure):
             return challenge

@@ -54,7 +54,7 @@ class _SshLogin:
     def submitted(self) -> bool:
         return self._witness.submitted
 
-    async def negotiate(self) -> Negotiated | Failure:
+    async def greet(self) -> Failure | None:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
             opts = options(self._candidate, self._known, self._witness)
@@ -65,6 +65,15 @@ class _SshLogin:
         with anyio.CancelScope(shield=True):  # two turns of the loop, no network: the transport now owns the socket
             await loop.create_connection(lambda: connection, sock=self._sock)
         self._connection = connection
+        await self._witness.turn()
+        return None if self._banner else self._failure()
+
+    async def negotiate(self) -> Negotiated | Failure:
+        if self._connection is None and (refused := await self.greet()) is not None:
+            return refused
+        assert self._connection is not None  # noqa: S101 - `greet` has set it
+        self._ledger.enter(Phase.KEX)
+        self._connection.proceed()
         await self._witness.turn()
         if self._witness.ended or self._witness.accepted:
             return self._failure()
@@ -126,7 +135,7 @@ class _SshLogin:
 
     def _identified(self, banner: str) -> None:
         self._banner = banner
-        self._ledger.enter(Phase.KEX)
+        self._witness.greeted()
 
     def _facts(self) -> dict[str, str]:
         """What the server has shown. A key is its host key once the exchange that it signed is done."""

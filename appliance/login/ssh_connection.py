@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import asyncssh
 from asyncssh.constants import MSG_USERAUTH_FAILURE, MSG_USERAUTH_SUCCESS
@@ -60,7 +61,9 @@ def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> a
 
 
 class Connection(asyncssh.SSHClientConnection):
-    """One connection, watched by its witness. `identified` is called once, when the server has said it speaks SSH."""
+    """One connection, watched by its witness. `identified` is called once, when the server has said it speaks SSH; the
+    key exchange, which takes CPU, waits for `proceed`.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,20 @@ class Connection(asyncssh.SSHClientConnection):
         self._witness = witness
         self._identified = identified
         self._preface: Preface | None = Preface()
+        self._wire: asyncio.Transport | None = None
+        self._held: bytes | None = None
         self._quick_reads = _QUICK_READS
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def proceed(self) -> None:
+        """Take up what the server has sent since it identified itself."""
+        data, self._held = self._held, None
+        if data is not None and self._wire is not None and not self._wire.is_closing():
+            self._wire.resume_reading()
+            super().data_received(data)
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         if self._preface is not None:
@@ -85,9 +101,12 @@ class Connection(asyncssh.SSHClientConnection):
                 self._witness.refuse(verdict.reason, verdict.text)
                 self.abort()
                 return
+            self._held = verdict.received
+            if self._wire is not None:
+                self._wire.pause_reading()
             self._identified(verdict.line)
-            data = verdict.received
-        elif self._witness.accepted and self._quick_reads and _QUICKACK is not None:
+            return
+        if self._witness.accepted and self._quick_reads and _QUICKACK is not None:
             self._quick_reads -= 1
             sock = self.get_extra_info("socket")
             if sock is not None:

@@ -78,6 +78,10 @@ class Witness(asyncssh.SSHClient):
 
     # -- called by the connection --------------------------------------------------------------------------------------
 
+    def greeted(self) -> None:
+        """The server has identified itself."""
+        self._news.set()
+
     def methods_seen(self, methods: Sequence[bytes], *, partial: bool) -> None:
         """The server has refused a method and names those that may go on."""
         if not self.offered:
