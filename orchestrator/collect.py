@@ -19,7 +19,7 @@ from appliance.contract import Deferred, Evidence, Outcome, Phase, Report, Selec
 from appliance.reasons import REASONS, Owner, Reason, Status, counts_towards_lockout
 from orchestrator.dispatch import OpenAttempt, Pace, Repeat, deferred, repeat_of
 
-RETRY_AFTER_S = 5.0
+RETRY_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)

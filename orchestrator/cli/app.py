@@ -1,26 +1,21 @@
-"""The commands. Each parses its arguments, calls one function, and turns its end into an exit code."""
+"""The commands: each parses its arguments and hands them to one story. What a story needs is loaded when it is told."""
 
+# ruff: noqa: PLC0415 - `--help` and completion must answer at once; the engine takes half a second to load
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
-import structlog
 import typer
 
-from orchestrator.campaign import CampaignError, campaign_schema, load_campaign
-from orchestrator.campaign_model import Campaign
-from orchestrator.cli import commands
-from orchestrator.cli.errors import BadInput, CommandError, Exit
-from orchestrator.cli.reporting import Format
-from orchestrator.report.documents import dumps
-from orchestrator.state_dir import StateDirError
-from orchestrator.store import StoreError
+from orchestrator.cli.arguments import Format, Show, Where, Which, state_path
+
+if TYPE_CHECKING:
+    from orchestrator.campaign_model import Campaign
+    from orchestrator.cli.errors import Exit
 
 app = typer.Typer(
     name="keymuster",
@@ -42,29 +37,48 @@ State = Annotated[
 ]
 CampaignFile = Annotated[Path, typer.Option("--campaign", help="The campaign file.")]
 Nats = Annotated[
-    str | None, typer.Option("--nats", envvar="KEYMUSTER_NATS", help="Use this NATS server instead of an own one.")
+    str | None,
+    typer.Option(
+        "--nats", envvar="KEYMUSTER_NATS", help="Use this NATS server instead of an own one.", show_default=False
+    ),
 ]
 NatsSeed = Annotated[
-    Path | None, typer.Option("--nats-seed", envvar="KEYMUSTER_NATS_SEED", help="File with the nkey seed for --nats.")
+    Path | None,
+    typer.Option(
+        "--nats-seed", envvar="KEYMUSTER_NATS_SEED", help="File with the nkey seed for --nats.", show_default=False
+    ),
+]
+NatsCa = Annotated[
+    Path | None,
+    typer.Option("--nats-ca", envvar="KEYMUSTER_NATS_CA", help="PEM file to trust for --nats.", show_default=False),
 ]
 ReportFormat = Annotated[Format, typer.Option("--format", "-f", help="How the report is written.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report to this file.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
+]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars, even on a terminal.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def _show_version(value: bool) -> None:
     if value:
+        from importlib.metadata import version
+
         print(f"keymuster {version('keymuster')}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr.")] = 0,
 ) -> None:
+    import structlog
+
+    context.obj = verbose
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
     structlog.configure(
         processors=[
@@ -79,6 +93,7 @@ def options(
 
 @app.command()
 def run(
+    context: typer.Context,
     campaign: Annotated[Path | None, typer.Argument(help="The campaign file.", show_default=False)] = None,
     sample: Annotated[str, typer.Option(help="Only so many targets (10), or a share of them (1%).")] = "",
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run, by its id.")] = "",
@@ -87,21 +102,25 @@ def run(
     state: State = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Run a campaign, or go on with an interrupted run, and report."""
+    from orchestrator.cli import starting
+
     if (campaign is None) == (not resume):
-        raise _fail(BadInput("name a campaign file to run, or `--resume RUN`"))
-    where = commands.Where(commands.state_path(state), nats, nats_seed)
-    show = commands.Show(form, output, progress=not no_progress)
-    if resume:
-        _do(commands.resume, where, resume, show)
-    elif campaign is not None:
-        _do(commands.run, where, _load(campaign), sample, show)
+        raise typer.BadParameter("name a campaign file to run, or `--resume RUN`")
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    show = Show(form, output, progress=not no_progress)
+    if campaign is None:
+        _tell(context, starting.resume, where, resume, show)
+    else:
+        _tell(context, starting.run, where, _load(campaign), sample, show)
 
 
 @app.command()
 def rerun(
+    context: typer.Context,
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run whose targets are tried again.")],
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
     unreached: Annotated[bool, typer.Option("--unreached", help="All that were not attempted.")] = False,
@@ -111,34 +130,41 @@ def rerun(
     state: State = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Try a part of an earlier run's targets again, as a new run."""
-    where = commands.Where(commands.state_path(state), nats, nats_seed)
-    which = commands.Which(failed=failed, unreached=unreached, reasons=tuple(reason or ()))
-    _do(commands.rerun, where, run_id, which, commands.Show(form, output, progress=not no_progress))
+    from orchestrator.cli import starting
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    which = Which(failed=failed, unreached=unreached, reasons=tuple(reason or ()))
+    _tell(context, starting.rerun, where, run_id, which, Show(form, output, progress=not no_progress))
 
 
 @app.command()
 def plan(
+    context: typer.Context,
     campaign: Annotated[Path, typer.Argument(help="The campaign file.")] = Path("campaign.toml"),
     limit: Annotated[int, typer.Option(min=0, help="How many targets to show.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Explain what a run would do, without touching a vault or a target."""
-    _do(commands.plan, _load(campaign), limit, json)
+    from orchestrator.cli import questions
+
+    _tell(context, questions.plan, _load(campaign), limit, json)
 
 
 @app.command()
-def runs(
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False, state: State = None
-) -> None:
+def runs(context: typer.Context, json: Json = False, state: State = None) -> None:
     """List the runs, latest first."""
-    _do(commands.runs, commands.state_path(state), json)
+    from orchestrator.cli import questions
+
+    _tell(context, questions.runs, state_path(state), json)
 
 
 @app.command()
 def report(
+    context: typer.Context,
     run_id: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
     ] = None,
@@ -147,32 +173,44 @@ def report(
     state: State = None,
 ) -> None:
     """Report a run."""
-    _do(commands.report, commands.state_path(state), run_id, form, output)
+    from orchestrator.cli import questions
+
+    _tell(context, questions.report, state_path(state), run_id, form, output)
 
 
 @app.command()
 def probe(
+    context: typer.Context,
     host: Annotated[str, typer.Argument(help="An address or name.")],
     record: Annotated[str, typer.Option(help="The record to use, by its title.")],
     campaign: CampaignFile = Path("campaign.toml"),
     form: ReportFormat = Format.TABLE,
     state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
 ) -> None:
     """Try one host with one record, and say all that was seen. It asks the same permits as a run."""
-    where = commands.Where(commands.state_path(state), None, None)
-    _do(commands.probe, where, _load(campaign), host, record, form)
+    from orchestrator.cli import starting
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    _tell(context, starting.probe, where, _load(campaign), host, record, form)
 
 
 @app.command()
 def init(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The campaign file to write.")] = Path("campaign.toml"),
 ) -> None:
     """Ask a few questions and write a commented campaign file."""
-    _do_now(lambda: commands.init(file))
+    from orchestrator.cli import ending, interview
+
+    raise typer.Exit(ending.run_sync(lambda: interview.init(file), verbose=context.obj))
 
 
 @app.command()
 def demo(
+    context: typer.Context,
     hosts: Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same estate.")] = 7,
     directory: Annotated[
@@ -181,24 +219,36 @@ def demo(
     no_progress: NoProgress = False,
 ) -> None:
     """Start a small simulated estate, run a campaign on it, and report."""
-    _do(commands.demo, hosts, seed, directory, not no_progress)
+    from orchestrator.cli import demo as story
+
+    _tell(context, story.demo, hosts, seed, directory, not no_progress)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def appliance(context: typer.Context) -> None:
     """Run a stand-alone appliance (`appliance init FILE`, `appliance serve FILE`)."""
-    commands.become_appliance(context.args)
+    import os
+
+    # The appliance is a program of its own: this process becomes it.
+    os.execv(sys.executable, [sys.executable, "-m", "appliance", *context.args])  # noqa: S606 - no shell is the purpose
 
 
 @vault_app.command("test")
 def vault_test(
+    context: typer.Context,
     title: Annotated[str, typer.Argument(help="The vault's title.")],
     campaign: CampaignFile = Path("campaign.toml"),
     secret: Annotated[str, typer.Option(help="Also look this secret up by name (it is not read).")] = "",
     state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
 ) -> None:
     """Can an appliance reach the vault, and does the vault take the login?"""
-    _do(commands.vault_test, commands.Where(commands.state_path(state), None, None), _load(campaign), title, secret)
+    from orchestrator.cli import questions
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    _tell(context, questions.vault_test, where, _load(campaign), title, secret)
 
 
 @config_app.command("check")
@@ -211,47 +261,26 @@ def config_check(file: Annotated[Path, typer.Argument(help="The campaign file.")
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of campaign files, for editors."""
+    from orchestrator.campaign import campaign_schema
+    from orchestrator.report.documents import dumps
+
     print(dumps(campaign_schema()))
 
 
 def _load(path: Path) -> Campaign:
+    from orchestrator.campaign import CampaignError, load_campaign
+    from orchestrator.cli import ending
+
     try:
         return load_campaign(path)
     except CampaignError as error:
-        raise _fail(BadInput(str(error))) from None
+        raise typer.Exit(ending.told(error)) from None
 
 
-def _do(command: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any) -> None:
-    _do_now(lambda: anyio.run(command, *arguments))
+def _tell(context: typer.Context, story: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any) -> None:
+    from orchestrator.cli import ending
 
-
-_EXPECTED = (CommandError, StoreError, StateDirError)
-
-
-def _do_now(step: Callable[[], Exit]) -> None:
-    try:
-        code = step()
-    except _EXPECTED as error:
-        raise _fail(error) from None
-    except BaseExceptionGroup as group:
-        leaves = _leaves(group)
-        if any(isinstance(leaf, commands.AbortedError) for leaf in leaves):
-            raise typer.Exit(Exit.INTERRUPTED) from None
-        if not all(isinstance(leaf, _EXPECTED) for leaf in leaves):
-            raise
-        raise _fail(*leaves) from None
-    raise typer.Exit(code)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [leaf for e in group.exceptions for leaf in (_leaves(e) if isinstance(e, BaseExceptionGroup) else [e])]
-
-
-def _fail(*errors: BaseException) -> typer.Exit:
-    """Say what is wrong, once each; the first error's code is the command's."""
-    for text in dict.fromkeys(map(str, errors)):
-        sys.stderr.write(f"keymuster: {text}\n")
-    return typer.Exit(next((e.code for e in errors if isinstance(e, CommandError)), Exit.BAD_INPUT))
+    raise typer.Exit(ending.run_async(story, *arguments, verbose=context.obj))
 
 
 def main() -> None:

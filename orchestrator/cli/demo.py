@@ -16,8 +16,9 @@ import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from orchestrator.campaign import load_campaign
+from orchestrator.cli.arguments import Format, Show, Where
 from orchestrator.cli.errors import CommandError, Exit
-from orchestrator.cli.reporting import Format
+from orchestrator.cli.starting import run
 
 READY_S = 60.0
 STOP_S = 5.0
@@ -28,20 +29,20 @@ _MIX = {"none": 8, "no_sudo": 3, "wrong_password": 2, "key_only": 2, "closed": 2
 
 async def demo(hosts: int, seed: int, directory: Path | None, show_progress: bool) -> Exit:
     """Everything lies in one directory: by default a temporary one that stays, so that the run can be looked at."""
-    from orchestrator.cli.commands import Show, Where, run  # noqa: PLC0415 - the commands know the demo
-
     home = directory or Path(tempfile.mkdtemp(prefix="keymuster-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     estate = home / "estate.toml"
     estate.write_text(estate_text(hosts, seed), encoding="utf-8")
     async with lab(estate, home / "lab") as ready:
-        truth = [json.loads(line) for line in Path(ready["truth"]).read_text(encoding="utf-8").splitlines()]
+        lines = await anyio.Path(ready["truth"]).read_text(encoding="utf-8")
+        truth = [json.loads(line) for line in lines.splitlines()]
         campaign = home / "campaign.toml"
         campaign.write_text(campaign_text(ready, truth), encoding="utf-8")
         sys.stderr.write(f"{len(truth)} simulated hosts and a Secret Server are up; campaign: {campaign}\n")
-        await run(Where(home / "state"), load_campaign(campaign), "", Show(Format.TABLE, None, progress=show_progress))
+        show = Show(Format.TABLE, None, progress=show_progress)
+        code = await run(Where(home / "state"), load_campaign(campaign), "", show)
     sys.stderr.write(f"look closer: keymuster report --state {home / 'state'} --format json\n")
-    return Exit.OK
+    return code
 
 
 def estate_text(hosts: int, seed: int) -> str:
@@ -81,7 +82,7 @@ password = {{ file = "{ready["vault_password_file"]}" }}
 include = {json.dumps(addresses)}
 
 [pace]
-deadline = "5s"
+deadline = "3s"
 """
 
 

@@ -7,11 +7,11 @@ With a NATS URL it uses that bus and the appliances that are on it.
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,14 +23,16 @@ from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
+from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
+from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.plan import select
 from orchestrator.service import Service
 from orchestrator.state_dir import Held
-from orchestrator.store import Store, StoreError, open_store
+from orchestrator.store import Store
 from orchestrator.store.records import RunState, Unfinished
 
 APPLIANCE_WAIT_S = 60.0
@@ -125,7 +127,8 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
 async def embedded(held: Held, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
     """An engine of our own in a state directory. Raises BadInput for one that cannot be used."""
     async with AsyncExitStack() as stack:
-        store = await _store(stack, held.path)
+        store = await open_in(held.path)
+        stack.push_async_callback(_close, store.close)
         user = ApplianceUser(NAME, zone)
         try:
             server = await stack.enter_async_context(EmbeddedServer(held, [user]))
@@ -173,11 +176,14 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(held: Held, url: str, seed: str, *, zone: str) -> AsyncIterator[Engine]:
-    """An engine on a bus of the user's own. Raises Unreachable."""
+async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+    """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
+    url, seed, tls = _credentials(where)
     async with AsyncExitStack() as stack:
-        store = await _store(stack, held.path)
-        bus = await _bus(stack, url, seed)
+        store = await open_in(held.path)
+        stack.push_async_callback(_close, store.close)
+        bus = await _bus(stack, url, seed, tls)
+        await bus.open_zone(zone, capacity)
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="engine: service")
@@ -185,18 +191,26 @@ async def attached(held: Held, url: str, seed: str, *, zone: str) -> AsyncIterat
             tasks.cancel_scope.cancel()
 
 
-async def _store(stack: AsyncExitStack, state: Path) -> Store:
+def _credentials(where: Where) -> tuple[str, str, ssl.SSLContext | None]:
+    """URL, nkey seed and TLS context of the user's own bus. Raises BadInput."""
+    if where.nats is None or where.nats_seed is None:
+        raise BadInput("--nats needs --nats-seed FILE, the nkey seed of the orchestrator's user")
     try:
-        store = await open_store(state / "keymuster.db")
-    except StoreError as error:
-        raise BadInput(str(error)) from None
-    stack.push_async_callback(_close, store.close)
-    return store
+        seed = where.nats_seed.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text"
+        raise BadInput(f"cannot read {where.nats_seed}: {why}") from None
+    if where.nats_ca is None:
+        return where.nats, seed, None
+    try:
+        return where.nats, seed, ssl.create_default_context(cafile=str(where.nats_ca))
+    except (OSError, ssl.SSLError):
+        raise BadInput(f"cannot read the CA file {where.nats_ca}") from None
 
 
-async def _bus(stack: AsyncExitStack, url: str, seed: str) -> OrchestratorBus:
+async def _bus(stack: AsyncExitStack, url: str, seed: str, tls: ssl.SSLContext | None = None) -> OrchestratorBus:
     try:
-        bus = await connect_orchestrator(url, seed=seed)
+        bus = await connect_orchestrator(url, seed=seed, tls=tls)
     except (BusError, ValueError) as error:
         raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
     stack.push_async_callback(_close, bus.close)

@@ -39,5 +39,9 @@ class Incomplete(CommandError):
     code = Exit.INCOMPLETE
 
 
+class AbortedError(Exception):
+    """Interrupted twice: end at once."""
+
+
 class NothingToDo(CommandError):
     code = Exit.NOTHING_SELECTED

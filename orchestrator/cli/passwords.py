@@ -1,4 +1,4 @@
-"""How a vault's password enters: environment, file, prompt or keyring. Never argv, never the campaign file.
+"""How vault logins enter: environment, file, prompt or keyring. Never argv, never the campaign file.
 
 It is dropped from the environment at once, and never written anywhere from here.
 """
@@ -10,11 +10,35 @@ import os
 import sys
 from pathlib import Path
 
-import keyring
-import keyring.errors
-
-from orchestrator.campaign_model import PasswordReference, Vault
+from orchestrator.campaign_model import Campaign, PasswordReference, Vault
+from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.errors import BadInput
+
+
+def logins_of(campaign: Campaign) -> tuple[Login, ...]:
+    """The campaign's vault logins, with their passwords. Raises BadInput."""
+    return tuple(_login(vault, campaign.pace.vault_requests) for vault in campaign.vaults)
+
+
+def _login(vault: Vault, requests: int) -> Login:
+    access = {
+        "title": vault.title,
+        "url": vault.url,
+        "user": vault.user,
+        "api": vault.api,
+        "tls": {"ca": _authorities(vault), "verify": vault.tls.verify},
+        "requests": requests,
+    }
+    return Login(access, vault.domain or "", read_password(vault))
+
+
+def _authorities(vault: Vault) -> str:
+    if vault.tls.ca is None:
+        return ""
+    try:
+        return Path(str(vault.tls.ca)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(f"vault {vault.title!r}: cannot read the CA file {vault.tls.ca}") from None
 
 
 def read_password(vault: Vault) -> str:
@@ -58,6 +82,8 @@ def _from_prompt(vault: Vault) -> str:
 
 
 def _from_keyring(vault: Vault, reference: PasswordReference) -> str:
+    import keyring.errors  # noqa: PLC0415 - it looks for backends when imported, which few campaigns need
+
     service, _, user = str(reference.keyring).partition("/")
     try:
         value = keyring.get_password(service, user)

@@ -30,7 +30,7 @@ def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> Non
     for rate in explanation.directories:
         window = f"{rate.window_s / 60:g} min"
         console.print(
-            f"Account {rate.account}: {rate.targets_at_most} targets at most, budget {rate.budget} failures per {window}; "
+            f"Account {rate.account}: {rate.targets_at_most} targets at most, {rate.budget} failures per {window}; "
             f"about {rate.logins_per_s:.1f} logins/s, so at least {rate.at_least_s:.0f} s.",
             markup=False,
         )

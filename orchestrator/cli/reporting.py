@@ -6,7 +6,6 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from appliance.contract import Phase
 from appliance.reasons import Status
 from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli.arguments import Format
 from orchestrator.cli.errors import BadInput
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
 from orchestrator.report.csv_report import csv_report
@@ -27,11 +27,14 @@ from orchestrator.store import Store
 from orchestrator.store.records import RunRecord
 
 
-class Format(StrEnum):
-    TABLE = "table"
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
+def check_output(output: Path | None) -> None:
+    """Raises BadInput for a file that a report could not be written to: better before the run than after it."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise BadInput(f"cannot write {output}: it is a directory")
+    if not output.parent.is_dir():
+        raise BadInput(f"cannot write {output}: there is no directory {output.parent}")
 
 
 async def write_report(store: Store, run: RunRecord, form: Format, output: Path | None = None) -> bool:

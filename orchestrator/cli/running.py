@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 
@@ -16,8 +15,8 @@ from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
-from orchestrator.cli.errors import BadInput, Exit, NothingToDo
-from orchestrator.cli.passwords import read_password
+from orchestrator.cli.errors import AbortedError, BadInput, Exit, NothingToDo
+from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.controller import RunController
 from orchestrator.plan import NothingSelected
@@ -35,30 +34,6 @@ class Order:
     logins: tuple[Login, ...]
     unfinished: tuple[Unfinished, ...] = ()
     new: bool = True
-
-
-def logins_of(campaign: Campaign) -> tuple[Login, ...]:
-    """The campaign's vault logins, with their passwords. Raises BadInput."""
-    return tuple(_login(campaign, index) for index in range(len(campaign.vaults)))
-
-
-def _login(campaign: Campaign, index: int) -> Login:
-    vault = campaign.vaults[index]
-    ca = ""
-    if vault.tls.ca is not None:
-        try:
-            ca = Path(str(vault.tls.ca)).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            raise BadInput(f"vault {vault.title!r}: cannot read the CA file {vault.tls.ca}") from None
-    access = {
-        "title": vault.title,
-        "url": vault.url,
-        "user": vault.user,
-        "api": vault.api,
-        "tls": {"ca": ca, "verify": vault.tls.verify},
-        "requests": campaign.pace.vault_requests,
-    }
-    return Login(access, vault.domain or "", read_password(vault))
 
 
 def new_order(
@@ -149,6 +124,8 @@ async def execute(engine: Engine, order: Order, interrupt: anyio.Event, display:
         finished.append(await engine.execute(order.prepared, ready, order.unfinished))
         for controller in controllers:
             display.show(controller.progress())
+            if controller.gave_up:
+                display.note(f"the run was stopped: {controller.gave_up}; look at appliance.log, then resume it")
         tasks.cancel_scope.cancel()
     return finished[0]
 
@@ -171,11 +148,7 @@ async def interruptible() -> AsyncIterator[anyio.Event]:
         tasks.cancel_scope.cancel()
 
 
-class AbortedError(Exception):
-    """Interrupted twice."""
-
-
-def exit_code(*, finished: bool, gates_ok: bool) -> Exit:
+def exit_code(*, finished: bool, interrupted: bool, gates_ok: bool) -> Exit:
     if not finished:
-        return Exit.INTERRUPTED
+        return Exit.INTERRUPTED if interrupted else Exit.INCOMPLETE
     return Exit.OK if gates_ok else Exit.GATE_FAILED

@@ -18,11 +18,16 @@ class VaultReply:
     text: str
 
 
-async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
-    """Does the vault answer and take the login; and, where a secret is named, is it there for us? Nothing is read."""
+def known_vault(campaign: Campaign, title: str) -> None:
+    """Raises BadInput for a vault that the campaign does not have."""
     if title not in {vault.title for vault in campaign.vaults}:
         known = ", ".join(repr(vault.title) for vault in campaign.vaults)
         raise BadInput(f"the campaign has no vault titled {title!r}; it has {known}")
+
+
+async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
+    """Does the vault answer and take the login; and, where a secret is named, is it there for us? Nothing is read."""
+    known_vault(campaign, title)
     question = f"ask-{secrets.token_hex(4)}"
     await engine.admit(question, campaign, logins)
     await engine.wait_for_appliance()

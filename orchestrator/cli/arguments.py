@@ -1,0 +1,54 @@
+"""What a command was asked: plain values, so that parsing a command line loads nothing else of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The state directory, and the bus if it is the user's own."""
+
+    state: Path
+    nats: str | None = None
+    nats_seed: Path | None = None
+    nats_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """How a run is shown while it goes on, and reported when it is over."""
+
+    form: Format
+    output: Path | None
+    progress: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """The part of a run that a rerun takes."""
+
+    failed: bool
+    unreached: bool
+    reasons: tuple[str, ...]
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.failed or self.unreached or self.reasons)
+
+
+def state_path(given: Path | None) -> Path:
+    return given if given is not None else user_state_path("keymuster")

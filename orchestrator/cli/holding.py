@@ -1,0 +1,122 @@
+"""Who executes a run: this process, when it can hold the state directory, or the one that holds it already."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from orchestrator.campaign_model import Campaign
+from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.arguments import Show, Where
+from orchestrator.cli.control import POLL_S, Client, Desk, connect
+from orchestrator.cli.engine import Engine, attached, embedded
+from orchestrator.cli.errors import BadInput, Exit
+from orchestrator.cli.passwords import logins_of
+from orchestrator.cli.progress import ProgressDisplay
+from orchestrator.cli.reporting import write_report
+from orchestrator.cli.running import Order, check_and_store, execute, exit_code, find_run, interruptible
+from orchestrator.cli.storing import stored
+from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.store.records import RunState
+
+ANNOUNCE_S = 20.0
+"""How long a holder that is just starting or ending is waited for."""
+
+Submit = Callable[[Client], Awaitable[str]]
+"""Hands a run to the holder and gives its id."""
+
+
+async def acquire(state: Path) -> Held | HolderInfo:
+    """Hold the state directory, or learn who does and where it listens. Raises StateDirError, BadInput."""
+    directory = StateDir(state)
+    found = await to_thread.run_sync(directory.acquire)
+    with anyio.move_on_after(ANNOUNCE_S):
+        while isinstance(found, HolderInfo) and found.url is None:
+            await anyio.sleep(0.1)
+            found = await to_thread.run_sync(directory.acquire)
+    if isinstance(found, HolderInfo) and found.url is None:
+        who = f"process {found.pid}" if found.pid else "another process"
+        raise BadInput(
+            f"{who} holds the state directory {state} and cannot be spoken to: "
+            "wait until it has ended, or name another directory with --state"
+        )
+    return found
+
+
+def logins(where: Where, campaign: Campaign) -> tuple[Login, ...]:
+    """The vault logins that a run brings along; none to a bus of the user's own, whose appliances have theirs."""
+    return () if where.nats else logins_of(campaign)
+
+
+async def hold(held: Held, where: Where, order: Order, show: Show) -> Exit:
+    """Execute a run as the holder of the state directory, and stay for those that others submit meanwhile."""
+    prepared = order.prepared
+    async with (
+        interruptible() as interrupt,
+        engine_of(held, where, prepared.campaign) as engine,
+        anyio.create_task_group() as tasks,
+    ):
+        desk = Desk(engine, tasks)
+        async with engine.bus.serve_control(desk.answer):
+            await check_and_store(engine, order)
+            with ProgressDisplay(enabled=show.progress) as display:
+                display.note(f"run {prepared.record.id}: {prepared.record.planned} planned")
+                finished = await execute(engine, order, interrupt, display)
+            record = await find_run(engine.store, prepared.record.id)
+            gates_ok = await write_report(engine.store, record, show.form, show.output)
+            await _stay(desk, interrupt)
+        tasks.cancel_scope.cancel()
+    return exit_code(finished=finished, interrupted=interrupt.is_set(), gates_ok=gates_ok)
+
+
+async def _stay(desk: Desk, interrupt: anyio.Event) -> None:
+    """Until the last submitted run has ended; an interrupt stops those too."""
+    if desk.busy:
+        sys.stderr.write("staying until the runs that were submitted meanwhile have ended\n")
+    async with anyio.create_task_group() as tasks:
+
+        async def obey() -> None:
+            await interrupt.wait()
+            desk.stop_all()
+
+        tasks.start_soon(obey, name="holder: interrupt")
+        await desk.wait_until_idle()
+        tasks.cancel_scope.cancel()
+
+
+async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) -> Exit:
+    """Let the holder execute the run; watch it, and report it from the shared store."""
+    async with interruptible() as interrupt, await connect(holder) as control:
+        client = Client(control)
+        run_id = await submit(client)
+        with ProgressDisplay(enabled=show.progress) as display:
+            display.note(f"run {run_id}: submitted to process {holder.pid}, which holds {where.state}")
+            stopped = False
+            while (progress := await client.progress(run_id)) is not None:
+                display.show(progress)
+                if interrupt.is_set() and not stopped:
+                    stopped = True
+                    await client.stop(run_id)
+                await anyio.sleep(POLL_S)
+        async with stored(where.state) as store:
+            record = await find_run(store, run_id)
+            gates_ok = await write_report(store, record, show.form, show.output)
+    finished = record.state is RunState.FINISHED
+    return exit_code(finished=finished, interrupted=stopped, gates_ok=gates_ok)
+
+
+@asynccontextmanager
+async def engine_of(held: Held, where: Where, campaign: Campaign) -> AsyncIterator[Engine]:
+    """The engine that the command line asks for."""
+    zone, capacity = campaign.pace.zone, campaign.pace.capacity
+    if where.nats is None:
+        async with embedded(held, zone=zone, capacity=capacity) as engine:
+            yield engine
+    else:
+        async with attached(held, where, zone=zone, capacity=capacity) as engine:
+            yield engine

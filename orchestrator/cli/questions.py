@@ -1,0 +1,73 @@
+"""`plan`, `runs`, `report` and `vault test`: commands that only ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from appliance.reasons import Status
+from orchestrator.campaign_model import Campaign
+from orchestrator.cli.arguments import Format, Where
+from orchestrator.cli.control import Client, connect
+from orchestrator.cli.errors import Exit, NothingToDo
+from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.planning import write_plan
+from orchestrator.cli.reporting import check_output, write_report
+from orchestrator.cli.running import find_run
+from orchestrator.cli.storing import stored
+from orchestrator.cli.vaults import ask, known_vault
+from orchestrator.plan import NothingSelected, build_plan
+from orchestrator.records import RecordBook
+from orchestrator.report.documents import dumps, run_document
+from orchestrator.state_dir import HolderInfo
+
+
+async def plan(campaign: Campaign, limit: int, json: bool) -> Exit:
+    book = RecordBook(campaign.records, campaign.vaults)
+    built = build_plan(campaign, book, run="plan", seed=0)
+    if isinstance(built, NothingSelected):
+        raise NothingToDo(built.text)
+    write_plan(built, campaign, limit, json=json)
+    return Exit.OK
+
+
+async def runs(state: Path, json: bool) -> Exit:
+    async with stored(state) as store:
+        records = sorted(await store.runs.all(), key=lambda r: r.created_at, reverse=True)
+        rows = [(record, await store.attempts.totals(record.id)) for record in records]
+    if json:
+        print(dumps({"runs": [run_document(record) for record, _ in rows]}))
+        return Exit.OK
+    table = Table("Run", "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted", "Parent")
+    for record, totals in rows:
+        passed = totals.of(Status.PASSED) + totals.of(Status.PASSED_LIMITED)
+        numbers = (record.planned, passed, totals.of(Status.FAILED), totals.of(Status.NOT_ATTEMPTED))
+        cells = (record.id, record.campaign, record.state.value, *map(str, numbers), record.parent or "")
+        table.add_row(*map(Text, cells))
+    Console().print(table)
+    return Exit.OK
+
+
+async def report(state: Path, run_id: str | None, form: Format, output: Path | None) -> Exit:
+    check_output(output)
+    async with stored(state) as store:
+        ok = await write_report(store, await find_run(store, run_id), form, output)
+    return Exit.OK if ok else Exit.GATE_FAILED
+
+
+async def vault_test(where: Where, campaign: Campaign, title: str, secret: str) -> Exit:
+    known_vault(campaign, title)
+    held = await acquire(where.state)
+    if isinstance(held, HolderInfo):
+        async with await connect(held) as control:
+            reply = await Client(control).vault(campaign, logins(where, campaign), title, secret)
+    else:
+        with held:
+            brought = logins(where, campaign)
+            async with engine_of(held, where, campaign) as engine:
+                reply = await ask(engine, campaign, brought, title, secret)
+    print(reply.text)
+    return Exit.OK if reply.ok else Exit.VAULT

@@ -1,0 +1,103 @@
+"""`run`, `run --resume`, `rerun` and `probe`: what is to be run, and then who executes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appliance.contract import Target, Technology
+from appliance.reasons import REASONS, Status
+from orchestrator.assembly import Selection
+from orchestrator.campaign_model import Campaign
+from orchestrator.cli.arguments import Format, Show, Where, Which
+from orchestrator.cli.errors import BadInput, Exit, NothingToDo
+from orchestrator.cli.holding import acquire, hold, logins, through
+from orchestrator.cli.reporting import check_output
+from orchestrator.cli.running import find_run, new_order, recalled, resumed_order
+from orchestrator.cli.storing import stored
+from orchestrator.state_dir import HolderInfo
+
+
+async def run(where: Where, campaign: Campaign, sample: str, show: Show) -> Exit:
+    """A new run of a campaign."""
+    return await _begin(where, campaign, Selection(sample=sample), None, show)
+
+
+async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
+    """A new run over a part of an earlier run's targets."""
+    unknown = [reason for reason in which.reasons if reason not in REASONS]
+    if unknown:
+        raise BadInput(f"there is no reason {unknown[0]}; `keymuster report {run_id}` shows those that occurred")
+    if which.nothing:
+        raise BadInput("say which targets: --failed, --unreached or --reason CODE")
+    async with stored(where.state) as store:
+        record = await find_run(store, run_id)
+        campaign = recalled(record).campaign
+        units = [
+            (outcome.target, outcome.technology)
+            async for outcome in store.attempts.outcomes(record.id)
+            if _wanted(which, outcome.status, outcome.reason)
+        ]
+    if not units:
+        raise NothingToDo(f"run {record.id} has no such target")
+    return await _begin(where, campaign, Selection(units=units), record.id, show)
+
+
+def _wanted(which: Which, status: Status, reason: str) -> bool:
+    return (
+        (which.failed and status is Status.FAILED)
+        or (which.unreached and status is Status.NOT_ATTEMPTED)
+        or reason in which.reasons
+    )
+
+
+async def probe(where: Where, campaign: Campaign, host: str, record: str, form: Format) -> Exit:
+    """One host with one record, whatever the campaign's targets are."""
+    chosen = [r for r in campaign.records if r.title == record]
+    if not chosen:
+        known = ", ".join(repr(r.title) for r in campaign.records)
+        raise BadInput(f"the campaign has no record titled {record!r}; it has {known}")
+    unit = (Target(address=host), Technology(chosen[0].technology))
+    show = Show(form, None, progress=False)
+    return await _begin(where, _narrowed(campaign, host, record), Selection(units=[unit]), None, show)
+
+
+def _narrowed(campaign: Campaign, host: str, record: str) -> Campaign:
+    """The campaign with this one target and record; validated anew, since the host is the user's word."""
+    data = campaign.snapshot()["campaign"]
+    data["gate"] = []
+    data["targets"] = {"include": [host]}
+    data["records"] = [r for r in data["records"] if r["title"] == record]
+    for kept in data["records"]:
+        if kept.get("ips"):
+            kept["ips"] = [host]
+    try:
+        return Campaign.model_validate(data)
+    except ValueError:
+        raise BadInput(f"{host!r} cannot be probed: it is no address and no name of a host") from None
+
+
+async def resume(where: Where, run_id: str, show: Show) -> Exit:
+    """Go on with an interrupted run."""
+    check_output(show.output)
+    async with stored(where.state) as store:
+        campaign = recalled(await find_run(store, run_id)).campaign
+    held = await acquire(where.state)
+    if isinstance(held, HolderInfo):
+        return await through(held, where, show, lambda c: c.resume(run_id, campaign, logins(where, campaign)))
+    with held:
+        async with stored(where.state) as store:
+            order = await resumed_order(store, run_id, logins(where, campaign))
+        return await hold(held, where, order, show)
+
+
+async def _begin(where: Where, campaign: Campaign, selection: Selection, parent: str | None, show: Show) -> Exit:
+    check_output(show.output)
+    held = await acquire(where.state)
+    if isinstance(held, HolderInfo):
+        return await through(
+            held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent)
+        )
+    with held:
+        # What can be wrong with the selection is said before a password is asked for.
+        order = new_order(campaign, selection, (), parent=parent)
+        return await hold(held, where, replace(order, logins=logins(where, campaign)), show)

@@ -1,0 +1,36 @@
+"""The store of a state directory by itself: beside a process that holds the directory, or without one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from orchestrator.cli.errors import BadInput
+from orchestrator.store import Store, StoreError, open_store
+
+FILE = "keymuster.db"
+CLOSE_S = 5.0
+
+
+async def open_in(state: Path) -> Store:
+    """Raises BadInput."""
+    try:
+        return await open_store(state / FILE)
+    except StoreError as error:
+        raise BadInput(str(error)) from None
+
+
+@asynccontextmanager
+async def stored(state: Path) -> AsyncIterator[Store]:
+    """Raises BadInput where there is no store, or none that can be opened."""
+    if not await anyio.Path(state / FILE).exists():
+        raise BadInput(f"there is no run in {state} yet")
+    store = await open_in(state)
+    try:
+        yield store
+    finally:
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await store.close()
