@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.explain import Explanation, explain
@@ -41,7 +41,7 @@ def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> Non
 
 
 def _targets(explanation: Explanation) -> Table:
-    table = Table("Target", "Technology", "Record", "Login", "Secret", "Account", "Why")
+    table = Table(Column("Target", no_wrap=True), "Technology", "Record", "Login", "Secret", "Account", "Why")
     for row in explanation.rows:
         if not row.records:
             table.add_row(row.address, row.technology.value, "-", "-", "-", "-", escape(row.cause))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from appliance.reasons import Status
@@ -41,12 +41,12 @@ async def runs(state: Path, json: bool) -> Exit:
     if json:
         print(dumps({"runs": [run_document(record) for record, _ in rows]}))
         return Exit.OK
-    table = Table("Run", "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted", "Parent")
+    table = Table(Column("Run", no_wrap=True), "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted")
     for record, totals in rows:
         passed = totals.of(Status.PASSED) + totals.of(Status.PASSED_LIMITED)
         numbers = (record.planned, passed, totals.of(Status.FAILED), totals.of(Status.NOT_ATTEMPTED))
-        cells = (record.id, record.campaign, record.state.value, *map(str, numbers), record.parent or "")
-        table.add_row(*map(Text, cells))
+        name = f"{record.campaign} (again: {record.parent})" if record.parent else record.campaign
+        table.add_row(*map(Text, (record.id, name, record.state.value, *map(str, numbers))))
     Console().print(table)
     return Exit.OK
 
