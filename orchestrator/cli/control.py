@@ -89,8 +89,13 @@ class Desk:
         run = order.prepared.record.id
         if run in self._open:
             raise BadInput(f"run {run} is under way")
-        await check_and_store(self.engine, order)
+        # Open from here on: the holder must not end while the vaults are still being asked.
         self._open[run] = anyio.Event()
+        try:
+            await check_and_store(self.engine, order)
+        except BaseException:
+            self._open.pop(run).set()
+            raise
         self.tasks.start_soon(self._execute, order, name=f"submitted run {run}")
         return {"run": run}
 
@@ -157,8 +162,11 @@ class Client:
         return VaultReply(bool(answer["ok"]), str(answer["text"]))
 
     async def progress(self, run: str) -> Progress | None:
-        """How far the run is; None once it has ended."""
-        answer = await self._ask("progress", {"run": run})
+        """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""
+        try:
+            answer = await self._ask("progress", {"run": run})
+        except Unreachable:
+            return None
         if not answer["open"]:
             return None
         by = {Status(status): number for status, number in answer.get("by_status", {}).items()}

@@ -15,7 +15,7 @@ from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.arguments import Show, Where
 from orchestrator.cli.control import POLL_S, Client, Desk, connect
 from orchestrator.cli.engine import Engine, attached, embedded
-from orchestrator.cli.errors import BadInput, Exit
+from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
@@ -105,6 +105,11 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
                 await anyio.sleep(POLL_S)
         async with stored(where.state) as store:
             record = await find_run(store, run_id)
+            if record.state is RunState.RUNNING:
+                raise Incomplete(
+                    f"process {holder.pid} ended while run {run_id} was under way; "
+                    f"`keymuster run --resume {run_id}` goes on with it"
+                )
             gates_ok = await write_report(store, record, show.form, show.output)
     finished = record.state is RunState.FINISHED
     return exit_code(finished=finished, interrupted=stopped, gates_ok=gates_ok)

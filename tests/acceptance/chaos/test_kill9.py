@@ -67,9 +67,7 @@ def test_nats_server(start: Start, hosts: Estate, nobody_is_left: Check) -> None
     nobody_is_left(hosts.pid)
 
 
-def test_nats_server_and_all_that_it_stored(
-    start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check
-) -> None:
+def test_nats_server_and_all_that_it_stored(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
     command = begin(start, hosts)
     [server] = nats_server(command.pid)
     kill(command.pid, signal.SIGSTOP)  # or it starts the server again before its store is gone
