@@ -1,0 +1,158 @@
+"""The promises, checked after each step. Written from the design's words, not from the code under test: where it
+repeats a rule, it repeats it in another way, over the ledger's entries and the store's rows alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from appliance.contract import Account, Report
+from appliance.reasons import Lockout
+from orchestrator.collect import Again, Final
+from orchestrator.dispatch import OpenAttempt
+from orchestrator.pacing import EntryKind, LedgerEntry
+from tests.simulation.coverage import Coverage
+from tests.simulation.estate import Submission
+from tests.simulation.kernel import Violation
+from tests.simulation.memory import JobKey, Memory
+
+
+@dataclass(slots=True)
+class _Paced:
+    """An account as the ledger's entries tell it."""
+
+    unanswered: dict[Submission, None] = field(default_factory=dict)
+    proven: dict[str, None] = field(default_factory=dict)
+    breaker: LedgerEntry | None = None
+
+
+class Oracle:
+    """Watches one world."""
+
+    def __init__(self, coverage: Coverage) -> None:
+        self.coverage = coverage
+        self.began: dict[str, float] = {}
+        self._accounts: dict[Account, _Paced] = defaultdict(_Paced)
+        self._granted: dict[Submission, None] = {}
+        self._submitted: dict[Submission, None] = {}
+        self._leases: dict[str, None] = {}
+
+    # -- permits -----------------------------------------------------------------------------------------------------
+
+    def durable(self, entries: Iterable[LedgerEntry], now: float) -> None:
+        """Ledger entries have reached the disk, in this order."""
+        for entry in entries:
+            paced = self._accounts[entry.account]
+            key = (entry.run, entry.job, entry.attempt)
+            if entry.kind is EntryKind.GRANTED:
+                self._grant(entry, paced, key, now)
+            elif entry.kind is EntryKind.BREAKER:
+                paced.breaker = entry
+            else:
+                self._answered(entry, paced, key)
+
+    def _answered(self, entry: LedgerEntry, paced: _Paced, key: Submission) -> None:
+        paced.unanswered.pop(key, None)
+        if entry.kind is EntryKind.SUCCESS:
+            paced.breaker = None
+            paced.proven[entry.run] = None
+        elif entry.kind is EntryKind.FAILURE:
+            paced.proven.clear()
+            if key not in self._granted:
+                self.coverage.hit("R9")
+
+    def _grant(self, entry: LedgerEntry, paced: _Paced, key: Submission, now: float) -> None:
+        if key in self._granted:
+            raise Violation(f"{key} was given a permit twice")
+        if paced.unanswered and entry.run not in paced.proven:
+            raise Violation(f"{entry.account}: {key} goes in beside {list(paced.unanswered)} before a canary succeeded")
+        broken = paced.breaker
+        if broken is not None and (broken.run == entry.run or self.began[entry.run] <= broken.at):
+            raise Violation(f"{entry.account}: {key} has a permit though the breaker is open ({broken.cause})")
+        self._granted[key] = None
+        paced.unanswered[key] = None
+
+    def granted_to(self, attempt: OpenAttempt, run: str, memory: Memory) -> None:
+        """A permit is about to be granted for an attempt."""
+        job = memory.jobs[run, attempt.planned.job]
+        if job.newest != attempt.attempt or job.leases[job.newest] != attempt.lease:
+            raise Violation(f"permit for {attempt.planned.job}:{attempt.attempt}, which is not the newest attempt")
+
+    def left(self, run: str) -> None:
+        """The run's controller has ended: what it had out is void, and after a power cut numbers may come again."""
+        for key in [key for key in self._granted if key[0] == run]:
+            del self._granted[key]
+            self._submitted.pop(key, None)
+
+    def submitted(self, who: Submission) -> None:
+        if who not in self._granted:
+            raise Violation(f"{who} submits a password without a durable permit")
+        if who in self._submitted:
+            raise Violation(f"{who} submits a second password")
+        self._submitted[who] = None
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def dispatched(self, run: str, attempt: OpenAttempt, memory: Memory) -> None:
+        """D5, against the store."""
+        job = memory.jobs.get((run, attempt.planned.job))
+        newest = job.newest if job is not None else 0
+        if attempt.attempt != newest + 1:
+            raise Violation(f"{attempt.planned.job}: attempt {attempt.attempt} after {newest}")
+        if attempt.lease in self._leases:
+            raise Violation(f"{attempt.planned.job}:{attempt.attempt} has a lease token that was used before")
+        if job is not None and job.outcome is not None:
+            raise Violation(f"{attempt.planned.job} has its outcome, and yet gets attempt {attempt.attempt}")
+        self._leases[attempt.lease] = None
+
+    def open(self, attempts: Iterable[OpenAttempt], *, most: int, per_account: int, per_subnet: int) -> None:
+        """D1, D3, D4. An account's breaker may lift D3: `per_account` is 0 then."""
+        accounts: dict[Account, int] = defaultdict(int)
+        subnets: dict[str, int] = defaultdict(int)
+        number = 0
+        for attempt in attempts:
+            number += 1
+            subnets[attempt.planned.target.address.rsplit(".", 1)[0]] += 1
+            account = attempt.planned.account
+            if account is not None:
+                accounts[account] += 1
+        if number > most:
+            raise Violation(f"{number} attempts are open, with room for {most}")
+        if per_account and max(accounts.values(), default=0) > per_account:
+            raise Violation(f"{max(accounts.values())} attempts of one account are open, with room for {per_account}")
+        if per_subnet and max(subnets.values(), default=0) > per_subnet:
+            raise Violation(f"{max(subnets.values())} attempts in one subnet, with room for {per_subnet}")
+
+    def taken(self, report: Report, attempt: OpenAttempt, decision: Again | Final) -> None:
+        """A report decides what becomes of its job."""
+        if (report.attempt, report.lease) != (attempt.attempt, attempt.lease):
+            raise Violation(f"a report of {report.job}:{report.attempt} was taken for attempt {attempt.attempt}")
+        self.decided(attempt, decision)
+
+    @staticmethod
+    def decided(attempt: OpenAttempt, decision: Again | Final) -> None:
+        if isinstance(decision, Final):
+            return
+        repeat = decision.repeat
+        spent = decision.evidence.submitted and decision.reason.lockout is not Lockout.NO
+        other_secret = repeat.rotations == attempt.rotations + 1 == 1
+        other_account = len(repeat.tried) > len(attempt.tried)
+        if spent and not other_secret and not other_account:
+            raise Violation(f"{attempt.planned.job}: the same password again after {decision.reason.code}")
+
+    def ended(self, key: JobKey, memory: Memory) -> None:
+        """A final outcome is about to be written."""
+        job = memory.jobs.get(key)
+        if job is not None and job.outcome is not None:
+            raise Violation(f"{key} ends a second time")
+
+    @staticmethod
+    def finished(planned: Mapping[str, object], run: str, counts: Mapping[str, int], memory: Memory) -> None:
+        """The run says that it is done: one outcome each, and totals that add up."""
+        ends = [job for (of, job), state in memory.jobs.items() if of == run and state.outcome is not None]
+        if sorted(ends) != sorted(planned):
+            raise Violation(f"run {run} is done without an outcome for {sorted(set(planned) - set(ends))}")
+        if sum(counts.values()) != len(planned):
+            raise Violation(f"run {run}: {sum(counts.values())} outcomes counted of {len(planned)} planned")

@@ -1,0 +1,154 @@
+"""Bugs on purpose: each breaks one rule, and the simulation must find it within SEEDS_MAX seeds, or it proves nothing.
+
+They are made by subclass or wrapper, so that the real code is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from appliance.contract import OK, Account, PermitAnswer, PermitRelease, PermitRequest, Report
+from appliance.reasons import counts_towards_lockout
+from orchestrator.collect import Again, Decision, Final, decide
+from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, repeat_of
+from orchestrator.pacing import Budget, LedgerEntry, Pacer
+from orchestrator.pacing import Decision as Answer
+from orchestrator.permits import PacedRun
+from tests.simulation.coverage import Coverage
+from tests.simulation.layer1 import simulate
+from tests.simulation.parts import Parts
+
+SEEDS_MAX = 2000
+
+
+class _StaleReset(Pacer):
+    """A success clears the account whenever it comes, also when its permit has expired or been overtaken."""
+
+    def release(self, release: PermitRelease, *, now: float) -> tuple[LedgerEntry, ...]:
+        entries = super().release(release, now=now)
+        if release.signal == OK:
+            self._accounts[release.account].clear(release.run, now)
+        return entries
+
+
+class _Duplicates(Pacer):
+    """An attempt is given a permit as often as it asks."""
+
+    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:  # type: ignore[override] # passed on as it is
+        self._granted.get(request.run, {}).pop(request.job, None)
+        return super()._judge(request, *args, **kwargs)  # type: ignore[arg-type] # as above
+
+
+class _NoExpiry(Pacer):
+    """A permit that is not returned in time is forgotten."""
+
+    def _expire(self, account: Account, state: object, now: float) -> tuple[LedgerEntry, ...]:  # noqa: ARG002 - the real one's shape
+        outstanding = self._accounts[account].outstanding
+        for key in [key for key, grant in outstanding.items() if grant.expires_at <= now]:
+            del outstanding[key]
+        return ()
+
+
+class _OwnBreakerOnly(Pacer):
+    """The breaker stops the run that opened it, and no other."""
+
+    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:  # type: ignore[override] # passed on as it is
+        state = self._accounts[request.account]
+        breaker = state.breaker
+        if breaker is not None and breaker.run != request.run:
+            state.breaker = None
+        answer = super()._judge(request, *args, **kwargs)  # type: ignore[arg-type] # as above
+        state.breaker = breaker
+        return answer
+
+
+class _OneMore(Pacer):
+    """The budget is off by one."""
+
+    def request(self, request: PermitRequest, budget: Budget, *, run_began: float, now: float) -> Answer:
+        return super().request(request, replace(budget, failures=budget.failures + 1), run_began=run_began, now=now)
+
+
+class _NoCanary(Pacer):
+    """Every account counts as proven."""
+
+    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:  # type: ignore[override] # passed on as it is
+        self._accounts[request.account].proven_for[request.run] = None
+        return super()._judge(request, *args, **kwargs)  # type: ignore[arg-type] # as above
+
+
+class _Amnesia(Pacer):
+    """A restart forgets the permits that were out."""
+
+    def restore(self, entries: Iterable[LedgerEntry], *, now: float) -> tuple[LedgerEntry, ...]:
+        for entry in entries:
+            self._replay(entry)
+        for state in self._accounts.values():
+            state.outstanding.clear()
+        return super().restore((), now=now)
+
+
+class _Forgetful(Dispatcher):
+    """A target that is held is known to memory only."""
+
+    def step(self, *, capacity: int, now: float, stopped: Callable[[Account], bool], limit: int = 500) -> Batch:
+        return replace(super().step(capacity=capacity, now=now, stopped=stopped, limit=limit), held=())
+
+
+class _Crowd(Dispatcher):
+    """An account's crowd is no bar."""
+
+    def _fits(self, repeat: object, stopped: object) -> bool:  # noqa: ARG002 - the real one's shape
+        return True
+
+
+def _any_attempt(request: PermitRequest, paced: PacedRun) -> bool:
+    return paced.current(request.job) is not None
+
+
+def _any_report(report: Report, attempt: OpenAttempt | None, pace: Pace, *, now: float) -> Decision:
+    if attempt is not None:
+        report = report.model_copy(update={"attempt": attempt.attempt, "lease": attempt.lease})
+    return decide(report, attempt, pace, now=now)
+
+
+def _again_and_again(report: Report, attempt: OpenAttempt | None, pace: Pace, *, now: float) -> Decision:
+    decision = decide(report, attempt, pace, now=now)
+    if isinstance(decision, Final) and attempt is not None and attempt.retries < pace.retries:
+        counted = counts_towards_lockout(decision.reason, submitted=decision.evidence.submitted)
+        if counted:
+            return Again(decision.reason, decision.evidence, repeat_of(attempt, not_before=now, retry=True))
+    return decision
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    name: str
+    parts: Parts
+    found_at: int
+    """A seed that finds it, so that a quick test needs no search."""
+
+
+PLANTED = (
+    Planted("no fencing of permits", Parts(genuine=_any_attempt), 431),
+    Planted("permit released early", Parts(early_release=True), 11),
+    Planted("reset on a stale success", Parts(pacer=_StaleReset), 22),
+    Planted("duplicate permit granted", Parts(pacer=_Duplicates), 10),
+    Planted("expiry not counted", Parts(pacer=_NoExpiry), 9),
+    Planted("breaker ignores other run", Parts(pacer=_OwnBreakerOnly), 24),
+    Planted("budget off by one", Parts(pacer=_OneMore), 5),
+    Planted("retry of a counted failure", Parts(decide=_again_and_again), 5),
+    Planted("report of a superseded attempt accepted", Parts(decide=_any_report), 23),
+    Planted("canary skipped", Parts(pacer=_NoCanary), 2),
+    Planted("restore forgets unanswered permits", Parts(pacer=_Amnesia), 0),
+    Planted("answered before the ledger is durable", Parts(grant_first=True), 351),
+    Planted("held targets are not written down", Parts(dispatcher=_Forgetful), 0),
+    Planted("an account's crowd is unbounded", Parts(dispatcher=_Crowd), 0),
+)
+
+
+def find(planted: Planted, *, start: int = 0, seeds: int = SEEDS_MAX) -> int | None:
+    """The first seed from `start` on that finds it."""
+    coverage = Coverage()
+    return next((s for s in range(start, start + seeds) if simulate(s, coverage, planted.parts).broken), None)

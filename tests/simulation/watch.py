@@ -1,0 +1,166 @@
+"""Sees which rules are at work, from outside: what was asked, what was answered, and what the state was just before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.contract import (
+    Deferred,
+    Outcome,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    PermitVerdict,
+    Reread,
+)
+from orchestrator.collect import Again, Decision, Final, Stale
+from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt
+from orchestrator.pacing import Breaker, EntryKind, LedgerEntry, Pacer
+from orchestrator.permits import PacedRun
+from tests.simulation.coverage import Coverage
+
+_LOST = {
+    "the bus never confirmed the job": "L1",
+    "the bus lost its store": "L2",
+    "the bus lost the job": "L2",
+    "the bus ended the job without a report": "L3",
+    "the bus has nothing left of the job": "L3 quiet",
+    "given twice in vain": "lost job",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A dispatcher before a step."""
+
+    open: int
+    held: int
+    repeats: int
+    lifted: bool
+    """An account holds more than its crowd already, from a time when its breaker was open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An account when a permit is asked for."""
+
+    breaker: Breaker | None
+    run: str
+    began: float
+    proven: bool
+
+
+class Watch:
+    def __init__(self, coverage: Coverage) -> None:
+        self._hit = coverage.hit
+        self._lifted = False
+
+    # -- pacing ------------------------------------------------------------------------------------------------------
+
+    def account(self, pacer: Pacer, request: PermitRequest, run: PacedRun, now: float) -> Asked:  # noqa: ARG002
+        state = pacer._accounts.get(request.account)
+        proven = state is not None and request.run in state.proven_for
+        return Asked(pacer.breaker(request.account), request.run, run.began, proven)
+
+    def answer(self, asked: Asked, answer: PermitAnswer, entries: Sequence[LedgerEntry]) -> None:
+        self.expired([entry for entry in entries if entry.kind is EntryKind.FAILURE])
+        match answer.verdict:
+            case PermitVerdict.DUPLICATE:
+                self._hit("R1")
+            case PermitVerdict.SKIP if answer.cause == "LOCKOUT_BUDGET_SPENT":
+                self._hit("R3 spent")
+            case PermitVerdict.SKIP:
+                own = asked.breaker is not None and asked.breaker.run == asked.run
+                self._hit("R2" if own else "R2 other run")
+            case PermitVerdict.WAIT:
+                self._hit("R3 held" if asked.proven else "R4")
+            case PermitVerdict.GRANTED if asked.breaker is not None:
+                self._hit("R2 later run")
+
+    def releasing(self, pacer: Pacer, release: PermitRelease) -> bool:
+        """Is the permit still out?"""
+        state = pacer._accounts.get(release.account)
+        return state is not None and (release.run, release.job, release.attempt) in state.outstanding
+
+    def released(self, out: bool, release: PermitRelease, entries: Sequence[LedgerEntry]) -> None:
+        key = (release.run, release.job, release.attempt)
+        mine = [entry for entry in entries if (entry.run, entry.job, entry.attempt) == key]
+        kinds = [entry.kind for entry in mine]
+        if EntryKind.SUCCESS in kinds:
+            self._hit("R5")
+        elif release.submitted and release.signal.kind == "ok":
+            self._hit("R5 stale")
+        if EntryKind.BREAKER in kinds:
+            self._hit("R6 breaks" if EntryKind.FAILURE in kinds else "R6 word")
+        elif EntryKind.FAILURE in kinds and release.reread is Reread.CHANGED:
+            self._hit("R6 changed")
+        if out and EntryKind.NEUTRAL in kinds:
+            self._hit("R7")
+
+    def expired(self, entries: Sequence[LedgerEntry]) -> None:
+        for _ in entries:
+            self._hit("R8")
+
+    def restored(self, ledger: Sequence[LedgerEntry], lost: Sequence[LedgerEntry]) -> None:
+        unanswered: dict[tuple[str, str, int], None] = {}
+        for entry in ledger:
+            key = (entry.run, entry.job, entry.attempt)
+            if entry.kind is EntryKind.GRANTED:
+                unanswered[key] = None
+            elif entry.kind is not EntryKind.BREAKER:
+                unanswered.pop(key, None)
+        if unanswered or lost:
+            self._hit("R8 restart")
+
+    # -- dispatch ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def crowded(dispatcher: Dispatcher) -> bool:
+        return any(n > WINDOW * dispatcher._budget(account) for account, n in dispatcher._by_account.items())
+
+    def before(self, dispatcher: Dispatcher) -> Before:
+        return Before(dispatcher.in_flight, len(dispatcher._held), len(dispatcher._repeats), self.crowded(dispatcher))
+
+    def step(self, dispatcher: Dispatcher, batch: Batch, before: Before, *, capacity: int, stopped: bool) -> None:
+        if dispatcher.in_flight >= WINDOW * capacity and not dispatcher.finished:
+            self._hit("D1")
+        again = [a for a in batch.attempts if a.attempt > 1]
+        if again:
+            self._hit("D5")
+            if len(again) < len(batch.attempts) and batch.attempts[0].attempt > 1:
+                self._hit("D2")
+        technologies = [a.planned.technology for a in batch.attempts if a.attempt == 1]
+        if len(set(technologies[:2])) == 2:
+            self._hit("D2 turns")
+        if dispatcher._held:
+            self._hit("D4" if self._by_subnet(dispatcher) else "D3")
+        if stopped and self.crowded(dispatcher):
+            self._hit("D3 stopped")
+
+    @staticmethod
+    def _by_subnet(dispatcher: Dispatcher) -> bool:
+        cap = dispatcher._pace.per_subnet
+        return bool(cap) and any(number >= cap for number in dispatcher._by_subnet.values())
+
+    # -- collect and reconcile -----------------------------------------------------------------------------------------
+
+    def decision(self, report: Outcome | Deferred, attempt: OpenAttempt | None, decision: Decision) -> None:
+        if isinstance(decision, Stale):
+            same = attempt is not None and attempt.attempt == report.attempt
+            self._hit("C1 lease" if same else "C1 attempt")
+        elif isinstance(decision, Final):
+            self._hit("C6")
+        elif attempt is not None:
+            self._hit(self._again(report, attempt, decision))
+
+    @staticmethod
+    def _again(report: Outcome | Deferred, attempt: OpenAttempt, decision: Again) -> str:
+        if isinstance(report, Deferred):
+            return "C5"
+        if decision.repeat.rotations > attempt.rotations:
+            return "C2"
+        return "C4" if len(decision.repeat.tried) > len(attempt.tried) else "C3"
+
+    def lost(self, why: str) -> None:
+        self._hit(_LOST[why])
