@@ -65,8 +65,8 @@ def main() -> int:
 
 def _goes_on(arguments: argparse.Namespace, following: int, began: float) -> bool:
     if arguments.seeds is not None:
-        return following < arguments.start + arguments.seeds
-    return time.monotonic() - began < arguments.seconds
+        return bool(following < arguments.start + arguments.seeds)
+    return bool(time.monotonic() - began < arguments.seconds)
 
 
 def _verdict(broken: int | None, coverage: Coverage) -> int:

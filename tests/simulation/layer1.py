@@ -70,7 +70,7 @@ class World(Actor):
         if self.orchestrator.alive:
             self.kernel.at(self.bus.delay(), self.orchestrator, self.orchestrator.advised, message)
 
-    # -- disasters -----------------------------------------------------------------------------------------------------
+    # -- disasters ---------------------------------------------------------------------------------------------------
 
     def plan_disasters(self) -> None:
         """Each fault of the world's life that is on strikes a few times before the healing."""
@@ -126,7 +126,7 @@ class World(Actor):
         """A failed logon that nobody of ours was allowed to make is reported."""
         self.orchestrator.strange(f"strange-{self.kernel.steps}")
 
-    # -- the run of it -------------------------------------------------------------------------------------------------
+    # -- the run of it -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Raises Violation."""

@@ -58,11 +58,13 @@ class Memory:
         self._write(self._dispatched, run, tuple(rows), dict(cursors), tuple(held))
 
     def settle(self, rows: Sequence[Settled]) -> list[bool]:
-        return self._write(self._settle, tuple(rows))
+        taken: list[bool] = self._write(self._settle, tuple(rows))
+        return taken
 
     def finish(self, run: str, rows: Sequence[tuple[str, str, Status]]) -> list[bool]:
         """Outcomes without an attempt: (job, reason, status)."""
-        return self._write(self._finish, run, tuple(rows))
+        taken: list[bool] = self._write(self._finish, run, tuple(rows))
+        return taken
 
     def _write(self, write: Callable[..., Any], *values: Any) -> Any:
         self._journal.append((write, values))
@@ -103,7 +105,7 @@ class Memory:
             taken.append(take)
         return taken
 
-    # -- the disk --------------------------------------------------------------------------------------------------------
+    # -- the disk ----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Everything written so far would survive a power cut."""
@@ -119,7 +121,7 @@ class Memory:
             self._write(write, *values)
         return lost
 
-    # -- reads -------------------------------------------------------------------------------------------------------------
+    # -- reads -------------------------------------------------------------------------------------------------------
 
     def unfinished(self, run: str) -> list[tuple[str, StoredJob]]:
         """Known jobs without an outcome."""

@@ -189,7 +189,7 @@ class Scan:
 
         self.kernel.at(delay, self.home, unless_over)
 
-    # -- before the permit ---------------------------------------------------------------------------------------------
+    # -- before the permit -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         self.kernel.note(self.home.name, "starts", *self.who)
@@ -256,7 +256,7 @@ class Scan:
             case _:
                 self._end_later("PERMIT_WAIT", min(answer.until, self.kernel.now + DEFER_S))
 
-    # -- with the permit -----------------------------------------------------------------------------------------------
+    # -- with the permit ---------------------------------------------------------------------------------------------
 
     def _submit(self) -> None:
         if self.home.vault_down:
@@ -303,7 +303,7 @@ class Scan:
             reread = Reread.UNCHANGED if self.truth.in_vault == self.version else Reread.CHANGED
         self._end(Phase.AUTH, REFUSED[self.planned.technology], reread=reread)
 
-    # -- the end -------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------------------------
 
     def _out_of_time(self) -> None:
         if self.submitted and self.who in self.truth.pending:

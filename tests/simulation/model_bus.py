@@ -1,4 +1,4 @@
-"""Layer 1's bus: JetStream's facts (`sim_stream.py`) with faults on the way there and back, driven by the kernel's heap."""
+"""Layer 1's bus: JetStream's facts (`sim_stream.py`) with faults on the way, driven by the kernel's heap."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ModelBus(Actor):
         stream.consumers[COLLECTOR] = Consumer(">", 1000, REPORT_WAIT, 0)
         return stream
 
-    # -- the orchestrator's calls --------------------------------------------------------------------------------------
+    # -- the orchestrator's calls ------------------------------------------------------------------------------------
 
     def open(self, run: str, capacity: int) -> None:
         if self.jobs is None:
@@ -130,10 +130,10 @@ class ModelBus(Actor):
         found = [self.jobs.remove(seq) for seq in list(consumer.given_up)]
         return [stored.body for stored in found if stored is not None]
 
-    # -- an appliance's calls ------------------------------------------------------------------------------------------
+    # -- an appliance's calls ----------------------------------------------------------------------------------------
 
     def lease(self, count: int) -> list[tuple[Message, str, int]]:
-        """Jobs of any run: (message, epoch, seq). A lease is kept while its holder lives, unless the keeping is lost."""
+        """Jobs of any run: (message, epoch, seq). A lease is kept while its holder lives, unless that is lost."""
         got: list[tuple[Message, str, int]] = []
         if self.jobs is None:
             return got
@@ -180,7 +180,7 @@ class ModelBus(Actor):
             self.reports.remove(seq)
         self.poke_orchestrator()
 
-    # -- disasters -------------------------------------------------------------------------------------------------------
+    # -- disasters ---------------------------------------------------------------------------------------------------
 
     def wipe(self) -> None:
         """The server comes back with an empty store."""

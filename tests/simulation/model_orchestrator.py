@@ -94,7 +94,7 @@ class Orchestrator(Actor):
         self.plans: dict[str, tuple[Plan, float]] = {}
         self._start()
 
-    # -- life ------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         now = self.kernel.now
@@ -177,7 +177,7 @@ class Orchestrator(Actor):
             self.kernel.note("resume", run.name)
             self.resume(run.name)
 
-    # -- sending ---------------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
     def wake(self, run: Run) -> None:
         if not run.told:
@@ -195,7 +195,7 @@ class Orchestrator(Actor):
         before = self.watch.before(run.dispatcher)
         stopped = [account for account in self._accounts(run) if self.office.stopped(account, run.name)]
         batch = run.dispatcher.step(capacity=self.capacity(), now=now, stopped=stopped.__contains__)
-        self.watch.step(run.dispatcher, batch, before, capacity=self.capacity(), stopped=bool(stopped))
+        self.watch.step(run.dispatcher, batch, capacity=self.capacity(), stopped=bool(stopped))
         for attempt in batch.attempts:
             self.oracle.dispatched(run.name, attempt, self.memory)
         self.oracle.open(
@@ -249,7 +249,7 @@ class Orchestrator(Actor):
         self.done[run.name] = None
         self.office.leave(run.name)
 
-    # -- what comes back -------------------------------------------------------------------------------------------------
+    # -- what comes back ---------------------------------------------------------------------------------------------
 
     def wake_collector(self) -> None:
         if self.alive:
@@ -322,7 +322,7 @@ class Orchestrator(Actor):
             run.counts[row.status.value] += 1
         self.wake(run)
 
-    # -- gaps --------------------------------------------------------------------------------------------------------------
+    # -- gaps --------------------------------------------------------------------------------------------------------
 
     def _reconcile(self, run: Run) -> None:
         if self.runs.get(run.name) is not run:
@@ -349,7 +349,7 @@ class Orchestrator(Actor):
             self.lose(run, lost.job, lost.attempt, None, lost.why)
         self.wake(run)
 
-    # -- permits -----------------------------------------------------------------------------------------------------------
+    # -- permits -----------------------------------------------------------------------------------------------------
 
     def request(self, request: PermitRequest, reply: Callable[[PermitAnswer], None]) -> None:
         if not self.alive:
@@ -430,7 +430,7 @@ class Orchestrator(Actor):
         for account in dict.fromkeys(entry.account for entry in entries):
             self._changed(account)
 
-    # -- durability ----------------------------------------------------------------------------------------------------------
+    # -- durability --------------------------------------------------------------------------------------------------
 
     def _commit(self, entries: Sequence[LedgerEntry], then: Callable[[], None]) -> None:
         if not entries or self.parts.grant_first:
@@ -451,7 +451,7 @@ class Orchestrator(Actor):
             then()
 
     def _append(self, entries: Sequence[LedgerEntry]) -> None:
-        self.oracle.durable(entries, self.kernel.now)
+        self.oracle.durable(entries)
         self.memory.ledger.extend(entries)
 
 

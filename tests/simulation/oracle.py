@@ -41,13 +41,13 @@ class Oracle:
 
     # -- permits -----------------------------------------------------------------------------------------------------
 
-    def durable(self, entries: Iterable[LedgerEntry], now: float) -> None:
+    def durable(self, entries: Iterable[LedgerEntry]) -> None:
         """Ledger entries have reached the disk, in this order."""
         for entry in entries:
             paced = self._accounts[entry.account]
             key = (entry.run, entry.job, entry.attempt)
             if entry.kind is EntryKind.GRANTED:
-                self._grant(entry, paced, key, now)
+                self._grant(entry, paced, key)
             elif entry.kind is EntryKind.BREAKER:
                 paced.breaker = entry
             else:
@@ -63,7 +63,7 @@ class Oracle:
             if key not in self._granted:
                 self.coverage.hit("R9")
 
-    def _grant(self, entry: LedgerEntry, paced: _Paced, key: Submission, now: float) -> None:
+    def _grant(self, entry: LedgerEntry, paced: _Paced, key: Submission) -> None:
         if key in self._granted:
             raise Violation(f"{key} was given a permit twice")
         if paced.unanswered and entry.run not in paced.proven:
@@ -93,7 +93,7 @@ class Oracle:
             raise Violation(f"{who} submits a second password")
         self._submitted[who] = None
 
-    # -- jobs ----------------------------------------------------------------------------------------------------------
+    # -- jobs --------------------------------------------------------------------------------------------------------
 
     def dispatched(self, run: str, attempt: OpenAttempt, memory: Memory) -> None:
         """D5, against the store."""

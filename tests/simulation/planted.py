@@ -35,7 +35,7 @@ class _StaleReset(Pacer):
 class _Duplicates(Pacer):
     """An attempt is given a permit as often as it asks."""
 
-    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:  # type: ignore[override] # passed on as it is
+    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:
         self._granted.get(request.run, {}).pop(request.job, None)
         return super()._judge(request, *args, **kwargs)  # type: ignore[arg-type] # as above
 
@@ -53,7 +53,7 @@ class _NoExpiry(Pacer):
 class _OwnBreakerOnly(Pacer):
     """The breaker stops the run that opened it, and no other."""
 
-    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:  # type: ignore[override] # passed on as it is
+    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:
         state = self._accounts[request.account]
         breaker = state.breaker
         if breaker is not None and breaker.run != request.run:
@@ -73,7 +73,7 @@ class _OneMore(Pacer):
 class _NoCanary(Pacer):
     """Every account counts as proven."""
 
-    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:  # type: ignore[override] # passed on as it is
+    def _judge(self, request: PermitRequest, *args: object, **kwargs: object) -> PermitAnswer:
         self._accounts[request.account].proven_for[request.run] = None
         return super()._judge(request, *args, **kwargs)  # type: ignore[arg-type] # as above
 

@@ -122,7 +122,7 @@ class Watch:
     def before(self, dispatcher: Dispatcher) -> Before:
         return Before(dispatcher.in_flight, len(dispatcher._held), len(dispatcher._repeats), self.crowded(dispatcher))
 
-    def step(self, dispatcher: Dispatcher, batch: Batch, before: Before, *, capacity: int, stopped: bool) -> None:
+    def step(self, dispatcher: Dispatcher, batch: Batch, *, capacity: int, stopped: bool) -> None:
         if dispatcher.in_flight >= WINDOW * capacity and not dispatcher.finished:
             self._hit("D1")
         again = [a for a in batch.attempts if a.attempt > 1]
@@ -143,7 +143,7 @@ class Watch:
         cap = dispatcher._pace.per_subnet
         return bool(cap) and any(number >= cap for number in dispatcher._by_subnet.values())
 
-    # -- collect and reconcile -----------------------------------------------------------------------------------------
+    # -- collect and reconcile ---------------------------------------------------------------------------------------
 
     def decision(self, report: Outcome | Deferred, attempt: OpenAttempt | None, decision: Decision) -> None:
         if isinstance(decision, Stale):
