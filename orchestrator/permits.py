@@ -45,15 +45,10 @@ class PacedRun(Protocol):
         ...
 
 
-class LedgerClosed(Exception):
-    """The ledger can't be written: nothing may be granted."""
-
-
 @dataclass(eq=False, slots=True)
 class _Ticket:
     entries: Sequence[LedgerEntry]
-    done: anyio.Event = field(default_factory=anyio.Event)
-    failed: bool = False
+    durable: anyio.Event = field(default_factory=anyio.Event)
 
 
 class PermitOffice:
@@ -67,6 +62,8 @@ class PermitOffice:
         self._queue: list[_Ticket] = []
         self._wake = anyio.Event()
         self._changed: dict[Account, anyio.Event] = {}
+        self._held: dict[str, None] = {}
+        """The holder tokens of the requests that are being answered."""
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
@@ -88,26 +85,38 @@ class PermitOffice:
 
     async def request(self, request: PermitRequest, sender: str) -> PermitAnswer:
         """Answer one request, within HOLD_S and a commit."""
-        until = self._clock() + HOLD_S
+        self._held[request.holder] = None
+        try:
+            return await self._answer(request, sender)
+        finally:
+            self._held.pop(request.holder, None)
+
+    async def _answer(self, request: PermitRequest, sender: str) -> PermitAnswer:
+        until = anyio.current_time() + HOLD_S  # not the ledger's clock, which may be set back
         while True:
-            # Asked anew after every wait: meanwhile the attempt may have ended, or its run.
+            # Asked anew after every wait: meanwhile the attempt may have ended, or its run, or the asker's patience.
             paced = self._runs.get(request.run)
             if paced is None or not self._is_genuine(request, paced):
                 log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
                 return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
-            budget = self._budget(request)
-            now = self._clock()
+            if request.holder not in self._held:
+                return PermitAnswer(verdict=PermitVerdict.WAIT, text="given back before it was granted")
+            budget, now = self._budget(request), self._clock()
             decision = self._pacer.request(request, budget, run_began=paced.began, now=now)
             await self._commit(decision.entries)
-            if decision.answer.verdict is not PermitVerdict.WAIT or now >= until:
+            left = until - anyio.current_time()
+            if decision.answer.verdict is not PermitVerdict.WAIT or left <= 0:
                 return decision.answer
+            if decision.entries:
+                continue  # the account may have changed during the commit, when nobody waited for that yet
             changed = self._changed.setdefault(request.account, anyio.Event())
-            with anyio.move_on_after(max(min(until, decision.answer.until) - now, 0.01)):
+            with anyio.move_on_after(min(left, max(decision.answer.until - now, 0.01))):
                 await changed.wait()
 
     async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
         """Take one verdict; acknowledged when it is durable."""
         entries = self._pacer.release(release, now=self._clock())
+        self._held.pop(release.holder, None)
         self._notify(release.account)
         await self._commit(entries)
 
@@ -140,15 +149,9 @@ class PermitOffice:
             await self._wake.wait()
             self._wake = anyio.Event()
             tickets, self._queue = self._queue, []
-            try:
-                await self._ledger.append([entry for ticket in tickets for entry in ticket.entries])
-            except Exception:
-                for ticket in tickets:
-                    ticket.failed = True
-                raise
-            finally:
-                for ticket in tickets:
-                    ticket.done.set()
+            await self._ledger.append([entry for ticket in tickets for entry in ticket.entries])
+            for ticket in tickets:
+                ticket.durable.set()
 
     async def _sweep(self) -> None:
         while True:
@@ -159,14 +162,15 @@ class PermitOffice:
             await self._commit(expired)
 
     async def _commit(self, entries: Sequence[LedgerEntry]) -> None:
+        """Returns when the entries are durable, and else never: whatever ends the writer ends the service, and with it
+        whoever waits here. Nothing is granted or acknowledged meanwhile.
+        """
         if not entries:
             return
         ticket = _Ticket(entries)
         self._queue.append(ticket)
         self._wake.set()
-        await ticket.done.wait()
-        if ticket.failed:
-            raise LedgerClosed
+        await ticket.durable.wait()
 
     def _notify(self, account: Account) -> None:
         event = self._changed.pop(account, None)
