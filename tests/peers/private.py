@@ -135,9 +135,10 @@ def _group_is_gone(process: subprocess.Popen[bytes]) -> bool:
 
 def _listens(port: int) -> bool:
     """Does somebody listen on all of ADDRESSES? Asked of the kernel: to try a connection would count as a login."""
-    wanted = f":{port:04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(wanted) and row[3] == "0A" for row in rows) >= len(ADDRESSES)
+    tables = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+    rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    listening = [row[1].split(":")[0] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"]
+    return any(set(address) == {"0"} for address in listening) or len(listening) >= len(ADDRESSES)
 
 
 def children(pid: int) -> list[int]:
