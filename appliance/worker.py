@@ -68,13 +68,14 @@ class Worker:
         began = last = self.clock()
         while not self.draining.is_set():
             now = self.clock()
-            if self._taken >= TARGETS_MAX or now - began >= LIFE_S or (not self._in_hand and now - last >= IDLE_S):
+            last = now if self._in_hand else last
+            if self._taken >= TARGETS_MAX or now - began >= LIFE_S or now - last >= IDLE_S:
                 return
             free = self.capacity - len(self._in_hand)
             if free <= 0:
                 await self._freed.wait()
                 continue
-            for lease in await self._lease(min(free, LEASE_BATCH)):
+            for lease in await self._lease(min(free, LEASE_BATCH, TARGETS_MAX - self._taken)):
                 last = self.clock()
                 again = lease.job.lease in self._in_hand
                 self._in_hand[lease.job.lease] = lease
