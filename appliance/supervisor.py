@@ -1,7 +1,8 @@
 """The supervisor: one per appliance. Owns the vault logins, the scan processes and the heartbeat.
 
 It makes the one grant per vault login and hands tokens to its scan processes by pipe. For every run that is open in its
-zone, and that it has been admitted to, it keeps one scan process per core while jobs wait. A paused run keeps none.
+zone, and that it has been admitted to, it keeps one scan process per core while jobs wait. A paused run keeps none: its
+scan processes finish what they have in hand and end. When a run is closed, whoever is left of them is ended.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from socket import socketpair
@@ -30,8 +31,12 @@ from appliance.vault.tokens import Token
 
 HEARTBEAT_S = 3.0
 POLL_S = 1.0
-RESPAWN_S = 0.5
+RESPAWN_S, LONGEST_RESPAWN_S = 0.5, 10.0
+"""The pause before a crashed scan process is replaced, doubled while its successors crash too."""
+STEADY_S = 30.0
+"""A scan process that has lived so long was no failed start."""
 END_WAIT_S = 5.0
+TELL_WAIT_S = 1.0
 
 log = structlog.get_logger()
 
@@ -111,12 +116,38 @@ class Vaults:
 
 
 @dataclass(slots=True)
+class _OpenRun:
+    """A run that the zone's notices name."""
+
+    run: str
+    scope: anyio.CancelScope
+    paused: bool = False
+
+
+@dataclass(slots=True)
 class _Scanner:
     """One scan process and our end of its channel."""
 
+    run: _OpenRun
     process: Process
     channel: Channel
     in_flight: int = 0
+
+
+async def start_scanner() -> tuple[Process, Channel]:
+    """A new scan process and our end of its channel."""
+    ours, theirs = socketpair()
+    ours.setblocking(False)
+    try:
+        with theirs:
+            argv = launch_argv([sys.executable, "-m", "appliance.worker", str(theirs.fileno())])
+            process = await anyio.open_process(
+                argv, stdin=None, stdout=None, stderr=None, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+        return process, await Channel.over(ours)
+    except BaseException:
+        ours.close()
+        raise
 
 
 @dataclass(slots=True)
@@ -125,6 +156,7 @@ class Supervisor:
     bus: ApplianceBus
     admissions: Admissions
     clock: Callable[[], float] = time.time
+    start: Callable[[], Awaitable[tuple[Process, Channel]]] = start_scanner
     draining: anyio.Event = field(default_factory=anyio.Event)
     _scanners: list[_Scanner] = field(default_factory=list)
     _all_ended: anyio.Event = field(default_factory=anyio.Event)
@@ -148,38 +180,50 @@ class Supervisor:
     # -- runs and their processes ------------------------------------------------------------------------------------
 
     async def _follow_runs(self) -> None:
-        scopes: dict[str, anyio.CancelScope] = {}
+        open_runs: dict[str, _OpenRun] = {}
         async with anyio.create_task_group() as tasks, self.bus.runs() as changes:
             async for notices in changes:
                 self._notices = notices
-                for run in [run for run, notice in notices.items() if not notice.paused and run not in scopes]:
-                    scopes[run] = anyio.CancelScope()
-                    tasks.start_soon(self._serve_run, run, scopes[run], name=f"supervisor: run {run}")
-                for run in [run for run in scopes if run not in notices or notices[run].paused]:
-                    scopes.pop(run).cancel()
+                for run in [run for run in open_runs if run not in notices]:
+                    open_runs.pop(run).scope.cancel()
+                for run, notice in notices.items():
+                    if run in open_runs:
+                        await self._pause(open_runs[run], paused=notice.paused)
+                    else:
+                        known = open_runs[run] = _OpenRun(run, anyio.CancelScope(), notice.paused)
+                        tasks.start_soon(self._serve_run, known, name=f"supervisor: run {run}")
 
-    async def _serve_run(self, run: str, scope: anyio.CancelScope) -> None:
-        with scope:
-            admission = await self.admissions.wait_for(run)
+    async def _pause(self, run: _OpenRun, *, paused: bool) -> None:
+        run.paused = paused
+        for scanner in [s for s in self._scanners if paused and s.run is run]:
+            await self._tell_to_drain(scanner)
+
+    async def _serve_run(self, run: _OpenRun) -> None:
+        with run.scope:
+            admission = await self.admissions.wait_for(run.run)
             async with anyio.create_task_group() as tasks:
                 for index in range(self.identity.processes):
-                    tasks.start_soon(self._keep_scanner, run, admission, name=f"supervisor: {run} scanner {index}")
+                    tasks.start_soon(self._keep_scanner, run, admission, name=f"supervisor: {run.run} scanner {index}")
 
-    async def _keep_scanner(self, run: str, admission: Admission) -> None:
+    async def _keep_scanner(self, run: _OpenRun, admission: Admission) -> None:
         """Keep one scan process while the run has jobs; a crashed one is replaced, an idle one when jobs come."""
-        needed = True
+        needed, pause = True, RESPAWN_S
         while not self.draining.is_set():
-            if needed or await self._has_jobs(run):
-                async with self._scanner(run, admission) as scanner:
-                    await self._serve_scanner(scanner, run, admission)
-                    code = await scanner.process.wait()
-                # What a dead process held is redelivered only while somebody pulls, and shows as leased till then.
-                needed = code != 0
-                if needed:
-                    log.warning("scan process ended", run=run, code=code)
-                    await anyio.sleep(RESPAWN_S)
-            else:
+            if run.paused or not (needed or await self._has_jobs(run.run)):
+                needed = needed or run.paused
                 await anyio.sleep(POLL_S)
+                continue
+            began = anyio.current_time()
+            async with self._scanner(run, admission) as scanner:
+                await self._serve_scanner(scanner, admission)
+            code = scanner.process.returncode
+            # What a dead process held is redelivered only while somebody pulls, and shows as leased till then.
+            needed = code != 0
+            if needed:
+                pause = RESPAWN_S if anyio.current_time() - began >= STEADY_S else pause
+                log.warning("scan process ended", run=run.run, code=code, again_in=pause)
+                await anyio.sleep(pause)
+                pause = min(2 * pause, LONGEST_RESPAWN_S)
 
     async def _has_jobs(self, run: str) -> bool:
         try:
@@ -188,20 +232,16 @@ class Supervisor:
             return False
 
     @asynccontextmanager
-    async def _scanner(self, run: str, admission: Admission) -> AsyncIterator[_Scanner]:
+    async def _scanner(self, run: _OpenRun, admission: Admission) -> AsyncIterator[_Scanner]:
         """A scan process, started and greeted; drained and then ended on the way out."""
-        ours, theirs = socketpair()
-        ours.setblocking(False)
-        with theirs:
-            argv = launch_argv([sys.executable, "-m", "appliance.worker", str(theirs.fileno())])
-            process = await anyio.open_process(
-                argv, stdin=None, stdout=None, stderr=None, pass_fds=[theirs.fileno()], start_new_session=True
-            )
-        channel = await Channel.over(ours)
-        scanner = _Scanner(process, channel)
+        with anyio.CancelScope(shield=True):  # a fork is short, and a process that nobody knows of would not be ended
+            process, channel = await self.start()
+        scanner = _Scanner(run, process, channel)
         self._scanners.append(scanner)
         try:
-            await channel.send(self._hello(run, admission))
+            await channel.send(self._hello(run.run, admission))
+            if run.paused or self.draining.is_set():  # while it was being started: whoever was told then, it was not
+                await self._tell_to_drain(scanner)
             yield scanner
         finally:
             with anyio.CancelScope(shield=True):
@@ -227,14 +267,16 @@ class Supervisor:
             capacity=max(1, identity.capacity // identity.processes),
         )
 
-    async def _serve_scanner(self, scanner: _Scanner, run: str, admission: Admission) -> None:
+    async def _serve_scanner(self, scanner: _Scanner, admission: Admission) -> None:
         """Answer a scan process until it closes its end."""
         async with anyio.create_task_group() as answers:
             while (message := await scanner.channel.receive()) is not None:
                 if isinstance(message, TokenAsk):
-                    answers.start_soon(self._give, scanner, message, admission, name=f"supervisor: {run} token")
+                    name = f"supervisor: {scanner.run.run} token"
+                    answers.start_soon(self._give, scanner, message, admission, name=name)
                 elif isinstance(message, Busy):
                     scanner.in_flight = message.in_flight
+            answers.cancel_scope.cancel()
 
     async def _give(self, scanner: _Scanner, ask: TokenAsk, admission: Admission) -> None:
         login = admission.login(ask.vault)
@@ -249,16 +291,18 @@ class Supervisor:
             log.info("scan process went away before its token came")
 
     async def _tell_to_drain(self, scanner: _Scanner) -> None:
-        try:
-            await scanner.channel.send(Drain())
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            log.debug("scan process has ended already")
+        """One that does not read its pipe keeps nobody waiting."""
+        with anyio.move_on_after(TELL_WAIT_S):
+            try:
+                await scanner.channel.send(Drain())
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                log.debug("scan process has ended already")
 
     async def _end(self, scanner: _Scanner) -> None:
         """Drain, wait END_WAIT_S, then kill; shielded by the caller."""
-        if scanner.process.returncode is None:
-            await self._tell_to_drain(scanner)
-            with anyio.move_on_after(END_WAIT_S):
+        with anyio.move_on_after(END_WAIT_S):
+            if scanner.process.returncode is None:
+                await self._tell_to_drain(scanner)
                 await scanner.process.wait()
         if scanner.process.returncode is None:
             scanner.process.send_signal(signal.SIGKILL)

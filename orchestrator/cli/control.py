@@ -48,6 +48,7 @@ class Desk:
     key: SealingKey = field(default_factory=SealingKey)
     _controllers: dict[str, RunController] = field(default_factory=dict)
     _open: dict[str, anyio.Event] = field(default_factory=dict)
+    _stopped: set[str] = field(default_factory=set)
 
     async def answer(self, verb: str, body: bytes) -> bytes:
         """One control request; an expected failure is an answer with its text and exit code."""
@@ -107,11 +108,14 @@ class Desk:
             for count in totals.counts:
                 controller.counts[count.status] += count.number
             self._controllers[run] = controller
+            if run in self._stopped:
+                self.stop(run)
 
         try:
             await self.engine.execute(order.prepared, ready, order.unfinished)
         finally:
             self._controllers.pop(run, None)
+            self._stopped.discard(run)
             self._open.pop(run).set()
 
     def _progress(self, run: str) -> Mapping[str, Any]:
@@ -123,6 +127,9 @@ class Desk:
         return {"open": True, "planned": progress.planned, "in_flight": progress.in_flight, "by_status": by}
 
     def stop(self, run: str) -> None:
+        """Stop a run that is open; one that is only about to begin is stopped as soon as it does."""
+        if run in self._open:
+            self._stopped.add(run)
         controller = self._controllers.get(run)
         if controller is not None:
             controller.stopping.set()
