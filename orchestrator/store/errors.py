@@ -14,6 +14,11 @@ class StoreError(Exception, DontWrapMixin):
     """The store cannot be opened, read or written. The text says what to do about it."""
 
 
+class StoreBusyError(StoreError):
+    """Another process holds a lock on the store; it may be free in a moment."""
+
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SQLITE: dict[int, str] = {
     sqlite3.SQLITE_FULL: "its disk is full; free some space, then resume the run",
     sqlite3.SQLITE_READONLY: "it is not writable; check the owner and mode of the file and its directory",
@@ -34,4 +39,5 @@ def translate(error: DBAPIError, store: str) -> Exception:
         return error
     code = getattr(error.orig, "sqlite_errorcode", None)
     advice = _SQLITE.get(code & 0xFF) if isinstance(code, int) else None
-    return StoreError(f"store {store}: {advice or f'the database says: {error.orig}'}")
+    kind = StoreBusyError if isinstance(code, int) and code & 0xFF in _BUSY else StoreError
+    return kind(f"store {store}: {advice or f'the database says: {error.orig}'}")

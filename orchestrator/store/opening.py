@@ -12,12 +12,13 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.database import Database, make_engine
-from orchestrator.store.errors import StoreError
+from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Runs
 from orchestrator.store.upgrade import upgrade
 
+OPENING_S, RETRY_S = 2.0, 0.05
 BUSY_TIMEOUT_S = 5.0
 """How long another process may hold the store before that is an error."""
 
@@ -48,6 +49,17 @@ async def open_store(where: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_S)
     url = _url(where)
     if not url.query:
         await anyio.to_thread.run_sync(_make_private, Path(str(url.database)))
+    with anyio.move_on_after(OPENING_S):
+        while True:
+            try:
+                return await _open(url, busy_timeout)
+            except StoreBusyError:
+                # SQLite's own waiting does not cover the switch of a new file to WAL: the loser is refused at once.
+                await anyio.sleep(RETRY_S)
+    return await _open(url, busy_timeout)
+
+
+async def _open(url: URL, busy_timeout: float) -> Store:
     writers = anyio.Lock()
     main = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="NORMAL"), writers)
     durable = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), writers)
