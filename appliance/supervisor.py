@@ -239,15 +239,21 @@ class Supervisor:
         scanner = _Scanner(run, process, channel)
         self._scanners.append(scanner)
         try:
-            await channel.send(self._hello(run.run, admission))
-            if run.paused or self.draining.is_set():  # while it was being started: whoever was told then, it was not
-                await self._tell_to_drain(scanner)
+            await self._greet(scanner, admission)
             yield scanner
         finally:
             with anyio.CancelScope(shield=True):
                 await self._end(scanner)
             self._scanners.remove(scanner)
             self._note_end()
+
+    async def _greet(self, scanner: _Scanner, admission: Admission) -> None:
+        try:
+            await scanner.channel.send(self._hello(scanner.run.run, admission))
+        except anyio.BrokenResourceError:
+            log.info("scan process ended before its greeting")
+        if scanner.run.paused or self.draining.is_set():  # while it was being started: the others were told then
+            await self._tell_to_drain(scanner)
 
     def _note_end(self) -> None:
         if self.draining.is_set() and not self._scanners:
