@@ -1,5 +1,6 @@
-"""The supervisor: which scan processes there are and when, what they are told, what is said of them. On a virtual clock.
+"""The supervisor: which scan processes there are and when, what they are told, what is said of them.
 
+On a virtual clock.
 The processes are played by the test; `tests/acceptance` has the real ones.
 """
 
