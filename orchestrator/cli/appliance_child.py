@@ -76,8 +76,8 @@ class ApplianceChild:
         self._log_file = log_file
         self._admissions: dict[str, Admission] = {}
         self._pipe: SocketStream | None = None
+        self._telling = anyio.Lock()
         self._process: Process | None = None
-        self._stopping = False
 
     @property
     def pid(self) -> int | None:
@@ -115,16 +115,16 @@ class ApplianceChild:
             self._process = await anyio.open_process(
                 argv, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=output, start_new_session=True
             )
-        self._pipe = await SocketStream.from_socket(ours)
-        await self._tell(self._identity)
-        for admission in list(self._admissions.values()):
-            await self._tell(admission.message())
+        async with self._telling:  # a run that is admitted meanwhile comes after the identity
+            self._pipe = await SocketStream.from_socket(ours)
+            for message in [self._identity, *(admission.message() for admission in self._admissions.values())]:
+                await self._send(message)
 
     async def _stop(self) -> None:
         process = self._process
         if process is not None and process.returncode is None:
-            await self._tell({"kind": "drain"})
             with anyio.move_on_after(STOP_S):
+                await self._tell({"kind": "drain"})
                 await process.wait()
             if process.returncode is None:
                 process.kill()
@@ -132,6 +132,10 @@ class ApplianceChild:
         await self._drop_pipe()
 
     async def _tell(self, message: Mapping[str, Any]) -> None:
+        async with self._telling:
+            await self._send(message)
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
         """A message that a dead supervisor does not hear is told again to the next one."""
         if self._pipe is None:
             return
