@@ -154,10 +154,12 @@ class _Attempt:
             return credential
 
         self.ledger.enter(Phase.AUTH)
-        verdict = await login.authenticate(candidate, credential)
-        if isinstance(verdict, Failure):
-            return await self._refused(verdict, candidate, handle, credential)
-        credential.forget()
+        try:
+            verdict = await login.authenticate(candidate, credential)
+            if isinstance(verdict, Failure):
+                return await self._refused(verdict, candidate, handle, credential)
+        finally:
+            credential.forget()  # whatever ends this: the verdict, the deadline, an abort
         self.facts.update(verdict.facts)
         self.authenticated = True
         await self.return_permit()
@@ -227,7 +229,6 @@ class _Attempt:
             if isinstance(again, Credential):
                 self.reread = Reread.UNCHANGED if again.same_secret_as(tried) else Reread.CHANGED
                 again.forget()
-        tried.forget()
         return failure
 
     # -- the end -------------------------------------------------------------------------------------------------------
