@@ -28,6 +28,8 @@ from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, U
 RECONCILE_S = 10.0
 IDLE_S = 1.0
 DRAIN_POLL_S = 0.2
+DRAIN_GRACE_S = 10.0
+"""Beyond an attempt's deadline, the time its report may take."""
 ALONE_S = 120.0
 """How long a run waits for an appliance when the last one has gone; then it stops, to be resumed."""
 REOPEN_S = 0.5
@@ -150,16 +152,21 @@ class RunController:
         return self.office.stopped(account, self.plan.run)
 
     async def _drain(self) -> None:
-        """Take the run off the appliances, and wait for what they have in hand; the rest is for `--resume`."""
-        await self._insist(self._pause)
-        while True:
-            try:
-                view = await self.bus.view(self.plan.run, self.plan.zone)
-            except BusError:
-                return
-            if not view.leased and not view.reports_waiting:
-                return
-            await anyio.sleep(DRAIN_POLL_S)
+        """Take the run off the appliances, and wait for what they have in hand; the rest is for `--resume`.
+
+        Whoever has a job in hand has reported it by its deadline. The lease of one who died stays on the bus, since
+        nobody pulls any more; so the bus alone does not tell when to go.
+        """
+        with anyio.move_on_after(self.plan.pace.deadline + DRAIN_GRACE_S):
+            await self._insist(self._pause)
+            while True:
+                try:
+                    view = await self.bus.view(self.plan.run, self.plan.zone)
+                except BusError:
+                    return
+                if not view.leased and not view.reports_waiting:
+                    return
+                await anyio.sleep(DRAIN_POLL_S)
 
     async def _open(self) -> None:
         self._opened_for = self.capacity()
