@@ -1,8 +1,9 @@
 """The supervisor: one per appliance. Owns the vault logins, the scan processes and the heartbeat.
 
 It makes the one grant per vault login and hands tokens to its scan processes by pipe. For every run that is open in its
-zone, and that it has been admitted to, it keeps one scan process per core while jobs wait. A paused run keeps none: its
-scan processes finish what they have in hand and end. When a run is closed, whoever is left of them is ended.
+zone, and that it has been admitted to, it keeps one scan process per core while the run has jobs that nobody has ended.
+A paused run keeps none: its scan processes finish what they have in hand and end. When a run is closed, whoever is left
+of them is ended.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ class Supervisor:
 
     async def _has_jobs(self, run: str) -> bool:
         try:
-            return await self.bus.waiting(run) > 0
+            return await self.bus.unended(run) > 0
         except BusUnavailable:
             return False
 

@@ -139,8 +139,11 @@ class ApplianceBus(Protocol):
         """The open runs of this appliance's zone, by run id: first as they are, then anew after every change."""
         ...
 
-    async def waiting(self, run: str) -> int:
-        """Jobs of the run that nobody has been given yet; 0 for a closed run. Raises BusUnavailable."""
+    async def unended(self, run: str) -> int:
+        """Jobs of the run that nobody has ended, whether given out or not; 0 for a closed run. Raises BusUnavailable.
+
+        While there are any somebody must pull: a lease that has run out is looked at only then.
+        """
         ...
 
     def vault_queries(

@@ -178,7 +178,7 @@ class JetStreamAppliance:
         async with watch(self._link, stream=subjects.RUNS, prefix=subjects.RUNS_PREFIX, subject=subject) as keys:
             yield RunNotices(keys)
 
-    async def waiting(self, run: str) -> int:
+    async def unended(self, run: str) -> int:
         try:
             info = await self._link.api(
                 f"CONSUMER.INFO.{subjects.jobs_stream(self._zone)}.{subjects.token(run, 'run')}"
@@ -187,7 +187,7 @@ class JetStreamAppliance:
             if error.code in GONE:
                 return 0
             raise BusUnavailable(str(error)) from error
-        return int(info["num_pending"])
+        return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     def vault_queries(
         self, answer: Callable[[VaultQuery], Awaitable[VaultAnswer]]

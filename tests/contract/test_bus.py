@@ -276,7 +276,7 @@ async def test_many_jobs_are_put_at_once(parties: Parties) -> None:
     bus, appliance = await opened(parties, capacity=1000)
     placed = await bus.put([job(f"j{n}") for n in range(1000)])
     assert len({p.seq for p in placed if p}) == 1000
-    assert await appliance.waiting("r1") == 1000
+    assert await appliance.unended("r1") == 1000
 
 
 async def test_put_needs_an_open_zone(parties: Parties) -> None:
@@ -295,15 +295,17 @@ async def test_runs_share_a_zone_and_see_their_own_jobs(parties: Parties) -> Non
     assert (await bus.view("r1", "z")).waiting == 1
 
 
-async def test_waiting_counts_what_nobody_was_given(parties: Parties) -> None:
+async def test_a_job_is_unended_until_it_is_done(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     await bus.put([job("a"), job("b")])
-    assert await appliance.waiting("r1") == 2
-    await appliance.lease("r1", 1, wait=1)
-    assert await appliance.waiting("r1") == 1
+    assert await appliance.unended("r1") == 2
+    (lease,) = await appliance.lease("r1", 1, wait=1)
+    assert await appliance.unended("r1") == 2
+    await lease.done()
+    assert await appliance.unended("r1") == 1
     await bus.close_run("r1", "z")
-    assert await appliance.waiting("r1") == 0
-    assert await appliance.waiting("never-opened") == 0
+    assert await appliance.unended("r1") == 0
+    assert await appliance.unended("never-opened") == 0
 
 
 async def test_a_purged_run_is_empty_and_open(parties: Parties) -> None:

@@ -197,7 +197,7 @@ class Orchestrator(Actor):
         batch = run.dispatcher.step(capacity=self.capacity(), now=now, stopped=stopped.__contains__)
         self.watch.step(run.dispatcher, batch, capacity=self.capacity(), stopped=bool(stopped))
         for attempt in batch.attempts:
-            self.oracle.dispatched(run.name, attempt, self.memory)
+            self.oracle.dispatched(run.name, attempt.planned.job, attempt.attempt, attempt.lease, self.memory)
         self.oracle.open(
             run.dispatcher.open_attempts(),
             most=max(WINDOW * self.capacity(), before.open),

@@ -93,19 +93,25 @@ class Oracle:
             raise Violation(f"{who} submits a second password")
         self._submitted[who] = None
 
+    def answered(self) -> None:
+        """Long after everything has ended: no permit is out any more."""
+        out = {account: list(paced.unanswered) for account, paced in self._accounts.items() if paced.unanswered}
+        if out:
+            raise Violation(f"permits that were never answered: {out}")
+
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    def dispatched(self, run: str, attempt: OpenAttempt, memory: Memory) -> None:
+    def dispatched(self, run: str, name: str, number: int, lease: str, memory: Memory) -> None:
         """D5, against the store."""
-        job = memory.jobs.get((run, attempt.planned.job))
+        job = memory.jobs.get((run, name))
         newest = job.newest if job is not None else 0
-        if attempt.attempt != newest + 1:
-            raise Violation(f"{attempt.planned.job}: attempt {attempt.attempt} after {newest}")
-        if attempt.lease in self._leases:
-            raise Violation(f"{attempt.planned.job}:{attempt.attempt} has a lease token that was used before")
+        if number != newest + 1:
+            raise Violation(f"{name}: attempt {number} after {newest}")
+        if lease in self._leases:
+            raise Violation(f"{name}:{number} has a lease token that was used before")
         if job is not None and job.outcome is not None:
-            raise Violation(f"{attempt.planned.job} has its outcome, and yet gets attempt {attempt.attempt}")
-        self._leases[attempt.lease] = None
+            raise Violation(f"{name} has its outcome, and yet gets attempt {number}")
+        self._leases[lease] = None
 
     def open(self, attempts: Iterable[OpenAttempt], *, most: int, per_account: int, per_subnet: int) -> None:
         """D1, D3, D4. An account's breaker may lift D3: `per_account` is 0 then."""

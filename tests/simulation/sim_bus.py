@@ -362,10 +362,12 @@ class SimAppliance:
                 await self._broker.changed.wait(_FOREVER)
                 await self._broker.travel()
 
-    async def waiting(self, run: str) -> int:
+    async def unended(self, run: str) -> int:
         await self._broker.reach_streams()
         stream = self._broker.jobs.get(self._zone)
-        return len(stream.waiting(run)) if stream is not None and run in stream.consumers else 0
+        if stream is None or run not in stream.consumers:
+            return 0
+        return len(stream.waiting(run)) + len(stream.consumers[run].pending)
 
     def vault_queries(
         self, answer: Callable[[VaultQuery], Awaitable[VaultAnswer]]

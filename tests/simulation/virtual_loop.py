@@ -7,13 +7,47 @@ next timer. When there is none of those either, the program can never go on, and
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from anyio._backends import _asyncio as backend
 
 T = TypeVar("T")
+
+
+class _NumberedTask(asyncio.Task[Any]):
+    """anyio keeps tasks in sets and cancels them in the order of these: by number, not by where they lie in memory."""
+
+    def __init__(self, *args: Any, loop: VirtualLoop, **kwargs: Any) -> None:
+        self._number = next(loop.numbers)
+        super().__init__(*args, loop=loop, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class _NumberedScope(backend.CancelScope):
+    """The same for scopes inside scopes."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._number = next(cast("VirtualLoop", asyncio.get_running_loop()).numbers)
+        super().__init__(*args, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 class Stuck(AssertionError):
@@ -28,6 +62,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._rng = rng
         self._now = 0.0
+        self.numbers = itertools.count()
         self.steps = 0
 
     def time(self) -> float:
@@ -66,7 +101,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 def run(story: Callable[[], Awaitable[T]], rng: Random) -> tuple[T, VirtualLoop]:
     """Run a coroutine function to its end; its result, and the loop for its clock and its count of steps."""
     loop = VirtualLoop(rng)
+    loop.set_task_factory(lambda its_loop, coro, **kwargs: _NumberedTask(coro, loop=its_loop, **kwargs))
     asyncio.set_event_loop(loop)
+    gc.disable()  # it ends forgotten generators on the loop, at times that depend on what ran before
+    real_scope, backend.CancelScope = backend.CancelScope, _NumberedScope  # type: ignore[misc] # for this loop's time
     try:
 
         async def main() -> T:
@@ -77,8 +115,10 @@ def run(story: Callable[[], Awaitable[T]], rng: Random) -> tuple[T, VirtualLoop]
         return result, loop
     finally:
         _drain(loop)
+        backend.CancelScope = real_scope  # type: ignore[misc] # as above
         asyncio.set_event_loop(None)
         loop.close()
+        gc.enable()
 
 
 def _drain(loop: VirtualLoop) -> None:

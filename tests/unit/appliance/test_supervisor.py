@@ -136,7 +136,7 @@ class Bus:
     async def runs(self) -> AsyncIterator[AsyncIterator[Mapping[str, RunNotice]]]:
         yield cast("AsyncIterator[Mapping[str, RunNotice]]", self._changes)
 
-    async def waiting(self, run: str) -> int:
+    async def unended(self, run: str) -> int:
         if self.down:
             raise BusUnavailable("no server answers")
         return self.jobs if run else 0

@@ -1,0 +1,325 @@
+"""Layer 2: the real coroutines - service, controller, permit office, supervisor, worker, scan - on a virtual clock.
+
+Around them are simulated: the bus (`sim_bus.py`), the store (`sim_store.py`), hosts and vault (`sim_targets.py`), and
+the processes' lives and deaths (here and in `sim_appliance.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from random import Random
+from typing import Any, NoReturn
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from appliance.contract import Account
+from appliance.permit import GRACE_S
+from appliance.reasons import Status
+from appliance.supervisor import END_WAIT_S
+from orchestrator.controller import ALONE_S, RunController, RunPlan
+from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
+from orchestrator.pacing import Budget
+from orchestrator.service import Service
+from tests.simulation.coverage import Coverage
+from tests.simulation.estate import Estate, Plan
+from tests.simulation.kernel import Violation
+from tests.simulation.layer1 import DOWN_S, PATIENCE_S, Result
+from tests.simulation.memory import Memory
+from tests.simulation.options import Options, draw
+from tests.simulation.oracle import Oracle
+from tests.simulation.sim_appliance import ZONE, SimHost, Surroundings
+from tests.simulation.sim_bus import Faults, SimBroker
+from tests.simulation.sim_store import SimStore
+from tests.simulation.sim_targets import VAULT, SimTargets, SimVault
+from tests.simulation.virtual_loop import Stuck, run
+
+log = structlog.get_logger()
+
+SEEN = {
+    "cut short": "an attempt's deadline strikes, or its process dies, while a host decides",
+    "scanner": "a scan process is killed",
+    "appliance": "a supervisor is killed, and its scan processes with it",
+    "appliances": "all appliances are gone for more than two minutes",
+    "orchestrator": "the orchestrator is killed",
+    "power-cut": "the orchestrator's machine loses its power",
+    "server": "the bus restarts, or is away for longer than a call is tried",
+    "leader": "the streams have no leader for a while",
+    "wipe": "the bus comes back empty",
+    "lost-job": "the bus loses what it had acknowledged",
+    "stop": "an operator stops the runs",
+    "alone": "a run without appliances stops by itself",
+    "resumed": "a run is taken up again",
+    "rotated": "a refused login finds another secret in the vault than it had read",
+    "PASSED": "an outcome",
+    "PRIV_NO_SUDO": "an outcome",
+    "BAD_CREDENTIALS": "an outcome",
+    "ACCOUNT_DISABLED": "an outcome",
+    "SKIPPED_BREAKER": "an outcome",
+    "PORT_CLOSED": "an outcome",
+    "SECRET_NOT_FOUND": "an outcome",
+    "VAULT_UNREACHABLE": "an outcome",
+    "VAULT_TIMEOUT": "an outcome",
+    "APPLIANCE_LOST": "an outcome",
+    "NO_RECORD": "an outcome",
+}
+"""What schedules of this layer are for; one that no schedule reaches is not tested."""
+
+
+class World:
+    """Made inside the running loop."""
+
+    def __init__(self, options: Options, coverage: Coverage, rng: Random, tasks: TaskGroup) -> None:
+        self.options, self.coverage, self.rng, self.tasks = options, coverage, rng, tasks
+        self.oracle = Oracle(coverage)
+        self.estate = Estate(options, rng)
+        self.memory = Memory()
+        self.broker = SimBroker(rng, faults=self._faults())
+        self.vault = SimVault(self.estate, rng)
+        self.targets = SimTargets(self.estate, self.oracle, coverage, rng, tasks)
+        around = Surroundings(self.broker, self.targets, self.vault, rng, tasks)
+        processes = min(options.capacity, rng.choice((1, 1, 2)))
+        self.hosts = [SimHost(f"appliance-{n}", options.capacity, processes, around) for n in range(options.appliances)]
+        names = [f"run-{n + 1}" for n in range(options.runs)]
+        self.todo = {name: (self.estate.plan(name), n * options.second_run_at) for n, name in enumerate(names)}
+        self.controllers: dict[str, RunController] = {}
+        self._life = anyio.CancelScope()
+        self._powerless = False
+
+    def _faults(self) -> Faults:
+        on, rate = self.options.on, self.options.rate
+        return Faults(
+            latency=3.0 if on("late-report") else 0.05,
+            early_redelivery=rate if on("lapsed-lease") else 0.0,
+            reorder=0.3,
+            lost_ack=rate if on("lost-report") or on("copied-report") else 0.0,
+            lost_question=rate if on("lost-question") or on("lost-release") else 0.0,
+            lost_answer=rate if on("lost-answer") else 0.0,
+        )
+
+    async def live(self) -> None:
+        """Until every run is done and everything has calmed down. Raises Violation."""
+        for host in self.hosts:
+            self.tasks.start_soon(host.live, name=host.name)
+        self.tasks.start_soon(self._disasters, name="disasters")
+        with anyio.move_on_after(self.options.heal_at + DOWN_S + PATIENCE_S) as patience:
+            await self._orchestrate()
+        if patience.cancelled_caught:
+            raise Violation(f"{list(self.todo)} not done {PATIENCE_S:.0f} s after the healing")
+        await anyio.sleep(END_WAIT_S + 2 * DOWN_S)
+        if any(host.alive for host in self.hosts) or self.targets.sessions:
+            raise Violation("the runs are done, and scan processes or sessions are left")
+
+    # -- the orchestrator --------------------------------------------------------------------------------------------
+
+    async def _orchestrate(self) -> None:
+        while self.todo:
+            with anyio.CancelScope() as self._life:
+                await self._serve()
+            self.controllers.clear()
+            if self._powerless:
+                self.memory.power_cut(self.rng)
+                self._powerless = False
+            if self.todo:
+                await anyio.sleep(self.rng.uniform(0.5, DOWN_S))
+
+    async def _serve(self) -> None:
+        store = SimStore(self.memory, self.oracle, self.rng).as_store()
+        service = Service(store, self.broker.orchestrator(), anyio.current_time)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(service.run, name="service")
+            async with anyio.create_task_group() as runs:
+                for name in self.todo:
+                    runs.start_soon(self._run, service, name, name=name)
+            await anyio.sleep(self.options.deadline + GRACE_S + 3.0)
+            self.oracle.answered()
+            tasks.cancel_scope.cancel()
+
+    async def _run(self, service: Service, name: str) -> None:
+        plan, begins = self.todo[name]
+        await anyio.sleep(max(begins - anyio.current_time(), 0.0))
+        self.oracle.began.setdefault(name, anyio.current_time())
+        finished = await self._execute(service, name, plan)
+        while not finished:
+            await anyio.sleep(self.rng.uniform(0.5, 5.0))  # till somebody says --resume
+            finished = await self._execute(service, name, plan)
+        log.info("run finished", run=name)
+        controller = self.controllers.pop(name)
+        counts = {status.value: number for status, number in controller.counts.items()}
+        self.oracle.finished(plan.by_job, name, counts, self.memory)
+        for (of, job), stored in self.memory.jobs.items():
+            if of == name and stored.outcome is not None:
+                self.coverage.hit(stored.outcome[1])
+                if stored.outcome[1] == "INTERNAL":
+                    raise Violation(f"{job} met a bug")
+        self.memory.sync()  # the run's end is told to a human: it stays
+        del self.todo[name]
+
+    async def _execute(self, service: Service, name: str, plan: Plan) -> bool:
+        """As `Engine.execute`: a new run, or one that is resumed."""
+        options, budget = self.options, Budget(self.options.budget, self.options.window)
+        pace = Pace(options.deadline, options.patience, options.retries, options.per_subnet)
+        dispatcher = Dispatcher(plan, pace, self.memory.cursors[name], self._lease, lambda _: options.budget)
+        if self.memory.cursors[name]:
+            self._struck("resumed")
+            await service.purge(name, ZONE)
+        for job, stored in self.memory.unfinished(name):
+            planned = plan.by_job[job]
+            assert not isinstance(planned, Unplannable)
+            tried = stored.tried.get(stored.newest, ())
+            dispatcher.again(Repeat(planned, stored.newest + 1, anyio.current_time(), tried=tried))
+
+        def budget_of(_account: Account, _record: str) -> Budget:
+            return budget
+
+        began = self.oracle.began[name]
+        run_plan = RunPlan(name, "simulated", ZONE, began, plan.planned, pace, (VAULT,), budget_of)
+
+        def ready(controller: RunController) -> None:
+            controller.counts.update({Status(value): n for value, n in self.memory.counts(name).items()})
+            self.controllers[name] = controller
+
+        finished = await service.execute(run_plan, dispatcher, controller_ready=ready)
+        if self.controllers[name].gave_up:
+            self._struck("alone")
+        return finished
+
+    def _lease(self) -> str:
+        return f"{self.rng.getrandbits(64):016x}"
+
+    # -- disasters ---------------------------------------------------------------------------------------------------
+
+    def _struck(self, what: str) -> None:
+        self.coverage.hit(what)
+        log.info("DISASTER", what=what)
+
+    async def _disasters(self) -> None:
+        """Each fault of the world's life that is on strikes a few times before the healing."""
+        strikes: dict[str, Callable[[], None]] = {
+            "appliance-crash": self._kill_appliance,
+            "orchestrator-crash": self._kill_orchestrator,
+            "power-cut": self._cut_power,
+            "rotation": self.estate.rotate,
+            "vault-outage": self._vault_outage,
+            "wipe": self._wipe,
+            "stop": self._stop,
+            "lost-job": self._lose_messages,
+            "lost-confirmation": self._stop_server,
+            "missed-advisory": self._lose_leader,
+        }
+        rng, when = self.rng, list[tuple[float, Callable[[], None]]]()
+        for fault, strike in strikes.items():
+            if self.options.on(fault):
+                for _ in range(rng.choice((1, 1, 2, 3))):
+                    when.append((rng.uniform(0.0, self.options.heal_at), strike))
+        for at, strike in sorted(when, key=lambda pair: pair[0]):
+            await anyio.sleep(max(at - anyio.current_time(), 0.0))
+            strike()
+            if strike == self.estate.rotate:
+                await anyio.sleep(rng.choice((0.0, 0.5, 5.0)))
+                self.estate.tell_vault()
+        await anyio.sleep(max(self.options.heal_at - anyio.current_time(), 0.0))
+        self.broker.faults = Faults(latency=0.05)
+
+    def _kill_appliance(self) -> None:
+        victim, kind = self.rng.choice(self.hosts), self.rng.random()
+        if kind < 0.1:
+            self._struck("appliances")
+            for host in self.hosts:
+                host.kill(down=ALONE_S + self.rng.uniform(0.0, 2 * DOWN_S))
+        elif kind < 0.5:
+            self._struck("appliance")
+            victim.kill(down=self.rng.uniform(0.5, DOWN_S))
+        elif victim.alive:
+            self._struck("scanner")
+            victim.kill_scanner()
+
+    def _kill_orchestrator(self) -> None:
+        self._struck("orchestrator")
+        self._life.cancel()
+
+    def _cut_power(self) -> None:
+        self._struck("power-cut")
+        self._powerless = True
+        self._life.cancel()
+
+    def _vault_outage(self) -> None:
+        self.vault.down_until = anyio.current_time() + self.rng.uniform(1.0, 40.0)
+        self.vault.hangs = self.rng.random() < 0.5
+
+    def _wipe(self) -> None:
+        self._struck("wipe")
+        self.broker.wipe()
+
+    def _stop(self) -> None:
+        for controller in self.controllers.values():
+            self._struck("stop")
+            controller.stopping.set()
+            controller.wake()
+
+    def _lose_messages(self) -> None:
+        if self.broker.lose_acknowledged(0.5):
+            self._struck("lost-job")
+
+    def _stop_server(self) -> None:
+        self._struck("server")
+        self.broker.stop(self.rng.uniform(0.5, 40.0))
+
+    def _lose_leader(self) -> None:
+        self._struck("leader")
+        self.broker.lose_leader()
+
+
+@contextmanager
+def _logs(trace: list[str] | None) -> Iterator[None]:
+    """What the coroutines log goes into the trace, or nowhere."""
+
+    def write(_logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        assert trace is not None
+        about = " ".join(f"{key}={value}" for key, value in event.items() if key != "event")
+        trace.append(f"{anyio.current_time():9.3f}  {event['event']} {about}")
+        raise structlog.DropEvent
+
+    old = structlog.get_config()
+    level = logging.CRITICAL if trace is None else logging.DEBUG
+    structlog.configure(processors=[write], wrapper_class=structlog.make_filtering_bound_logger(level))
+    try:
+        yield
+    finally:
+        structlog.configure(**old)
+
+
+def simulate(seed: int, coverage: Coverage, *, traced: bool = False) -> Result:
+    """One seed of layer 2."""
+    options = draw(seed)
+    rng = Random(f"world {seed}")  # noqa: S311 - repeatable on purpose
+    broken: list[str] = []
+    trace: list[str] | None = [] if traced else None
+
+    async def story() -> float:
+        async with anyio.create_task_group() as tasks:
+            world = World(options, coverage, rng, tasks)
+            try:
+                await world.live()
+            finally:
+                broken.extend(world.targets.broken)
+            tasks.cancel_scope.cancel()
+        return anyio.current_time()
+
+    virtual, steps = 0.0, 0
+    try:
+        with _logs(trace):
+            virtual, loop = run(story, rng)
+        steps = loop.steps
+    except* (Violation, Stuck) as violations:
+        broken.append(str(_first(violations)))
+    return Result(seed, broken[0] if broken else "", steps, virtual, tuple(trace or ()))
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,111 @@
+"""The store's interface over `Memory`, for the real coroutines: each call takes a while, and the oracle looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import cast
+
+import anyio
+
+from appliance.contract import Reread
+from orchestrator.pacing import LedgerEntry
+from orchestrator.store import Store
+from orchestrator.store.records import AttemptRow, JobRow, Placement, SeenKey, Settled, Undispatched
+from tests.simulation.kernel import Violation
+from tests.simulation.memory import Memory
+from tests.simulation.oracle import Oracle
+
+COMMIT_MAX_S = 0.03
+
+
+class _Disk:
+    """How long a commit takes. Where in that time it happens, a crash decides: before it, nothing is written."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    async def turn(self) -> None:
+        await anyio.sleep(self._rng.uniform(0.0, COMMIT_MAX_S))
+
+
+class SimAttempts:
+    """The part of `Attempts` that a run at work uses."""
+
+    def __init__(self, memory: Memory, oracle: Oracle, disk: _Disk) -> None:
+        self._memory, self._oracle, self._disk = memory, oracle, disk
+
+    async def dispatched(
+        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
+    ) -> None:
+        await self._disk.turn()
+        made = [attempt for _, attempt in rows if attempt is not None]
+        for attempt in made:
+            self._oracle.dispatched(run, attempt.job, attempt.attempt, attempt.lease, self._memory)
+        values = [(a.job, a.attempt, a.lease, a.tried) for a in made]
+        self._memory.dispatched(run, values, cursors, [job.job for job, attempt in rows if attempt is None])
+        await self._disk.turn()
+
+    async def placed(self, run: str, places: Sequence[Placement]) -> None:
+        await self._disk.turn()
+        for job, attempt, _, _ in places:
+            if attempt not in self._memory.jobs[run, job].leases:
+                raise Violation(f"{job}:{attempt} lies on the bus and is not in the store")
+
+    async def settle(self, rows: Sequence[Settled]) -> list[bool]:
+        await self._disk.turn()
+        taken = self._memory.settle(rows)
+        if any(row.evidence.reread is Reread.CHANGED for row in rows):
+            self._oracle.coverage.hit("rotated")
+        await self._disk.turn()
+        return taken
+
+    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
+        await self._disk.turn()
+        return self._memory.finish(run, [(row.job.job, row.reason, row.status) for row in rows])
+
+
+class SimHostKeys:
+    """No host of the simulation shows a key."""
+
+    async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
+        return {address: [] for address in addresses}
+
+    async def learn(self, keys: Sequence[SeenKey]) -> None:
+        if keys:
+            raise Violation(f"keys were learnt from nobody: {keys}")
+
+
+class SimLedger:
+    """Durable when a call returns, and then everything written before is so too: it is one file."""
+
+    def __init__(self, memory: Memory, oracle: Oracle, disk: _Disk) -> None:
+        self._memory, self._oracle, self._disk = memory, oracle, disk
+
+    async def append(self, entries: Sequence[LedgerEntry]) -> None:
+        if not entries:
+            return
+        await self._disk.turn()
+        self._memory.ledger.extend(entries)
+        self._memory.sync()
+        self._oracle.durable(entries)
+        await self._disk.turn()
+
+    async def load(self, since: float) -> list[LedgerEntry]:
+        await self._disk.turn()
+        return [entry for entry in self._memory.ledger if entry.at >= since]
+
+    async def prune(self, before: float) -> None:
+        await self._disk.turn()
+        self._memory.ledger[:] = [entry for entry in self._memory.ledger if entry.at >= before]
+
+
+class SimStore:
+    def __init__(self, memory: Memory, oracle: Oracle, rng: Random) -> None:
+        disk = _Disk(rng)
+        self.attempts = SimAttempts(memory, oracle, disk)
+        self.host_keys = SimHostKeys()
+        self.ledger = SimLedger(memory, oracle, disk)
+
+    def as_store(self) -> Store:
+        return cast("Store", self)
