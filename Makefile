@@ -4,7 +4,7 @@
 #   make test                   everything, real sshd and smbd included (as root on Debian: installs them)
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
-#   make simulate SEEDS=100000  that many seeded schedules of the simulation
+#   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  logins per second and CPU per login beside the bare libraries
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make clean                  remove what make has made

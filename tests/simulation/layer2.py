@@ -314,8 +314,9 @@ def simulate(seed: int, coverage: Coverage, *, traced: bool = False) -> Result:
         with _logs(trace):
             virtual, loop = run(story, rng)
         steps = loop.steps
-    except* (Violation, Stuck) as violations:
-        broken.append(str(_first(violations)))
+    except* Exception as errors:  # noqa: BLE001 - a broken promise, or a bug of any kind: its seed is to be told
+        first = _first(errors)
+        broken.append(str(first) if isinstance(first, Violation | Stuck) else repr(first))
     return Result(seed, broken[0] if broken else "", steps, virtual, tuple(trace or ()))
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from appliance.contract import Account, Report
 from appliance.reasons import Lockout
 from orchestrator.collect import Again, Final
+from orchestrator.controller import ORCHESTRATOR
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.store.records import Settled
 from tests.simulation.coverage import Coverage
 from tests.simulation.estate import Submission
 from tests.simulation.kernel import Violation
@@ -38,6 +40,7 @@ class Oracle:
         self._granted: dict[Submission, None] = {}
         self._submitted: dict[Submission, None] = {}
         self._leases: dict[str, None] = {}
+        self._sent: dict[tuple[str, str, int, str], None] = {}
 
     # -- permits -----------------------------------------------------------------------------------------------------
 
@@ -130,6 +133,16 @@ class Oracle:
             raise Violation(f"{max(accounts.values())} attempts of one account are open, with room for {per_account}")
         if per_subnet and max(subnets.values(), default=0) > per_subnet:
             raise Violation(f"{max(subnets.values())} attempts in one subnet, with room for {per_subnet}")
+
+    def sent(self, report: Report) -> None:
+        """An appliance has published a report."""
+        self._sent[report.run, report.job, report.attempt, report.lease] = None
+
+    def settled(self, rows: Iterable[Settled]) -> None:
+        """Reports are about to be taken into the store."""
+        for row in rows:
+            if row.appliance != ORCHESTRATOR and (row.run, row.job, row.attempt, row.lease) not in self._sent:
+                raise Violation(f"{row.job}:{row.attempt} ends with a report that nobody has sent for it")
 
     def taken(self, report: Report, attempt: OpenAttempt, decision: Again | Final) -> None:
         """A report decides what becomes of its job."""

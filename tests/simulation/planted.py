@@ -63,7 +63,7 @@ class _OwnBreakerOnly(Pacer):
         return answer
 
 
-class _OneMore(Pacer):
+class OneMore(Pacer):
     """The budget is off by one."""
 
     def request(self, request: PermitRequest, budget: Budget, *, run_began: float, now: float) -> Answer:
@@ -78,7 +78,7 @@ class _NoCanary(Pacer):
         return super()._judge(request, *args, **kwargs)  # type: ignore[arg-type] # as above
 
 
-class _Amnesia(Pacer):
+class Amnesia(Pacer):
     """A restart forgets the permits that were out."""
 
     def restore(self, entries: Iterable[LedgerEntry], *, now: float) -> tuple[LedgerEntry, ...]:
@@ -103,11 +103,11 @@ class _Crowd(Dispatcher):
         return True
 
 
-def _any_attempt(request: PermitRequest, paced: PacedRun) -> bool:
+def any_attempt(request: PermitRequest, paced: PacedRun) -> bool:
     return paced.current(request.job) is not None
 
 
-def _any_report(report: Report, attempt: OpenAttempt | None, pace: Pace, *, now: float) -> Decision:
+def any_report(report: Report, attempt: OpenAttempt | None, pace: Pace, *, now: float) -> Decision:
     if attempt is not None:
         report = report.model_copy(update={"attempt": attempt.attempt, "lease": attempt.lease})
     return decide(report, attempt, pace, now=now)
@@ -131,17 +131,17 @@ class Planted:
 
 
 PLANTED = (
-    Planted("no fencing of permits", Parts(genuine=_any_attempt), 431),
+    Planted("no fencing of permits", Parts(genuine=any_attempt), 431),
     Planted("permit released early", Parts(early_release=True), 11),
     Planted("reset on a stale success", Parts(pacer=_StaleReset), 22),
     Planted("duplicate permit granted", Parts(pacer=_Duplicates), 10),
     Planted("expiry not counted", Parts(pacer=_NoExpiry), 9),
     Planted("breaker ignores other run", Parts(pacer=_OwnBreakerOnly), 24),
-    Planted("budget off by one", Parts(pacer=_OneMore), 5),
+    Planted("budget off by one", Parts(pacer=OneMore), 5),
     Planted("retry of a counted failure", Parts(decide=_again_and_again), 5),
-    Planted("report of a superseded attempt accepted", Parts(decide=_any_report), 23),
+    Planted("report of a superseded attempt accepted", Parts(decide=any_report), 23),
     Planted("canary skipped", Parts(pacer=_NoCanary), 2),
-    Planted("restore forgets unanswered permits", Parts(pacer=_Amnesia), 0),
+    Planted("restore forgets unanswered permits", Parts(pacer=Amnesia), 0),
     Planted("answered before the ledger is durable", Parts(grant_first=True), 351),
     Planted("held targets are not written down", Parts(dispatcher=_Forgetful), 0),
     Planted("an account's crowd is unbounded", Parts(dispatcher=_Crowd), 0),

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-REGRESSIONS: dict[int, str] = {
+LAYER_1: dict[int, str] = {
     0: "a target that was held when the orchestrator died was passed over by its cursor: it had no row",
+}
+
+LAYER_2: dict[int, str] = {
+    2: "a password outlived its login when the deadline struck while the host decided",
+    60: "a run that was stopped waited for ever for the job of a scan process that had died",
+    75: "a job whose report was lost was never given out again, since its idle scan processes had ended",
 }

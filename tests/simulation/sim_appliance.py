@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus
 from appliance.channel import Busy, Channel, Drain, Hello, Message
-from appliance.contract import PermitAnswer, PermitRelease, PermitRequest, Technology
+from appliance.contract import PermitAnswer, PermitRelease, PermitRequest, Report, Technology
 from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
@@ -86,6 +86,18 @@ class Surroundings:
     tasks: TaskGroup
 
 
+class Bus(SimBus):
+    """A scan process's bus; the oracle sees what it reports."""
+
+    def __init__(self, around: Surroundings, appliance: str, zone: str) -> None:
+        super().__init__(around.broker, appliance, zone)
+        self._oracle = around.targets.oracle
+
+    async def publish(self, report: Report) -> None:
+        self._oracle.sent(report)
+        await super().publish(report)
+
+
 class Desk:
     """Implements `PermitDesk` for one process. A killed one returns no permits, though its shielded cleanup tries."""
 
@@ -140,7 +152,7 @@ class ScanProcess:
         hello = await self._pipe.receive()
         if not isinstance(hello, Hello):
             return
-        bus = self._around.broker.appliance(hello.appliance, hello.zone)
+        bus = Bus(self._around, hello.appliance, hello.zone)
 
         async def busy(in_flight: int) -> None:
             await self._pipe.send(Busy(in_flight=in_flight))

@@ -54,6 +54,7 @@ class SimAttempts:
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         await self._disk.turn()
+        self._oracle.settled(rows)
         taken = self._memory.settle(rows)
         if any(row.evidence.reread is Reread.CHANGED for row in rows):
             self._oracle.coverage.hit("rotated")

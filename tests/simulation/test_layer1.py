@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.coverage import Coverage
 from tests.simulation.layer1 import simulate
 from tests.simulation.planted import PLANTED, SEEDS_MAX, Planted, find
-from tests.simulation.regressions import REGRESSIONS
+from tests.simulation.regressions import LAYER_1
 
 SEEDS = 600
 
@@ -20,7 +20,7 @@ def test_every_promise_is_kept_and_every_rule_reached() -> None:
     assert not coverage.missing()
 
 
-@pytest.mark.parametrize("seed", REGRESSIONS)
+@pytest.mark.parametrize("seed", LAYER_1)
 def test_what_once_broke_holds(seed: int) -> None:
     assert not simulate(seed, Coverage()).broken
 

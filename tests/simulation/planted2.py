@@ -1,0 +1,104 @@
+"""Bugs on purpose in the coroutines, each put in by replacing one name for the time of a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import anyio
+import anyio.lowlevel
+
+from appliance.contract import DEADLINE, Failure, Phase
+from appliance.permit import Later, Permit, Verdict
+from appliance.supervisor import Admission, Supervisor, _OpenRun
+from appliance.vault.credential import Credential
+from orchestrator import controller, service
+from orchestrator.controller import RunController
+from orchestrator.dispatch import Batch
+from orchestrator.pacing import LedgerEntry
+from orchestrator.permits import PermitOffice, _Ticket
+from orchestrator.store.records import AttemptRow, JobRow
+from tests.simulation.coverage import Coverage
+from tests.simulation.layer2 import SEEN, simulate
+from tests.simulation.planted import Amnesia, OneMore, any_report
+from tests.simulation.sim_bus import SimAppliance
+
+SEEDS_MAX = 2000
+
+
+async def _answers_before_the_commit(self: PermitOffice, entries: Sequence[LedgerEntry]) -> None:
+    await anyio.lowlevel.checkpoint()
+    if entries:
+        self._queue.append(_Ticket(entries))
+        self._wake.set()
+
+
+_ask = Permit.ask
+
+
+async def _gives_back_at_once(self: Permit) -> Failure | Later | None:
+    refused = await _ask(self)
+    await self.give_back(Verdict(Phase.AUTH, DEADLINE, submitted=False))
+    return refused
+
+
+async def _publishes_first(self: RunController, batch: Batch) -> None:
+    jobs = [self._job(attempt, ()) for attempt in batch.attempts]
+    now = self.clock()
+    await self._end_at_once(batch.unplannable, now)
+    await self._insist(lambda: self._put(jobs))
+    rows: list[tuple[JobRow, AttemptRow | None]] = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
+    rows += [(self._row(planned), None) for planned in batch.held]
+    await self.attempts.dispatched(self.plan.run, rows, batch.cursors)
+
+
+async def _one_process_and_no_more(self: Supervisor, run: _OpenRun, admission: Admission) -> None:
+    async with self._scanner(run, admission) as scanner:
+        await self._serve_scanner(scanner, admission)
+
+
+async def _only_the_waiting(self: SimAppliance, run: str) -> int:
+    stream = self._broker.jobs.get(self._zone)
+    await anyio.lowlevel.checkpoint()
+    return len(stream.waiting(run)) if stream is not None and run in stream.consumers else 0
+
+
+async def _one_beat(self: Supervisor) -> None:
+    await self._send_beat()
+
+
+def _keeps(_self: Credential) -> None:
+    """Forgets nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    name: str
+    where: object
+    attribute: str
+    bug: object
+    found_at: int
+    """A seed that finds it, so that a quick test needs no search."""
+
+
+PLANTED = (
+    Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 6),
+    Planted("permit released early", Permit, "ask", _gives_back_at_once, 6),
+    Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
+    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 42),
+    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 37),
+    Planted("leased jobs are nobody's concern", SimAppliance, "unended", _only_the_waiting, 75),
+    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 60),
+    Planted("a password is kept", Credential, "forget", _keeps, 0),
+    Planted("the heart stops", Supervisor, "_beat", _one_beat, 4),
+    Planted("budget off by one", service, "Pacer", OneMore, 11),
+    Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 38),
+)
+
+
+def find(planted: Planted, *, start: int = 0, seeds: int = SEEDS_MAX) -> int | None:
+    """The first seed from `start` on that finds it."""
+    coverage = Coverage(SEEN)
+    with patch.object(planted.where, planted.attribute, planted.bug):
+        return next((seed for seed in range(start, start + seeds) if simulate(seed, coverage).broken), None)
