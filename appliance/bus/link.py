@@ -29,6 +29,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, Timing
+from appliance.bus.users import is_seed
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +116,8 @@ class Link:
         """Connect. Raises BusRefused (login, TLS, version) or BusUnavailable."""
         if tls is None and not is_loopback(url):
             raise BusRefused(f"{url} is not on this machine, and jobs would go there in plain text: set up TLS for it")
+        if seed is not None and not is_seed(seed):
+            raise BusRefused("the nkey seed is none: it must be the line that begins with SU")
         link = cls(url, timing, inbox, encrypted=tls is not None)
         connecting = _Call("", timing.retry)
         try:

@@ -33,6 +33,15 @@ def new_user() -> KeyPair:
     return KeyPair(seed=seed.decode(), public=public.decode())
 
 
+def is_seed(text: str) -> bool:
+    """Is this the seed of a user's key pair?"""
+    try:
+        nkeys.from_seed(bytearray(text.encode())).wipe()
+    except (nkeys.NkeysError, ValueError):  # ValueError: what is not base32 at all
+        return False
+    return text.startswith("SU")
+
+
 def orchestrator_permissions() -> dict[str, Any]:
     return {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
 

@@ -58,8 +58,16 @@ class Product:
 
     def __call__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ended:
         """Run a command to its end; `env` is added to ours."""
+        return self._ended(self.command(*arguments), env)
+
+    def stateless(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ended:
+        """A command that has no state directory."""
+        return self._ended([str(KEYMUSTER), *map(str, arguments)], env)
+
+    @staticmethod
+    def _ended(command: list[str], env: Mapping[str, str] | None) -> Ended:
         done = subprocess.run(
-            self.command(*arguments),
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

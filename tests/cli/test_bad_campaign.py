@@ -1,0 +1,103 @@
+"""A campaign file with a fault: the file, the line, the field, and what to do; nothing is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.product import Ended, Product
+from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write, line_of
+
+pytestmark = pytest.mark.slow
+
+FAULTS = {
+    "unknown key": (
+        (VAULT, RECORD + 'colour = "red"\n', TARGETS),
+        "colour",
+        "records[0].colour: is no known key; remove it or correct it. Known here: accounts,",
+    ),
+    "bad CIDR in a record": (
+        (VAULT, RECORD.replace("127.9.0.1", "127.9.0.0/33"), TARGETS),
+        "/33",
+        "records[0].ips[0]: '127.9.0.0/33' is no CIDR block; write for example 10.0.0.0/24",
+    ),
+    "bad CIDR in the targets": (
+        (VAULT, RECORD, TARGETS.replace("127.9.0.1", "127.9.0.1/x")),
+        "/x",
+        "targets.include[0]: '127.9.0.1/x' is no CIDR block; write for example 10.0.0.0/24",
+    ),
+    "record without vault": (
+        (VAULT, RECORD.replace('vault = "V"\n', ""), TARGETS),
+        "[[records]]",
+        "records[0].vault: is missing; add it",
+    ),
+    "record with a vault that is not there": (
+        (VAULT, RECORD.replace('vault = "V"', 'vault = "W"'), TARGETS),
+        '"W"',
+        "records[0].vault: there is no vault 'W'; name one of this file's [[vaults]] by its title ('V')",
+    ),
+    "two Unix records for one address": (
+        (VAULT, RECORD, RECORD.replace('"Unix"', '"Unix 2"').replace("127.9.0.1", "127.9.0.0/30"), TARGETS),
+        "/30",
+        "records[1].ips: record 'Unix 2' (records[1]) and record 'Unix' (records[0]) both claim 127.9.0.1",
+    ),
+    "basic": (
+        (VAULT, RECORD + 'login_type = "basic"\n', TARGETS),
+        "basic",
+        "records[0].login_type: basic is refused: it would put the target's password into this file, the store and the "
+        'bus; put the password into a secret and write login_type = "vault" with vault and secret',
+    ),
+}
+
+
+def refused(ended: Ended, *texts: str, code: int = 2) -> None:
+    """On stderr, without a traceback, and nothing on stdout."""
+    assert ended.code == code, ended.stderr
+    assert not ended.stdout
+    assert "Traceback" not in ended.stderr
+    for text in texts:
+        assert text in ended.stderr
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told_with_its_line(keymuster: Product, write: Write, fault: str) -> None:
+    parts, where, text = FAULTS[fault]
+    file = write(*parts)
+    refused(keymuster("run", file, env=PASSWORD), f"keymuster: {file}:{line_of(file, where)}: {text}")
+    assert not keymuster.state.exists()
+
+
+def test_every_fault_is_told_at_once(keymuster: Product, write: Write) -> None:
+    file = write(VAULT, RECORD.replace("127.9.0.1", "127.9.0.0/33") + "colour = 1\n", TARGETS.replace("9.0.1", "9.0.1/x"))
+    ended = keymuster("run", file)
+    assert ended.stderr.count(f"keymuster: {file}:") == 3
+
+
+def test_toml_that_cannot_be_read(keymuster: Product, write: Write) -> None:
+    file = write(VAULT, RECORD, "[targets\n")
+    refused(keymuster("run", file), f"keymuster: {file}:{line_of(file, '[targets')}")
+
+
+def test_a_file_that_is_not_there(keymuster: Product, tmp_path: Path) -> None:
+    refused(keymuster("run", tmp_path / "none.toml"), "none.toml", "No such file or directory; check the path")
+    refused(keymuster("run", tmp_path), "Is a directory; check the path")
+
+
+def test_a_file_that_is_no_text(keymuster: Product, tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    file.write_bytes(b"name = \xff\xfe")
+    refused(keymuster("run", file), str(file))
+
+
+def test_nothing_is_selected(keymuster: Product, write: Write) -> None:
+    file = write(VAULT, RECORD, TARGETS + 'exclude = ["127.9.0.0/24"]\n')
+    refused(keymuster("run", file, env=PASSWORD), "correct [targets] exclude", code=5)
+    refused(keymuster.stateless("plan", file), "correct [targets] exclude", code=5)
+
+
+def test_config_check(keymuster: Product, write: Write) -> None:
+    good = keymuster.stateless("config", "check", write())
+    assert (good.code, good.stdout) == (0, "")
+    assert "no fault found" in good.stderr
+    refused(keymuster.stateless("config", "check", write(VAULT, RECORD + "colour = 1\n", TARGETS)), "records[0].colour")
