@@ -41,7 +41,9 @@ def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> Non
 
 
 def _targets(explanation: Explanation) -> Table:
-    table = Table(Column("Target", no_wrap=True), "Technology", "Record", "Login", "Secret", "Account", "Why")
+    # Folded, never cut: a name that is read off half is the wrong name.
+    folded = [Column(title, overflow="fold") for title in ("Record", "Login", "Secret", "Account")]
+    table = Table(Column("Target", no_wrap=True), "Technology", *folded, "Why")
     for row in explanation.rows:
         if not row.records:
             table.add_row(row.address, row.technology.value, "-", "-", "-", "-", escape(row.cause))

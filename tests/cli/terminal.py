@@ -1,0 +1,51 @@
+"""A command on a terminal: a pseudo-terminal that answers, and writes down what was shown."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+ENDS_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    code: int
+    text: str
+    """What the terminal got: stderr, and what the terminal echoes."""
+    stdout: str
+
+
+def on_terminal(command: Sequence[str], answer: str = "\n") -> Shown:
+    """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon) gets `answer`."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=env)
+        os.close(theirs)
+        text, end = "", time.monotonic() + ENDS_WITHIN_S
+        try:
+            while time.monotonic() < end:
+                if not select.select([terminal], [], [], 1.0)[0]:
+                    continue
+                try:
+                    some = terminal.read(65536).decode(errors="replace")
+                except OSError:  # EIO: nobody has the other side open any more
+                    break
+                text += some
+                if some.rstrip(" ").endswith(":"):
+                    os.write(terminal.fileno(), answer.encode())
+            assert process.stdout is not None
+            return Shown(process.wait(ENDS_WITHIN_S), text, process.stdout.read().decode())
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()

@@ -1,0 +1,267 @@
+"""What each command says and does when all is well, against a simulated estate of six hosts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.lab import Lab, running_lab
+from tests.acceptance.product import KEYMUSTER, Ended, Product
+from tests.cli.terminal import on_terminal
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.keeps_open("one estate for all tests of the module"),
+]
+
+ESTATE = """
+seed = 3
+[[hosts]]
+count = 6
+network = "127.72.0.0/16"
+faults = { none = 3, wrong_password = 1, closed = 1, no_sudo = 1 }
+"""
+PLANNED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    lab: Lab
+    campaign: Path
+    keymuster: Product
+    """Its latest run, at first, is `run`."""
+    run: str
+    first: Ended
+
+    def address(self, fault: str) -> str:
+        return next(str(host["address"]) for host in self.lab.hosts if host["fault"] == fault)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    directory = tmp_path_factory.mktemp("commands")
+    with running_lab(directory, ESTATE) as lab:
+        campaign = directory / "campaign.toml"
+        closed = next(host["port"] for host in lab.hosts if host["fault"] == "closed")
+        assert closed != lab.ready["ssh_port"]
+        campaign.write_text('name = "breadth"\n' + lab.vault_table() + _records(lab))
+        keymuster = Product(directory / "state")
+        first = keymuster("run", campaign, "--format", "json")
+        assert first.code == 0, first.stderr
+        yield Bench(lab, campaign, keymuster, first.document["run"]["id"], first)
+
+
+def _records(lab: Lab) -> str:
+    tables = []
+    for title, is_closed in (("Unix", False), ("Closed", True)):
+        hosts = [host for host in lab.hosts if (host["fault"] == "closed") is is_closed]
+        tables.append(f"""
+[[records]]
+title = "{title}"
+technology = "unix"
+user = "scan"
+vault = "Vault"
+secret = "unix-{{address}}"
+accounts = "local"
+root_delegation = "sudo"
+port = {hosts[0]["port"]}
+ips = {[host["address"] for host in hosts]}
+""")
+    addresses = [host["address"] for host in lab.hosts]
+    return "".join(tables) + f"\n[targets]\ninclude = {addresses}\n[pace]\nretries = 0\n"
+
+
+# -- runs and reports --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_what_it_does_on_stderr_and_the_report_on_stdout(bench: Bench) -> None:
+    assert f"run {bench.run}: {PLANNED} planned" in bench.first.stderr
+    expected = {"none": "PASSED", "wrong_password": "BAD_CREDENTIALS", "closed": "PORT_CLOSED"}
+    reasons = {host["address"]: expected.get(host["fault"]) for host in bench.lab.hosts}
+    got = bench.first.reasons
+    assert {address: got[address] for address, reason in reasons.items() if reason} == {
+        address: reason for address, reason in reasons.items() if reason
+    }
+    assert got[bench.address("no_sudo")].startswith("PRIV_")
+
+
+def test_runs(bench: Bench) -> None:
+    table = bench.keymuster("runs")
+    assert bench.run in table.stdout
+    listed = [run for run in bench.keymuster.planned_runs() if run["id"] == bench.run]
+    assert [(run["campaign"], run["state"], run["parent"]) for run in listed] == [("breadth", "finished", None)]
+
+
+def test_the_report_in_every_format(bench: Bench, tmp_path: Path) -> None:
+    def report(form: str) -> str:
+        ended = bench.keymuster("report", bench.run, "--format", form)
+        assert (ended.code, ended.stderr) == (0, "")
+        file = tmp_path / form
+        written = bench.keymuster("report", bench.run, "--format", form, "-o", file)
+        assert (written.code, written.stdout) == (0, "")
+        assert file.read_text(encoding="utf-8") == ended.stdout
+        return ended.stdout
+
+    assert json.loads(report("json")) == bench.first.document
+    lines = [json.loads(line) for line in report("ndjson").splitlines()]
+    assert sum("reason" in line for line in lines) >= PLANNED
+    with io.StringIO(report("csv"), newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert len(rows) == PLANNED
+    table = report("table")
+    for word in ("BAD_CREDENTIALS", "105053", "Commonest causes", "Owner", bench.run):
+        assert word in table
+
+
+def test_the_report_without_a_run_is_the_latest(bench: Bench) -> None:
+    latest = bench.keymuster.planned_runs()[0]["id"]
+    assert bench.keymuster("report", "--format", "json").document["run"]["id"] == latest
+
+
+def test_a_sample(bench: Bench) -> None:
+    ended = bench.keymuster("run", bench.campaign, "--sample", "2", "--format", "json")
+    assert ended.code == 0
+    assert len(ended.targets) == 2
+    half = bench.keymuster("run", bench.campaign, "--sample", "50%", "--format", "json")
+    assert len(half.targets) == PLANNED // 2
+
+
+def test_a_rerun_takes_the_part_that_is_asked_for(bench: Bench) -> None:
+    def again(*which: str) -> set[str]:
+        ended = bench.keymuster("rerun", bench.run, *which, "--format", "json")
+        assert ended.code == 0, ended.stderr
+        assert ended.document["run"]["parent"] == bench.run
+        return set(ended.reasons)
+
+    wrong, closed = bench.address("wrong_password"), bench.address("closed")
+    assert again("--failed") == {wrong}
+    assert again("--unreached") == {closed}
+    assert again("--reason", "BAD_CREDENTIALS", "--reason", "PORT_CLOSED") == {wrong, closed}
+    nothing = bench.keymuster("rerun", bench.run, "--reason", "ACCOUNT_LOCKED")
+    assert nothing.code == 5
+    assert f"run {bench.run} has no such target" in nothing.stderr
+
+
+def test_gates_decide_the_exit_code(bench: Bench, tmp_path: Path) -> None:
+    text = bench.campaign.read_text()
+
+    def code(*gates: str) -> int:
+        file = tmp_path / "gated.toml"
+        file.write_text(text.replace("\n", f"\ngate = {json.dumps(gates)}\n", 1))
+        return bench.keymuster("run", file).code
+
+    assert code("coverage>=0.5", "reason.ACCOUNT_LOCKED==0") == 0
+    assert code("coverage>=0.98") == 1
+    assert bench.keymuster("report").code == 1, "a report judges them too"
+
+
+# -- questions ---------------------------------------------------------------------------------------------------------
+
+
+def test_plan_touches_nothing(bench: Bench) -> None:
+    before = bench.lab.metrics()
+    table = bench.keymuster.stateless("plan", bench.campaign)
+    assert table.code == 0
+    assert bench.address("none") in table.stdout
+    assert f"{PLANNED} unix targets are planned." in table.stdout
+    document = bench.keymuster.stateless("plan", bench.campaign, "--json", "--limit", "2").document
+    assert document["totals"] == {"unix": PLANNED}
+    assert len(document["targets"]) == 2
+    assert bench.lab.metrics() == before
+
+
+def test_probe(bench: Bench) -> None:
+    address = bench.address("none")
+    ended = bench.keymuster("probe", address, "--record", "Unix", "--campaign", bench.campaign, "--format", "json")
+    assert ended.code == 0
+    assert ended.reasons == {address: "PASSED"}
+
+
+def test_vault_test(bench: Bench) -> None:
+    good = bench.keymuster(
+        "vault", "test", "Vault", "--campaign", bench.campaign, "--secret", f"unix-{bench.address('none')}"
+    )
+    assert (good.code, good.stderr) == (0, "")
+    assert "the vault answers and takes the login" in good.stdout
+    missing = bench.keymuster("vault", "test", "Vault", "--campaign", bench.campaign, "--secret", "no such secret")
+    assert missing.code == 3
+    assert "SECRET_NOT_FOUND" in missing.stdout
+
+
+def test_schema_and_version_and_help() -> None:
+    def say(*arguments: str) -> str:
+        done = subprocess.run([str(KEYMUSTER), *arguments], capture_output=True, text=True, check=True)
+        assert not done.stderr
+        return done.stdout
+
+    schema: dict[str, Any] = json.loads(say("config", "schema"))
+    assert {"vaults", "records", "targets", "pace", "gate"} <= schema["properties"].keys()
+    assert say("--version").startswith("keymuster 0.")
+    for command in ("run", "rerun", "plan", "runs", "report", "probe", "init", "demo", "appliance"):
+        assert command in say("--help")
+    assert "--resume" in say("run", "--help")
+
+
+# -- terminals ---------------------------------------------------------------------------------------------------------
+
+
+def test_bars_on_a_terminal_and_nowhere_else(bench: Bench) -> None:
+    shown = on_terminal(bench.keymuster.command("run", bench.campaign, "--format", "json"))
+    assert shown.code == 0
+    assert "in flight" in shown.text
+    assert f"{PLANNED}/{PLANNED}" in shown.text
+    assert json.loads(shown.stdout)["totals"]["planned"] == PLANNED
+    quiet = on_terminal(bench.keymuster.command("run", bench.campaign, "--no-progress", "--format", "json"))
+    assert "in flight" not in quiet.text
+    assert "in flight" not in bench.first.stderr
+    assert "\x1b" not in bench.first.stderr
+
+
+def test_no_colour_where_none_is_wanted(bench: Bench) -> None:
+    for env in ({}, {"NO_COLOR": "1", "FORCE_COLOR": ""}):
+        assert "\x1b" not in bench.keymuster("report", bench.run, env=env).stdout
+
+
+def test_a_reader_that_goes_away_is_no_error(bench: Bench) -> None:
+    """`keymuster report | head -1`."""
+    command = bench.keymuster.command("report", bench.run, "--format", "ndjson")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    finally:
+        os.close(writing)
+    assert done.returncode == 141
+    assert not done.stderr
+
+
+def test_init_without_a_terminal_writes_a_template(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    done = subprocess.run(
+        [str(KEYMUSTER), "init", str(file)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    )
+    assert f"{file} written" in done.stderr
+    assert (
+        subprocess.run([str(KEYMUSTER), "config", "check", str(file)], capture_output=True, check=False).returncode == 0
+    )
+
+
+def test_init_on_a_terminal_asks(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    shown = on_terminal([str(KEYMUSTER), "init", str(file)])
+    assert shown.code == 0, shown.text
+    for question in ("Campaign", "Vault title", "Secret Server URL", "Where is its password?", "Targets"):
+        assert question in shown.text
+    assert (
+        subprocess.run([str(KEYMUSTER), "config", "check", str(file)], capture_output=True, check=False).returncode == 0
+    )
