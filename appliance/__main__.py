@@ -38,9 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="keymuster appliance", description="Run a scanner appliance.")
     parser.add_argument("--embedded", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    init = commands.add_parser("init", help="write a new appliance's file and print its public key")
+    init = commands.add_parser("init", help="write a new appliance's file, print its user for the NATS server")
     init.add_argument("file", nargs="?", default="appliance.toml")
     init.add_argument("--name", default="appliance-1")
+    init.add_argument("--zone", default="default", help="the zone whose campaigns it serves")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
     return parser
@@ -63,7 +64,9 @@ def main() -> int:
             harden()
             anyio.run(serve_embedded, backend_options=backend)
         elif arguments.command == "init":
-            print(write_template(arguments.file, arguments.name))  # noqa: T201 - the command's output
+            print(write_template(arguments.file, arguments.name, arguments.zone))  # noqa: T201 - the command's output
+            said = f"{arguments.file} written; put the line above among the users of your NATS server, fill the file in"
+            print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
             anyio.run(serve_alone, Settings.load(arguments.file), backend_options=backend)

@@ -6,6 +6,7 @@ no job and no message can change it.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 
-from appliance.bus.users import new_user
+from appliance.bus.users import appliance_permissions, new_user
 from appliance.contract import HostKeyPolicy
 from appliance.policy import Policy
 from appliance.supervisor import Admission, Identity
@@ -114,7 +115,7 @@ class Settings(_Table):
 TEMPLATE = """\
 # A Keymuster appliance. Keep this file to yourself (mode 0600): it holds the appliance's key.
 name = "{name}"
-zone = "default"
+zone = "{zone}"
 capacity = 256              # targets in flight
 # processes = 2             # scan processes; default: one per core
 
@@ -125,7 +126,7 @@ host_keys = "tofu"          # the weakest SSH host-key policy a job may ask for:
 [bus]
 url = "tls://nats.example:4222"
 seed = "{seed}"
-# The NATS server must know this appliance by its public key:
+# The NATS server must know this appliance by its public key, and allow it what `appliance init` printed:
 #   {public}
 
 [[vaults]]
@@ -136,10 +137,16 @@ password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}   # or {{ file = "PATH" }}
 """
 
 
-def write_template(path: str, name: str) -> str:
-    """Write a new appliance's file; returns its public key. Raises SettingsError where a file is already there."""
+def write_template(path: str, name: str, zone: str) -> str:
+    """Write a new appliance's file; returns what the NATS server must know of it: one of the users in its configuration
+    (`authorization { users: [...] }`). Raises SettingsError where a file is already there.
+    """
+    try:
+        permissions = appliance_permissions(zone, name)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     pair = new_user()
-    text = TEMPLATE.format(name=name, seed=pair.seed, public=pair.public)
+    text = TEMPLATE.format(name=name, zone=zone, seed=pair.seed, public=pair.public)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -148,4 +155,4 @@ def write_template(path: str, name: str) -> str:
         raise SettingsError(f"cannot write {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    return pair.public
+    return json.dumps({"nkey": pair.public, "permissions": permissions})

@@ -5,9 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from appliance.bus.users import new_user
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write
+from tests.cli.nats import nats_server
 from tests.cli.refusals import refused
 from tests.peers.private import free_port
 
@@ -61,22 +59,6 @@ def test_a_vault_that_nobody_serves_leaves_no_run(keymuster: Product, write: Wri
 
 
 # -- the bus -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def nats_server(directory: Path, configuration: str = "") -> Iterator[str]:
-    """A server of the user's own, that nobody may log in to but whom the configuration names; its URL."""
-    port = free_port()
-    file = directory / "nats.conf"
-    file.write_text(f'host: "127.0.0.1"\nport: {port}\njetstream {{ store_dir: "{directory}" }}\n{configuration}')
-    binary = Path(sys.executable).parent / "nats-server"
-    with subprocess.Popen([str(binary), "-c", str(file)], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            assert any("Server is ready" in line for line in process.stderr), "nats-server did not come up"
-            yield f"nats://127.0.0.1:{port}"
-        finally:
-            process.terminate()
 
 
 @pytest.fixture

@@ -1,0 +1,140 @@
+"""A NATS server and an appliance of the user's own, set up as README says."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.bus.users import KeyPair, new_user
+from tests.acceptance.lab import Lab, running_lab
+from tests.acceptance.product import KEYMUSTER, Product
+from tests.cli.nats import nats_server
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+HOSTS = ["127.73.0.1", "127.73.0.2", "127.73.0.3"]
+
+
+def appliance_file(directory: Path) -> tuple[Path, str]:
+    """As `appliance init` writes it, and the user that it prints."""
+    file = directory / "appliance.toml"
+    command = [str(KEYMUSTER), "appliance", "init", str(file), "--name", "dmz-1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{file} written" in done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(done.stdout)["nkey"].startswith("U")
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "is already there; it was left as it is" in again.stderr
+    return file, done.stdout
+
+
+def filled_in(file: Path, url: str, lab: Lab) -> None:
+    text = file.read_text()
+    for old, new in {
+        "tls://nats.example:4222": url,
+        '["10.0.0.0/8"]': '["127.73.0.0/16"]',
+        "Secret Server Vault": "Vault",
+        "https://vault.example/SecretServer": lab.ready["vault_url"],
+        "svc-keymuster": lab.ready["vault_user"],
+        '{ env = "KEYMUSTER_VAULT_PASSWORD" }': f'{{ file = "{lab.ready["vault_password_file"]}" }}',
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    tomllib.loads(text)
+
+
+@contextmanager
+def serving(file: Path) -> Iterator[None]:
+    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            yield
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+@contextmanager
+def bus(directory: Path, orchestrator: KeyPair, appliance: str) -> Iterator[str]:
+    users = f'authorization {{ users: [ {{"nkey": "{orchestrator.public}"}}, {appliance} ] }}\n'
+    with nats_server(directory, users) as url:
+        yield url
+
+
+def campaign(directory: Path, lab: Lab, hosts: list[str]) -> Path:
+    file = directory / "campaign.toml"
+    file.write_text(f"""
+name = "own bus"
+{lab.vault_table(password='{ env = "KEYMUSTER_NOT_SET_HERE" }')}
+[[records]]
+title = "Unix"
+technology = "unix"
+user = "scan"
+vault = "Vault"
+secret = "unix-{{address}}"
+accounts = "local"
+port = {lab.ready["ssh_port"]}
+ips = {hosts}
+[targets]
+include = {hosts}
+""")
+    return file
+
+
+def test_a_run_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_path: Path) -> None:
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        where = ("--nats", url, "--nats-seed", seed, "--format", "json")
+        with serving(file):
+            ended = keymuster("run", campaign(tmp_path, lab, HOSTS), *where)
+            assert ended.code == 0, ended.stderr
+            assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
+            assert {row["appliance"] for row in ended.targets} == {"dmz-1"}
+            beyond = keymuster("run", campaign(tmp_path, lab, ["127.99.0.1"]), *where)
+            assert beyond.reasons == {"127.99.0.1": "REFUSED_BY_POLICY"}, "its own networks bind it, not the campaign's"
+        seen = lab.metrics()
+        assert sum(len(host["logons"]) for host in seen["hosts"].values()) == len(HOSTS)
+        assert seen["vault"]["grants"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (("networks", "networls"), "networls: Extra inputs are not permitted"),
+        (('["10.0.0.0/8"]', '["10.0.0.0/40"]'), "networks.0:"),
+        (('url = "tls', "url = tls"), "appliance.toml: "),
+        (("seed = ", "# seed = "), "bus.seed: Field required"),
+    ],
+)
+def test_an_appliance_file_with_a_fault(tmp_path: Path, change: tuple[str, str], text: str) -> None:
+    file, _ = appliance_file(tmp_path)
+    file.write_text(file.read_text().replace(*change))
+    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert str(file) in done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_appliance_without_its_password(tmp_path: Path) -> None:
+    file, _ = appliance_file(tmp_path)
+    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "the environment has no KEYMUSTER_VAULT_PASSWORD; set it for this command" in done.stderr
