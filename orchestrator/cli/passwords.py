@@ -5,6 +5,7 @@ It is dropped from the environment at once, and never written anywhere from here
 
 from __future__ import annotations
 
+import ctypes
 import getpass
 import os
 import sys
@@ -57,10 +58,23 @@ def read_password(vault: Vault) -> str:
 
 def _from_environment(vault: Vault, reference: PasswordReference) -> str:
     name = str(reference.env)
+    _wipe(name)
     value = os.environ.pop(name, "")
     if not value:
         raise BadInput(f"vault {vault.title!r}: the environment has no {name}; set it for this command")
     return value
+
+
+def _wipe(name: str) -> None:
+    """Blank the value where the kernel keeps it: /proc/PID/environ shows a process's first environment for ever.
+
+    Python has made its own copy of it, which `os.environ` is.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    place = libc.getenv(os.fsencode(name))
+    if place:
+        ctypes.memset(place, 0, len(ctypes.string_at(place)))
 
 
 def _from_file(vault: Vault, reference: PasswordReference) -> str:
