@@ -60,7 +60,7 @@ class Run:
     def current(self, job: str) -> OpenAttempt | None:
         return self.dispatcher.open(job)
 
-    def budget(self, account: Account, record: str) -> Budget | None:  # noqa: ARG002 - the Protocol's shape
+    def budget(self, account: Account, record: str) -> Budget | None:
         return self.budget_each
 
 

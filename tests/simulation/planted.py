@@ -43,7 +43,7 @@ class _Duplicates(Pacer):
 class _NoExpiry(Pacer):
     """A permit that is not returned in time is forgotten."""
 
-    def _expire(self, account: Account, state: object, now: float) -> tuple[LedgerEntry, ...]:  # noqa: ARG002 - the real one's shape
+    def _expire(self, account: Account, state: object, now: float) -> tuple[LedgerEntry, ...]:
         outstanding = self._accounts[account].outstanding
         for key in [key for key, grant in outstanding.items() if grant.expires_at <= now]:
             del outstanding[key]
@@ -99,7 +99,7 @@ class _Forgetful(Dispatcher):
 class _Crowd(Dispatcher):
     """An account's crowd is no bar."""
 
-    def _fits(self, repeat: object, stopped: object) -> bool:  # noqa: ARG002 - the real one's shape
+    def _fits(self, repeat: object, stopped: object) -> bool:
         return True
 
 

@@ -58,7 +58,7 @@ class Watch:
 
     # -- pacing ------------------------------------------------------------------------------------------------------
 
-    def account(self, pacer: Pacer, request: PermitRequest, run: PacedRun, now: float) -> Asked:  # noqa: ARG002
+    def account(self, pacer: Pacer, request: PermitRequest, run: PacedRun, now: float) -> Asked:
         state = pacer._accounts.get(request.account)
         proven = state is not None and request.run in state.proven_for
         return Asked(pacer.breaker(request.account), request.run, run.began, proven)

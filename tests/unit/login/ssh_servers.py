@@ -1,7 +1,5 @@
 """SSH servers that behave as told: an asyncssh server with a script, and a raw peer that only says a few bytes."""
 
-# ruff: noqa: ARG002 - asyncssh calls these with all their arguments
-
 from __future__ import annotations
 
 import asyncio

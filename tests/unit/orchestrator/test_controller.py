@@ -1,0 +1,344 @@
+"""A run at work, on the simulated bus and a virtual clock: what is written before what is sent, and how it ends.
+
+Schedules with everything going wrong at once are `tests/simulation`'s; here is one thing at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from appliance.bus import BusUnavailable, Placed
+from appliance.contract import (
+    OK,
+    Account,
+    Candidate,
+    CredentialRef,
+    Evidence,
+    Job,
+    Outcome,
+    Phase,
+    RunNotice,
+    SecretLookup,
+    Selection,
+    Target,
+    Technology,
+)
+from appliance.reasons import Status
+from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPlan
+from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
+from orchestrator.pacing import Budget, Pacer
+from orchestrator.permits import PermitOffice
+from orchestrator.store.attempts import Attempts
+from orchestrator.store.host_keys import HostKeys
+from orchestrator.store.records import AttemptRow, JobRow, Placement, Settled, Undispatched
+from tests.simulation.sim_bus import SimBroker, SimOrchestrator
+from tests.simulation.virtual_loop import run as run_virtually
+
+RUN, ZONE = "run", "z"
+DEADLINE = 10.0
+
+
+class Plan:
+    """The dispatcher's source: so many targets, and perhaps one that no record serves."""
+
+    def __init__(self, targets: int, *, nobody: bool = False) -> None:
+        self._units: list[Planned | Unplannable] = [_planned(number) for number in range(targets)]
+        if nobody:
+            self._units.append(Unplannable("nobody", Technology.UNIX, Target(address="10.9.9.9"), "NO_RECORD", "none"))
+
+    def cursors(self) -> Sequence[str]:
+        return ("unix",)
+
+    def count(self, cursor: str) -> int:
+        return len(self._units)
+
+    def at(self, cursor: str, index: int) -> Planned | Unplannable:
+        return self._units[index]
+
+
+def _planned(number: int) -> Planned:
+    address = f"10.0.0.{number}"
+    account = Account(authority=f"host:{address}", user="u")
+    secret = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="s")
+    candidate = Candidate(record="r", user="u", account=account, secret=secret, selection=Selection.IP, port=22)
+    return Planned(f"job {number}", Technology.UNIX, Target(address=address), (candidate,))
+
+
+class Store:
+    """Attempts and host keys; writes down what is asked of it, in order."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+        self.settled: list[Settled] = []
+        self.fresh = True
+
+    async def dispatched(
+        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
+    ) -> None:
+        await anyio.sleep(0.01)
+        self.story += [f"stored {job.job}:{attempt.attempt}" for job, attempt in rows if attempt is not None]
+
+    async def placed(self, run: str, places: Sequence[Placement]) -> None:
+        self.story += [f"placed {job}:{attempt}" for job, attempt, _, _ in places]
+
+    async def settle(self, rows: Sequence[Settled]) -> list[bool]:
+        await anyio.sleep(0.01)
+        self.settled += rows
+        self.story += [f"settled {row.job}:{row.attempt}" for row in rows]
+        return [self.fresh] * len(rows)
+
+    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
+        self.story += [f"finished {row.job.job} {row.reason}" for row in rows]
+        return [True] * len(rows)
+
+    async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
+        return {}
+
+    async def learn(self, keys: Sequence[Any]) -> None: ...
+
+
+class Bus(SimOrchestrator):
+    """Writes down what is sent, and refuses what it is told to refuse."""
+
+    def __init__(self, broker: SimBroker, story: list[str]) -> None:
+        super().__init__(broker)
+        self.story = story
+        self.notices: list[tuple[bool, int]] = []
+        self.refusals = 0
+
+    async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
+        self.story += [f"put {job.job}:{job.attempt}" for job in jobs]
+        return await super().put(jobs)
+
+    async def open_run(self, notice: RunNotice, capacity: int) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise BusUnavailable("not now")
+        self.notices.append((notice.paused, capacity))
+        await super().open_run(notice, capacity)
+
+
+class World:
+    """A controller and all around it; the test plays the appliances."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.story: list[str] = []
+        self.broker = SimBroker(Random(1))  # noqa: S311 - a schedule, not a secret
+        self.bus = Bus(self.broker, self.story)
+        self.store = Store(self.story)
+        self.appliances = 4
+        self._leases = iter(range(1_000_000))
+        pace = Pace(DEADLINE, 0.0)
+        self.controller = RunController(
+            plan=RunPlan(RUN, "c", ZONE, 0.0, plan.count("unix"), pace, ("Vault",), lambda _a, _r: Budget(2, 60.0)),
+            dispatcher=Dispatcher(plan, pace, {}, lambda: f"lease {next(self._leases)}", lambda _a: 2),
+            attempts=cast("Attempts", self.store),
+            host_keys=cast("HostKeys", self.store),
+            bus=self.bus,
+            office=PermitOffice(Pacer(), _NoLedger(), anyio.current_time),
+            capacity=lambda: self.appliances,
+            clock=anyio.current_time,
+        )
+        self.ended: bool | None = None
+
+    async def drive(self) -> None:
+        self.ended = await self.controller.drive()
+
+    async def collect(self) -> None:
+        """As `Service` does it."""
+        async with self.bus.reports() as batches:
+            async for batch in batches:
+                await self.controller.take(batch)
+                for delivery in batch:
+                    self.story.append(f"acknowledged {delivery.report.job}:{delivery.report.attempt}")
+                    await delivery.done()
+
+    async def work(self, jobs: int | None = None) -> None:
+        """Log in everywhere, or at so many targets."""
+        appliance = self.broker.appliance("a", ZONE)
+        while jobs is None or jobs > 0:
+            for lease in await appliance.lease(RUN, 1, 1.0):
+                job = lease.job
+                ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+                await appliance.publish(Outcome(**ids, evidence=Evidence(phase=Phase.LOGOFF, signal=OK)))
+                await lease.done()
+                jobs = None if jobs is None else jobs - 1
+
+    @property
+    def passed(self) -> int:
+        return self.controller.counts[Status.PASSED]
+
+
+class _NoLedger:
+    async def append(self, entries: Sequence[Any]) -> None:
+        raise AssertionError(f"nobody asks for a permit here: {entries}")
+
+
+def with_run(plan: Plan, *, appliances: int = 4) -> Callable[[Callable[[World], Awaitable[None]]], Callable[[], None]]:
+    """Runs the test beside a controller that drives this plan."""
+
+    def decorate(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+        def sync() -> None:
+            async def whole() -> None:
+                world = World(plan)
+                world.appliances = appliances
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(world.drive, name="drive")
+                    tasks.start_soon(world.collect, name="collect")
+                    await test(world)
+                    tasks.cancel_scope.cancel()
+
+            run_virtually(whole, Random(1))  # noqa: S311 - as above
+
+        return sync
+
+    return decorate
+
+
+async def _working(world: World, seconds: float) -> None:
+    with anyio.move_on_after(seconds):
+        await world.work()
+
+
+# -- order -------------------------------------------------------------------------------------------------------------
+
+
+@with_run(Plan(3))
+async def test_written_then_sent_settled_then_acknowledged(world: World) -> None:
+    await _working(world, 5.0)
+    assert world.ended is True
+    assert world.passed == 3
+    for number in range(3):
+        its = [event.split()[0] for event in world.story if event.endswith(f"job {number}:1")]
+        assert its == ["stored", "put", "placed", "settled", "acknowledged"]
+
+
+@with_run(Plan(1))
+async def test_a_report_that_the_store_has_already_changes_nothing(world: World) -> None:
+    world.store.fresh = False
+    await _working(world, 2.0)
+    assert [row.final for row in world.store.settled] == [True]
+    assert world.ended is None
+    assert not world.passed
+
+
+@with_run(Plan(1, nobody=True))
+async def test_a_target_that_nobody_serves_ends_at_once(world: World) -> None:
+    await _working(world, 2.0)
+    assert world.ended is True
+    assert "finished nobody NO_RECORD" in world.story
+    assert world.controller.progress().done == 2
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+
+@with_run(Plan(60), appliances=2)
+async def test_a_stop_takes_no_more_and_waits_for_what_is_in_hand(world: World) -> None:
+    appliance = world.broker.appliance("a", ZONE)
+    (lease,) = await appliance.lease(RUN, 1, 1.0)
+    world.controller.stopping.set()
+    world.controller.wake()
+    await anyio.sleep(DEADLINE / 2)
+    sent = sum(event.startswith("put") for event in world.story)
+    assert world.bus.notices[-1][0], "the run is announced as paused"
+    assert world.ended is None, "one job is in hand"
+    job = lease.job
+    ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+    await appliance.publish(Outcome(**ids, evidence=Evidence(phase=Phase.LOGOFF, signal=OK)))
+    await lease.done()
+    await anyio.sleep(1.0)
+    assert world.ended is False
+    assert world.passed == 1
+    assert sum(event.startswith("put") for event in world.story) == sent
+
+
+@with_run(Plan(60))
+async def test_a_stop_does_not_wait_for_the_dead(world: World) -> None:
+    await world.broker.appliance("a", ZONE).lease(RUN, 1, 1.0)  # and never heard of again
+    world.controller.stopping.set()
+    world.controller.wake()
+    await anyio.sleep(DEADLINE + DRAIN_GRACE_S - 0.5)
+    assert world.ended is None
+    await anyio.sleep(1.0)
+    assert world.ended is False
+
+
+def test_a_run_that_is_stopped_before_it_begins_sends_nothing() -> None:
+    async def story() -> list[str]:
+        world = World(Plan(5))
+        world.controller.stopping.set()
+        await world.drive()
+        assert world.ended is False
+        return world.story
+
+    sent, _ = run_virtually(story, Random(1))  # noqa: S311 - a schedule, not a secret
+    assert sent == []
+
+
+@with_run(Plan(5))
+async def test_a_run_without_appliances_gives_up(world: World) -> None:
+    await world.work(2)
+    world.appliances = 0
+    await anyio.sleep(ALONE_S / 2)
+    world.appliances = 1
+    await anyio.sleep(2.0)
+    world.appliances = 0
+    await anyio.sleep(ALONE_S - 2.0)
+    assert world.ended is None, "one was there in between"
+    await anyio.sleep(4.0 + DRAIN_GRACE_S + DEADLINE)
+    assert world.ended is False
+    assert f"no appliance of zone '{ZONE}' has been alive" in world.controller.gave_up
+
+
+# -- the bus -----------------------------------------------------------------------------------------------------------
+
+
+@with_run(Plan(3))
+async def test_a_step_that_the_bus_refuses_is_repeated(world: World) -> None:
+    world.bus.refusals = 5
+    await _working(world, 10.0)
+    assert world.ended is True
+    assert world.passed == 3
+
+
+@with_run(Plan(3))
+async def test_a_bus_that_loses_everything_is_opened_again_and_the_jobs_go_out_anew(world: World) -> None:
+    await world.work(1)
+    await anyio.sleep(0.5)
+    world.broker.wipe()
+    await _working(world, 120.0)
+    assert world.ended is True
+    assert world.passed == 3
+    again = [event for event in world.story if event.startswith("stored") and event.endswith(":2")]
+    assert len(again) == 2
+
+
+@with_run(Plan(100), appliances=2)
+async def test_another_appliance_widens_the_run(world: World) -> None:
+    await anyio.sleep(0.5)
+    world.appliances = 6
+    world.controller.wake()
+    await anyio.sleep(0.5)
+    assert [capacity for _, capacity in world.bus.notices] == [2, 6]
+
+
+@pytest.mark.parametrize("stale", ["attempt", "lease"])
+def test_a_stale_report_is_discarded(stale: str) -> None:
+    @with_run(Plan(1))
+    async def test(world: World) -> None:
+        appliance = world.broker.appliance("a", ZONE)
+        (lease,) = await appliance.lease(RUN, 1, 1.0)
+        ids: dict[str, Any] = {"run": RUN, "job": lease.job.job, "lease": lease.job.lease, "appliance": "a"}
+        ids |= {"attempt": 2} if stale == "attempt" else {"attempt": 1, "lease": "another"}
+        await appliance.publish(Outcome(**ids, evidence=Evidence(phase=Phase.LOGOFF, signal=OK)))
+        await anyio.sleep(1.0)
+        assert not world.store.settled
+        assert any(event.startswith("acknowledged") for event in world.story)
+
+    test()
