@@ -44,7 +44,7 @@ MAY_BLOCK = (
     ("structlog/_output.py", "msg", "a log line to the process's own stderr"),
     ("linecache.py", "checkcache", "formatting a traceback reads source files"),
     ("linecache.py", "updatecache", "as above"),
-    ("orchestrator/store/upgrade.py", "_apply", "runs in a loop of its own, in a thread of its own"),
+    ("orchestrator/store/migrating.py", "_apply", "runs in a loop of its own, in a thread of its own"),
 )
 """Where blocking inside a running loop is meant, each with its reason."""
 

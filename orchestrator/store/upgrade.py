@@ -1,63 +1,28 @@
-"""Bring a store to this release's schema, whatever older release made it; refuse what is newer or not ours.
-
-Alembic is synchronous and reads files, so an upgrade runs on a thread, with a loop and an engine of its own.
-"""
+"""Is a store at this release's schema? What an older release made is migrated; what is newer or not ours is refused."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import anyio
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, inspect, text
 
-from orchestrator.store.database import Database, make_engine
+from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
 from orchestrator.store.schema import HEAD
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSIONS = "alembic_version"
 
 
 async def upgrade(database: Database, url: URL, busy_timeout: float) -> None:
     """Raises StoreError for a store of a newer release, and for a database that is no store."""
     async with database.read() as connection:
-        revision = await connection.run_sync(_revision, database.name)
+        revision = await connection.run_sync(revision_of, database.name)
     if revision != HEAD:
-        await anyio.to_thread.run_sync(anyio.run, _migrate, url, busy_timeout)
+        # Alembic takes a third of a second to load, which nearly every command can do without.
+        from orchestrator.store.migrating import migrate  # noqa: PLC0415
+
+        await migrate(url, busy_timeout)
 
 
-def configuration() -> Config:
-    """Alembic's configuration, which lies in code so that it travels with the package."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-async def _migrate(url: URL, busy_timeout: float) -> None:
-    database = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), anyio.Lock())
-    try:
-        async with database.write() as connection:
-            # Asked again under the write lock: another process may have upgraded the store in the meantime.
-            revision = await connection.run_sync(_revision, database.name)
-            await connection.run_sync(_apply, database.name, revision)
-    finally:
-        await database.close()
-
-
-def _apply(connection: Connection, store: str, revision: str | None) -> None:
-    config = configuration()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
-        raise StoreError(f"store {store}: a newer Keymuster made it (schema {revision}); use that release, or newer")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _revision(connection: Connection, store: str) -> str | None:
+def revision_of(connection: Connection, store: str) -> str | None:
     """The migration that the database is at; None for an empty one."""
     tables = inspect(connection).get_table_names()
     if not tables:

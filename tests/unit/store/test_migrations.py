@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from orchestrator.store import StoreError, open_store
+from orchestrator.store.migrating import configuration
 from orchestrator.store.schema import HEAD, metadata
-from orchestrator.store.upgrade import configuration
 
 
 def statements(path: Path) -> dict[str, str]:
