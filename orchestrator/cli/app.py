@@ -261,10 +261,9 @@ def config_check(file: Annotated[Path, typer.Argument(help="The campaign file.")
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of campaign files, for editors."""
-    from orchestrator.campaign import campaign_schema
-    from orchestrator.report.documents import dumps
+    from orchestrator.cli import ending, questions
 
-    print(dumps(campaign_schema()))
+    raise typer.Exit(ending.run_sync(questions.schema))
 
 
 def _load(path: Path) -> Campaign:

@@ -30,6 +30,8 @@ from orchestrator.cli.vaults import VaultReply, ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
 
+KEY_S = 10.0
+"""A holder that is alive gives its key at once: one that does not is stopped, or hangs."""
 ANSWER_S = 120.0
 """A submission is answered when the vaults have been checked."""
 POLL_S = 0.5
@@ -151,8 +153,9 @@ class Desk:
 class Client:
     """The second command line's side."""
 
-    def __init__(self, control: ControlClient) -> None:
+    def __init__(self, control: ControlClient, holder: HolderInfo) -> None:
         self._control = control
+        self._holder = holder
 
     async def submit(
         self, campaign: Campaign, logins: tuple[Login, ...], selection: Selection, parent: str | None = None
@@ -183,15 +186,18 @@ class Client:
         await self._ask("stop", {"run": run})
 
     async def _sealed(self, campaign: Campaign, logins: tuple[Login, ...]) -> dict[str, Any]:
-        public = b64decode((await self._ask("key", {}))["key"])
+        try:
+            public = b64decode((await self._ask("key", {}, KEY_S))["key"])
+        except Unreachable as error:
+            raise Unreachable(f"{error}; let process {self._holder.pid} go on, end it, or name another directory with --state") from None
         return {
             "campaign": campaign.snapshot(),
             "logins": b64encode(seal(logins, campaign.name, public)).decode(),
         }
 
-    async def _ask(self, verb: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _ask(self, verb: str, message: Mapping[str, Any], wait: float = ANSWER_S) -> Mapping[str, Any]:
         try:
-            answer = json.loads(await self._control.ask(verb, json.dumps(message).encode(), ANSWER_S))
+            answer = json.loads(await self._control.ask(verb, json.dumps(message).encode(), wait))
         except BusError as error:
             raise Unreachable(str(error)) from None
         if "error" in answer:

@@ -6,7 +6,6 @@ told, its text only with `-vv`, since the text of a stranger's exception may quo
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,6 +17,7 @@ import anyio
 from appliance.bus import BusError
 from orchestrator.campaign import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
+from orchestrator.cli.output import discard_stdout
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.state_dir import StateDirError
 from orchestrator.store.errors import StoreError
@@ -102,5 +102,5 @@ def _tell_bug(error: BaseException, verbose: int) -> None:
 
 def _reader_gone() -> int:
     """Whoever read our output has closed it (`keymuster report | head`): end quietly, flush nothing more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard_stdout()
     return _PIPE_CLOSED

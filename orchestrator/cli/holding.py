@@ -92,7 +92,7 @@ async def _stay(desk: Desk, interrupt: anyio.Event) -> None:
 async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) -> Exit:
     """Let the holder execute the run; watch it, and report it from the shared store."""
     async with interruptible() as interrupt, await connect(holder) as control:
-        client = Client(control)
+        client = Client(control, holder)
         run_id = await submit(client)
         with ProgressDisplay(enabled=show.progress) as display:
             display.note(f"run {run_id}: submitted to process {holder.pid}, which holds {where.state}")

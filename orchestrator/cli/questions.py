@@ -1,4 +1,4 @@
-"""`plan`, `runs`, `report` and `vault test`: commands that only ask."""
+"""`plan`, `runs`, `report`, `vault test` and `config schema`: commands that only ask."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from appliance.reasons import Status
+from orchestrator.campaign import campaign_schema
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Where
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.errors import Exit, NothingToDo
 from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.output import check_output, written_to
 from orchestrator.cli.planning import write_plan
-from orchestrator.cli.reporting import check_output, write_report
+from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
 from orchestrator.cli.vaults import ask, known_vault
@@ -30,7 +32,15 @@ async def plan(campaign: Campaign, limit: int, json: bool) -> Exit:
     built = build_plan(campaign, book, run="plan", seed=0)
     if isinstance(built, NothingSelected):
         raise NothingToDo(built.text)
-    write_plan(built, campaign, limit, json=json)
+    with written_to(None):
+        write_plan(built, campaign, limit, json=json)
+    return Exit.OK
+
+
+def schema() -> Exit:
+    """The JSON Schema of campaign files."""
+    with written_to(None) as out:
+        print(dumps(campaign_schema()), file=out)
     return Exit.OK
 
 
@@ -39,7 +49,8 @@ async def runs(state: Path, json: bool) -> Exit:
         records = sorted(await store.runs.all(), key=lambda r: r.created_at, reverse=True)
         rows = [(record, await store.attempts.totals(record.id)) for record in records]
     if json:
-        print(dumps({"runs": [run_document(record) for record, _ in rows]}))
+        with written_to(None) as out:
+            print(dumps({"runs": [run_document(record) for record, _ in rows]}), file=out)
         return Exit.OK
     table = Table(Column("Run", no_wrap=True), "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted")
     for record, totals in rows:
@@ -47,7 +58,8 @@ async def runs(state: Path, json: bool) -> Exit:
         numbers = (record.planned, passed, totals.of(Status.FAILED), totals.of(Status.NOT_ATTEMPTED))
         name = f"{record.campaign} (again: {record.parent})" if record.parent else record.campaign
         table.add_row(*map(Text, (record.id, name, record.state.value, *map(str, numbers))))
-    Console().print(table)
+    with written_to(None) as out:
+        Console(file=out).print(table)
     return Exit.OK
 
 
@@ -63,11 +75,12 @@ async def vault_test(where: Where, campaign: Campaign, title: str, secret: str) 
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         async with await connect(held) as control:
-            reply = await Client(control).vault(campaign, logins(where, campaign), title, secret)
+            reply = await Client(control, held).vault(campaign, logins(where, campaign), title, secret)
     else:
         with held:
             brought = logins(where, campaign)
             async with engine_of(held, where, campaign) as engine:
                 reply = await ask(engine, campaign, brought, title, secret)
-    print(reply.text)
+    with written_to(None) as out:
+        print(reply.text, file=out)
     return Exit.OK if reply.ok else Exit.VAULT

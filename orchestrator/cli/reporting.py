@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from appliance.reasons import Status
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.arguments import Format
 from orchestrator.cli.errors import BadInput
+from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
 from orchestrator.report.csv_report import csv_report
 from orchestrator.report.json_report import json_report
@@ -27,27 +27,11 @@ from orchestrator.store import Store
 from orchestrator.store.records import RunRecord
 
 
-def check_output(output: Path | None) -> None:
-    """Raises BadInput for a file that a report could not be written to: better before the run than after it."""
-    if output is None:
-        return
-    if output.is_dir():
-        raise BadInput(f"cannot write {output}: it is a directory")
-    if not output.parent.is_dir():
-        raise BadInput(f"cannot write {output}: there is no directory {output.parent}")
-
-
 async def write_report(store: Store, run: RunRecord, form: Format, output: Path | None = None) -> bool:
     """Write the report; True when every gate of the campaign holds. Raises BadInput for an output it cannot write."""
     results = await judge(store, run)
-    if output is None:
-        await _write(store, run, form, results, sys.stdout)
-    else:
-        try:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                await _write(store, run, form, results, file)
-        except OSError as error:
-            raise BadInput(f"cannot write {output}: {error.strerror}") from None
+    with written_to(output, f"; nothing is lost, `keymuster report {run.id}` writes the report anew") as out:
+        await _write(store, run, form, results, out)
     return all(result.ok for result in results)
 
 
