@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.product import Product
 from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write, line_of
-from tests.cli.refusals import refused
+from tests.cli.refusals import here, refused
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ FAULTS = {
 def test_a_fault_is_told_with_its_line(keymuster: Product, write: Write, fault: str) -> None:
     parts, where, text = FAULTS[fault]
     file = write(*parts)
-    refused(keymuster("run", file, env=PASSWORD), f"keymuster: {file}:{line_of(file, where)}: {text}")
+    refused(here("run", file, "--state", keymuster.state), f"keymuster: {file}:{line_of(file, where)}: {text}")
     assert not keymuster.state.exists()
 
 
@@ -63,34 +63,37 @@ def test_every_fault_is_told_at_once(keymuster: Product, write: Write) -> None:
     file = write(
         VAULT, RECORD.replace("127.9.0.1", "127.9.0.0/33") + "colour = 1\n", TARGETS.replace("9.0.1", "9.0.1/x")
     )
-    ended = keymuster("run", file)
-    assert ended.stderr.count(f"keymuster: {file}:") == 3
+    ended = keymuster("run", file, env=PASSWORD)
+    refused(ended, f":{line_of(file, '/33')}: ", f":{line_of(file, 'colour')}: ", f":{line_of(file, '/x')}: ")
+    assert ended.stderr.count(f"keymuster: {file}:") == len(ended.stderr.splitlines()) == 3
+    assert not keymuster.state.exists()
 
 
-def test_toml_that_cannot_be_read(keymuster: Product, write: Write) -> None:
+def test_toml_that_cannot_be_read(write: Write) -> None:
     file = write(VAULT, RECORD, "[targets\n")
-    refused(keymuster("run", file), f"keymuster: {file}:{line_of(file, '[targets')}")
+    refused(here("run", file), f"keymuster: {file}:{line_of(file, '[targets')}")
 
 
-def test_a_file_that_is_not_there(keymuster: Product, tmp_path: Path) -> None:
-    refused(keymuster("run", tmp_path / "none.toml"), "none.toml", "No such file or directory; check the path")
-    refused(keymuster("run", tmp_path), "Is a directory; check the path")
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    refused(here("run", tmp_path / "none.toml"), "none.toml", "No such file or directory; check the path")
+    refused(here("run", tmp_path), "Is a directory; check the path")
 
 
-def test_a_file_that_is_no_text(keymuster: Product, tmp_path: Path) -> None:
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "campaign.toml"
     file.write_bytes(b"name = \xff\xfe")
-    refused(keymuster("run", file), str(file))
+    refused(here("run", file), str(file))
 
 
 def test_nothing_is_selected(keymuster: Product, write: Write) -> None:
     file = write(VAULT, RECORD, TARGETS + 'exclude = ["127.9.0.0/24"]\n')
     refused(keymuster("run", file, env=PASSWORD), "correct [targets] exclude", code=5)
-    refused(keymuster.stateless("plan", file), "correct [targets] exclude", code=5)
+    assert "there is no run in" in keymuster("runs").stderr
+    refused(here("plan", file), "correct [targets] exclude", code=5)
 
 
 def test_config_check(keymuster: Product, write: Write) -> None:
     good = keymuster.stateless("config", "check", write())
     assert (good.code, good.stdout) == (0, "")
     assert "no fault found" in good.stderr
-    refused(keymuster.stateless("config", "check", write(VAULT, RECORD + "colour = 1\n", TARGETS)), "records[0].colour")
+    refused(here("config", "check", write(VAULT, RECORD + "colour = 1\n", TARGETS)), "records[0].colour")

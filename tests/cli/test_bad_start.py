@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.bus.users import new_user
-from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write
+from tests.cli.namespace import in_namespace, mounts
 from tests.cli.nats import nats_server
-from tests.cli.refusals import refused
-from tests.peers.private import free_port
+from tests.cli.refusals import here, refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -68,12 +65,6 @@ def seed(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_bus_that_nobody_serves(keymuster: Product, write: Write, seed: Path) -> None:
-    url = f"nats://127.0.0.1:{free_port()}"
-    ended = keymuster("run", write(), "--nats", url, "--nats-seed", seed, env=PASSWORD)
-    refused(ended, f"no NATS server answers at {url}", "check that it runs and can be reached", code=3)
-
-
 def test_a_bus_that_refuses_the_login(keymuster: Product, write: Write, seed: Path, tmp_path: Path) -> None:
     other = f"authorization {{ users: [{{ nkey: {new_user().public} }}] }}\n"
     with nats_server(tmp_path, other) as url:
@@ -113,7 +104,7 @@ def test_a_state_directory_that_cannot_be_made(keymuster: Product, write: Write,
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts something")
+@mounts
 def test_a_state_directory_that_cannot_be_written(keymuster: Product, write: Write) -> None:
     keymuster.state.mkdir()
     script = f"mount -t tmpfs -o ro none {keymuster.state} && exec {' '.join(keymuster.command('run', write()))}"
@@ -122,90 +113,11 @@ def test_a_state_directory_that_cannot_be_written(keymuster: Product, write: Wri
     assert f"the state directory {keymuster.state} cannot be used (Read-only file system)" in ended.stderr
 
 
-def test_a_state_directory_that_somebody_holds(keymuster: Product, write: Write) -> None:
-    """By a program that does not listen: waited for a while, since it might be just starting or ending."""
-    keymuster.state.mkdir()
-    with (keymuster.state / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ended = keymuster("run", write(), env=PASSWORD)
-    refused(
-        ended, f"another process holds the state directory {keymuster.state}", "or name another directory with --state"
-    )
-
-
 def test_a_store_that_is_none(keymuster: Product, write: Write) -> None:
     keymuster.state.mkdir()
     (keymuster.state / "keymuster.db").write_bytes(b"no store " * 1000)
     refused(keymuster("runs"), "it is no Keymuster store; move the file away, or name another")
     refused(keymuster("run", write(), env=PASSWORD), "it is no Keymuster store; move the file away, or name another")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts something")
-def test_a_disk_that_is_too_full_to_begin(keymuster: Product, write: Write) -> None:
-    keymuster.state.mkdir()
-    command = " ".join(keymuster.command("run", write()))
-    ended = in_namespace(f"mount -t tmpfs -o size=8m none {keymuster.state} && exec {command}")
-    assert ended.returncode == 2
-    assert "is full (" in ended.stderr
-    assert "free at least 64 MiB" in ended.stderr
-
-
-HOSTS = 500
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts something")
-def test_a_disk_that_becomes_full(keymuster: Product, tmp_path: Path) -> None:
-    """The run ends as incomplete and says what to do; with room again it goes on where it was."""
-    keymuster.state.mkdir()
-    with running_lab(tmp_path, f'[[hosts]]\ncount = {HOSTS}\nnetwork = "127.71.0.0/16"\n') as lab:
-        campaign = tmp_path / "campaign.toml"
-        record = f"""
-[[records]]
-title = "Unix"
-technology = "unix"
-user = "scan"
-vault = "Vault"
-secret = "unix-{{address}}"
-accounts = "local"
-port = {lab.ready["ssh_port"]}
-ips = ["127.71.0.0/16"]
-[targets]
-include = {[host["address"] for host in lab.hosts]}
-"""
-        campaign.write_text('name = "full"\n' + lab.vault_table() + record)
-        outside, said = tmp_path / "outside", tmp_path / "said"
-        ended = in_namespace(f"""
-mount -t tmpfs -o size=80m none {keymuster.state}
-{" ".join(keymuster.command("run", campaign))} 2>{said} &
-until grep -q "^run " {said} || ! kill -0 $!; do sleep 0.05; done
-dd if=/dev/zero of={keymuster.state}/filler bs=64k 2>/dev/null
-wait $!
-code=$?
-rm {keymuster.state}/filler
-cp -a {keymuster.state} {outside}
-exit $code
-""")
-        assert ended.returncode == 4, said.read_text()
-        assert "is full" in said.read_text()
-        assert "Traceback" not in said.read_text()
-        again = Product(outside)
-        (run,) = again.planned_runs()
-        resumed = again("run", "--resume", run["id"], "--format", "json")
-    assert resumed.code == 0, resumed.stderr
-    assert len(resumed.targets) == HOSTS
-
-
-def in_namespace(script: str) -> subprocess.CompletedProcess[str]:
-    """A script in a mount namespace of its own."""
-    return subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-        env={**os.environ, **PASSWORD},
-    )
 
 
 # -- what is asked for -------------------------------------------------------------------------------------------------
@@ -223,6 +135,7 @@ def in_namespace(script: str) -> subprocess.CompletedProcess[str]:
 )
 def test_a_wish_that_cannot_be_granted(keymuster: Product, write: Write, arguments: tuple[str, str], text: str) -> None:
     refused(keymuster("run", write(), *arguments, env=PASSWORD), text)
+    assert not (keymuster.state / "keymuster.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -240,16 +153,18 @@ def test_a_wish_that_cannot_be_granted(keymuster: Product, write: Write, argumen
     ],
 )
 def test_a_question_about_nothing(keymuster: Product, arguments: tuple[str, ...], text: str) -> None:
-    refused(keymuster(*arguments), text)
+    refused(here(*arguments, "--state", keymuster.state), text)
+    assert not keymuster.state.exists()
 
 
 def test_titles_that_the_campaign_does_not_have(keymuster: Product, write: Write) -> None:
     file = write()
-    vault = keymuster("vault", "test", "W", "--campaign", file, env=PASSWORD)
+    there = ("--campaign", file, "--state", keymuster.state)
+    vault = here("vault", "test", "W", *there)
     refused(vault, "the campaign has no vault titled 'W'; it has 'V'")
-    probe = keymuster("probe", "127.9.0.1", "--record", "W", "--campaign", file, env=PASSWORD)
+    probe = here("probe", "127.9.0.1", "--record", "W", *there)
     refused(probe, "the campaign has no record titled 'W'; it has 'Unix'")
-    nowhere = keymuster("probe", "no host!", "--record", "Unix", "--campaign", file, env=PASSWORD)
+    nowhere = here("probe", "no host!", "--record", "Unix", *there)
     refused(nowhere, "'no host!' cannot be probed: it is no address and no name of a host")
 
 
