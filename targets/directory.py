@@ -11,10 +11,20 @@ import hmac
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from targets.estate import AccountKey, Host
 from targets.material import Material
 from targets.spec import DirectorySpec
+
+
+class Logon(Enum):
+    """How an account's logon by password ended."""
+
+    OK = auto()
+    WRONG = auto()
+    LOCKED = auto()
+    """Right or wrong: a locked account does not say."""
 
 
 @dataclass(slots=True)
@@ -48,10 +58,18 @@ class Accounts:
 
     def password(self, host: Host, user: str, password: str) -> bool:
         """A logon by password: is it accepted? It counts, known user or not."""
+        return self.logon(host, user, lambda known: hmac.compare_digest(known.encode(), password.encode())) is Logon.OK
+
+    def logon(self, host: Host, user: str, proven: Callable[[str], bool]) -> Logon:
+        """A logon whose proof the caller can compare with a password; it counts, known user or not."""
         key = self._key(host, user)
         known = self._materials.get(key)
-        right = known is not None and hmac.compare_digest(known.password.encode(), password.encode())
-        return self._count(key, right=right)
+        right = known is not None and proven(known.password)
+        locked = self.locked(key)
+        self._count(key, right=right)
+        if locked:
+            return Logon.LOCKED
+        return Logon.OK if right else Logon.WRONG
 
     def public_key(self, host: Host, user: str, blob: bytes) -> bool:
         """Is this key authorized? Keys are the host's business: a directory neither counts nor locks them."""
@@ -71,7 +89,7 @@ class Accounts:
             return AccountKey(authority, user)
         return AccountKey(authority, user.rsplit("\\", 1)[-1].split("@", 1)[0].casefold())
 
-    def _count(self, key: AccountKey, *, right: bool) -> bool:
+    def _count(self, key: AccountKey, *, right: bool) -> None:
         record = self._records.setdefault(key, AccountRecord())
         policy = self._directories.get(key.authority)
         now = self._clock()
@@ -79,7 +97,7 @@ class Accounts:
         if right and not locked:
             record.ok += 1
             record.recent.clear()
-            return True
+            return
         record.failed += 1
         if policy and policy.threshold and not locked:
             record.recent.append(now)
@@ -88,4 +106,3 @@ class Accounts:
             if len(record.recent) >= policy.threshold:
                 record.locked_until = now + policy.lockout
                 record.recent.clear()
-        return False

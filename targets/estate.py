@@ -22,6 +22,7 @@ from targets.material import Material, marker
 from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, Sharing, VaultSpec
 
 Login = Literal["password", "keyboard-interactive", "key"]
+Technology = Literal["unix", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class AccountKey:
 @dataclass(frozen=True, slots=True)
 class Host:
     address: str
-    technology: str
+    technology: Technology
     fault: HostFault
     user: str
     secret: str
@@ -41,6 +42,11 @@ class Host:
     account: str
     """`local`, or the directory's name."""
     login: Login
+
+    @property
+    def name(self) -> str:
+        """A NetBIOS name that no other address has."""
+        return f"SRV{int(IPv4Address(self.address)) & 0xFFFFFF:06X}"
 
     @property
     def account_key(self) -> AccountKey:
@@ -52,7 +58,7 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Secret:
     name: str
-    template: Literal["windows", "unix"]
+    template: Technology
     folder: str
     user: str
     machine: str
@@ -121,7 +127,8 @@ class _Builder:
 
     def _host(self, number: int, group: HostGroup, fault: HostFault) -> Host:
         address = self._next_address(group.network)
-        default = "unix-{address}" if group.secret is Sharing.PER_HOST else f"unix-shared-{number}"
+        kind = group.technology
+        default = f"{kind}-{{address}}" if group.secret is Sharing.PER_HOST else f"{kind}-shared-{number}"
         name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
         host = Host(address, group.technology, fault, group.user, name, group.account, group.login)
         self.hosts[address] = host
@@ -142,7 +149,16 @@ class _Builder:
         else:
             material = Material(self._spec.seed, f"secret|{host.secret}")
         self._keep(
-            Secret(host.secret, "unix", group.folder, host.user, machine, material, group.login == "key", fault.secret)
+            Secret(
+                host.secret,
+                group.technology,
+                group.folder,
+                host.user,
+                machine,
+                material,
+                group.login == "key",
+                fault.secret,
+            )
         )
 
     def _add_account(self, host: Host) -> None:
@@ -180,12 +196,12 @@ def deal(weights: Mapping[str, int], count: int, rng: random.Random) -> list[str
     return names
 
 
-def truth(estate: Estate, *, ssh_port: int, closed_port: int) -> Iterator[dict[str, str | int]]:
+def truth(estate: Estate, *, ports: Mapping[Technology, int], closed_port: int) -> Iterator[dict[str, str | int]]:
     """What is true of each host, one flat row each, in order: what a run's outcomes are scored against."""
     for host in estate.hosts.values():
         yield {
             "address": host.address,
-            "port": closed_port if host.fault.port is Port.CLOSED else ssh_port,
+            "port": closed_port if host.fault.port is Port.CLOSED else ports[host.technology],
             "technology": host.technology,
             "fault": host.fault.name,
             "user": host.user,

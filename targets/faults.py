@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from targets.smb.status import Status
+
+UNIX, WINDOWS = frozenset({"unix"}), frozenset({"windows"})
+BOTH = UNIX | WINDOWS
+
 
 class Port(StrEnum):
     OPEN = "open"
@@ -43,6 +48,23 @@ class HostFault:
     """False: what the vault holds is not what the host takes."""
     sudo: bool = True
     secret: SecretState = SecretState.READABLE
+    technologies: frozenset[str] = BOTH
+    status: Status = Status.SUCCESS
+    """What the right password is answered with."""
+    locked: bool = False
+    """The status is the answer to a wrong password too."""
+    guest: bool = False
+    """Whoever is not known is let in as a guest."""
+    admin_share: Status = Status.SUCCESS
+    smb1: bool = False
+    """Speaks nothing newer."""
+    signing: bool = False
+    """Takes no unsigned message."""
+
+
+def _account(name: str, meaning: str, status: Status, *, locked: bool = False) -> HostFault:
+    """A state of the host's account."""
+    return HostFault(name, meaning, status=status, locked=locked, technologies=WINDOWS)
 
 
 HOST_FAULTS = {
@@ -52,8 +74,26 @@ HOST_FAULTS = {
         HostFault("closed", "nothing listens on the port", port=Port.CLOSED),
         HostFault("silent", "takes the connection and says nothing", port=Port.SILENT),
         HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
-        HostFault("key_only", "offers no method that takes a password", passwords=False),
-        HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False),
+        HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
+        HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),
+        HostFault("no_admin", "logs in, but ADMIN$ is refused", admin_share=Status.ACCESS_DENIED, technologies=WINDOWS),
+        HostFault("no_admin_share", "has no ADMIN$", admin_share=Status.BAD_NETWORK_NAME, technologies=WINDOWS),
+        _account("disabled", "the account is disabled", Status.ACCOUNT_DISABLED),
+        _account("locked", "the account is locked out", Status.ACCOUNT_LOCKED_OUT, locked=True),
+        _account("expired", "the account has expired", Status.ACCOUNT_EXPIRED),
+        _account("password_expired", "the password has expired", Status.PASSWORD_EXPIRED),
+        _account("must_change", "the password must be changed first", Status.PASSWORD_MUST_CHANGE),
+        _account("logon_hours", "the account may not log on at this hour", Status.INVALID_LOGON_HOURS),
+        _account("workstation", "the account may not log on from here", Status.INVALID_WORKSTATION),
+        _account("logon_type", "the account has no right to log on over the network", Status.LOGON_TYPE_NOT_GRANTED),
+        HostFault("guest", "maps a wrong password to a guest", right_secret=False, guest=True, technologies=WINDOWS),
+        HostFault("smb1_only", "speaks nothing newer than SMB 1", smb1=True, technologies=WINDOWS),
+        HostFault(
+            "signing",
+            "takes no unsigned message, which a good client does not notice",
+            signing=True,
+            technologies=WINDOWS,
+        ),
         HostFault("secret_missing", "the vault has no secret of that name", secret=SecretState.MISSING),
         HostFault("secret_inactive", "the secret has been deactivated", secret=SecretState.INACTIVE),
         HostFault("secret_ambiguous", "two secrets bear the name", secret=SecretState.AMBIGUOUS),

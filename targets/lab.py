@@ -14,6 +14,7 @@ from aiohttp import web
 
 from targets import control, estate, ssh_host
 from targets.secret_server import routes, tls
+from targets.smb import host as smb_host
 from targets.spec import EstateError, TlsSpec, VaultSpec
 from targets.world import World
 
@@ -33,6 +34,7 @@ class Ready:
     metrics_url: str
     control_url: str
     ssh_port: int
+    smb_port: int
     closed_port: int
     truth: str
 
@@ -49,9 +51,10 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
     async with AsyncExitStack() as stack:
         closed_port = await stack.enter_async_context(ssh_host.refusing())
         ssh_port = await stack.enter_async_context(ssh_host.listening(world))
+        smb_port = await stack.enter_async_context(smb_host.listening(world))
         vault_port = await stack.enter_async_context(_http(routes.application(world), certificate))
         control_port = await stack.enter_async_context(_http(control.application(world), None))
-        rows = estate.truth(what, ssh_port=ssh_port, closed_port=closed_port)
+        rows = estate.truth(what, ports={"unix": ssh_port, "windows": smb_port}, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
         base = f"http://127.0.0.1:{control_port}"
         ready = Ready(
@@ -62,6 +65,7 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
             metrics_url=f"{base}/metrics.json",
             control_url=base,
             ssh_port=ssh_port,
+            smb_port=smb_port,
             closed_port=closed_port,
             truth=str(truth_file),
         )

@@ -18,7 +18,7 @@ class Logon:
     user: str
     ok: bool
     method: str
-    """`password`, `keyboard-interactive` or `publickey`."""
+    """`password`, `keyboard-interactive`, `publickey` or `ntlmv2`."""
 
 
 @dataclass(slots=True)

@@ -109,7 +109,7 @@ class DirectorySpec(_Part):
 
 class HostGroup(_Part):
     count: PositiveInt = 1
-    technology: Literal["unix"] = "unix"
+    technology: Literal["unix", "windows"] = "unix"
     network: IPv4Network = IPv4Network("127.20.0.0/16")
     fault: HostFaultName = "none"
     faults: dict[HostFaultName, PositiveInt] = Field(default_factory=dict)
@@ -119,7 +119,7 @@ class HostGroup(_Part):
     """`local`: an account on each host; else the name of the directory that all of them ask."""
     secret: Sharing = Sharing.PER_HOST
     secret_name: SecretName | None = None
-    """May hold {address} and {user}; default `unix-{address}`, or `unix-shared-N` for the Nth group."""
+    """May hold {address} and {user}; default `unix-{address}`, or `unix-shared-N` for the Nth group (`windows-`)."""
     folder: Folder = "\\Scan"
     login: Literal["password", "keyboard-interactive", "key"] = "password"
 
@@ -133,6 +133,11 @@ class HostGroup(_Part):
             raise ValueError("give `fault` or `faults`, not both")
         if not self.network.subnet_of(LOOPBACK):
             raise ValueError(f"network {self.network} is not within {LOOPBACK}: an estate never leaves the machine")
+        for name in self.weights:
+            if self.technology not in HOST_FAULTS[name].technologies:
+                raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
+        if self.technology == "windows" and self.login != "password":
+            raise ValueError(f'login = "{self.login}" is for unix hosts')
         if self.login == "key" and "key_only" in self.weights:
             raise ValueError('fault "key_only" is none where login = "key"')
         if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:

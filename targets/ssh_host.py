@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import socket
-import struct
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from targets.door import host_at
 from targets.estate import Host
 from targets.faults import Port
 from targets.material import host_key
@@ -158,14 +158,9 @@ class _Listener:
         self._options_of = lru_cache(HOST_KEYS_CACHED)(self._make_options)
 
     def admit(self, transport: asyncio.Transport, door: _Door) -> None:
-        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        # A peer that has already gone has no name; nobody off this machine is let in through the wildcard bind.
-        host = self._world.estate.hosts.get(local[0]) if peer and local and peer[0].startswith("127.") else None
-        if host is None or host.fault.port is Port.CLOSED:
-            self._world.metrics.strangers += 1
-            _reset(transport)
+        host = host_at(self._world, transport, "unix")
+        if host is None:
             return
-        self._world.metrics.opened(host.address)
         if host.fault.port is Port.SILENT:
             self._open.add(door)
             return
@@ -213,7 +208,7 @@ async def listening(world: World) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         partial(_Door, listener),
-        "0.0.0.0",  # noqa: S104 - no bind covers just 127.0.0.0/8; `admit` drops every other peer
+        "0.0.0.0",  # noqa: S104 - `host_at` drops every peer that is not on this machine
         0,
         backlog=BACKLOG,
     )
@@ -230,9 +225,3 @@ async def refusing() -> AsyncIterator[int]:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))  # noqa: S104 - nothing listens
         yield taken.getsockname()[1]
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """Close with RST instead of FIN: a stranger sees no service rather than one that ends politely."""
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

@@ -18,17 +18,20 @@ FAULTS = sorted(HOST_FAULTS)
 
 @st.composite
 def specs(draw: st.DrawFn) -> spec.EstateSpec:
-    groups = tuple(
-        spec.HostGroup(
+    def group(n: int) -> spec.HostGroup:
+        technology = draw(st.sampled_from(["unix", "windows"]))
+        faults = [name for name in FAULTS if technology in HOST_FAULTS[name].technologies]
+        return spec.HostGroup(
             count=draw(st.integers(1, 12)),
+            technology=technology,
             network=IPv4Network(draw(st.sampled_from(["127.20.0.0/24", "127.20.0.0/28", "127.21.0.0/16"]))),
-            faults=draw(st.dictionaries(st.sampled_from(FAULTS), st.integers(1, 5), min_size=1, max_size=4)),
+            faults=draw(st.dictionaries(st.sampled_from(faults), st.integers(1, 5), min_size=1, max_size=4)),
             account=draw(st.sampled_from(["local", "CORP"])),
             user=draw(st.sampled_from(["scan", "Audit"])),
             secret_name=f"group{n}-{{address}}",
         )
-        for n in range(draw(st.integers(1, 2)))
-    )
+
+    groups = tuple(group(n) for n in range(draw(st.integers(1, 2))))
     return spec.EstateSpec(seed=draw(st.integers(0, 2**32)), hosts=groups)
 
 
@@ -136,7 +139,7 @@ def test_truth_names_port_fault_and_secret() -> None:
         'secret_name = "{user} on {address}"'
     )
     common = {"technology": "unix", "login": "password"}
-    assert list(estate.truth(what, ssh_port=22, closed_port=9)) == [
+    assert list(estate.truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
         common
         | {
             "address": "127.20.0.1", "port": 9, "fault": "closed", "user": "scan",
@@ -169,7 +172,13 @@ def test_own_secrets_take_a_given_password() -> None:
         ('[vault]\nfaults = ["up"]', ["estate.toml:2: vault.faults.0", "'up'", "down"]),
         ('[[hosts]]\nfault = "none"\nfaults = {none = 1}', ["estate.toml:1: hosts.0: give `fault` or `faults`"]),
         ('[[hosts]]\nnetwork = "10.0.0.0/8"', ["10.0.0.0/8 is not within 127.0.0.0/8"]),
-        ('[[hosts]]\ntechnology = "windows"', ["hosts.0.technology", "'unix'"]),
+        ('[[hosts]]\ntechnology = "vms"', ["hosts.0.technology", "'unix'"]),
+        (
+            '[[hosts]]\ntechnology = "windows"\nfault = "no_sudo"',
+            ['fault "no_sudo" is none that a windows host may have'],
+        ),
+        ('[[hosts]]\nfault = "disabled"', ['fault "disabled" is none that a unix host may have']),
+        ('[[hosts]]\ntechnology = "windows"\nlogin = "key"', ['login = "key" is for unix hosts']),
         ('[[hosts]]\nlogin = "key"\nfault = "key_only"', ['"key_only" is none']),
         ('[[hosts]]\nsecret_name = "s"', ["needs {address}"]),
         ('[[hosts]]\nsecret = "shared"\nfaults = {none = 1, secret_missing = 1}', ["groups of their own"]),

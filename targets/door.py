@@ -1,0 +1,34 @@
+"""Who is at the door: which host of the estate a connection is for, as its local address says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from targets.estate import Host, Technology
+from targets.faults import Port
+from targets.world import World
+
+
+def host_at(world: World, transport: asyncio.Transport, technology: Technology) -> Host | None:
+    """The host that a connection has reached. One that reaches none is counted and reset, and None is returned.
+
+    A listener is bound to every address of the machine, since no bind covers just 127.0.0.0/8: a peer off this machine
+    is let in nowhere.
+    """
+    peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    # A peer that has already gone has no name.
+    host = world.estate.hosts.get(local[0]) if peer and local and peer[0].startswith("127.") else None
+    if host is None or host.technology != technology or host.fault.port is Port.CLOSED:
+        world.metrics.strangers += 1
+        reset(transport)
+        return None
+    world.metrics.opened(host.address)
+    return host
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close with RST instead of FIN: a stranger sees no service rather than one that ends politely."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,301 @@
+"""One client's connection to an SMB host, without a socket: a frame in, frames out (MS-SMB2 3.3.5).
+
+What the host is and whom it lets in, its `House` says. Whatever is no SMB makes `WireError`, which ends the connection.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from targets.smb import ntlm, spnego, wire
+from targets.smb.ntlm import Answer, Names
+from targets.smb.signing import Signer, preauth
+from targets.smb.status import Status
+from targets.smb.wire import Command, Header, WireError
+
+PIPES = frozenset({"svcctl", "winreg", "srvsvc", "lsarpc", "samr", "wkssvc", "netlogon"})
+GUEST, ANONYMOUS = 1, 2
+_PREFERENCE = (wire.SMB_3_1_1, wire.SMB_3_0_2, wire.SMB_3_0, wire.SMB_2_1, wire.SMB_2_0_2)
+_SESSIONS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a host says to an answer."""
+
+    status: int
+    base_key: bytes = b""
+    """NTLM's, where the proof was good."""
+    flags: int = 0
+    """Of the session: GUEST, ANONYMOUS."""
+
+
+class House(Protocol):
+    """What the conversation must know of its host."""
+
+    @property
+    def names(self) -> Names: ...
+
+    @property
+    def guid(self) -> bytes: ...
+
+    @property
+    def signing_required(self) -> bool: ...
+
+    @property
+    def dialects(self) -> frozenset[int]:
+        """Those it speaks, of 2.0.2 to 3.1.1."""
+        ...
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        """By name in upper case: SUCCESS, or the status that a tree connect is refused with."""
+        ...
+
+    def judge(self, answer: Answer, nonce: bytes) -> Verdict: ...
+
+
+@dataclass(slots=True)
+class _Session:
+    number: int
+    hashed: bytes
+    nonce: bytes = b""
+    first: bytes = b""
+    """The client's NTLM negotiate message, and then our challenge after it."""
+    bare: bool = False
+    mechanisms: bytes = b""
+    signer: Signer | None = None
+    stands: bool = False
+    trees: dict[int, str] = field(default_factory=dict)
+    files: dict[bytes, None] = field(default_factory=dict)
+
+
+class Conversation:
+    """`now` gives FILETIME; `nonce` 8 bytes that nobody can foresee."""
+
+    def __init__(
+        self, house: House, now: Callable[[], int], nonce: Callable[[], bytes] = lambda: secrets.token_bytes(8)
+    ) -> None:
+        self._house = house
+        self._now = now
+        self._nonce = nonce
+        self._dialect = 0
+        self._hashed = bytes(64)
+        self._sessions: dict[int, _Session] = {}
+        self._numbers = 0
+        """Given out so far: each session, tree and file has one of its own."""
+        self._mode = wire.SIGNING_ENABLED | (wire.SIGNING_REQUIRED if house.signing_required else 0)
+
+    def receive(self, frame: bytes) -> list[bytes]:
+        """The frames that answer a frame. Raises WireError."""
+        if frame.startswith(wire.SMB1_PROTOCOL):
+            return [self._smb1(frame)]
+        return list(self._answers(frame))
+
+    def _answers(self, frame: bytes) -> Iterator[bytes]:
+        before: Header | None = None
+        for request in wire.requests(frame):
+            header = wire.read_header(request)
+            if header.flags & wire.RESPONSE:
+                raise WireError("a response where a request belongs")
+            if header.flags & wire.RELATED and before is not None:
+                header = _related(header, before)
+            if header.command == Command.CANCEL:
+                continue
+            answer = self._one(header, request)
+            before = wire.read_header(answer)
+            yield answer
+
+    def _one(self, header: Header, request: bytes) -> bytes:
+        if header.command == Command.NEGOTIATE:
+            return self._negotiate(header, request)
+        if not self._dialect:
+            raise WireError("a request before a dialect was negotiated")
+        if header.command == Command.SESSION_SETUP:
+            return self._session_setup(header, request)
+        if header.command == Command.ECHO and not header.session:
+            return wire.bare(header)
+        session = self._sessions.get(header.session)
+        if session is None or not session.stands:
+            return wire.error(header, Status.USER_SESSION_DELETED)
+        signer = session.signer
+        if signer is not None and (header.signed or self._house.signing_required):
+            if not header.signed or not signer.is_right(request):
+                return wire.error(header, Status.ACCESS_DENIED)
+            return signer.sign(self._within(session, header, request))
+        return self._within(session, header, request)
+
+    # -- negotiate -----------------------------------------------------------------------------------------------------
+
+    def _smb1(self, frame: bytes) -> bytes:
+        """A client that tries everything at once is told to begin anew with SMB 2 (3.3.5.3.1)."""
+        offered = wire.smb1_dialects(frame)
+        if self._dialect or not {b"SMB 2.???", b"SMB 2.002"} & set(offered):
+            raise WireError("SMB 1 only")
+        if b"SMB 2.???" in offered:
+            return self._negotiated(Header(Command.NEGOTIATE), wire.SMB_2_WILDCARD)
+        if wire.SMB_2_0_2 not in self._house.dialects:
+            return wire.error(Header(Command.NEGOTIATE), Status.NOT_SUPPORTED)
+        self._dialect = wire.SMB_2_0_2
+        return self._negotiated(Header(Command.NEGOTIATE), wire.SMB_2_0_2)
+
+    def _negotiate(self, header: Header, request: bytes) -> bytes:
+        if self._dialect:
+            raise WireError("a second negotiation")
+        asked = wire.read_negotiate(request)
+        usable = self._house.dialects & set(asked.dialects)
+        if not asked.has_preauth:
+            usable -= {wire.SMB_3_1_1}
+        chosen = next((dialect for dialect in _PREFERENCE if dialect in usable), 0)
+        if not chosen:
+            return wire.error(header, Status.NOT_SUPPORTED)
+        self._dialect = chosen
+        answer = self._negotiated(header, chosen)
+        self._hashed = preauth(preauth(self._hashed, request), answer)
+        return answer
+
+    def _negotiated(self, header: Header, dialect: int) -> bytes:
+        return wire.negotiated(
+            header,
+            dialect=dialect,
+            mode=self._mode,
+            guid=self._house.guid,
+            now=self._now(),
+            token=spnego.offer(),
+            salt=secrets.token_bytes(32),
+        )
+
+    # -- session setup -------------------------------------------------------------------------------------------------
+
+    def _session_setup(self, header: Header, request: bytes) -> bytes:
+        asked = wire.read_setup(request)
+        session = self._sessions.get(header.session) if header.session else self._new_session()
+        if asked.binding or session is None:
+            return wire.error(header, Status.REQUEST_NOT_ACCEPTED if asked.binding else Status.USER_SESSION_DELETED)
+        header = replace(header, session=session.number)
+        token = spnego.read(asked.token)
+        if not session.stands:
+            session.hashed = preauth(session.hashed, request)
+        if token.mechanisms:
+            session.mechanisms = token.mechanisms
+        if not token.ntlm and not session.nonce:
+            return self._go_on(header, session, spnego.answer(spnego.ACCEPT_INCOMPLETE, names_mechanism=True))
+        if not session.nonce:
+            return self._challenge(header, session, token)
+        return self._decide(header, session, token)
+
+    def _new_session(self) -> _Session | None:
+        if len(self._sessions) >= _SESSIONS_MAX:
+            raise WireError("more sessions than a client has use for")
+        self._numbers += 1
+        number = secrets.randbits(32) << 16 | self._numbers
+        session = self._sessions[number] = _Session(number, self._hashed)
+        return session
+
+    def _challenge(self, header: Header, session: _Session, token: spnego.Token) -> bytes:
+        flags = ntlm.client_flags(token.ntlm)
+        session.nonce, session.bare = self._nonce(), token.bare
+        message = ntlm.challenge(self._house.names, session.nonce, flags, self._now())
+        session.first = token.ntlm + message
+        if not token.bare:
+            message = spnego.answer(spnego.ACCEPT_INCOMPLETE, message, names_mechanism=True)
+        return self._go_on(header, session, message)
+
+    def _go_on(self, header: Header, session: _Session, token: bytes) -> bytes:
+        answer = wire.set_up(header, Status.MORE_PROCESSING_REQUIRED, flags=0, token=token)
+        session.hashed = preauth(session.hashed, answer)
+        return answer
+
+    def _decide(self, header: Header, session: _Session, token: spnego.Token) -> bytes:
+        answer = ntlm.read_answer(token.ntlm)
+        verdict = self._house.judge(answer, session.nonce)
+        session.nonce = b""
+        if verdict.status != Status.SUCCESS:
+            return self._refuse(header, session, verdict.status)
+        done, key = b"", b""
+        if verdict.base_key:
+            key = ntlm.exported_key(answer, verdict.base_key)
+            if not ntlm.mic_is_right(answer, key, session.first):
+                return self._refuse(header, session, Status.INVALID_PARAMETER)
+        if not session.bare:
+            mic = b""
+            if token.mic and key:
+                sealed = bool(answer.flags & ntlm.KEY_EXCHANGE)
+                if token.mic != ntlm.signature(key, session.mechanisms, by_client=True, sealed=sealed):
+                    return self._refuse(header, session, Status.INVALID_PARAMETER)
+                mic = ntlm.signature(key, session.mechanisms, by_client=False, sealed=sealed)
+            done = spnego.answer(spnego.ACCEPT_COMPLETED, mic=mic)
+        session.stands = True
+        response = wire.set_up(header, Status.SUCCESS, flags=verdict.flags, token=done)
+        if key and not verdict.flags:
+            session.signer = Signer.of(self._dialect, key, session.hashed)
+            return session.signer.sign(response)
+        return response
+
+    def _refuse(self, header: Header, session: _Session, status: int) -> bytes:
+        del self._sessions[session.number]
+        return wire.error(header, status)
+
+    # -- within a session ----------------------------------------------------------------------------------------------
+
+    def _within(self, session: _Session, header: Header, request: bytes) -> bytes:
+        match header.command:
+            case Command.LOGOFF:
+                del self._sessions[session.number]
+                return wire.bare(header)
+            case Command.ECHO:
+                return wire.bare(header)
+            case Command.TREE_CONNECT:
+                return self._tree_connect(session, header, request)
+        if header.tree not in session.trees:
+            return wire.error(header, Status.NETWORK_NAME_DELETED)
+        return self._within_tree(session, header, request)
+
+    def _tree_connect(self, session: _Session, header: Header, request: bytes) -> bytes:
+        share = wire.read_tree_connect(request).upper()
+        status = self._house.shares.get(share, Status.BAD_NETWORK_NAME)
+        if status != Status.SUCCESS:
+            return wire.error(header, status)
+        self._numbers += 1
+        session.trees[self._numbers] = share
+        return wire.tree_connected(header, self._numbers, wire.PIPE if share == "IPC$" else wire.DISK)
+
+    def _within_tree(self, session: _Session, header: Header, request: bytes) -> bytes:
+        match header.command:
+            case Command.TREE_DISCONNECT:
+                del session.trees[header.tree]
+                return wire.bare(header)
+            case Command.CREATE:
+                return self._create(session, header, wire.read_create(request))
+            case Command.CLOSE:
+                return self._close(session, header, wire.read_close(request))
+            case Command.IOCTL:
+                if wire.read_ioctl(request) != wire.VALIDATE_NEGOTIATE_INFO:
+                    return wire.error(header, Status.FS_DRIVER_REQUIRED)
+                return wire.validated(header, guid=self._house.guid, mode=self._mode, dialect=self._dialect)
+        return wire.error(header, Status.INVALID_DEVICE_REQUEST)
+
+    def _create(self, session: _Session, header: Header, name: str) -> bytes:
+        pipe = session.trees[header.tree] == "IPC$"
+        there = name.removeprefix("\\").lower() in PIPES if pipe else not name
+        if not there:
+            return wire.error(header, Status.OBJECT_NAME_NOT_FOUND)
+        self._numbers += 1
+        file = self._numbers.to_bytes(8, "little") * 2
+        session.files[file] = None
+        return wire.created(header, file, directory=not pipe)
+
+    @staticmethod
+    def _close(session: _Session, header: Header, file: bytes) -> bytes:
+        if file not in session.files:
+            return wire.error(header, Status.FILE_CLOSED)
+        del session.files[file]
+        return wire.closed(header)
+
+
+def _related(header: Header, before: Header) -> Header:
+    """A request of a compound goes on in the session and tree of the one before it (3.3.5.2.7.2)."""
+    return replace(header, session=before.session, tree=before.tree)

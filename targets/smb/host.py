@@ -1,0 +1,166 @@
+"""All SMB hosts of an estate behind one wildcard listener; which host a connection is for, its local address says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import cast
+
+from targets.directory import Logon
+from targets.door import host_at, reset
+from targets.estate import Host
+from targets.faults import Port
+from targets.material import derive
+from targets.smb import ntlm, wire
+from targets.smb.conversation import ANONYMOUS, GUEST, Conversation, Verdict
+from targets.smb.ntlm import Answer, Names
+from targets.smb.status import Status
+from targets.smb.wire import WireError
+from targets.world import World
+
+BACKLOG = 4096
+METHOD = "ntlmv2"
+_DIALECTS = frozenset({wire.SMB_2_1, wire.SMB_3_0, wire.SMB_3_0_2, wire.SMB_3_1_1})
+_EPOCH_S = 11644473600
+"""From 1601, where FILETIME begins, to 1970."""
+
+
+def filetime() -> int:
+    return int((time.time() + _EPOCH_S) * 10_000_000)
+
+
+class SmbHost:
+    """A host of the estate as `Conversation` asks for it."""
+
+    def __init__(self, world: World, host: Host) -> None:
+        self._world = world
+        self._host = host
+
+    @property
+    def names(self) -> Names:
+        local = self._host.account == "local"
+        return Names(self._host.name, self._host.name if local else self._host.account.split(".")[0])
+
+    @property
+    def guid(self) -> bytes:
+        return derive(self._world.estate.seed, "guid", self._host.address)[:16]
+
+    @property
+    def signing_required(self) -> bool:
+        return self._host.fault.signing
+
+    @property
+    def dialects(self) -> frozenset[int]:
+        return frozenset() if self._host.fault.smb1 else _DIALECTS
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        admin = self._host.fault.admin_share
+        return {"IPC$": Status.SUCCESS, "ADMIN$": admin, "C$": admin}
+
+    def judge(self, answer: Answer, nonce: bytes) -> Verdict:
+        """One logon: by the world's accounts, and counted there."""
+        fault = self._host.fault
+        if answer.anonymous:
+            return Verdict(Status.SUCCESS, flags=ANONYMOUS)
+        keys: list[bytes] = []
+
+        def proven(password: str) -> bool:
+            key = ntlm.proves(answer, nonce, password)
+            keys.extend([key] if key is not None else [])
+            return key is not None
+
+        logon = self._world.accounts.logon(self._host, answer.user, proven)
+        status = Status.LOGON_FAILURE
+        if logon is Logon.LOCKED or fault.locked:
+            status = Status.ACCOUNT_LOCKED_OUT
+        elif logon is Logon.OK:
+            status = fault.status
+        self._world.metrics.logon(self._host.address, answer.user, METHOD, ok=status == Status.SUCCESS)
+        if status == Status.LOGON_FAILURE and fault.guest:
+            return Verdict(Status.SUCCESS, flags=GUEST)
+        return Verdict(status, keys[0] if keys and status == Status.SUCCESS else b"")
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, listener: _Listener) -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        self._conversation: Conversation | None = None
+        self._buffer = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # create_server makes socket transports, which are asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
+        host = self._listener.admit(self._transport, self)
+        if host is not None and host.fault.port is Port.OPEN:
+            self._conversation = Conversation(SmbHost(self._listener.world, host), filetime)
+
+    def data_received(self, data: bytes) -> None:
+        if self._conversation is None or self._transport is None:
+            return
+        self._buffer += data
+        try:
+            for frame in self._frames():
+                answers = self._conversation.receive(frame)
+                self._transport.write(b"".join(len(answer).to_bytes(4, "big") + answer for answer in answers))
+        except WireError:
+            reset(self._transport)
+
+    def _frames(self) -> list[bytes]:
+        """What has come whole: each message after its length (MS-SMB2 2.1)."""
+        found = []
+        while len(self._buffer) >= 4:
+            length = int.from_bytes(self._buffer[:4], "big")
+            if length > wire.FRAME_MAX:
+                raise WireError("a frame that is too long, or none")
+            if len(self._buffer) < 4 + length:
+                break
+            found.append(bytes(self._buffer[4 : 4 + length]))
+            del self._buffer[: 4 + length]
+        return found
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._listener.forget(self)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Listener:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._open: dict[_Connection, None] = {}
+
+    def admit(self, transport: asyncio.Transport, connection: _Connection) -> Host | None:
+        host = host_at(self.world, transport, "windows")
+        if host is not None:
+            self._open[connection] = None
+        return host
+
+    def forget(self, connection: _Connection) -> None:
+        if connection in self._open:
+            del self._open[connection]
+            self.world.metrics.closed()
+
+    def abort_all(self) -> None:
+        for connection in tuple(self._open):
+            connection.abort()
+
+
+@asynccontextmanager
+async def listening(world: World) -> AsyncIterator[int]:
+    """Serve all SMB hosts of the world; the port. On leaving, every connection is cut."""
+    listener = _Listener(world)
+    loop = asyncio.get_running_loop()
+    # `host_at` drops every peer that is not on this machine.
+    server = await loop.create_server(partial(_Connection, listener), "0.0.0.0", 0, backlog=BACKLOG)  # noqa: S104
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        listener.abort_all()
