@@ -189,7 +189,9 @@ class Client:
         try:
             public = b64decode((await self._ask("key", {}, KEY_S))["key"])
         except Unreachable as error:
-            raise Unreachable(f"{error}; let process {self._holder.pid} go on, end it, or name another directory with --state") from None
+            raise Unreachable(
+                f"{error}; let process {self._holder.pid} go on, end it, or name another directory with --state"
+            ) from None
         return {
             "campaign": campaign.snapshot(),
             "logins": b64encode(seal(logins, campaign.name, public)).decode(),

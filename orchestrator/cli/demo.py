@@ -23,8 +23,10 @@ from orchestrator.cli.starting import run
 READY_S = 60.0
 STOP_S = 5.0
 
-# In 20 hosts: a spread of faults that all have different owners.
-_MIX = {"none": 8, "no_sudo": 3, "wrong_password": 2, "key_only": 2, "closed": 2, "silent": 1, "secret_missing": 2}
+# Spreads of faults that all have different owners; of 20 hosts the Unix mix is dealt exactly, with 8 on Windows.
+_UNIX = {"none": 4, "no_sudo": 2, "wrong_password": 1, "key_only": 1, "closed": 2, "silent": 1, "secret_missing": 1}
+_WINDOWS = {"none": 3, "no_admin": 1, "wrong_password": 1, "disabled": 1, "locked": 1, "guest": 1}
+_WINDOWS_SHARE = 0.4
 
 
 async def demo(hosts: int, seed: int, directory: Path | None, show_progress: bool) -> Exit:
@@ -46,15 +48,24 @@ async def demo(hosts: int, seed: int, directory: Path | None, show_progress: boo
 
 
 def estate_text(hosts: int, seed: int) -> str:
-    """An estate file of so many hosts, with the demo's mix of faults."""
-    mix = ", ".join(f"{fault} = {weight}" for fault, weight in _MIX.items())
-    return f"""\
-seed = {seed}
+    """An estate file of so many hosts, with the demo's mixes of faults."""
+    windows = round(hosts * _WINDOWS_SHARE)
+    groups = [
+        _group("unix", hosts - windows, "127.20.0.0/16", _UNIX),
+        _group("windows", windows, "127.21.0.0/16", _WINDOWS),
+    ]
+    return f"seed = {seed}\n" + "".join(groups)
 
+
+def _group(technology: str, count: int, network: str, faults: Mapping[str, int]) -> str:
+    if not count:
+        return ""
+    mix = ", ".join(f"{fault} = {weight}" for fault, weight in faults.items())
+    return f"""
 [[hosts]]
-count = {hosts}
-technology = "unix"
-network = "127.20.0.0/16"
+count = {count}
+technology = "{technology}"
+network = "{network}"
 faults = {{ {mix} }}
 user = "scan"
 account = "local"
@@ -62,11 +73,11 @@ account = "local"
 
 
 def campaign_text(ready: Mapping[str, Any], truth: list[Mapping[str, Any]]) -> str:
-    """The campaign for an estate: one record per port, since an address is in one Unix record only."""
-    by_port: dict[int, list[str]] = {}
+    """The campaign for an estate: one record per technology and port."""
+    groups: dict[tuple[str, int], list[str]] = {}
     for host in truth:
-        by_port.setdefault(host["port"], []).append(host["address"])
-    records = "".join(_record(port, addresses, truth[0]["user"]) for port, addresses in by_port.items())
+        groups.setdefault((host["technology"], host["port"]), []).append(host["address"])
+    records = "".join(_record(*group, addresses, truth[0]["user"]) for group, addresses in groups.items())
     addresses = [host["address"] for host in truth]
     return f"""\
 name = "demo"
@@ -86,17 +97,23 @@ deadline = "3s"
 """
 
 
-def _record(port: int, addresses: list[str], user: str) -> str:
+_OWN = {
+    "unix": 'accounts = "local"\nroot_delegation = "sudo"',
+    "windows": 'domain_type = "local"',
+}
+"""What each technology's record says of accounts of the hosts' own."""
+
+
+def _record(technology: str, port: int, addresses: list[str], user: str) -> str:
     return f"""
 [[records]]
-title = "Unix hosts on port {port}"
-technology = "unix"
+title = "{technology.capitalize()} hosts on port {port}"
+technology = "{technology}"
 login_type = "Authentication Vault"
 user = "{user}"
 vault = "Secret Server Vault"
-secret = "unix-{{address}}"
-accounts = "local"
-root_delegation = "sudo"
+secret = "{technology}-{{address}}"
+{_OWN[technology]}
 port = {port}
 ips = {json.dumps(addresses)}
 """
