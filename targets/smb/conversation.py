@@ -20,6 +20,7 @@ PIPES = frozenset({"svcctl", "winreg", "srvsvc", "lsarpc", "samr", "wkssvc", "ne
 GUEST, ANONYMOUS = 1, 2
 _PREFERENCE = (wire.SMB_3_1_1, wire.SMB_3_0_2, wire.SMB_3_0, wire.SMB_2_1, wire.SMB_2_0_2)
 _SESSIONS_MAX = 64
+_SMB1 = b"NT LM 0.12"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class House(Protocol):
 
     @property
     def dialects(self) -> frozenset[int]:
-        """Those it speaks, of 2.0.2 to 3.1.1."""
+        """Those it speaks, of 2.0.2 to 3.1.1; none: it knows SMB 1 alone."""
         ...
 
     @property
@@ -93,6 +94,8 @@ class Conversation:
         """The frames that answer a frame. Raises WireError."""
         if frame.startswith(wire.SMB1_PROTOCOL):
             return [self._smb1(frame)]
+        if not self._house.dialects:
+            raise WireError("SMB 2 is not known here")
         return list(self._answers(frame))
 
     def _answers(self, frame: bytes) -> Iterator[bytes]:
@@ -131,8 +134,10 @@ class Conversation:
     # -- negotiate -----------------------------------------------------------------------------------------------------
 
     def _smb1(self, frame: bytes) -> bytes:
-        """A client that tries everything at once is told to begin anew with SMB 2 (3.3.5.3.1)."""
+        """A client that tries everything at once is told to begin anew with SMB 2 (3.3.5.3.1), where that is known."""
         offered = wire.smb1_dialects(frame)
+        if not self._house.dialects and _SMB1 in offered:
+            return wire.smb1_negotiated(frame, offered.index(_SMB1), self._now())
         if self._dialect or not {b"SMB 2.???", b"SMB 2.002"} & set(offered):
             raise WireError("SMB 1 only")
         if b"SMB 2.???" in offered:

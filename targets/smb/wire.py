@@ -214,6 +214,14 @@ def smb1_dialects(frame: bytes) -> Sequence[bytes]:
     return [name.removeprefix(b"\x02") for name in body.split(b"\0") if name]
 
 
+def smb1_negotiated(frame: bytes, index: int, now: int) -> bytes:
+    """The response of a server that knows nothing newer (MS-CIFS 2.2.4.52.2), to the request in `frame`."""
+    header = SMB1_PROTOCOL + bytes([SMB1_NEGOTIATE]) + bytes(4) + b"\x88" + frame[10:32]
+    words = struct.pack("<HBHHIIIIQhB", index, 3, 50, 1, 16644, 65536, 0, 0x80, now, 0, 8)
+    challenge = bytes(8)
+    return header + bytes([len(words) // 2]) + words + struct.pack("<H", len(challenge)) + challenge
+
+
 # -- session setup, logoff ---------------------------------------------------------------------------------------------
 
 

@@ -81,15 +81,27 @@ def test_no_common_dialect() -> None:
     assert status(answer) == Status.NOT_SUPPORTED
 
 
-def test_smb1_clients_that_know_better_are_told_to_begin_anew() -> None:
-    def smb1(*names: bytes) -> bytes:
-        body = b"".join(b"\x02" + name + b"\0" for name in names)
-        return b"\xffSMB\x72" + bytes(27) + b"\0" + struct.pack("<H", len(body)) + body
+def smb1(*names: bytes) -> bytes:
+    body = b"".join(b"\x02" + name + b"\0" for name in names)
+    return b"\xffSMB\x72" + bytes(27) + b"\0" + struct.pack("<H", len(body)) + body
 
+
+def test_smb1_clients_that_know_better_are_told_to_begin_anew() -> None:
     [answer] = conversation().receive(smb1(b"NT LM 0.12", b"SMB 2.002", b"SMB 2.???"))
     assert dialect(answer) == wire.SMB_2_WILDCARD
     with pytest.raises(WireError):
         conversation().receive(smb1(b"NT LM 0.12"))
+
+
+def test_a_host_of_smb1_alone() -> None:
+    class Old(Host):
+        dialects: frozenset[int] = frozenset()
+
+    [answer] = conversation(Old()).receive(smb1(b"PC NETWORK PROGRAM 1.0", b"NT LM 0.12"))
+    assert answer.startswith(wire.SMB1_PROTOCOL)
+    assert struct.unpack_from("<BH", answer, 32) == (17, 1)
+    with pytest.raises(WireError):
+        conversation(Old()).receive(negotiate(0x0210))
 
 
 def test_requests_outside_of_a_session_are_refused() -> None:
