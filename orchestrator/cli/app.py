@@ -28,6 +28,8 @@ vault_app = typer.Typer(help="Questions to a vault, put by an appliance.", no_ar
 config_app = typer.Typer(help="Campaign files.", no_args_is_help=True)
 app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
+lab_app = typer.Typer(help="A simulated estate to run campaigns on.", no_args_is_help=True)
+app.add_typer(lab_app, name="lab")
 
 State = Annotated[
     Path | None,
@@ -249,6 +251,37 @@ def vault_test(
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     _tell(context, questions.vault_test, where, _load(campaign), title, secret)
+
+
+@lab_app.command("up")
+def lab_up(
+    context: typer.Context,
+    estate: Annotated[Path, typer.Argument(help="The estate file.")],
+    directory: Annotated[Path, typer.Option("--dir", help="For the vault's password, and the truth.")] = Path("lab"),
+    write_campaign: Annotated[
+        Path | None, typer.Option(help="Write the campaign for it to this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Serve simulated hosts and a Secret Server until Ctrl-C; where everything is comes as one JSON line."""
+    from orchestrator.cli import lab
+
+    _tell(context, lab.up, estate, directory, write_campaign)
+
+
+@lab_app.command("score")
+def lab_score(
+    context: typer.Context,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
+    ] = None,
+    truth: Annotated[Path, typer.Option(help="The estate's truth.ndjson.")] = Path("lab/truth.ndjson"),
+    json: Json = False,
+    state: State = None,
+) -> None:
+    """Hold a run's reasons against the truth of the estate it ran on: exit 1 when one is wrong."""
+    from orchestrator.cli import lab
+
+    _tell(context, lab.judge, state_path(state), run_id, truth, json)
 
 
 @config_app.command("check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
 
@@ -12,6 +13,7 @@ from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.conftest import Write
 from tests.cli.namespace import in_namespace, mounts
+from tests.peers.private import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -26,7 +28,7 @@ def test_a_disk_that_is_too_full_to_begin(keymuster: Product, write: Write) -> N
     assert "free at least 64 MiB" in ended.stderr
 
 
-HOSTS = 500
+HOSTS, SOME = 500, 10
 
 
 @mounts
@@ -49,18 +51,24 @@ ips = ["127.71.0.0/16"]
 include = {[host["address"] for host in lab.hosts]}
 """
         campaign.write_text('name = "full"\n' + lab.vault_table() + record)
-        outside, said = tmp_path / "outside", tmp_path / "said"
-        ended = in_namespace(f"""
+        outside, said, now = tmp_path / "outside", tmp_path / "said", tmp_path / "now"
+        script = f"""
 mount -t tmpfs -o size=80m none {keymuster.state}
 {" ".join(keymuster.command("run", campaign))} 2>{said} &
-until grep -q "^run " {said} || ! kill -0 $!; do sleep 0.05; done
+until [ -e {now} ] || ! kill -0 $!; do sleep 0.02; done
 dd if=/dev/zero of={keymuster.state}/filler bs=64k 2>/dev/null
 wait $!
 code=$?
 rm {keymuster.state}/filler
 cp -a {keymuster.state} {outside}
 exit $code
-""")
+"""
+
+        with ThreadPoolExecutor(1) as pool:
+            end = pool.submit(in_namespace, script)
+            wait_for(lambda: end.done() or lab.vault_seen()["views"] >= SOME, "the run to get under way")
+            now.touch()
+            ended = end.result()
         assert ended.returncode == 4, said.read_text()
         assert "is full" in said.read_text()
         assert "Traceback" not in said.read_text()

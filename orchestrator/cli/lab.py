@@ -1,0 +1,208 @@
+"""`keymuster lab`: a simulated estate in the foreground, and a run on it judged by the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import anyio
+from anyio.streams.buffered import BufferedByteReceiveStream
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from orchestrator.cli.errors import BadInput, CommandError, Exit
+from orchestrator.cli.output import written_to
+from orchestrator.cli.running import find_run
+from orchestrator.cli.storing import stored
+from orchestrator.report.documents import dumps
+from orchestrator.score import Score, ScoreError, score
+from orchestrator.store import Store
+
+_COLUMNS = ("address", "technology", "fault", "user", "account")
+"""What a row of the truth must have to be held against an outcome."""
+READY_S = 60.0
+STOP_S = 5.0
+
+# What each technology's record says of accounts of the hosts' own, and of those of a directory.
+_ACCOUNTS = {
+    "unix": 'accounts = "{account}"\nroot_delegation = "sudo"',
+    "windows": 'domain_type = "netbios-user-selected"\ndomain = "{account}"',
+}
+_LOCAL = {"unix": _ACCOUNTS["unix"], "windows": 'domain_type = "local"'}
+
+
+# -- an estate ---------------------------------------------------------------------------------------------------------
+
+
+async def up(estate: Path, state: Path, campaign: Path | None) -> Exit:
+    """Serve an estate until Ctrl-C or SIGTERM; optionally write the campaign for it."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with serving(estate, state) as ready:
+            print(json.dumps(dict(ready)), flush=True)
+            if campaign is not None:
+                await anyio.to_thread.run_sync(_write, campaign, campaign_text(ready, read_truth(Path(ready["truth"]))))
+                sys.stderr.write(f"{campaign} written: `keymuster run {campaign}`, then `keymuster lab score`\n")
+            async for _ in signals:
+                return Exit.OK
+    return Exit.OK
+
+
+@asynccontextmanager
+async def serving(estate: Path, state: Path) -> AsyncIterator[Mapping[str, Any]]:
+    """A lab process that serves an estate; its ready line. Raises BadInput when it does not come up."""
+    # It must not outlive us, however we end.
+    argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]
+    argv += [sys.executable, "-m", "targets", str(estate), "--state", str(state)]
+    process = await anyio.open_process(argv, stdin=subprocess.DEVNULL, stderr=None, start_new_session=True)
+    assert process.stdout is not None  # noqa: S101 - it is a pipe by default
+    try:
+        with anyio.fail_after(READY_S):
+            line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1 << 16)
+        yield json.loads(line)
+    except anyio.IncompleteRead:
+        raise BadInput("the simulated estate did not come up; its error is above") from None
+    except TimeoutError:
+        raise CommandError(f"the simulated estate was not ready in {READY_S:g} s") from None
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.terminate()
+            with anyio.move_on_after(STOP_S):
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot write {file}: {error.strerror}") from None
+
+
+# -- the campaign for it -----------------------------------------------------------------------------------------------
+
+
+def campaign_text(ready: Mapping[str, Any], truth: Sequence[Mapping[str, Any]], *, name: str = "lab") -> str:
+    """The campaign for an estate: one record for all hosts that are logged in to alike."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for host in truth:
+        alike = (host["technology"], host["port"], host["user"], host["account"], host["login"], _secret(host))
+        groups.setdefault(alike, []).append(host)
+    records = "".join(_record(number, hosts) for number, hosts in enumerate(groups.values(), 1))
+    ca = f"tls = {{ ca = {json.dumps(ready['vault_ca'])} }}\n" if ready.get("vault_ca") else ""
+    return f"""\
+name = "{name}"
+
+[[vaults]]
+title = "Secret Server Vault"
+type = "Thycotic Secret Server"
+url = "{ready["vault_url"]}"
+user = "{ready["vault_user"]}"
+password = {{ file = {json.dumps(ready["vault_password_file"])} }}
+{ca}{records}
+[targets]
+include = {json.dumps([host["address"] for host in truth])}
+
+[pace]
+deadline = "3s"
+"""
+
+
+def _secret(host: Mapping[str, Any]) -> str:
+    """The secret's name as a record gives it."""
+    return str(host["secret"]).replace(str(host["address"]), "{address}")
+
+
+def _record(number: int, hosts: Sequence[Mapping[str, Any]]) -> str:
+    first = hosts[0]
+    technology = first["technology"]
+    accounts = (_LOCAL if first["account"] == "local" else _ACCOUNTS)[technology].format(account=first["account"])
+    key = "private_key = true\n" if first["login"] == "key" else ""
+    return f"""
+[[records]]
+title = "{technology.capitalize()} hosts {number}"
+technology = "{technology}"
+login_type = "Authentication Vault"
+user = {json.dumps(first["user"])}
+vault = "Secret Server Vault"
+secret = {json.dumps(_secret(first))}
+{accounts}
+{key}port = {first["port"]}
+ips = {json.dumps([host["address"] for host in hosts])}
+"""
+
+
+# -- the score ---------------------------------------------------------------------------------------------------------
+
+
+async def judge(state: Path, run: str | None, truth: Path, json: bool) -> Exit:
+    """The confusion table of a run; exit 1 for a reason that is not right."""
+    async with stored(state) as store:
+        record = await find_run(store, run)
+        result = await score_run(store, record.id, read_truth(truth))
+    with written_to(None) as out:
+        if json:
+            print(dumps(_document(record.id, result)), file=out)
+        else:
+            write_score(result, out)
+    return Exit.OK if not result.wrong else Exit.GATE_FAILED
+
+
+async def score_run(store: Store, run: str, truth: Sequence[Mapping[str, Any]]) -> Score:
+    """Raises BadInput for a truth that is not this run's."""
+    reasons = {(row.target.address, row.technology.value): row.reason async for row in store.attempts.outcomes(run)}
+    try:
+        return score(truth, reasons)
+    except ScoreError as error:
+        raise BadInput(str(error)) from None
+
+
+def read_truth(file: Path) -> list[dict[str, Any]]:
+    """Raises BadInput, with the line."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            rows.append({**row, **{name: row[name] for name in _COLUMNS}})
+        except (ValueError, KeyError, TypeError):
+            raise BadInput(f"{file}:{number}: is no row of an estate's truth.ndjson") from None
+    return rows
+
+
+def write_score(result: Score, out: TextIO) -> None:
+    title = f"Right reasons: {result.right:,} of {result.total:,}"
+    columns = ("Technology", "Fault", Column("Reason", overflow="fold"), Column("Hosts", justify="right"), "Verdict")
+    table = Table(*columns, title=Text(title), title_justify="left")
+    for cell in result.cells:
+        verdict = Text("right", "green") if cell.right else Text(f"WRONG: {cell.expected}", "bold red")
+        table.add_row(*map(Text, (cell.technology, cell.fault, cell.reason, f"{cell.number:,}")), verdict)
+    Console(file=out).print(table)
+
+
+def _document(run: str, result: Score) -> dict[str, Any]:
+    cells = [
+        {
+            "technology": cell.technology,
+            "fault": cell.fault,
+            "expected": cell.expected,
+            "reason": cell.reason,
+            "right": cell.right,
+            "hosts": cell.number,
+        }
+        for cell in result.cells
+    ]
+    return {"schema_version": 1, "run": run, "right": result.right, "total": result.total, "cells": cells}

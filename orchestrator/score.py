@@ -1,0 +1,122 @@
+"""Was a run right? Its outcomes beside the truth of the simulated estate that it ran on. Pure.
+
+Each fault has one reason that is right for it. A host that was left out because its account's breaker was open is right
+if that account has a fault which may open one; the host's own could not be seen any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.reasons import REASONS, Lockout
+
+SKIPPED = ("SKIPPED_BREAKER", "LOCKOUT_BUDGET_SPENT")
+_EITHER = {
+    "none": "PASSED",
+    "closed": "PORT_CLOSED",
+    "silent": "BANNER_TIMEOUT",
+    "wrong_password": "BAD_CREDENTIALS",
+    "secret_missing": "SECRET_NOT_FOUND",
+    "secret_inactive": "SECRET_INACTIVE",
+    "secret_ambiguous": "SECRET_AMBIGUOUS_NAME",
+    "secret_forbidden": "SECRET_ACCESS_DENIED",
+    # We always say why a secret is read, so a vault that insists on it is none the worse.
+    "secret_comment": "PASSED",
+}
+EXPECTED: Mapping[str, Mapping[str, str]] = {
+    "unix": {**_EITHER, "key_only": "SSH_METHOD_NOT_OFFERED", "no_sudo": "PRIV_SUDO_PASSWORD"},
+    "windows": {
+        **_EITHER,
+        "no_admin": "PRIV_NOT_ADMIN",
+        "no_admin_share": "ADMIN_SHARE_OFF",
+        "disabled": "ACCOUNT_DISABLED",
+        "locked": "ACCOUNT_LOCKED",
+        "expired": "ACCOUNT_EXPIRED",
+        "password_expired": "PASSWORD_EXPIRED",
+        "must_change": "PASSWORD_MUST_CHANGE",
+        "logon_hours": "LOGON_HOURS",
+        "workstation": "WORKSTATION",
+        "logon_type": "LOGON_TYPE",
+        "guest": "GUEST_SESSION",
+        "smb1_only": "SMB1_ONLY",
+        "signing": "PASSED",
+    },
+}
+"""The right reason by technology and fault, as an estate's truth names them."""
+
+Truth = Mapping[str, Any]
+"""A row of truth.ndjson: address, technology, fault, user and account."""
+Target = tuple[str, str]
+"""(address, technology)"""
+
+
+class ScoreError(ValueError):
+    """The truth is of another estate, or of another release. The text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Hosts of one fault that ended with one reason."""
+
+    technology: str
+    fault: str
+    expected: str
+    reason: str
+    right: bool
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    cells: tuple[Cell, ...]
+    """The confusion table, row by row: by technology and fault, in the truth's order, the right cell first."""
+
+    @property
+    def total(self) -> int:
+        return sum(cell.number for cell in self.cells)
+
+    @property
+    def right(self) -> int:
+        return sum(cell.number for cell in self.cells if cell.right)
+
+    @property
+    def wrong(self) -> tuple[Cell, ...]:
+        return tuple(cell for cell in self.cells if not cell.right)
+
+
+def score(truth: Iterable[Truth], reasons: Mapping[Target, str]) -> Score:
+    """Judge the outcomes of a run; hosts that it did not have are left out. Raises ScoreError."""
+    rows = [row for row in truth if (row["address"], row["technology"]) in reasons]
+    if unknown := reasons.keys() - {(row["address"], row["technology"]) for row in rows}:
+        address, technology = min(unknown)
+        raise ScoreError(f"the truth does not know {address} ({technology}), which the run had: it is another estate's")
+    guilty = {_account(row) for row in rows if _may_open_a_breaker(_expected(row))}
+    counted: Counter[tuple[str, str, str, str, bool]] = Counter()
+    for row in rows:
+        expected, reason = _expected(row), reasons[row["address"], row["technology"]]
+        right = reason == expected or (reason in SKIPPED and _account(row) in guilty)
+        counted[row["technology"], row["fault"], expected, reason, right] += 1
+    order = {key: place for place, key in enumerate(dict.fromkeys((t, f) for t, f, *_ in counted))}
+    keys = sorted(counted, key=lambda key: (order[key[0], key[1]], not key[4], key[3]))
+    return Score(tuple(Cell(*key, counted[key]) for key in keys))
+
+
+def _expected(row: Truth) -> str:
+    try:
+        return EXPECTED[row["technology"]][row["fault"]]
+    except KeyError:
+        raise ScoreError(f"the truth has the fault {row['fault']!r}, for which no right reason is known here") from None
+
+
+def _account(row: Truth) -> tuple[str, str]:
+    """Authority and user; a local account's authority is its host."""
+    local = row["account"] == "local"
+    return (row["address"] if local else row["account"].casefold(), row["user"].casefold())
+
+
+def _may_open_a_breaker(code: str) -> bool:
+    reason = REASONS[code]
+    return reason.lockout is not Lockout.NO or reason.breaks
