@@ -1,6 +1,6 @@
 # Everything runs from .venv, which is made from the lock files (with hashes) by whatever Python >= 3.11 is found.
 #
-#   make demo [HOSTS=200]       a simulated estate, a campaign on it, its report
+#   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
 #   make test                   everything, real sshd and smbd included (as root on Debian: installs them)
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict

@@ -1,4 +1,4 @@
-"""A simulated estate: a Secret Server and SSH hosts. `python -m targets ESTATE.toml --state DIR`, its own process.
+"""A simulated estate: a Secret Server, SSH and SMB hosts. `python -m targets ESTATE.toml --state DIR`, its own process.
 
 Nothing here imports the scanner or the orchestrator: an estate that shared their code would share their mistakes. What
 it knows about itself is its *truth*, the name of each host's fault; what a fault should be called in a report is for
@@ -10,7 +10,9 @@ those to decide who look at it from outside.
     material.py    markers, passwords and keys derived from the seed
     world.py       the estate while it runs: what changes when a secret is rotated
     directory.py   accounts, counted failures and lock-out
+    door.py        which host a connection has reached
     ssh_host.py    all SSH hosts behind one listener;  shell.py  what their commands answer
+    smb/           all SMB hosts behind another, and the protocol as they speak it
     secret_server/ the vault
     metrics.py     what hosts and vault really saw;  control.py  metrics and orders over HTTP
     lab.py         the whole, started and stopped

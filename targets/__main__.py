@@ -11,11 +11,13 @@ import logging
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
 
 from targets import estate, lab, spec
+from targets.faults import HOST_FAULTS, VAULT_FAULTS, HostFault, VaultFault
 
 
 def main() -> int:
@@ -47,8 +49,17 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _described(faults: Mapping[str, HostFault] | Mapping[str, VaultFault]) -> str:
+    return "\n".join(f"  {fault.name:17} {fault.meaning}" for fault in faults.values())
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m targets", description="A simulated Secret Server and SSH hosts.")
+    parser = argparse.ArgumentParser(
+        prog="python -m targets",
+        description="A simulated Secret Server, SSH and SMB hosts.",
+        epilog="faults of hosts:\n" + _described(HOST_FAULTS) + "\n\nfaults of the vault:\n" + _described(VAULT_FAULTS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("estate", type=Path, help="estate file (TOML)")
     parser.add_argument("--seed", type=int, default=None, help="instead of the estate file's seed")
     parser.add_argument("--state", type=Path, required=True, help="directory for the vault's password and the truth")

@@ -213,7 +213,7 @@ def init(
 @app.command()
 def demo(
     context: typer.Context,
-    hosts: Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")] = 20,
+    hosts: Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")] = 300,
     seed: Annotated[int, typer.Option(help="The same seed gives the same estate.")] = 7,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Where estate, campaign and state go.", show_default=False)

@@ -7,7 +7,7 @@ import pty
 import select
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,12 +22,16 @@ class Shown:
     stdout: str
 
 
-def on_terminal(command: Sequence[str], answer: str = "\n") -> Shown:
-    """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon) gets `answer`."""
+def on_terminal(command: Sequence[str], env: Mapping[str, str] | None = None, *, stdout_too: bool = False) -> Shown:
+    """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon) is answered with Enter.
+
+    With `stdout_too` its stdout is one as well, and to be found in `text`.
+    """
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "160", **(env or {})}
+    out = theirs if stdout_too else subprocess.PIPE
     with os.fdopen(ours, "rb", buffering=0) as terminal:
-        process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=env)
+        process = subprocess.Popen(command, stdin=theirs, stdout=out, stderr=theirs, env=env)
         os.close(theirs)
         text, end = "", time.monotonic() + ENDS_WITHIN_S
         try:
@@ -40,9 +44,9 @@ def on_terminal(command: Sequence[str], answer: str = "\n") -> Shown:
                     break
                 text += some
                 if some.rstrip(" ").endswith(":"):
-                    os.write(terminal.fileno(), answer.encode())
-            assert process.stdout is not None
-            return Shown(process.wait(ENDS_WITHIN_S), text, process.stdout.read().decode())
+                    os.write(terminal.fileno(), b"\n")
+            written = process.stdout.read().decode() if process.stdout is not None else ""
+            return Shown(process.wait(ENDS_WITHIN_S), text, written)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
