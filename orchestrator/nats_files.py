@@ -73,7 +73,8 @@ class ServerFiles:
         text = self.complaint()
         lowered = text.lower()
         if "address already in use" in lowered:
-            return f"port {port} of 127.0.0.1 is in use by another program: end it, or choose another port"
+            taken = f"port {port} of 127.0.0.1 is in use by another program"
+            return f"{taken}: end it, or start again, which takes another port"
         if "no space left" in lowered or "insufficient storage" in lowered:
             return f"the store in {self.directory} is full: free disk space\n{text}"
         if "permission denied" in lowered or "read-only file system" in lowered:

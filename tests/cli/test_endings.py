@@ -1,0 +1,57 @@
+"""What README's table of exit codes promises, whatever ended the command, even from inside several tasks at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.bus import BusRefused
+from orchestrator.cli.ending import told
+from orchestrator.cli.errors import AbortedError, Incomplete, NothingToDo, Unreachable
+from orchestrator.nats_binary import NatsServerError
+from orchestrator.nats_files import ServerFiles
+from orchestrator.state_dir import StateDirError
+from orchestrator.store import StoreError
+
+TAKEN = "[FTL] Error listening on port: 127.0.0.1:4222, listen tcp 127.0.0.1:4222: bind: address already in use"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StateDirError("text"), 2),
+        (BusRefused("text"), 3),
+        (Unreachable("text"), 3),
+        (Incomplete("text"), 4),
+        (StoreError("text"), 4),
+        (NothingToDo("text"), 5),
+    ],
+)
+def test_an_expected_failure_is_its_text_and_its_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(ExceptionGroup("of tasks", [error])) == code
+    assert capsys.readouterr() == ("", "keymuster: text\n")
+
+
+def test_a_server_whose_port_was_taken_while_it_was_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run was under way, and can be resumed."""
+    (tmp_path / "server.log").write_text(TAKEN)
+    assert told(NatsServerError(ServerFiles(tmp_path).explain(1, 4222))) == 4
+    said = capsys.readouterr().err
+    assert said == (
+        "keymuster: port 4222 of 127.0.0.1 is in use by another program: end it, "
+        "or start again, which takes another port\n"
+    )
+
+
+def test_an_interrupt_outweighs_what_it_broke() -> None:
+    assert told(BaseExceptionGroup("of tasks", [AbortedError(), BusRefused("gone")])) == 130
+
+
+def test_a_bug_is_told_without_what_it_was_working_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(ExceptionGroup("of tasks", [RuntimeError("password=hunter2"), BusRefused("gone")])) == 70
+    said = capsys.readouterr()
+    assert "internal error: RuntimeError" in said.err
+    assert "hunter2" not in said.out + said.err
