@@ -18,6 +18,7 @@ _EITHER = {
     "none": "PASSED",
     "closed": "PORT_CLOSED",
     "silent": "BANNER_TIMEOUT",
+    "reset": "CONNECTION_RESET",
     "wrong_password": "BAD_CREDENTIALS",
     "secret_missing": "SECRET_NOT_FOUND",
     "secret_inactive": "SECRET_INACTIVE",
@@ -26,10 +27,19 @@ _EITHER = {
     # We always say why a secret is read, so a vault that insists on it is none the worse.
     "secret_comment": "PASSED",
 }
+_STRANGERS = ("garbage", "ftp", "http", "tls")
+"""Other services on the port."""
 EXPECTED: Mapping[str, Mapping[str, str]] = {
-    "unix": {**_EITHER, "key_only": "SSH_METHOD_NOT_OFFERED", "no_sudo": "PRIV_SUDO_PASSWORD"},
+    "unix": {
+        **_EITHER,
+        **dict.fromkeys(_STRANGERS, "NOT_SSH"),
+        "drip": "BANNER_TIMEOUT",
+        "key_only": "SSH_METHOD_NOT_OFFERED",
+        "no_sudo": "PRIV_SUDO_PASSWORD",
+    },
     "windows": {
         **_EITHER,
+        **dict.fromkeys(_STRANGERS, "NOT_SMB"),
         "no_admin": "PRIV_NOT_ADMIN",
         "no_admin_share": "ADMIN_SHARE_OFF",
         "disabled": "ACCOUNT_DISABLED",

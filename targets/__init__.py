@@ -10,7 +10,7 @@ those to decide who look at it from outside.
     material.py    markers, passwords and keys derived from the seed
     world.py       the estate while it runs: what changes when a secret is rotated
     directory.py   accounts, counted failures and lock-out
-    door.py        which host a connection has reached
+    door.py        which host a connection has reached;  oddity.py  ports where something else answers
     ssh_host.py    all SSH hosts behind one listener;  shell.py  what their commands answer
     smb/           all SMB hosts behind another, and the protocol as they speak it
     secret_server/ the vault

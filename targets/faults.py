@@ -21,6 +21,14 @@ class Port(StrEnum):
     """The host's port is one that nobody listens on: the connection is refused by the kernel."""
     SILENT = "silent"
     """The connection is taken and no byte is ever sent."""
+    RESET = "reset"
+    """The connection is taken and cut at once."""
+    GREETS = "greets"
+    """The fault's words are said at once, whoever comes."""
+    ANSWERS = "answers"
+    """The fault's words are the answer to whatever comes; then the connection ends."""
+    DRIPS = "drips"
+    """An SSH banner comes, a byte at a time, slower than anybody waits."""
 
 
 class SecretState(StrEnum):
@@ -42,6 +50,8 @@ class HostFault:
     name: str
     meaning: str
     port: Port = Port.OPEN
+    says: bytes = b""
+    """What a port says that is not what it should be."""
     passwords: bool = True
     """False: neither `password` nor `keyboard-interactive` is offered."""
     right_secret: bool = True
@@ -62,6 +72,11 @@ class HostFault:
     """Takes no unsigned message."""
 
 
+_HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TLS_ALERT = bytes.fromhex("15030100020216")
+"""Fatal, record_overflow: what OpenSSL answers to plain text."""
+
+
 def _account(name: str, meaning: str, status: Status, *, locked: bool = False) -> HostFault:
     """A state of the host's account."""
     return HostFault(name, meaning, status=status, locked=locked, technologies=WINDOWS)
@@ -73,6 +88,12 @@ HOST_FAULTS = {
         HostFault("none", "everything works"),
         HostFault("closed", "nothing listens on the port", port=Port.CLOSED),
         HostFault("silent", "takes the connection and says nothing", port=Port.SILENT),
+        HostFault("reset", "cuts every connection at once", port=Port.RESET),
+        HostFault("garbage", "says something that is no protocol", port=Port.GREETS, says=b"\x07\x00????????\r\n"),
+        HostFault("ftp", "an FTP server", port=Port.GREETS, says=b"220 (vsFTPd 3.0.5)\r\n"),
+        HostFault("http", "a web server", port=Port.ANSWERS, says=_HTTP),
+        HostFault("tls", "a TLS server", port=Port.ANSWERS, says=_TLS_ALERT),
+        HostFault("drip", "sends its banner a byte at a time", port=Port.DRIPS, technologies=UNIX),
         HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
         HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
         HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),

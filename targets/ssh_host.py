@@ -25,6 +25,7 @@ from targets.door import host_at
 from targets.estate import Host
 from targets.faults import Port
 from targets.material import host_key
+from targets.oddity import OddService
 from targets.shell import answer
 from targets.world import World
 
@@ -131,47 +132,40 @@ class _HostConnection(asyncssh.SSHServerConnection):
 
 
 class _Door(asyncio.Protocol):
-    """The first protocol of every connection: it finds the host and hands over, or stays and says nothing."""
+    """The first protocol of every connection: it finds the host and hands over."""
 
     def __init__(self, listener: _Listener) -> None:
         self._listener = listener
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # create_server makes socket transports, which are asyncio.Transport.
-        self._transport = cast("asyncio.Transport", transport)
-        self._listener.admit(self._transport, self)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._listener.forget(self)
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        self._listener.admit(cast("asyncio.Transport", transport))
 
 
 class _Listener:
     def __init__(self, world: World, options: asyncssh.SSHServerConnectionOptions) -> None:
         self._world = world
         self._options = options
-        self._open: set[_Door | _HostConnection] = set()
+        self._open: set[OddService | _HostConnection] = set()
         self._options_of = lru_cache(HOST_KEYS_CACHED)(self._make_options)
 
-    def admit(self, transport: asyncio.Transport, door: _Door) -> None:
+    def admit(self, transport: asyncio.Transport) -> None:
         host = host_at(self._world, transport, "unix")
         if host is None:
             return
-        if host.fault.port is Port.SILENT:
-            self._open.add(door)
+        if host.fault.port is not Port.OPEN:
+            self._hand_over(transport, OddService(host.fault.port, host.fault.says, self.forget))
             return
         options = copy.copy(self._options_of(host.address))
         options.protocol_factory = partial(HostServer, self._world, host)
-        connection = _HostConnection(self, options)
+        self._hand_over(transport, _HostConnection(self, options))
+
+    def _hand_over(self, transport: asyncio.Transport, connection: OddService | _HostConnection) -> None:
         self._open.add(connection)
         transport.set_protocol(connection)
         connection.connection_made(transport)
 
-    def forget(self, connection: _Door | _HostConnection) -> None:
+    def forget(self, connection: OddService | _HostConnection) -> None:
         if connection in self._open:
             self._open.remove(connection)
             self._world.metrics.closed()

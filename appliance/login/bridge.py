@@ -19,6 +19,7 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # shi
 from impacket import nmb
 
 from appliance.contract import peer_text
+from appliance.login.adopt import adopt
 from appliance.login.quiet import silence
 
 silence("impacket")
@@ -130,6 +131,7 @@ class StreamSession:
 
 async def open_session(sock: socket) -> StreamSession:
     """Wrap a connected socket. It belongs to the session from here on."""
-    with anyio.CancelScope(shield=True):  # two turns of the loop, no network: the transport now owns the socket
-        reader, writer = await asyncio.open_connection(sock=sock)
-    return StreamSession(reader, writer)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(loop=loop)
+    transport, protocol = await adopt(sock, lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
+    return StreamSession(reader, asyncio.StreamWriter(transport, protocol, reader, loop))

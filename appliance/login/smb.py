@@ -58,7 +58,10 @@ class _SmbLogin:
     async def greet(self) -> Failure | None:
         """SMB's client speaks first, so the greeting is the negotiation of a dialect."""
         self._ledger.enter(Phase.NEGOTIATE)
-        address, port = self._sock.getpeername()[:2]
+        try:
+            address, port = self._sock.getpeername()[:2]
+        except OSError:  # cut between the dial and now
+            return Failure(Phase.NEGOTIATE, named("CONNECTION_RESET"), "the connection was cut at once")
         stream = self._stream = await open_session(self._sock)
         session = await self._call(Phase.NEGOTIATE, lambda: NtlmSession(stream, address))
         if isinstance(session, Failure):

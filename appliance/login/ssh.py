@@ -18,6 +18,7 @@ import asyncssh
 
 from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
 from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
 from appliance.login.privilege import ID, SUDO, CommandResult, judge_identity, judge_sudo
 from appliance.login.ssh_channel import run
@@ -60,10 +61,8 @@ class _SshLogin:
             opts = options(self._candidate, self._known, self._witness)
         except ValueError:  # SSH user names are prepared strings (RFC 4013), which this one cannot be
             return Failure(Phase.NEGOTIATE, named("UNKNOWN_USER"), "SSH cannot carry this user name")
-        loop = get_running_loop()
-        connection = Connection(loop, opts, self._witness, self._identified)
-        with anyio.CancelScope(shield=True):  # two turns of the loop, no network: the transport now owns the socket
-            await loop.create_connection(lambda: connection, sock=self._sock)
+        connection = Connection(get_running_loop(), opts, self._witness, self._identified)
+        await adopt(self._sock, lambda: connection)
         self._connection = connection
         await self._witness.turn()
         return None if self._banner else self._failure()

@@ -82,6 +82,9 @@ class Connection(asyncssh.SSHClientConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("peername") is None:
+            # Cut between the dial and now: asyncssh stumbles over the name that a socket without a peer has not.
+            self._witness.refuse("CONNECTION_RESET", "the connection was cut at once")
         super().connection_made(transport)
 
     def proceed(self) -> None:

@@ -14,6 +14,7 @@ from targets.door import host_at, reset
 from targets.estate import Host
 from targets.faults import Port
 from targets.material import derive
+from targets.oddity import OddService
 from targets.smb import ntlm, wire
 from targets.smb.conversation import ANONYMOUS, GUEST, Conversation, Verdict
 from targets.smb.ntlm import Answer, Names
@@ -96,7 +97,7 @@ class _Connection(asyncio.Protocol):
         # create_server makes socket transports, which are asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
         host = self._listener.admit(self._transport, self)
-        if host is not None and host.fault.port is Port.OPEN:
+        if host is not None:
             self._conversation = Conversation(SmbHost(self._listener.world, host), filetime)
 
     def data_received(self, data: bytes) -> None:
@@ -134,15 +135,23 @@ class _Connection(asyncio.Protocol):
 class _Listener:
     def __init__(self, world: World) -> None:
         self.world = world
-        self._open: dict[_Connection, None] = {}
+        self._open: dict[_Connection | OddService, None] = {}
 
     def admit(self, transport: asyncio.Transport, connection: _Connection) -> Host | None:
+        """The host that `connection` is to play; None where there is none, or where another service has taken over."""
         host = host_at(self.world, transport, "windows")
-        if host is not None:
+        if host is None:
+            return None
+        if host.fault.port is Port.OPEN:
             self._open[connection] = None
-        return host
+            return host
+        odd = OddService(host.fault.port, host.fault.says, self.forget)
+        self._open[odd] = None
+        transport.set_protocol(odd)
+        odd.connection_made(transport)
+        return None
 
-    def forget(self, connection: _Connection) -> None:
+    def forget(self, connection: _Connection | OddService) -> None:
         if connection in self._open:
             del self._open[connection]
             self.world.metrics.closed()
