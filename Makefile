@@ -7,6 +7,7 @@
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  logins per second and CPU per login beside the bare libraries
 #   make lock                   resolve the lock files anew from pyproject.toml
+#   make docs                   docs/reasons.md, anew from the reason table
 #   make clean                  remove what make has made
 
 SHELL := bash
@@ -21,7 +22,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check lint bench simulate lock clean
+.PHONY: help demo test check lint bench simulate lock docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -61,6 +62,9 @@ lock:
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@! grep -nE '://|file:/' requirements*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
+
+docs: .venv/.runtime
+	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
 
 clean:
 	rm -rf .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -291,6 +291,17 @@ def config_check(file: Annotated[Path, typer.Argument(help="The campaign file.")
     sys.stderr.write(f"{file}: no fault found\n")
 
 
+@app.command()
+def reasons(
+    code: Annotated[str | None, typer.Argument(help="A reason's code, or a part of it.", show_default=False)] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole table, as docs/reasons.md has it.")] = False,
+) -> None:
+    """Say what a reason means, who can settle it, and how."""
+    from orchestrator.cli import ending, reference
+
+    raise typer.Exit(ending.run_sync(lambda: reference.reasons(code, markdown=markdown)))
+
+
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of campaign files, for editors."""
