@@ -31,6 +31,18 @@ class Port(StrEnum):
     """An SSH banner comes, a byte at a time, slower than anybody waits."""
 
 
+class Session(StrEnum):
+    """What a Unix login is given."""
+
+    SHELL = "shell"
+    NOLOGIN = "nologin"
+    """`/usr/sbin/nologin` is its shell."""
+    FORCED = "forced"
+    """A forced command answers, whatever is asked."""
+    EXPIRED = "expired"
+    """sshd lets an expired password in, and refuses every command."""
+
+
 class SecretState(StrEnum):
     """How a secret stands in the vault."""
 
@@ -57,6 +69,15 @@ class HostFault:
     right_secret: bool = True
     """False: what the vault holds is not what the host takes."""
     sudo: bool = True
+    sudoer: bool = True
+    """False: the user is not among the sudoers."""
+    session: Session = Session.SHELL
+    second_factor: bool = False
+    """`keyboard-interactive` is offered, and asks for a code."""
+    drops_logins: bool = False
+    """The connection is cut when a password comes."""
+    kex: tuple[str, ...] = ()
+    """The only key exchanges it knows; empty: the usual ones."""
     secret: SecretState = SecretState.READABLE
     technologies: frozenset[str] = BOTH
     status: Status = Status.SUCCESS
@@ -97,12 +118,20 @@ HOST_FAULTS = {
         HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
         HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
         HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),
+        HostFault("no_sudoer", "logs in, but may not use sudo", sudoer=False, technologies=UNIX),
+        HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
+        HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),
+        HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
+        HostFault("drops_logins", "cuts the connection when a password comes", drops_logins=True, technologies=UNIX),
+        HostFault("old_kex", "knows one outdated key exchange", kex=("diffie-hellman-group1-sha1",), technologies=UNIX),
         HostFault("no_admin", "logs in, but ADMIN$ is refused", admin_share=Status.ACCESS_DENIED, technologies=WINDOWS),
         HostFault("no_admin_share", "has no ADMIN$", admin_share=Status.BAD_NETWORK_NAME, technologies=WINDOWS),
         _account("disabled", "the account is disabled", Status.ACCOUNT_DISABLED),
         _account("locked", "the account is locked out", Status.ACCOUNT_LOCKED_OUT, locked=True),
         _account("expired", "the account has expired", Status.ACCOUNT_EXPIRED),
-        _account("password_expired", "the password has expired", Status.PASSWORD_EXPIRED),
+        HostFault(
+            "password_expired", "the password has expired", status=Status.PASSWORD_EXPIRED, session=Session.EXPIRED
+        ),
         _account("must_change", "the password must be changed first", Status.PASSWORD_MUST_CHANGE),
         _account("logon_hours", "the account may not log on at this hour", Status.INVALID_LOGON_HOURS),
         _account("workstation", "the account may not log on from here", Status.INVALID_WORKSTATION),

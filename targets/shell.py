@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 
 from targets.estate import Host
+from targets.faults import Session
 
 UID = 1001
 
@@ -31,7 +32,18 @@ class Answer:
     status: int = 0
 
 
+_INSTEAD = {
+    Session.NOLOGIN: Answer("This account is currently not available.\n", status=1),
+    Session.FORCED: Answer("rsync backup service, protocol 31\n"),
+    Session.EXPIRED: Answer(
+        stderr="WARNING: Your password has expired.\nPassword change required but no TTY available.\n", status=1
+    ),
+}
+
+
 def answer(host: Host, user: str, command: str) -> Answer:
+    if host.fault.session in _INSTEAD:
+        return _INSTEAD[host.fault.session]
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -79,11 +91,13 @@ def _name(host: Host) -> str:
 def _identity(host: Host, user: str) -> str:
     if user == "root":
         return "uid=0(root) gid=0(root) groups=0(root)"
-    groups = f"{UID}({user}),27(sudo)" if host.fault.sudo else f"{UID}({user})"
+    groups = f"{UID}({user}),27(sudo)" if host.fault.sudo and host.fault.sudoer else f"{UID}({user})"
     return f"uid={UID}({user}) gid={UID}({user}) groups={groups}"
 
 
 def _sudo(host: Host, user: str, words: list[str]) -> Answer:
+    if not host.fault.sudoer:
+        return Answer(stderr=f"Sorry, user {user} may not run sudo on {_name(host)}.\n", status=1)
     if not host.fault.sudo:
         return Answer(stderr="sudo: a password is required\n", status=1)
     rest = [word for word in words if word not in {"-n", "--"}]

@@ -45,6 +45,9 @@ class HostServer(asyncssh.SSHServer):
         self._user = ""
         self._method = ""
 
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
     def begin_auth(self, username: str) -> bool:
         self._user = username
         return True
@@ -58,15 +61,20 @@ class HostServer(asyncssh.SSHServer):
         return self._host.fault.passwords and self._host.login != "keyboard-interactive"
 
     def validate_password(self, username: str, password: str) -> bool:
+        if self._host.fault.drops_logins:
+            self._connection.abort()
+            return False
         return self._password(username, password, "password")
 
     def kbdint_auth_supported(self) -> bool:
-        return self._host.fault.passwords
+        return self._host.fault.passwords or self._host.fault.second_factor
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002 - asyncssh's signature
-        return "", "", "", [("Password: ", False)]
+        return "", "", "", [("Verification code: " if self._host.fault.second_factor else "Password: ", False)]
 
     def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> bool:
+        if self._host.fault.second_factor:
+            return False
         return len(responses) == 1 and self._password(username, responses[0], "keyboard-interactive")
 
     def public_key_auth_supported(self) -> bool:
@@ -180,6 +188,8 @@ class _Listener:
         [pair] = asyncssh.load_keypairs([asyncssh.import_private_key(pem)])
         options = copy.copy(self._options)
         options.server_host_keys = OrderedDict({pair.algorithm: pair})
+        if kex := self._world.estate.hosts[address].fault.kex:
+            options.kex_algs = [name.encode() for name in kex]
         return options
 
 

@@ -79,6 +79,10 @@ class Connection(asyncssh.SSHClientConnection):
         self._wire: asyncio.Transport | None = None
         self._held: bytes | None = None
         self._quick_reads = _QUICK_READS
+        self._judging = 0
+        """Packets that are being processed by tasks of asyncssh's."""
+        self._end: tuple[Exception | None] | None = None
+        """The connection's end, while it waits for them."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
@@ -117,6 +121,11 @@ class Connection(asyncssh.SSHClientConnection):
         super().data_received(data, datatype)
 
     def connection_lost(self, exc: Exception | None = None) -> None:
+        if self._judging:
+            # A server that refuses and hangs up says why first. asyncssh takes such packets up by tasks, and would
+            # forget them for the end that came after.
+            self._end = self._end or (exc,)
+            return
         if self._preface is not None:
             refusal = self._preface.end()
             if refusal is not None:
@@ -129,4 +138,25 @@ class Connection(asyncssh.SSHClientConnection):
             self._witness.methods_seen(copy.get_namelist(), partial=copy.get_boolean())
         elif pkttype == MSG_USERAUTH_SUCCESS:
             self._witness.success_seen = True
-        return super().process_packet(pkttype, pktid, packet)
+        result = super().process_packet(pkttype, pktid, packet)
+        if isinstance(result, bool):
+            return result
+        self._judging += 1
+        return self._judge(result)
+
+    async def _judge(self, processing: Awaitable[None]) -> None:
+        try:
+            await processing
+        except asyncssh.DisconnectError as error:
+            if self._end is None:
+                raise
+            self._end = (error,)  # asyncssh would say goodbye first, to a transport that is gone
+        finally:
+            # What asyncssh does with the result, and with what it has buffered meanwhile, comes one turn from now.
+            self._loop.call_soon(self._loop.call_soon, self._judged)
+
+    def _judged(self) -> None:
+        self._judging -= 1
+        if not self._judging and self._end is not None:
+            (exc,) = self._end
+            self.connection_lost(exc)
