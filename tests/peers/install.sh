@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient.
+# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient;
+# and Chromium, which opens the HTML report.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
 set -euo pipefail
@@ -14,6 +15,7 @@ need sudo sudo
 need smbd samba
 need smbpasswd samba-common-bin
 need smbclient smbclient
+need chromium chromium
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
