@@ -174,6 +174,8 @@ class UnixRecord(_Record):
     private_key: StrictBool = False
     root_delegation: Literal["none", "sudo"] = "none"
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    known_hosts: FilePath | None = None
+    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs."""
     crypto: CryptoProfile = CryptoProfile.COMPAT
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import anyio
 
 from targets import estate, lab, spec
-from targets.faults import HOST_FAULTS, VAULT_FAULTS, HostFault, VaultFault
+from targets.faults import HOST_FAULTS, HostFault
+from targets.vault_faults import VAULT_FAULTS, VaultFault
 
 
 def main() -> int:

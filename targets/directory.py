@@ -1,7 +1,8 @@
 r"""Accounts and what they count: the passwords that hosts accept, and the lock-out of directories shared by many hosts.
 
 A directory counts a failed logon whatever host it was tried on, and locks the account at its threshold: from then on
-the right password is refused too, until the lock-out has run out. Accounts of a single host count, but never lock.
+the right password is refused too, until the lock-out has run out. One of the account's previous passwords is refused,
+but not counted (as Active Directory does it). Accounts of a single host count, but never lock.
 Names are folded: `CORP\u`, `u@corp` and `U` are one account of a directory.
 """
 
@@ -36,6 +37,8 @@ class AccountRecord:
     recent: deque[float] = field(default_factory=deque)
     """Times of the failures within the directory's window."""
     locked_until: float = 0.0
+    former: deque[Material] = field(default_factory=deque)
+    """Its previous passwords, newest last."""
 
 
 class Accounts:
@@ -46,14 +49,19 @@ class Accounts:
         materials: Mapping[AccountKey, Material],
         directories: Mapping[str, DirectorySpec],
         clock: Callable[[], float],
+        former: Mapping[AccountKey, Material] | None = None,
     ) -> None:
         self._materials = dict(materials)
         self._directories = directories
         self._clock = clock
         self._records: dict[AccountKey, AccountRecord] = {}
+        for key, material in (former or {}).items():
+            self._remember(key, material)
 
     def change(self, key: AccountKey, material: Material) -> None:
         """From now on this is what opens the account; its counters stay as they are."""
+        if key in self._materials:
+            self._remember(key, self._materials[key])
         self._materials[key] = material
 
     def password(self, host: Host, user: str, password: str) -> bool:
@@ -66,7 +74,9 @@ class Accounts:
         known = self._materials.get(key)
         right = known is not None and proven(known.password)
         locked = self.locked(key)
-        self._count(key, right=right)
+        record = self._records.get(key)
+        former = record is not None and not right and any(proven(old.password) for old in record.former)
+        self._count(key, right=right, former=former)
         if locked:
             return Logon.LOCKED
         return Logon.OK if right else Logon.WRONG
@@ -76,11 +86,15 @@ class Accounts:
         known = self._materials.get(self._key(host, user))
         return known is not None and hmac.compare_digest(known.public_blob, blob)
 
+    def knows(self, host: Host, user: str) -> bool:
+        """Is there such an account?"""
+        return self._key(host, user) in self._materials
+
     def locked(self, key: AccountKey) -> bool:
         return key in self._records and self._clock() < self._records[key].locked_until
 
     def records(self) -> Mapping[AccountKey, AccountRecord]:
-        """Accounts that have seen a logon by password."""
+        """Accounts that have seen a logon by password, or have had more than one."""
         return self._records
 
     def _key(self, host: Host, user: str) -> AccountKey:
@@ -89,7 +103,13 @@ class Accounts:
             return AccountKey(authority, user)
         return AccountKey(authority, user.rsplit("\\", 1)[-1].split("@", 1)[0].casefold())
 
-    def _count(self, key: AccountKey, *, right: bool) -> None:
+    def _remember(self, key: AccountKey, material: Material) -> None:
+        policy = self._directories.get(key.authority)
+        if policy is not None and policy.history:
+            record = self._records.setdefault(key, AccountRecord())
+            record.former = deque((*record.former, material), maxlen=policy.history)
+
+    def _count(self, key: AccountKey, *, right: bool, former: bool) -> None:
         record = self._records.setdefault(key, AccountRecord())
         policy = self._directories.get(key.authority)
         now = self._clock()
@@ -99,7 +119,7 @@ class Accounts:
             record.recent.clear()
             return
         record.failed += 1
-        if policy and policy.threshold and not locked:
+        if policy and policy.threshold and not locked and not former:
             record.recent.append(now)
             while record.recent[0] <= now - policy.window:
                 record.recent.popleft()

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
+from targets.faults import HOST_FAULTS, HostFault, Port, SecretState, foremost
 from targets.material import Material, marker
 from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, Sharing, VaultSpec
+from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
 
 Login = Literal["password", "keyboard-interactive", "key"]
 Technology = Literal["unix", "windows"]
@@ -42,6 +43,16 @@ class Host:
     account: str
     """`local`, or the directory's name."""
     login: Login
+    system: str
+    """A name of UNIX_SYSTEMS or WINDOWS_SYSTEMS."""
+
+    @property
+    def unix(self) -> UnixSystem:
+        return UNIX_SYSTEMS[self.system]
+
+    @property
+    def windows(self) -> WindowsSystem:
+        return WINDOWS_SYSTEMS[self.system]
 
     @property
     def name(self) -> str:
@@ -76,12 +87,19 @@ class Estate:
     hosts: Mapping[str, Host]
     """By address, in the order of the estate file."""
     accounts: Mapping[AccountKey, Material]
+    former: Mapping[AccountKey, Material]
+    """What opened an account before its password was changed, where an estate begins that way."""
     secrets: Mapping[str, Secret]
     """By name. A missing secret is here too, in that state."""
 
     @property
     def vault_password(self) -> str:
         return marker(self.seed, "vault", self.vault.user)
+
+    @property
+    def user_ca(self) -> Material:
+        """Its key signs certificates that every SSH host takes for any of its users."""
+        return Material(self.seed, "user CA")
 
 
 def build(spec: EstateSpec) -> Estate:
@@ -90,7 +108,7 @@ def build(spec: EstateSpec) -> Estate:
     for number, group in enumerate(spec.hosts, start=1):
         made.add_group(number, group)
     made.add_own_secrets()
-    return Estate(spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.secrets)
+    return Estate(spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.former, made.secrets)
 
 
 class _Builder:
@@ -100,6 +118,7 @@ class _Builder:
         self.directories = {d.name.casefold(): d for d in spec.directories}
         self.hosts: dict[str, Host] = {}
         self.accounts: dict[AccountKey, Material] = {}
+        self.former: dict[AccountKey, Material] = {}
         self.secrets: dict[str, Secret] = {}
         self._names: set[str] = set()
 
@@ -107,10 +126,11 @@ class _Builder:
         if group.account != "local":
             self.directories.setdefault(group.account.casefold(), DirectorySpec(name=group.account))
         faults = deal(group.weights, group.count, random.Random(f"{self._spec.seed}|faults|{number}"))
-        hosts = [self._host(number, group, HOST_FAULTS[name]) for name in faults]
+        systems = deal(group.system_weights, group.count, random.Random(f"{self._spec.seed}|systems|{number}"))
+        hosts = [self._host(number, group, HOST_FAULTS[f], s) for f, s in zip(faults, systems, strict=True)]
         if group.secret is Sharing.SHARED:
             reached = next((h.fault for h in hosts if h.fault.port is Port.OPEN), HOST_FAULTS["none"])
-            self._add_secret(hosts[0], group, reached, machine="")
+            self._add_secret(hosts[0], group, self._account_fault(group) or reached, machine="")
         for host in hosts:
             if group.secret is Sharing.PER_HOST:
                 self._add_secret(host, group, host.fault, machine=host.address)
@@ -125,14 +145,26 @@ class _Builder:
                 )
             )
 
-    def _host(self, number: int, group: HostGroup, fault: HostFault) -> Host:
+    def _host(self, number: int, group: HostGroup, fault: HostFault, system: str) -> Host:
+        known = UNIX_SYSTEMS if group.technology == "unix" else WINDOWS_SYSTEMS
+        implied = known[system].fault
+        if implied is not None and group.user == "root" and not implied.sudo_installed:
+            implied = None  # root needs none
+        fault = foremost(fault, self._account_fault(group), implied)
         address = self._next_address(group.network)
         kind = group.technology
         default = f"{kind}-{{address}}" if group.secret is Sharing.PER_HOST else f"{kind}-shared-{number}"
         name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
-        host = Host(address, group.technology, fault, group.user, name, group.account, group.login)
+        host = Host(address, group.technology, fault, group.user, name, group.account, group.login, system)
         self.hosts[address] = host
         return host
+
+    def _account_fault(self, group: HostGroup) -> HostFault | None:
+        """The fault of the directory account that a group's hosts are logged in to with."""
+        if group.account == "local":
+            return None
+        name = self.directories[group.account.casefold()].account_faults.get(group.user.casefold())
+        return HOST_FAULTS[name] if name else None
 
     def _next_address(self, network: IPv4Network) -> str:
         for address in self._free.setdefault(network, network.hosts()):
@@ -148,6 +180,8 @@ class _Builder:
             material = self._directory_material(host.account_key)
         else:
             material = Material(self._spec.seed, f"secret|{host.secret}")
+        if fault.former_secret:
+            self.former[host.account_key] = material
         self._keep(
             Secret(
                 host.secret,
@@ -163,6 +197,8 @@ class _Builder:
 
     def _add_account(self, host: Host) -> None:
         key = host.account_key
+        if not host.fault.known:
+            return
         if host.account != "local":
             self.accounts[key] = self._directory_material(key)
         elif host.fault.right_secret:

@@ -1,7 +1,7 @@
-"""The faults of an estate, as data: what a host, a secret or the vault does wrong, by name.
+"""The faults of an estate, as data: what a host, its account or its secret does wrong, by name.
 
-A host's fault is a row of `HOST_FAULTS`; everything else reads the row's columns and never the name. Faults of the
-vault (`VAULT_FAULTS`) are orders that can be given and withdrawn while it runs.
+A fault is a row of `HOST_FAULTS`; everything else reads the row's columns and never the name. Where a host, its
+account in a directory and its system each have a fault, the one that a login meets first is the truth (`foremost`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from targets.smb.sealing import AES_128_CCM, AES_128_GCM
 from targets.smb.status import Status
 
 UNIX, WINDOWS = frozenset({"unix"}), frozenset({"windows"})
@@ -41,6 +42,43 @@ class Session(StrEnum):
     """A forced command answers, whatever is asked."""
     EXPIRED = "expired"
     """sshd lets an expired password in, and refuses every command."""
+    DEVICE = "device"
+    """A switch or router: what it runs are words of its own."""
+
+
+class Stage(StrEnum):
+    """A step of a login, as its host sees it."""
+
+    BANNER = "banner"
+    """Before the host has said anything."""
+    KEX = "kex"
+    """After its banner or dialect, before the key exchange or the challenge."""
+    LOGIN = "login"
+    """A credential has come; no verdict on it yet."""
+    COMMAND = "command"
+    """The login stands; nothing has been answered since."""
+
+
+_STAGES = tuple(Stage)
+
+
+class Manner(StrEnum):
+    """What happens at a stage that is troubled."""
+
+    CUTS = "cuts"
+    STALLS = "stalls"
+    LAGS = "lags"
+    """It goes on after LAG_S."""
+
+
+LAG_S = 0.4
+"""Seconds that a slow host takes longer: more than a good one ever does, and less than anybody's deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    stage: Stage
+    manner: Manner
 
 
 class SecretState(StrEnum):
@@ -55,6 +93,13 @@ class SecretState(StrEnum):
     """It can be found (role permission List) but not viewed."""
     COMMENT = "comment"
     """It is only shown to who says why."""
+    UNAVAILABLE = "unavailable"
+    """Its values are answered with 503."""
+    SLOW = "slow"
+    """Its values come later than anybody waits."""
+
+
+_UNREADABLE = frozenset(SecretState) - {SecretState.READABLE, SecretState.COMMENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +113,26 @@ class HostFault:
     """False: neither `password` nor `keyboard-interactive` is offered."""
     right_secret: bool = True
     """False: what the vault holds is not what the host takes."""
+    former_secret: bool = False
+    """What the vault holds is the account's previous password."""
+    known: bool = True
+    """False: there is no such user."""
+    known_host_key: bool = True
+    """False: the host shows another key than those who know it expect."""
+    trouble: Trouble | None = None
+    notice: str = ""
+    """What an SSH host says of the account when a password comes, right or wrong; none is taken."""
+    hangs_up: bool = False
+    """It ends the connection after that."""
+    wants_new_password: bool = False
+    """An SSH host answers the right password by asking for a new one."""
     sudo: bool = True
     sudoer: bool = True
     """False: the user is not among the sudoers."""
     session: Session = Session.SHELL
     second_factor: bool = False
     """`keyboard-interactive` is offered, and asks for a code."""
-    drops_logins: bool = False
-    """The connection is cut when a password comes."""
+    sudo_installed: bool = True
     kex: tuple[str, ...] = ()
     """The only key exchanges it knows; empty: the usual ones."""
     secret: SecretState = SecretState.READABLE
@@ -86,11 +143,31 @@ class HostFault:
     """The status is the answer to a wrong password too."""
     guest: bool = False
     """Whoever is not known is let in as a guest."""
+    anonymous: bool = False
+    """Who is not known gets an anonymous session; over SSH, whoever comes is let in unasked."""
     admin_share: Status = Status.SUCCESS
     smb1: bool = False
     """Speaks nothing newer."""
     signing: bool = False
     """Takes no unsigned message."""
+    encrypts: bool = False
+    """Takes no message of a session that is not encrypted."""
+    ciphers: tuple[int, ...] = (AES_128_GCM, AES_128_CCM)
+    """Of SMB encryption, those it knows, best first."""
+
+    @property
+    def shows(self) -> Stage:
+        """The stage at which a login meets it."""
+        if self.port is not Port.OPEN or self.smb1:
+            return Stage.BANNER
+        if self.trouble is not None and self.trouble.manner is not Manner.LAGS:
+            return self.trouble.stage
+        if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
+            return Stage.KEX
+        if self.secret in _UNREADABLE:
+            return Stage.KEX
+        refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
+        return Stage.LOGIN if refused or self.notice else Stage.COMMAND
 
 
 _HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -98,15 +175,20 @@ _TLS_ALERT = bytes.fromhex("15030100020216")
 """Fatal, record_overflow: what OpenSSL answers to plain text."""
 
 
-def _account(name: str, meaning: str, status: Status, *, locked: bool = False) -> HostFault:
-    """A state of the host's account."""
-    return HostFault(name, meaning, status=status, locked=locked, technologies=WINDOWS)
+def _windows(name: str, meaning: str, status: Status) -> HostFault:
+    """A state of the account that Windows alone knows."""
+    return HostFault(name, meaning, status=status, technologies=WINDOWS)
+
+
+def _troubled(name: str, meaning: str, stage: Stage, manner: Manner) -> HostFault:
+    return HostFault(name, meaning, trouble=Trouble(stage, manner))
 
 
 HOST_FAULTS = {
     f.name: f
     for f in (
         HostFault("none", "everything works"),
+        # -- the port --
         HostFault("closed", "nothing listens on the port", port=Port.CLOSED),
         HostFault("silent", "takes the connection and says nothing", port=Port.SILENT),
         HostFault("reset", "cuts every connection at once", port=Port.RESET),
@@ -115,28 +197,22 @@ HOST_FAULTS = {
         HostFault("http", "a web server", port=Port.ANSWERS, says=_HTTP),
         HostFault("tls", "a TLS server", port=Port.ANSWERS, says=_TLS_ALERT),
         HostFault("drip", "sends its banner a byte at a time", port=Port.DRIPS, technologies=UNIX),
-        HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
-        HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
-        HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),
-        HostFault("no_sudoer", "logs in, but may not use sudo", sudoer=False, technologies=UNIX),
-        HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
-        HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),
-        HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
-        HostFault("drops_logins", "cuts the connection when a password comes", drops_logins=True, technologies=UNIX),
+        # -- cut, stuck or slow on the way --
+        _troubled("reset_after_banner", "cuts the connection after its first words", Stage.KEX, Manner.CUTS),
+        _troubled("reset_at_login", "cuts the connection when a password comes", Stage.LOGIN, Manner.CUTS),
+        _troubled("reset_at_command", "cuts the connection once logged in", Stage.COMMAND, Manner.CUTS),
+        _troubled("stalled_kex", "says nothing more after its first words", Stage.KEX, Manner.STALLS),
+        _troubled("stalled_login", "never judges the password", Stage.LOGIN, Manner.STALLS),
+        _troubled("stalled_command", "logs in, and answers nothing more", Stage.COMMAND, Manner.STALLS),
+        _troubled("slow_banner", "takes its time for its first words", Stage.BANNER, Manner.LAGS),
+        _troubled("slow_kex", "takes its time for the key exchange or challenge", Stage.KEX, Manner.LAGS),
+        _troubled("slow_login", "takes its time to judge the password", Stage.LOGIN, Manner.LAGS),
+        _troubled("slow_command", "takes its time once logged in", Stage.COMMAND, Manner.LAGS),
+        # -- what the host asks for --
         HostFault("old_kex", "knows one outdated key exchange", kex=("diffie-hellman-group1-sha1",), technologies=UNIX),
-        HostFault("no_admin", "logs in, but ADMIN$ is refused", admin_share=Status.ACCESS_DENIED, technologies=WINDOWS),
-        HostFault("no_admin_share", "has no ADMIN$", admin_share=Status.BAD_NETWORK_NAME, technologies=WINDOWS),
-        _account("disabled", "the account is disabled", Status.ACCOUNT_DISABLED),
-        _account("locked", "the account is locked out", Status.ACCOUNT_LOCKED_OUT, locked=True),
-        _account("expired", "the account has expired", Status.ACCOUNT_EXPIRED),
-        HostFault(
-            "password_expired", "the password has expired", status=Status.PASSWORD_EXPIRED, session=Session.EXPIRED
-        ),
-        _account("must_change", "the password must be changed first", Status.PASSWORD_MUST_CHANGE),
-        _account("logon_hours", "the account may not log on at this hour", Status.INVALID_LOGON_HOURS),
-        _account("workstation", "the account may not log on from here", Status.INVALID_WORKSTATION),
-        _account("logon_type", "the account has no right to log on over the network", Status.LOGON_TYPE_NOT_GRANTED),
-        HostFault("guest", "maps a wrong password to a guest", right_secret=False, guest=True, technologies=WINDOWS),
+        HostFault("changed_host_key", "shows another key than before", known_host_key=False, technologies=UNIX),
+        HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
+        HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
         HostFault("smb1_only", "speaks nothing newer than SMB 1", smb1=True, technologies=WINDOWS),
         HostFault(
             "signing",
@@ -144,78 +220,83 @@ HOST_FAULTS = {
             signing=True,
             technologies=WINDOWS,
         ),
+        HostFault(
+            "encryption", "takes only encrypted sessions, as good clients can", encrypts=True, technologies=WINDOWS
+        ),
+        HostFault(
+            "encryption_gcm",
+            "takes only sessions encrypted with a cipher that impacket has not",
+            encrypts=True,
+            ciphers=(AES_128_GCM,),
+            technologies=WINDOWS,
+        ),
+        # -- the account --
+        HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
+        HostFault(
+            "old_password", "the vault holds the account's previous password", right_secret=False, former_secret=True
+        ),
+        HostFault("unknown_user", "there is no such user, and the host does not say so", known=False),
+        HostFault(
+            "no_such_user",
+            "there is no such user, as the host says",
+            known=False,
+            status=Status.NO_SUCH_USER,
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "locked",
+            "the account is locked out",
+            status=Status.ACCOUNT_LOCKED_OUT,
+            locked=True,
+            notice="The account is locked due to 3 failed logins.\n(10 minutes left to unlock)\n",
+        ),
+        HostFault(
+            "expired",
+            "the account has expired",
+            status=Status.ACCOUNT_EXPIRED,
+            notice="Your account has expired; please contact your system administrator.\n",
+            hangs_up=True,
+        ),
+        HostFault(
+            "password_expired", "the password has expired", status=Status.PASSWORD_EXPIRED, session=Session.EXPIRED
+        ),
+        HostFault(
+            "must_change",
+            "the password must be changed first",
+            status=Status.PASSWORD_MUST_CHANGE,
+            wants_new_password=True,
+        ),
+        _windows("disabled", "the account is disabled", Status.ACCOUNT_DISABLED),
+        _windows("logon_hours", "the account may not log on at this hour", Status.INVALID_LOGON_HOURS),
+        _windows("workstation", "the account may not log on from here", Status.INVALID_WORKSTATION),
+        _windows("logon_type", "the account has no right to log on over the network", Status.LOGON_TYPE_NOT_GRANTED),
+        HostFault("guest", "maps a wrong password to a guest", right_secret=False, guest=True, technologies=WINDOWS),
+        HostFault("anonymous", "lets anybody in, as nobody", right_secret=False, anonymous=True),
+        # -- what the login may do --
+        HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),
+        HostFault("no_sudoer", "logs in, but may not use sudo", sudoer=False, technologies=UNIX),
+        HostFault("sudo_missing", "logs in, but has no sudo", sudo_installed=False, technologies=UNIX),
+        HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
+        HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),
+        HostFault("network_device", "logs in to a device without a shell", session=Session.DEVICE, technologies=UNIX),
+        HostFault("no_admin", "logs in, but ADMIN$ is refused", admin_share=Status.ACCESS_DENIED, technologies=WINDOWS),
+        HostFault("no_admin_share", "has no ADMIN$", admin_share=Status.BAD_NETWORK_NAME, technologies=WINDOWS),
+        # -- the secret --
         HostFault("secret_missing", "the vault has no secret of that name", secret=SecretState.MISSING),
         HostFault("secret_inactive", "the secret has been deactivated", secret=SecretState.INACTIVE),
         HostFault("secret_ambiguous", "two secrets bear the name", secret=SecretState.AMBIGUOUS),
         HostFault("secret_forbidden", "the scanner's user may not view the secret", secret=SecretState.FORBIDDEN),
         HostFault("secret_comment", "the secret is shown only with a comment", secret=SecretState.COMMENT),
+        HostFault("secret_503", "the vault answers 503 for the secret", secret=SecretState.UNAVAILABLE),
+        HostFault("secret_slow", "the vault does not answer for the secret in time", secret=SecretState.SLOW),
     )
 }
 
 
-class Scope(StrEnum):
-    """Which requests a vault fault meets."""
-
-    ALL = "all"
-    GRANT = "grant"
-    API = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A canned answer that takes the place of the real one."""
-
-    scope: Scope
-    status: int
-    body: str
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class VaultFault:
-    name: str
-    meaning: str
-    replies: tuple[Reply, ...] = ()
-    slow: bool = False
-    """Answers are held back by the estate's `vault.slow` seconds."""
-    throttled: bool = False
-    """Replies carry `Retry-After` with the estate's `vault.retry_after` seconds."""
-    expires_tokens: bool = False
-    """An event rather than a state: at the order, every token issued so far is dead."""
-
-
-EXPIRED = '{"message": "Authentication failed or expired token."}'
-REFUSED = '{"error": "Login failed."}'
-_HTML = "<!DOCTYPE html><html><head><title>Secret Server</title></head><body>{}</body></html>"
-
-VAULT_FAULTS = {
-    f.name: f
-    for f in (
-        VaultFault("down", "503 to everything", (Reply(Scope.ALL, 503, _HTML.format("Unavailable"), "text/html"),)),
-        VaultFault("error", "500 to every API call", (Reply(Scope.API, 500, '{"message": "An error has occurred."}'),)),
-        VaultFault("slow", "answers late", slow=True),
-        VaultFault("refuse", "refuses every login", (Reply(Scope.GRANT, 400, REFUSED),)),
-        VaultFault("expire_tokens", "tokens issued so far are dead; new ones live", expires_tokens=True),
-        VaultFault("dead_tokens", "every token counts as expired", (Reply(Scope.API, 403, EXPIRED),)),
-        VaultFault(
-            "ip_blocked",
-            "this source address is not allowed",
-            (
-                Reply(Scope.GRANT, 400, REFUSED),
-                Reply(Scope.API, 403, '{"message": "Access is not allowed from this IP address."}'),
-            ),
-        ),
-        VaultFault(
-            "forbidden",
-            "the user's role has no right to the API",
-            (Reply(Scope.API, 403, '{"message": "You do not have permission to perform this operation."}'),),
-        ),
-        VaultFault("html", "200 with a web page", (Reply(Scope.ALL, 200, _HTML.format("Log in"), "text/html"),)),
-        VaultFault(
-            "throttled",
-            "429 with Retry-After",
-            (Reply(Scope.ALL, 429, '{"message": "Too many requests."}'),),
-            throttled=True,
-        ),
-    )
-}
+def foremost(host: HostFault, account: HostFault | None, system: HostFault | None) -> HostFault:
+    """Of a host's own fault, its directory account's and its system's: the one that a login meets first."""
+    if account is not None and _STAGES.index(host.shows) >= _STAGES.index(Stage.LOGIN):
+        return account
+    if system is not None and host.shows is Stage.COMMAND:
+        return system
+    return host

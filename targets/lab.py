@@ -12,10 +12,12 @@ from pathlib import Path
 import anyio
 from aiohttp import web
 
-from targets import control, estate, ssh_host
+from targets import control, estate
 from targets.secret_server import routes, tls
 from targets.smb import host as smb_host
 from targets.spec import EstateError, TlsSpec, VaultSpec
+from targets.ssh import host as ssh_host
+from targets.ssh import known_hosts
 from targets.world import World
 
 STOP_WITHIN = 0.3
@@ -37,6 +39,10 @@ class Ready:
     smb_port: int
     closed_port: int
     truth: str
+    known_hosts: str
+    """An OpenSSH known_hosts file of all SSH hosts, as somebody would have it who has seen them before."""
+    user_ca: str
+    """The private key, without a passphrase, of the CA whose user certificates every SSH host takes."""
 
     def line(self) -> str:
         return json.dumps(asdict(self))
@@ -56,6 +62,9 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
         control_port = await stack.enter_async_context(_http(control.application(world), None))
         rows = estate.truth(what, ports={"unix": ssh_port, "windows": smb_port}, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        known, user_ca = state / "known_hosts", state / "user-ca"
+        await anyio.Path(known).write_text("".join(known_hosts.lines(what, ssh_port)))
+        await anyio.to_thread.run_sync(tls.write_private, user_ca, known_hosts.user_ca(what))
         base = f"http://127.0.0.1:{control_port}"
         ready = Ready(
             vault_url=f"http{'s' if certificate else ''}://127.0.0.1:{vault_port}{routes.MOUNT}",
@@ -68,6 +77,8 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
             smb_port=smb_port,
             closed_port=closed_port,
             truth=str(truth_file),
+            known_hosts=str(known),
+            user_ca=str(user_ca),
         )
         yield ready, world
 

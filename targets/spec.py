@@ -27,7 +27,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from targets.faults import HOST_FAULTS, VAULT_FAULTS, Port, SecretState
+from targets.faults import HOST_FAULTS, Port, SecretState, Stage
+from targets.systems import DEFAULT, UNIX_SYSTEMS, WINDOWS_SYSTEMS
+from targets.vault_faults import VAULT_FAULTS
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 
@@ -105,6 +107,22 @@ class DirectorySpec(_Part):
     """0: never locks."""
     window: Seconds = 1800.0
     lockout: Seconds = 1800.0
+    history: Annotated[int, Field(ge=0)] = 2
+    """So many previous passwords of an account are refused without counting as failures."""
+    accounts: dict[str, HostFaultName] = Field(default_factory=dict)
+    """Faults by account, `{ svc_old = "disabled" }`: true on every host that asks this directory."""
+
+    @property
+    def account_faults(self) -> dict[str, str]:
+        """`accounts`, by folded name."""
+        return {name.casefold(): fault for name, fault in self.accounts.items()}
+
+    @model_validator(mode="after")
+    def _of_accounts(self) -> Self:
+        for name, fault in self.accounts.items():
+            if HOST_FAULTS[fault].shows is not Stage.LOGIN or HOST_FAULTS[fault].trouble is not None:
+                raise ValueError(f'fault "{fault}" of account {name!r} is none of an account, but of a host or secret')
+        return self
 
 
 class HostGroup(_Part):
@@ -122,10 +140,18 @@ class HostGroup(_Part):
     """May hold {address} and {user}; default `unix-{address}`, or `unix-shared-N` for the Nth group (`windows-`)."""
     folder: Folder = "\\Scan"
     login: Literal["password", "keyboard-interactive", "key"] = "password"
+    system: str = ""
+    """What the hosts run; default debian or server-2019."""
+    systems: dict[str, PositiveInt] = Field(default_factory=dict)
+    """A mix by weight, dealt as `faults` are."""
 
     @property
     def weights(self) -> dict[str, int]:
         return self.faults or {self.fault: 1}
+
+    @property
+    def system_weights(self) -> dict[str, int]:
+        return self.systems or {self.system or DEFAULT[self.technology]: 1}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -133,9 +159,8 @@ class HostGroup(_Part):
             raise ValueError("give `fault` or `faults`, not both")
         if not self.network.subnet_of(LOOPBACK):
             raise ValueError(f"network {self.network} is not within {LOOPBACK}: an estate never leaves the machine")
-        for name in self.weights:
-            if self.technology not in HOST_FAULTS[name].technologies:
-                raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
+        self._faults_that_may_be()
+        self._systems_that_may_be()
         if self.technology == "windows" and self.login != "password":
             raise ValueError(f'login = "{self.login}" is for unix hosts')
         if self.login == "key" and "key_only" in self.weights:
@@ -145,6 +170,21 @@ class HostGroup(_Part):
         if self.secret is Sharing.SHARED:
             self._one_shared_secret()
         return self
+
+    def _faults_that_may_be(self) -> None:
+        for name in self.weights:
+            if self.account != "local" and (not HOST_FAULTS[name].known or HOST_FAULTS[name].former_secret):
+                raise ValueError(f'"{name}" is true of an account: say so in [[directories]], accounts')
+            if self.technology not in HOST_FAULTS[name].technologies:
+                raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
+
+    def _systems_that_may_be(self) -> None:
+        known = UNIX_SYSTEMS if self.technology == "unix" else WINDOWS_SYSTEMS
+        if self.systems and self.system:
+            raise ValueError("give `system` or `systems`, not both")
+        for name in self.system_weights:
+            if name not in known:
+                raise ValueError(f'"{name}" is no {self.technology} system; known are {", ".join(known)}')
 
     def _one_shared_secret(self) -> None:
         reached = [f for name in self.weights if (f := HOST_FAULTS[name]).port is Port.OPEN]
@@ -177,6 +217,19 @@ class SecretSpec(_Part):
         return self
 
 
+def _account_faults(groups: tuple[HostGroup, ...], directories: tuple[DirectorySpec, ...]) -> None:
+    """Raises ValueError where a group cannot show what is wrong with its directory account."""
+    faults = {d.name.casefold(): d.account_faults for d in directories}
+    for group in groups:
+        name = faults.get(group.account.casefold(), {}).get(group.user.casefold())
+        if name is None:
+            continue
+        if group.technology not in HOST_FAULTS[name].technologies:
+            raise ValueError(f'account {group.user} is "{name}", which a {group.technology} host cannot tell')
+        if group.login == "key":
+            raise ValueError(f'account {group.user} is "{name}", which a login by key does not meet')
+
+
 class EstateSpec(_Part):
     seed: int = 0
     vault: VaultSpec = VaultSpec()
@@ -192,6 +245,7 @@ class EstateSpec(_Part):
         ):
             if twice := {n for n in names if names.count(n) > 1}:
                 raise ValueError(f"{what} given twice: {', '.join(sorted(twice))}")
+        _account_faults(self.hosts, self.directories)
         return self
 
 

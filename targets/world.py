@@ -36,7 +36,7 @@ class World:
     def __init__(self, estate: Estate, clock: Callable[[], float] = time.monotonic) -> None:
         self.estate = estate
         self.metrics = Metrics(estate.hosts)
-        self.accounts = Accounts(estate.accounts, estate.directories, clock)
+        self.accounts = Accounts(estate.accounts, estate.directories, clock, estate.former)
         self.vault = VaultStore(estate.seed, estate.secrets.values())
         self.logins = VaultLogins(estate.vault, estate.vault_password, clock)
         self.vault_faults: frozenset[str] = frozenset(estate.vault.faults)

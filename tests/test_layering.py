@@ -36,7 +36,7 @@ ARROWS = {
 }
 
 HOMES = {
-    "asyncssh": ("appliance.login.ssh*", "targets.ssh_host*"),
+    "asyncssh": ("appliance.login.ssh*", "orchestrator.known_hosts", "targets.ssh*"),
     "impacket": ("appliance.login.smb*", "appliance.login.kerberos*", "appliance.login.bridge"),
     "greenlet": ("appliance.login.bridge",),
     "nats": ("appliance.bus", "appliance.bus.*"),
@@ -285,7 +285,7 @@ GOOD = [
     ),
     ("orchestrator/cli/demo.py", "argv = ['python', '-m', 'targets']"),
     ("orchestrator/service.py", "key = 'targets'\ntext = 'appliance'"),
-    ("appliance/login/ssh_host_keys.py", "import asyncssh"),
+    ("appliance/login/ssh_keys.py", "import asyncssh"),
     ("orchestrator/store/runs.py", "import sqlalchemy"),
     ("orchestrator/plan.py", "from random import Random\ndef f(r: Random) -> float:\n    return r.random()"),
     ("orchestrator/plan.py", "def f(s: set[int]) -> list[int]:\n    return sorted(s) + sorted(x for x in s)"),

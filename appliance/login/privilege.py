@@ -2,7 +2,7 @@
 
 Rules, stated here and nowhere else:
 1. A session is proven by `id` printing a uid. A shell that prints something else is a forced command; one that prints
-   nothing or says that the account is unavailable is no shell.
+   nothing, says that the account is unavailable, or knows no such command is no shell.
 2. sshd lets a user with an expired password in, and refuses every command with a notice. That login is no success.
 3. Where sudo is expected, uid 0 is as good. Otherwise an entry that runs ALL as root (or ALL) without a password is
    needed: `sudo -n` is never given one.
@@ -39,6 +39,12 @@ class Identity:
 _UID = re.compile(rb"^uid=(\d+)\(?", re.MULTILINE)
 _EXPIRED = re.compile(rb"password has expired|password change required|change your password", re.IGNORECASE)
 _UNAVAILABLE = re.compile(rb"account is currently not available|no login|not allowed|shell access", re.IGNORECASE)
+_DEVICE = re.compile(
+    rb"^\s*%?\s*(invalid input|unknown command|unrecognized command|incomplete command|syntax error, expecting|"
+    rb"command not recognized|invalid command)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""How the command lines of switches, routers and appliances say that they know no `id`."""
 _NO_COMMAND = frozenset((126, 127))
 
 _SUDO_PASSWORD = re.compile(rb"password is required|a terminal is required|no tty present", re.IGNORECASE)
@@ -54,7 +60,8 @@ def judge_identity(result: CommandResult) -> Identity | Failure:
         return Identity(int(found[1]), {"id": peer_text(line)})
     if _EXPIRED.search(result.output):
         return Failure(Phase.PRIVILEGE, named("PASSWORD_EXPIRED"), text)
-    if not result.output.strip() or result.status in _NO_COMMAND or _UNAVAILABLE.search(result.output):
+    unable = _UNAVAILABLE.search(result.output) or _DEVICE.search(result.output)
+    if not result.output.strip() or result.status in _NO_COMMAND or unable:
         return Failure(Phase.PRIVILEGE, named("PRIV_NO_SHELL"), text)
     return Failure(Phase.PRIVILEGE, named("PRIV_FORCED_COMMAND"), text)
 

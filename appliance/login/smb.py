@@ -19,7 +19,14 @@ from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import os_error
 from appliance.login.smb1 import answers_smb1
-from appliance.login.smb_session import SESSION_IS_GUEST, SESSION_IS_NULL, STATUS_SUCCESS, NtlmSession, Verdict
+from appliance.login.smb_session import (
+    SESSION_IS_GUEST,
+    SESSION_IS_NULL,
+    STATUS_ACCESS_DENIED,
+    STATUS_SUCCESS,
+    NtlmSession,
+    Verdict,
+)
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -97,6 +104,10 @@ class _SmbLogin:
         verdict = await self._call(Phase.AUTH, lambda: session.answer(user, credential.password, domain))
         if isinstance(verdict, Failure):
             return verdict
+        if verdict.status == STATUS_ACCESS_DENIED and not session.can_encrypt:
+            # So a server refuses whom it shares no cipher with, whatever the password (MS-SMB2 3.3.5.5.3).
+            refused = self._refused(Phase.AUTH, verdict)
+            return Failure(Phase.AUTH, named("ENCRYPTION_REQUIRED"), refused.text, refused.facts)
         if verdict.status != STATUS_SUCCESS:
             return self._refused(Phase.AUTH, verdict)
         if verdict.flags & SESSION_IS_GUEST:

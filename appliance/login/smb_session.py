@@ -31,6 +31,7 @@ from appliance.login.bridge import StreamSession
 
 STATUS_SUCCESS = 0x00000000
 STATUS_MORE_PROCESSING_REQUIRED = 0xC0000016
+STATUS_ACCESS_DENIED = 0xC0000022
 
 SESSION_IS_GUEST = 0x0001
 SESSION_IS_NULL = 0x0002
@@ -83,10 +84,18 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         required = self._Connection["RequireSigning"] and (
             dialect < SMB2_DIALECT_30 or mode & SMB2_NEGOTIATE_SIGNING_REQUIRED
         )
-        return {
+        facts = {
             "dialect": _DIALECTS.get(dialect, f"0x{dialect:04x}"),
             "signing": "required" if required else "enabled",
         }
+        if self._Session["SessionFlags"] & SESSION_ENCRYPTS:
+            facts["encryption"] = "required"
+        return facts
+
+    @property
+    def can_encrypt(self) -> bool:
+        """Was a cipher agreed on that impacket has? It has AES-128-CCM alone."""
+        return self._Connection["Dialect"] >= SMB2_DIALECT_30 and self._Connection["SupportsEncryption"] is True
 
     def challenge(self) -> Verdict | dict[str, str]:
         """Send the NTLM negotiation: the names that the server's challenge holds, or the status that refused it."""

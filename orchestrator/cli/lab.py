@@ -98,7 +98,8 @@ def campaign_text(ready: Mapping[str, Any], truth: Sequence[Mapping[str, Any]], 
     for host in truth:
         alike = (host["technology"], host["port"], host["user"], host["account"], host["login"], _secret(host))
         groups.setdefault(alike, []).append(host)
-    records = "".join(_record(number, hosts) for number, hosts in enumerate(groups.values(), 1))
+    known_hosts = ready.get("known_hosts", "")
+    records = "".join(_record(number, hosts, known_hosts) for number, hosts in enumerate(groups.values(), 1))
     ca = f"tls = {{ ca = {json.dumps(ready['vault_ca'])} }}\n" if ready.get("vault_ca") else ""
     return f"""\
 name = "{name}"
@@ -115,6 +116,7 @@ include = {json.dumps([host["address"] for host in truth])}
 
 [pace]
 deadline = "3s"
+vault_patience = "5s"
 """
 
 
@@ -123,11 +125,12 @@ def _secret(host: Mapping[str, Any]) -> str:
     return str(host["secret"]).replace(str(host["address"]), "{address}")
 
 
-def _record(number: int, hosts: Sequence[Mapping[str, Any]]) -> str:
+def _record(number: int, hosts: Sequence[Mapping[str, Any]], known_hosts: str) -> str:
     first = hosts[0]
     technology = first["technology"]
     accounts = (_LOCAL if first["account"] == "local" else _ACCOUNTS)[technology].format(account=first["account"])
     key = "private_key = true\n" if first["login"] == "key" else ""
+    known = f"known_hosts = {json.dumps(known_hosts)}\n" if technology == "unix" else ""
     return f"""
 [[records]]
 title = "{technology.capitalize()} hosts {number}"
@@ -137,7 +140,7 @@ user = {json.dumps(first["user"])}
 vault = "Secret Server Vault"
 secret = {json.dumps(_secret(first))}
 {accounts}
-{key}port = {first["port"]}
+{key}{known}port = {first["port"]}
 ips = {json.dumps([host["address"] for host in hosts])}
 """
 

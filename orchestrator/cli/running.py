@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
@@ -19,9 +21,11 @@ from orchestrator.cli.errors import AbortedError, BadInput, Exit, NothingToDo
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.controller import RunController
+from orchestrator.dispatch import Planned
+from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.plan import NothingSelected
 from orchestrator.store import Store
-from orchestrator.store.records import RunRecord, RunState, Unfinished
+from orchestrator.store.records import RunRecord, RunState, SeenKey, Unfinished
 
 POLL_S = 0.25
 
@@ -90,7 +94,26 @@ async def check_and_store(engine: Engine, order: Order) -> None:
     await engine.admit(prepared.record.id, prepared.campaign, order.logins)
     await engine.check_vaults(prepared.record.id, prepared.campaign)
     if order.new:
+        await engine.store.host_keys.pin(await anyio.to_thread.run_sync(_known_keys, prepared))
         await engine.store.runs.add(prepared.record)
+
+
+def _known_keys(prepared: Prepared) -> list[SeenKey]:
+    """What the records' known_hosts files say of the run's targets. Raises BadInput."""
+    unix = [record for record in prepared.campaign.records if record.technology == "unix"]
+    try:
+        files = {path: KnownHosts.read(Path(path)) for path in {r.known_hosts for r in unix if r.known_hosts}}
+    except KnownHostsError as error:
+        raise BadInput(str(error)) from None
+    of_record = {record.title: files[record.known_hosts] for record in unix if record.known_hosts}
+    found: dict[SeenKey, None] = {}
+    for planned in prepared.plan.walk() if of_record else ():
+        for candidate in planned.candidates if isinstance(planned, Planned) else ():
+            if candidate.record in of_record:
+                keys = of_record[candidate.record].of(planned.target, candidate.port)
+                address = planned.target.address
+                found |= dict.fromkeys((address, candidate.port, key, prepared.record.id) for key in keys)
+    return list(found)
 
 
 async def execute(engine: Engine, order: Order, interrupt: anyio.Event, display: ProgressDisplay) -> bool:

@@ -40,6 +40,24 @@ class HostKeys:
         async with self._database.write() as connection:
             await connection.execute(self._database.insert(host_keys).on_conflict_do_nothing(), values)
 
+    async def pin(self, keys: Sequence[SeenKey]) -> None:
+        """Note keys that somebody vouches for: they take the place of those that were seen."""
+        if not keys:
+            return
+        values = [
+            {"address": address, "port": port, "algorithm": key.split(" ", 1)[0], "key": key, "run": run}
+            for address, port, key, run in keys
+        ]
+        insert = self._database.insert(host_keys)
+        own = [column.name for column in host_keys.primary_key.columns]
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=own, set_={"key": insert.excluded.key, "run": insert.excluded.run}
+                ),
+                values,
+            )
+
     async def forget(self, address: str) -> int:
         """Forget every key of a host, after a rebuild; how many there were."""
         async with self._database.write() as connection:

@@ -6,7 +6,7 @@ import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from targets.faults import VAULT_FAULTS, Scope
+from targets.vault_faults import VAULT_FAULTS, Scope
 from targets.world import World
 
 GRANT_PATH = "/oauth2/token"

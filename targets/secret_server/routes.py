@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from targets.faults import EXPIRED, REFUSED, SecretState
+from targets.faults import SecretState
 from targets.secret_server import wire
 from targets.secret_server.orders import GRANT_PATH, orders
 from targets.secret_server.query import TAKE, BadQueryError, Query
 from targets.secret_server.store import StoredSecret
 from targets.secret_server.tokens import Grant, TokenState
+from targets.vault_faults import EXPIRED, REFUSED, UNAVAILABLE
 from targets.world import World
 
 MOUNT = "/SecretServer"
 VERSION = "11.2.000002"
+SLOW_S = 60.0
+"""Seconds that a slow secret takes."""
 
 
 def application(world: World) -> web.Application:
@@ -114,18 +118,18 @@ class _Vault:
         return web.json_response(wire.page(shown, skip=query.number("skip", 0), take=query.number("take", TAKE)))
 
     async def read(self, request: web.Request) -> web.Response:
-        return self._view(self._readable(request, comment=None), "", comment=None)
+        return self._view(await self._readable(request, comment=None), "", comment=None)
 
     async def read_restricted(self, request: web.Request) -> web.Response:
         comment = await _comment(request)
-        return self._view(self._readable(request, comment=comment), "", comment=comment)
+        return self._view(await self._readable(request, comment=comment), "", comment=comment)
 
     async def read_field(self, request: web.Request) -> web.Response:
-        return self._view(self._readable(request, comment=None), request.match_info["slug"], comment=None)
+        return self._view(await self._readable(request, comment=None), request.match_info["slug"], comment=None)
 
     async def read_field_restricted(self, request: web.Request) -> web.Response:
         comment = await _comment(request)
-        return self._view(self._readable(request, comment=comment), request.match_info["slug"], comment=comment)
+        return self._view(await self._readable(request, comment=comment), request.match_info["slug"], comment=comment)
 
     async def state(self, request: web.Request) -> web.Response:
         secret = self._named(request)
@@ -146,8 +150,12 @@ class _Vault:
         path = Query(request.query.items()).text("secretPath")
         return self._store.at_path(path) if int(raw) == 0 else self._store.get(int(raw))
 
-    def _readable(self, request: web.Request, *, comment: str | None) -> StoredSecret | web.Response:
+    async def _readable(self, request: web.Request, *, comment: str | None) -> StoredSecret | web.Response:
         secret = self._named(request)
+        if secret is not None and secret.state is SecretState.UNAVAILABLE:
+            return web.Response(status=503, text=UNAVAILABLE, content_type="text/html")
+        if secret is not None and secret.state is SecretState.SLOW:
+            await anyio.sleep(SLOW_S)
         if secret is None or secret.state is SecretState.FORBIDDEN:
             return self._denied()
         if not secret.active and not Query(request.query.items()).flag("includeInactive"):

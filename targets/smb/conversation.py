@@ -6,18 +6,20 @@ What the host is and whom it lets in, its `House` says. Whatever is no SMB makes
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from targets.faults import Stage
 from targets.smb import ntlm, spnego, wire
 from targets.smb.ntlm import Answer, Names
+from targets.smb.sealing import AES_128_CCM, TRANSFORMED, Sealer, session_of
 from targets.smb.signing import Signer, preauth
 from targets.smb.status import Status
-from targets.smb.wire import Command, Header, WireError
+from targets.smb.wire import Command, Header, Negotiate, WireError
 
 PIPES = frozenset({"svcctl", "winreg", "srvsvc", "lsarpc", "samr", "wkssvc", "netlogon"})
-GUEST, ANONYMOUS = 1, 2
+GUEST, ANONYMOUS, ENCRYPTS = 1, 2, 4
 _PREFERENCE = (wire.SMB_3_1_1, wire.SMB_3_0_2, wire.SMB_3_0, wire.SMB_2_1, wire.SMB_2_0_2)
 _SESSIONS_MAX = 64
 _SMB1 = b"NT LM 0.12"
@@ -31,7 +33,7 @@ class Verdict:
     base_key: bytes = b""
     """NTLM's, where the proof was good."""
     flags: int = 0
-    """Of the session: GUEST, ANONYMOUS."""
+    """Of the session: GUEST, ANONYMOUS; ENCRYPTS is the conversation's to set."""
 
 
 class House(Protocol):
@@ -45,6 +47,14 @@ class House(Protocol):
 
     @property
     def signing_required(self) -> bool: ...
+
+    @property
+    def encryption_required(self) -> bool: ...
+
+    @property
+    def ciphers(self) -> Sequence[int]:
+        """Those it encrypts with, best first."""
+        ...
 
     @property
     def dialects(self) -> frozenset[int]:
@@ -69,6 +79,8 @@ class _Session:
     bare: bool = False
     mechanisms: bytes = b""
     signer: Signer | None = None
+    sealer: Sealer | None = None
+    """Where a cipher was agreed on: what comes encrypted is answered so."""
     stands: bool = False
     trees: dict[int, str] = field(default_factory=dict)
     files: dict[bytes, None] = field(default_factory=dict)
@@ -84,6 +96,7 @@ class Conversation:
         self._now = now
         self._nonce = nonce
         self._dialect = 0
+        self._cipher: int | None = None
         self._hashed = bytes(64)
         self._sessions: dict[int, _Session] = {}
         self._numbers = 0
@@ -96,9 +109,24 @@ class Conversation:
             return [self._smb1(frame)]
         if not self._house.dialects:
             raise WireError("SMB 2 is not known here")
-        return list(self._answers(frame))
+        if not frame.startswith(TRANSFORMED):
+            return list(self._answers(frame))
+        session = self._sessions.get(session_of(frame))
+        if session is None or session.sealer is None:
+            raise WireError("an encrypted message of no encrypted session")
+        return [session.sealer.seal(answer) for answer in self._answers(session.sealer.open(frame), within=session)]
 
-    def _answers(self, frame: bytes) -> Iterator[bytes]:
+    @property
+    def stage(self) -> Stage:
+        """What the client's next message is about to get."""
+        if any(session.stands for session in self._sessions.values()):
+            return Stage.COMMAND
+        if any(session.nonce for session in self._sessions.values()):
+            return Stage.LOGIN
+        return Stage.KEX if self._dialect else Stage.BANNER
+
+    def _answers(self, frame: bytes, within: _Session | None = None) -> Iterator[bytes]:
+        """`within`: the session that the frame was encrypted for."""
         before: Header | None = None
         for request in wire.requests(frame):
             header = wire.read_header(request)
@@ -108,11 +136,11 @@ class Conversation:
                 header = _related(header, before)
             if header.command == Command.CANCEL:
                 continue
-            answer = self._one(header, request)
+            answer = self._one(header, request, within)
             before = wire.read_header(answer)
             yield answer
 
-    def _one(self, header: Header, request: bytes) -> bytes:
+    def _one(self, header: Header, request: bytes, within: _Session | None) -> bytes:
         if header.command == Command.NEGOTIATE:
             return self._negotiate(header, request)
         if not self._dialect:
@@ -124,6 +152,10 @@ class Conversation:
         session = self._sessions.get(header.session)
         if session is None or not session.stands:
             return wire.error(header, Status.USER_SESSION_DELETED)
+        if within is not None or (session.sealer is not None and self._house.encryption_required):
+            # An encrypted message is not signed besides (3.1.4.3); one that is not encrypted is not taken (3.3.5.2.5).
+            is_sealed = within is session
+            return self._within(session, header, request) if is_sealed else wire.error(header, Status.ACCESS_DENIED)
         signer = session.signer
         if signer is not None and (header.signed or self._house.signing_required):
             if not header.signed or not signer.is_right(request):
@@ -158,9 +190,19 @@ class Conversation:
         if not chosen:
             return wire.error(header, Status.NOT_SUPPORTED)
         self._dialect = chosen
+        self._cipher = self._common_cipher(asked)
         answer = self._negotiated(header, chosen)
         self._hashed = preauth(preauth(self._hashed, request), answer)
         return answer
+
+    def _common_cipher(self, asked: Negotiate) -> int | None:
+        """None: the client does not ask for encryption; 0: it knows none of the host's ciphers."""
+        if self._dialect == wire.SMB_3_1_1:
+            common = [cipher for cipher in self._house.ciphers if cipher in asked.ciphers]
+            return (common or [0])[0] if asked.ciphers else None
+        if self._dialect < wire.SMB_3_0 or not asked.capabilities & wire.CAN_ENCRYPT:
+            return None
+        return AES_128_CCM if AES_128_CCM in self._house.ciphers else None
 
     def _negotiated(self, header: Header, dialect: int) -> bytes:
         return wire.negotiated(
@@ -171,6 +213,7 @@ class Conversation:
             now=self._now(),
             token=spnego.offer(),
             salt=secrets.token_bytes(32),
+            cipher=self._cipher,
         )
 
     # -- session setup -------------------------------------------------------------------------------------------------
@@ -220,6 +263,8 @@ class Conversation:
         session.nonce = b""
         if verdict.status != Status.SUCCESS:
             return self._refuse(header, session, verdict.status)
+        if self._house.encryption_required and not self._cipher:
+            return self._refuse(header, session, Status.ACCESS_DENIED)  # 3.3.5.5.3, RejectUnencryptedAccess
         done, key = b"", b""
         if verdict.base_key:
             key = ntlm.exported_key(answer, verdict.base_key)
@@ -234,11 +279,15 @@ class Conversation:
                 mic = ntlm.signature(key, session.mechanisms, by_client=False, sealed=sealed)
             done = spnego.answer(spnego.ACCEPT_COMPLETED, mic=mic)
         session.stands = True
-        response = wire.set_up(header, Status.SUCCESS, flags=verdict.flags, token=done)
-        if key and not verdict.flags:
-            session.signer = Signer.of(self._dialect, key, session.hashed)
-            return session.signer.sign(response)
-        return response
+        own = bool(key) and not verdict.flags
+        encrypts = ENCRYPTS if own and self._house.encryption_required else 0
+        response = wire.set_up(header, Status.SUCCESS, flags=verdict.flags | encrypts, token=done)
+        if not own:
+            return response
+        session.signer = Signer.of(self._dialect, key, session.hashed)
+        if self._cipher:
+            session.sealer = Sealer.of(self._dialect, session.number, key, session.hashed, self._cipher)
+        return session.signer.sign(response)
 
     def _refuse(self, header: Header, session: _Session, status: int) -> bytes:
         del self._sessions[session.number]
@@ -280,7 +329,8 @@ class Conversation:
             case Command.IOCTL:
                 if wire.read_ioctl(request) != wire.VALIDATE_NEGOTIATE_INFO:
                     return wire.error(header, Status.FS_DRIVER_REQUIRED)
-                return wire.validated(header, guid=self._house.guid, mode=self._mode, dialect=self._dialect)
+                guid, dialect = self._house.guid, self._dialect
+                return wire.validated(header, guid=guid, mode=self._mode, dialect=dialect, cipher=self._cipher)
         return wire.error(header, Status.INVALID_DEVICE_REQUEST)
 
     def _create(self, session: _Session, header: Header, name: str) -> bytes:

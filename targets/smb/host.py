@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
@@ -12,7 +12,7 @@ from typing import cast
 from targets.directory import Logon
 from targets.door import host_at, reset
 from targets.estate import Host
-from targets.faults import Port
+from targets.faults import LAG_S, Manner, Port, Trouble
 from targets.material import derive
 from targets.oddity import OddService
 from targets.smb import ntlm, wire
@@ -24,7 +24,6 @@ from targets.world import World
 
 BACKLOG = 4096
 METHOD = "ntlmv2"
-_DIALECTS = frozenset({wire.SMB_2_1, wire.SMB_3_0, wire.SMB_3_0_2, wire.SMB_3_1_1})
 _EPOCH_S = 11644473600
 """From 1601, where FILETIME begins, to 1970."""
 
@@ -43,7 +42,8 @@ class SmbHost:
     @property
     def names(self) -> Names:
         local = self._host.account == "local"
-        return Names(self._host.name, self._host.name if local else self._host.account.split(".")[0])
+        domain = self._host.name if local else self._host.account.split(".")[0]
+        return Names(self._host.name, domain, version=self._host.windows.version)
 
     @property
     def guid(self) -> bytes:
@@ -55,7 +55,18 @@ class SmbHost:
 
     @property
     def dialects(self) -> frozenset[int]:
-        return frozenset() if self._host.fault.smb1 else _DIALECTS
+        if self._host.fault.smb1:
+            return frozenset()
+        spoken = self._host.windows.dialects
+        return frozenset(d for d in spoken if d >= wire.SMB_3_0) if self.encryption_required else spoken
+
+    @property
+    def encryption_required(self) -> bool:
+        return self._host.fault.encrypts
+
+    @property
+    def ciphers(self) -> Sequence[int]:
+        return self._host.fault.ciphers
 
     @property
     def shares(self) -> Mapping[str, int]:
@@ -78,11 +89,13 @@ class SmbHost:
         status = Status.LOGON_FAILURE
         if logon is Logon.LOCKED or fault.locked:
             status = Status.ACCOUNT_LOCKED_OUT
-        elif logon is Logon.OK:
-            status = fault.status
+        elif logon is Logon.OK or not fault.known:
+            status = fault.status if fault.known or fault.status != Status.SUCCESS else Status.LOGON_FAILURE
         self._world.metrics.logon(self._host.address, answer.user, METHOD, ok=status == Status.SUCCESS)
         if status == Status.LOGON_FAILURE and fault.guest:
             return Verdict(Status.SUCCESS, flags=GUEST)
+        if status == Status.LOGON_FAILURE and fault.anonymous:
+            return Verdict(Status.SUCCESS, flags=ANONYMOUS)
         return Verdict(status, keys[0] if keys and status == Status.SUCCESS else b"")
 
 
@@ -91,6 +104,8 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._transport: asyncio.Transport | None = None
         self._conversation: Conversation | None = None
+        self._trouble: Trouble | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,32 +114,61 @@ class _Connection(asyncio.Protocol):
         host = self._listener.admit(self._transport, self)
         if host is not None:
             self._conversation = Conversation(SmbHost(self._listener.world, host), filetime)
+            self._trouble = host.fault.trouble
 
     def data_received(self, data: bytes) -> None:
-        if self._conversation is None or self._transport is None:
-            return
         self._buffer += data
-        try:
-            for frame in self._frames():
-                answers = self._conversation.receive(frame)
-                self._transport.write(b"".join(len(answer).to_bytes(4, "big") + answer for answer in answers))
-        except WireError:
-            reset(self._transport)
+        self._take_up()
 
-    def _frames(self) -> list[bytes]:
-        """What has come whole: each message after its length (MS-SMB2 2.1)."""
-        found = []
-        while len(self._buffer) >= 4:
-            length = int.from_bytes(self._buffer[:4], "big")
-            if length > wire.FRAME_MAX:
-                raise WireError("a frame that is too long, or none")
-            if len(self._buffer) < 4 + length:
-                break
-            found.append(bytes(self._buffer[4 : 4 + length]))
-            del self._buffer[: 4 + length]
-        return found
+    def _take_up(self) -> None:
+        """Answer what has come whole, one message after the other."""
+        conversation, transport = self._conversation, self._transport
+        try:
+            while conversation is not None and transport is not None and not transport.is_closing():
+                if self._late is not None or (frame := self._frame()) is None:
+                    return
+                if self._trouble is not None and self._trouble.stage is conversation.stage:
+                    self._meet(self._trouble, frame, transport)
+                else:
+                    self._answer(frame)
+        except WireError:
+            if transport is not None:
+                reset(transport)
+
+    def _answer(self, frame: bytes) -> None:
+        if self._conversation is not None and self._transport is not None:
+            answers = self._conversation.receive(frame)
+            self._transport.write(b"".join(len(answer).to_bytes(4, "big") + answer for answer in answers))
+
+    def _meet(self, trouble: Trouble, frame: bytes, transport: asyncio.Transport) -> None:
+        match trouble.manner:
+            case Manner.CUTS:
+                reset(transport)
+            case Manner.LAGS:
+                self._trouble = None
+                self._late = asyncio.get_running_loop().call_later(LAG_S, self._go_on, frame)
+
+    def _go_on(self, frame: bytes) -> None:
+        self._late = None
+        self._buffer[:0] = len(frame).to_bytes(4, "big") + frame
+        self._take_up()
+
+    def _frame(self) -> bytes | None:
+        """The next message, taken off the buffer, if it has come whole; its length comes before it (MS-SMB2 2.1)."""
+        if len(self._buffer) < 4:
+            return None
+        end = 4 + int.from_bytes(self._buffer[:4], "big")
+        if end > 4 + wire.FRAME_MAX:
+            raise WireError("a frame that is too long, or none")
+        if len(self._buffer) < end:
+            return None
+        frame = bytes(self._buffer[4:end])
+        del self._buffer[:end]
+        return frame
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        if self._late is not None:
+            self._late.cancel()
         self._listener.forget(self)
 
     def abort(self) -> None:

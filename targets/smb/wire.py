@@ -23,6 +23,9 @@ SIGNING_ENABLED, SIGNING_REQUIRED = 0x1, 0x2
 SMB_2_0_2, SMB_2_1, SMB_3_0, SMB_3_0_2, SMB_3_1_1 = 0x0202, 0x0210, 0x0300, 0x0302, 0x0311
 SMB_2_WILDCARD = 0x02FF
 PREAUTH_INTEGRITY, SHA_512 = 1, 1
+ENCRYPTION = 2
+CAN_ENCRYPT = 0x40
+"""A capability, of the dialects 3.0 and 3.0.2."""
 VALIDATE_NEGOTIATE_INFO = 0x00140204
 DISK, PIPE = 1, 2
 
@@ -146,6 +149,8 @@ class Negotiate:
     guid: bytes
     has_preauth: bool
     """A SHA-512 preauthentication integrity context came with it."""
+    ciphers: tuple[int, ...]
+    """Those of its encryption context, best first."""
 
 
 def read_negotiate(data: bytes) -> Negotiate:
@@ -154,41 +159,62 @@ def read_negotiate(data: bytes) -> Negotiate:
     if size != 36 or not count or len(data) < start + 2 * count:
         raise WireError("unreadable negotiate request")
     dialects = struct.unpack_from(f"<{count}H", data, start)
-    preauth = SMB_3_1_1 in dialects and _has_sha512(data, offset, contexts)
-    return Negotiate(dialects, mode, capabilities, guid, preauth)
+    found = dict(_contexts(data, offset, contexts)) if SMB_3_1_1 in dialects else {}
+    has_preauth = SHA_512 in _numbers(found.get(PREAUTH_INTEGRITY, b""), after=4)
+    ciphers = _numbers(found.get(ENCRYPTION, b""), after=2)
+    return Negotiate(dialects, mode, capabilities, guid, has_preauth, ciphers)
 
 
-def _has_sha512(data: bytes, offset: int, count: int) -> bool:
-    """Is there a preauthentication integrity context (2.2.3.1.1) that offers SHA-512?"""
+def _contexts(data: bytes, offset: int, count: int) -> Iterator[tuple[int, bytes]]:
+    """Kind and data of each negotiate context (2.2.3.1)."""
     for _ in range(count):
         kind, length, _ = _unpack(_CONTEXT, data, offset)
         body = data[offset + _CONTEXT.size : offset + _CONTEXT.size + length]
         if len(body) < length:
             raise WireError("a negotiate context that is cut off")
-        if kind == PREAUTH_INTEGRITY and length >= 4:
-            algorithms = struct.unpack_from("<H", body)[0]
-            if len(body) < 4 + 2 * algorithms:
-                raise WireError("a preauthentication context that is cut off")
-            return SHA_512 in struct.unpack_from(f"<{algorithms}H", body, 4)
+        yield kind, body
         offset += _CONTEXT.size + -(-length // 8) * 8
-    return False
 
 
-def negotiated(header: Header, *, dialect: int, mode: int, guid: bytes, now: int, token: bytes, salt: bytes) -> bytes:
-    """2.2.4. `now` is a FILETIME; `salt` is for 3.1.1 alone."""
+def _numbers(context: bytes, *, after: int) -> tuple[int, ...]:
+    """The algorithms that a context lists; their count comes first, the list begins `after` so many bytes."""
+    if len(context) < after:
+        return ()
+    (count,) = struct.unpack_from("<H", context)
+    if len(context) < after + 2 * count:
+        raise WireError("a negotiate context that is cut off")
+    return struct.unpack_from(f"<{count}H", context, after)
+
+
+def negotiated(
+    header: Header,
+    *,
+    dialect: int,
+    mode: int,
+    guid: bytes,
+    now: int,
+    token: bytes,
+    salt: bytes,
+    cipher: int | None = None,
+) -> bytes:
+    """2.2.4. `now` is a FILETIME; `salt` is for 3.1.1 alone. `cipher`: None where the client asked for none, 0 where no
+    common one was found.
+    """
     contexts = b""
     if dialect == SMB_3_1_1:
         body = struct.pack("<HHH", 1, len(salt), SHA_512) + salt
         contexts = _CONTEXT.pack(PREAUTH_INTEGRITY, len(body), 0) + body
+        if cipher is not None:
+            contexts += bytes(-len(contexts) % 8) + _CONTEXT.pack(ENCRYPTION, 4, 0) + struct.pack("<HH", 1, cipher)
     start = HEADER + _NEGOTIATED.size
     padding = -(start + len(token)) % 8 if contexts else 0
     fixed = _NEGOTIATED.pack(
         65,
         mode,
         dialect,
-        1 if contexts else 0,
+        0 if not contexts else 1 if cipher is None else 2,
         guid,
-        0,
+        capabilities(dialect, cipher),
         1 << 20,
         1 << 20,
         1 << 20,
@@ -199,6 +225,11 @@ def negotiated(header: Header, *, dialect: int, mode: int, guid: bytes, now: int
         start + len(token) + padding if contexts else 0,
     )
     return header.answer().pack() + fixed + token + bytes(padding) + contexts
+
+
+def capabilities(dialect: int, cipher: int | None) -> int:
+    """What the server says it can do beyond its dialect; 3.1.1 says in a context of its own that it can encrypt."""
+    return CAN_ENCRYPT if cipher and dialect != SMB_3_1_1 else 0
 
 
 def smb1_dialects(frame: bytes) -> Sequence[bytes]:
@@ -303,9 +334,9 @@ def read_ioctl(data: bytes) -> int:
     return int(values[2])
 
 
-def validated(header: Header, *, guid: bytes, mode: int, dialect: int) -> bytes:
+def validated(header: Header, *, guid: bytes, mode: int, dialect: int, cipher: int | None) -> bytes:
     """2.2.32.6: what was negotiated, said again under a signature."""
-    output = struct.pack("<I16sHH", 0, guid, mode, dialect)
+    output = struct.pack("<I16sHH", capabilities(dialect, cipher), guid, mode, dialect)
     offset = HEADER + 48
     body = _IOCTL.pack(49, 0, VALIDATE_NEGOTIATE_INFO, b"\xff" * 16, offset, 0, offset, len(output), 0, 0, 0, 0)[:48]
     return header.answer().pack() + body + output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import pytest
@@ -26,6 +26,8 @@ class Host:
     names = Names("SRV1", "CORP")
     guid = bytes(16)
     signing_required = False
+    encryption_required = False
+    ciphers: ClassVar[Sequence[int]] = ()
     dialects = frozenset({wire.SMB_2_1, wire.SMB_3_1_1})
     shares: ClassVar[Mapping[str, int]] = {"IPC$": int(Status.SUCCESS)}
 

@@ -11,7 +11,7 @@ import pytest
 
 from targets import lab, material
 from targets.estate import AccountKey
-from targets.shell import answer
+from targets.ssh.shell import answer
 from targets.world import Where, World
 from tests.unit.targets.targets_lab import Clock, build, connect, running, tcp, until
 
@@ -197,7 +197,7 @@ async def test_a_rotation_moves_vault_and_hosts_apart_and_together(tmp_path: Pat
         ("", (0, "", "")),
         ("false", (1, "", "")),
         ("reboot now", (127, "", "sh: 1: reboot: not found\n")),
-        ("echo 'open", (2, "", "sh: 1: No closing quotation\n")),
+        ("echo 'open", (2, "", "sh: syntax error: No closing quotation\n")),
     ],
 )
 def test_commands(command: str, said: tuple[int, str, str]) -> None:

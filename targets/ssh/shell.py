@@ -15,15 +15,6 @@ from targets.faults import Session
 
 UID = 1001
 
-OS_RELEASE = """\
-PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
-NAME="Debian GNU/Linux"
-VERSION_ID="12"
-VERSION="12 (bookworm)"
-VERSION_CODENAME=bookworm
-ID=debian
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -35,6 +26,7 @@ class Answer:
 _INSTEAD = {
     Session.NOLOGIN: Answer("This account is currently not available.\n", status=1),
     Session.FORCED: Answer("rsync backup service, protocol 31\n"),
+    Session.DEVICE: Answer("                ^\n% Invalid input detected at '^' marker.\n"),
     Session.EXPIRED: Answer(
         stderr="WARNING: Your password has expired.\nPassword change required but no TTY available.\n", status=1
     ),
@@ -47,7 +39,7 @@ def answer(host: Host, user: str, command: str) -> Answer:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        return Answer(stderr=f"sh: 1: {error}\n", status=2)
+        return Answer(stderr=f"sh: syntax error: {error}\n", status=2)
     if words[:1] == ["env"]:
         words.pop(0)
     while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
@@ -63,8 +55,11 @@ def _run(host: Host, user: str, words: list[str]) -> Answer:
         return _sudo(host, user, arguments)
     if command == "echo":
         return Answer(" ".join(arguments) + "\n")
-    said = _fixed(host, user).get(" ".join(words))
-    return said or Answer(stderr=f"sh: 1: {command}: not found\n", status=127)
+    return _fixed(host, user).get(" ".join(words)) or _not_found(host, command)
+
+
+def _not_found(host: Host, command: str) -> Answer:
+    return Answer(stderr=host.unix.missing.format(command=command) + "\n", status=127)
 
 
 def _fixed(host: Host, user: str) -> dict[str, Answer]:
@@ -77,8 +72,8 @@ def _fixed(host: Host, user: str) -> dict[str, Answer]:
         "uname": Answer("Linux\n"),
         "uname -n": Answer(f"{name}\n"),
         "hostname": Answer(f"{name}\n"),
-        "uname -a": Answer(f"Linux {name} 6.1.0-25-amd64 #1 SMP Debian 6.1.106-3 (2024-08-26) x86_64 GNU/Linux\n"),
-        "cat /etc/os-release": Answer(OS_RELEASE),
+        "uname -a": Answer(f"{host.unix.uname.format(name=name)}\n"),
+        "cat /etc/os-release": Answer(host.unix.os_release),
         "true": Answer(),
         "false": Answer(status=1),
     }
@@ -91,11 +86,14 @@ def _name(host: Host) -> str:
 def _identity(host: Host, user: str) -> str:
     if user == "root":
         return "uid=0(root) gid=0(root) groups=0(root)"
-    groups = f"{UID}({user}),27(sudo)" if host.fault.sudo and host.fault.sudoer else f"{UID}({user})"
+    may_sudo = host.fault.sudo and host.fault.sudoer and host.unix.admins
+    groups = f"{UID}({user}),{host.unix.admins}" if may_sudo else f"{UID}({user})"
     return f"uid={UID}({user}) gid={UID}({user}) groups={groups}"
 
 
 def _sudo(host: Host, user: str, words: list[str]) -> Answer:
+    if not host.fault.sudo_installed:
+        return _not_found(host, "sudo")
     if not host.fault.sudoer:
         return Answer(stderr=f"Sorry, user {user} may not run sudo on {_name(host)}.\n", status=1)
     if not host.fault.sudo:

@@ -11,131 +11,76 @@ import asyncio
 import copy
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Any, cast
 
 import asyncssh
-from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from targets.door import host_at
-from targets.estate import Host
-from targets.faults import Port
+from targets.faults import LAG_S, Manner, Port, Stage, Trouble
 from targets.material import host_key
 from targets.oddity import OddService
-from targets.shell import answer
+from targets.ssh.login import HostServer
 from targets.world import World
 
 BACKLOG = 4096
 GRACE = 120.0
 """Seconds a peer has to log in; OpenSSH's LoginGraceTime."""
-SERVER_VERSION = "OpenSSH_9.2p1-Debian-2"
 HOST_KEYS_CACHED = 4096
 
 
-class HostServer(asyncssh.SSHServer):
-    """One connection's server side: decides logons by the world's accounts and counts them."""
-
-    def __init__(self, world: World, host: Host) -> None:
-        self._world = world
-        self._host = host
-        self._user = ""
-        self._method = ""
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
-
-    def begin_auth(self, username: str) -> bool:
-        self._user = username
-        return True
-
-    def auth_completed(self) -> None:
-        # A key is asked about before it is used; only here has its signature been seen to be good.
-        if self._method == "publickey":
-            self._count(self._user, "publickey", ok=True)
-
-    def password_auth_supported(self) -> bool:
-        return self._host.fault.passwords and self._host.login != "keyboard-interactive"
-
-    def validate_password(self, username: str, password: str) -> bool:
-        if self._host.fault.drops_logins:
-            self._connection.abort()
-            return False
-        return self._password(username, password, "password")
-
-    def kbdint_auth_supported(self) -> bool:
-        return self._host.fault.passwords or self._host.fault.second_factor
-
-    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002 - asyncssh's signature
-        return "", "", "", [("Verification code: " if self._host.fault.second_factor else "Password: ", False)]
-
-    def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> bool:
-        if self._host.fault.second_factor:
-            return False
-        return len(responses) == 1 and self._password(username, responses[0], "keyboard-interactive")
-
-    def public_key_auth_supported(self) -> bool:
-        return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        self._method = "publickey"
-        authorized = self._world.accounts.public_key(self._host, username, key.public_data)
-        if not authorized:
-            self._count(username, "publickey", ok=False)
-        return authorized
-
-    def session_requested(self) -> HostSession:
-        return HostSession(self._world, self._host, self._user)
-
-    def _password(self, user: str, password: str, method: str) -> bool:
-        self._method = method
-        ok = self._world.accounts.password(self._host, user, password)
-        self._count(user, method, ok=ok)
-        return ok
-
-    def _count(self, user: str, method: str, *, ok: bool) -> None:
-        self._world.metrics.logon(self._host.address, user, method, ok=ok)
-
-
-class HostSession(asyncssh.SSHServerSession[str]):
-    """Runs one command; a host gives out no shell and no subsystem."""
-
-    def __init__(self, world: World, host: Host, user: str) -> None:
-        self._world = world
-        self._host = host
-        self._user = user
-        self._command = ""
-
-    def connection_made(self, chan: asyncssh.SSHServerChannel[str]) -> None:
-        self._channel = chan
-
-    def exec_requested(self, command: str) -> bool:
-        self._command = command
-        return True
-
-    def session_started(self) -> None:
-        self._world.metrics.hosts[self._host.address].commands += 1
-        said = answer(self._host, self._user, self._command)
-        if said.stdout:
-            self._channel.write(said.stdout)
-        if said.stderr:
-            self._channel.write_stderr(said.stderr)
-        self._channel.exit(said.status)
-
-
 class _HostConnection(asyncssh.SSHServerConnection):
-    def __init__(self, listener: _Listener, options: asyncssh.SSHServerConnectionOptions) -> None:
+    """A connection whose host may be in trouble before anybody logs in."""
+
+    def __init__(
+        self, listener: _Listener, options: asyncssh.SSHServerConnectionOptions, trouble: Trouble | None
+    ) -> None:
         super().__init__(asyncio.get_running_loop(), options)
         self._listener = listener
+        self._trouble = trouble
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # create_server makes socket transports, which are asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
+        self._unless_late(Stage.BANNER, partial(super().connection_made, transport))
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        trouble = self._trouble if self._trouble is not None and self._trouble.stage is Stage.KEX else None
+        match trouble and trouble.manner:
+            case Manner.CUTS:
+                self.abort()
+            case Manner.STALLS:
+                pass
+            case _:
+                self._unless_late(Stage.KEX, partial(super().data_received, data, datatype))
+
+    def _unless_late(self, stage: Stage, then: Callable[[], None]) -> None:
+        """Now, or after LAG_S, where the host takes its time at this stage; nothing is read meanwhile."""
+        if self._transport is None or self._trouble != Trouble(stage, Manner.LAGS):
+            then()
+            return
+        self._trouble = None
+        self._transport.pause_reading()
+        self._late = self._loop.call_later(LAG_S, self._go_on, self._transport, then)
+
+    @staticmethod
+    def _go_on(transport: asyncio.Transport, then: Callable[[], None]) -> None:
+        then()
+        if not transport.is_closing():
+            transport.resume_reading()
 
     async def reload_config(self) -> None:
         """Nothing to reload: see the head of this file."""
 
     def connection_lost(self, exc: Exception | None = None) -> None:
         self._listener.forget(self)
+        if self._late is not None:
+            self._late.cancel()
         super().connection_lost(exc)
 
 
@@ -166,7 +111,7 @@ class _Listener:
             return
         options = copy.copy(self._options_of(host.address))
         options.protocol_factory = partial(HostServer, self._world, host)
-        self._hand_over(transport, _HostConnection(self, options))
+        self._hand_over(transport, _HostConnection(self, options, host.fault.trouble))
 
     def _hand_over(self, transport: asyncio.Transport, connection: OddService | _HostConnection) -> None:
         self._open.add(connection)
@@ -183,13 +128,15 @@ class _Listener:
             connection.abort()
 
     def _make_options(self, address: str) -> asyncssh.SSHServerConnectionOptions:
+        host = self._world.estate.hosts[address]
         key = Ed25519PrivateKey.from_private_bytes(host_key(self._world.estate.seed, address))
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         [pair] = asyncssh.load_keypairs([asyncssh.import_private_key(pem)])
         options = copy.copy(self._options)
         options.server_host_keys = OrderedDict({pair.algorithm: pair})
-        if kex := self._world.estate.hosts[address].fault.kex:
-            options.kex_algs = [name.encode() for name in kex]
+        options.version = host.unix.version.encode()
+        if host.fault.kex:
+            options.kex_algs = [name.encode() for name in host.fault.kex]
         return options
 
 
@@ -200,7 +147,6 @@ async def listening(world: World) -> AsyncIterator[int]:
     options: Any = asyncssh.SSHServerConnectionOptions(
         config=None,
         server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
-        server_version=SERVER_VERSION,
         gss_host=None,
         x509_trusted_certs=None,
         login_timeout=GRACE,

@@ -1,0 +1,59 @@
+"""A session on a simulated SSH host: one command and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncssh
+
+from targets.estate import Host
+from targets.faults import LAG_S, Manner, Stage
+from targets.ssh.shell import answer
+from targets.world import World
+
+
+class HostSession(asyncssh.SSHServerSession[str]):
+    """Runs one command; a host gives out no shell and no subsystem."""
+
+    def __init__(self, world: World, host: Host, user: str, connection: asyncssh.SSHServerConnection) -> None:
+        self._world = world
+        self._host = host
+        self._user = user
+        self._connection = connection
+        self._command = ""
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[str]) -> None:
+        self._channel = chan
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
+        if self._late is not None:
+            self._late.cancel()
+
+    def exec_requested(self, command: str) -> bool:
+        self._command = command
+        return True
+
+    def eof_received(self) -> bool:
+        return True  # who has nothing to say may still listen
+
+    def session_started(self) -> None:
+        self._world.metrics.hosts[self._host.address].commands += 1
+        trouble = self._host.fault.trouble
+        match trouble.manner if trouble is not None and trouble.stage is Stage.COMMAND else None:
+            case None:
+                self._answer()
+            case Manner.CUTS:
+                self._connection.abort()
+            case Manner.LAGS:
+                self._late = asyncio.get_running_loop().call_later(LAG_S, self._answer)
+
+    def _answer(self) -> None:
+        if self._channel.is_closing():
+            return
+        said = answer(self._host, self._user, self._command)
+        if said.stdout:
+            self._channel.write(said.stdout)
+        if said.stderr:
+            self._channel.write_stderr(said.stderr)
+        self._channel.exit(said.status)
