@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.arguments import Format, Show, Where, Which, state_path
+from orchestrator.cli.arguments import Format, Preset, Show, Where, Which, state_path
 
 if TYPE_CHECKING:
     from orchestrator.campaign_model import Campaign
@@ -59,6 +59,8 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
 ]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars, even on a terminal.")]
+Hosts = Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same estate.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -213,8 +215,9 @@ def init(
 @app.command()
 def demo(
     context: typer.Context,
-    hosts: Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")] = 300,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same estate.")] = 7,
+    hosts: Hosts = 300,
+    seed: Seed = 7,
+    preset: Annotated[Preset, typer.Option(help="What kind of estate.")] = Preset.HOSTILE,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Where estate, campaign and state go.", show_default=False)
     ] = None,
@@ -223,7 +226,7 @@ def demo(
     """Start a small simulated estate, run a campaign on it, and report."""
     from orchestrator.cli import demo as story
 
-    _tell(context, story.demo, hosts, seed, directory, not no_progress)
+    _tell(context, story.demo, preset, hosts, seed, directory, not no_progress)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -266,6 +269,14 @@ def lab_up(
     from orchestrator.cli import lab
 
     _tell(context, lab.up, estate, directory, write_campaign)
+
+
+@lab_app.command("preset")
+def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, seed: Seed = 7) -> None:
+    """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain."""
+    from orchestrator.cli.estates import estate_text
+
+    typer.echo(estate_text(name, hosts, seed), nl=False)
 
 
 @lab_app.command("score")

@@ -18,6 +18,19 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class Preset(StrEnum):
+    """Kinds of simulated estates."""
+
+    SMALL = "small"
+    """A handful of hosts with the faults that everybody meets."""
+    ENTERPRISE = "enterprise"
+    """Several systems, host and directory accounts; one host in twenty has a fault, any of them."""
+    HOSTILE = "hostile"
+    """Every fault on as many hosts as every other; half of all hosts are well."""
+    DOMAIN = "domain"
+    """Accounts of directories alone, some of them in a state that no login survives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """The state directory, and the bus if it is the user's own."""
