@@ -32,7 +32,7 @@ demo: .venv/.runtime
 	@$(BIN)/keymuster demo $(if $(HOSTS),--hosts $(HOSTS))
 
 score: .venv/.runtime
-	@$(BIN)/python -m tests.bench.score $(if $(SEEDS),--seeds $(SEEDS))
+	@$(BIN)/python -m tests.bench.score
 
 # Lint first, since it is quick; pytest last, so that its closing line closes the output.
 test: .venv/.dev

@@ -16,6 +16,7 @@ class Format(StrEnum):
     JSON = "json"
     NDJSON = "ndjson"
     CSV = "csv"
+    HTML = "html"
 
 
 class Preset(StrEnum):
@@ -26,7 +27,7 @@ class Preset(StrEnum):
     ENTERPRISE = "enterprise"
     """Several systems, host and directory accounts; one host in twenty has a fault, any of them."""
     HOSTILE = "hostile"
-    """Every fault on as many hosts as every other; half of all hosts are well."""
+    """Every fault, on one host as often as on another, and accounts of a directory that no login survives."""
     DOMAIN = "domain"
     """Accounts of directories alone, some of them in a state that no login survives."""
 

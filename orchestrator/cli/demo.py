@@ -11,6 +11,7 @@ from orchestrator.cli.arguments import Format, Preset, Show, Where
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.estates import estate_text
 from orchestrator.cli.lab import campaign_text, read_truth, score_run, serving, write_score
+from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
 from orchestrator.cli.starting import run
 from orchestrator.cli.storing import stored
@@ -30,10 +31,13 @@ async def demo(preset: Preset, hosts: int, seed: int, directory: Path | None, sh
         campaign.write_text(campaign_text(ready, truth, name="demo"), encoding="utf-8")
         sys.stderr.write(f"{len(truth)} simulated hosts and a Secret Server are up; campaign: {campaign}\n")
         code = await run(Where(state), load_campaign(campaign), "", Show(Format.TABLE, None, progress=show_progress))
-    if code is Exit.OK:
-        async with stored(state) as store:
-            result = await score_run(store, (await find_run(store, None)).id, truth)
-        write_score(result, sys.stdout)
-        code = Exit.GATE_FAILED if result.wrong else Exit.OK
-    sys.stderr.write(f"look closer: keymuster report --state {state} --format json\n")
-    return code
+    if code is not Exit.OK:
+        return code
+    page = home / "report.html"
+    async with stored(state) as store:
+        record = await find_run(store, None)
+        result = await score_run(store, record.id, truth)
+        await write_report(store, record, Format.HTML, page)
+    write_score(result, sys.stdout)
+    sys.stderr.write(f"report: {page}\nlook closer: keymuster report --state {state} --format json\n")
+    return Exit.GATE_FAILED if result.wrong else Exit.OK

@@ -88,19 +88,27 @@ def _enterprise() -> tuple[list[_Group], str]:
 
 
 def _hostile() -> tuple[list[_Group], str]:
-    return [_own("unix", 0.5, 20, _every("unix", 1)), _own("windows", 0.5, 21, _every("windows", 1))], ""
+    groups = [
+        _own("unix", 0.4, 20, _every("unix", 1), _UNIX_SYSTEMS),
+        _own("windows", 0.4, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
+    ]
+    return [*groups, *_broken(0.2)], _CORP
 
 
 def _domain() -> tuple[list[_Group], str]:
-    broken = [
-        _Group(0.1, "windows", f"127.{net}.0.0/16", {"none": 1}, _WINDOWS_SYSTEMS, user, "CORP")
-        for net, user in enumerate(_STATES, 26)
-    ]
     well = [
         _asking("windows", 0.5, 25, "svc_scan", 9, _WINDOWS_SYSTEMS),
         _asking("unix", 0.2, 24, "svc_scan", 9, _UNIX_SYSTEMS),
     ]
-    return [*well, *broken], _CORP
+    return [*well, *_broken(0.3)], _CORP
+
+
+def _broken(share: float) -> list[_Group]:
+    """Hosts that are well, and whose account in the directory is not."""
+    return [
+        _Group(share / len(_STATES), "windows", f"127.{net}.0.0/16", {"none": 1}, _WINDOWS_SYSTEMS, user, "CORP")
+        for net, user in enumerate(_STATES, 26)
+    ]
 
 
 _PRESETS: Mapping[Preset, Callable[[], tuple[list[_Group], str]]] = {

@@ -18,6 +18,7 @@ from orchestrator.cli.errors import BadInput
 from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
 from orchestrator.report.csv_report import csv_report
+from orchestrator.report.html import html_report
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
 from orchestrator.report.rows import ReportRow, report_row
@@ -40,10 +41,12 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
         summary = await summarise(run, _rows(store, run), results)
         Console(file=out).print(table_report(summary))
         return
+    logons = await store.ledger.logons(run.id) if form is Format.HTML else ()
     chunks = {
         Format.JSON: lambda: json_report(run, _rows(store, run), results),
         Format.NDJSON: lambda: ndjson_report(run, _rows(store, run), results),
         Format.CSV: lambda: csv_report(run, _rows(store, run)),
+        Format.HTML: lambda: html_report(run, lambda: _rows(store, run), results, logons, run.snapshot["campaign"]),
     }[form]()
     async for text in chunks:
         out.write(text)

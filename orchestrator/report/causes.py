@@ -3,7 +3,7 @@
 The rules, stated here and nowhere else:
 
  K1 factor    Each reason has the factor that its owner could fix once for many: the secret, the vault, the account, the
-              subnet, the appliance; or none, where every host must be fixed for itself.
+              subnet, the appliance, what the hosts run; or none, where every host must be fixed for itself.
  K2 shared    A factor is to blame where at least two targets that have it failed for the reason, and they are more than
               half of all targets that have it. A secret that works on most hosts is not what is wrong.
  K3 rest      Failures without a shared factor are one cause per reason.
@@ -28,12 +28,14 @@ class Factor(StrEnum):
     ACCOUNT = "account"
     SUBNET = "subnet"
     APPLIANCE = "appliance"
+    SOFTWARE = "software"
+    """What the host runs, as its SSH banner or its own words say."""
     NONE = ""
 
 
 _BY_OWNER = {
     Owner.NETWORK: Factor.SUBNET,
-    Owner.HOST: Factor.NONE,
+    Owner.HOST: Factor.SOFTWARE,
     Owner.DIRECTORY: Factor.ACCOUNT,
     Owner.VAULT: Factor.SECRET,
     Owner.US: Factor.NONE,
@@ -102,13 +104,15 @@ def _values(row: ReportRow) -> dict[Factor, str]:
         Factor.SECRET: f"{row.secret} in {row.vault}" if row.secret else "",
         Factor.VAULT: row.vault,
         Factor.ACCOUNT: row.account.replace("@dir:", "@").replace("@host:", "@"),
-        Factor.SUBNET: _subnet(row.ip),
+        Factor.SUBNET: subnet(row.ip),
         Factor.APPLIANCE: row.appliance,
+        Factor.SOFTWARE: row.os or row.evidence.facts.get("banner", ""),
     }
     return {factor: value for factor, value in values.items() if value}
 
 
-def _subnet(ip: str) -> str:
+def subnet(ip: str) -> str:
+    """The /24 or /64 of an address; empty for none."""
     if not ip:
         return ""
     return str(ip_interface(f"{ip}/{64 if ':' in ip else 24}").network)

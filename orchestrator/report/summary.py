@@ -64,9 +64,12 @@ class Summariser:
     async def counted(self, rows: ReportRows) -> AsyncIterator[ReportRow]:
         """The rows, each one counted."""
         async for row in rows:
-            self._numbers[row.technology, row.reason] += 1
-            self._causes.add(row)
+            self.add(row)
             yield row
+
+    def add(self, row: ReportRow) -> None:
+        self._numbers[row.technology, row.reason] += 1
+        self._causes.add(row)
 
     def summary(self) -> Summary:
         order = list(Status)

@@ -6,13 +6,15 @@ requests into calls is the caller's.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from appliance.contract import Account
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.store.database import Database
+from orchestrator.store.records import LogonCount
 from orchestrator.store.schema import permits
 
 
@@ -40,6 +42,22 @@ class Ledger:
         ]
         async with self._database.write() as connection:
             await connection.execute(insert(permits), values)
+
+    async def logons(self, run: str) -> list[LogonCount]:
+        """What a run has asked of each account."""
+        counts: dict[Account, Counter[str]] = defaultdict(Counter)
+        query = (
+            select(permits.c.authority, permits.c.user, permits.c.kind, func.count().label("number"))
+            .where(permits.c.run == run)
+            .group_by(permits.c.authority, permits.c.user, permits.c.kind)
+        )
+        async with self._database.read() as connection:
+            for row in await connection.execute(query):
+                counts[Account(authority=row.authority, user=row.user)][row.kind] += row.number
+        return [
+            LogonCount(str(a), c[EntryKind.GRANTED.value], c[EntryKind.SUCCESS.value], c[EntryKind.FAILURE.value])
+            for a, c in counts.items()
+        ]
 
     async def load(self, since: float) -> list[LedgerEntry]:
         """The entries not older than `since`, in the order in which they were appended."""

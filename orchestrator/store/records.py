@@ -92,6 +92,18 @@ class AttemptRow:
 Placement = tuple[str, int, str, int]
 """Where an attempt lies on the bus: (job, attempt, epoch, seq)."""
 
+
+@dataclass(frozen=True, slots=True)
+class LogonCount:
+    """What a run has asked of an account, as the ledger of permits has it."""
+
+    account: str
+    """`user@authority`, as in an outcome."""
+    granted: int
+    succeeded: int
+    failed: int
+
+
 SeenKey = tuple[str, int, str, str]
 """A host key: (address, port, OpenSSH public key line, run)."""
 
