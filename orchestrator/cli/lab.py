@@ -191,7 +191,7 @@ def write_score(result: Score, out: TextIO) -> None:
     columns = ("Technology", "Fault", Column("Reason", overflow="fold"), Column("Hosts", justify="right"), "Verdict")
     table = Table(*columns, title=Text(title), title_justify="left")
     for cell in result.cells:
-        verdict = Text("right", "green") if cell.right else Text(f"WRONG: {cell.expected}", "bold red")
+        verdict = Text("right", "cyan") if cell.right else Text(f"WRONG: {cell.expected}", "bold red")
         table.add_row(*map(Text, (cell.technology, cell.fault, cell.reason, f"{cell.number:,}")), verdict)
     Console(file=out).print(table)
 

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from appliance.reasons import Status, qids
+from appliance.reasons import REASONS, Status, qids
 from orchestrator.report.causes import Cause, Factor
 from orchestrator.report.escape import plain
 from orchestrator.report.summary import Line, Summary
@@ -20,10 +20,14 @@ from orchestrator.store.records import Totals
 SHOWN = 10
 """Causes shown; the rest is in every other format."""
 
+_CODE = max(map(len, REASONS))
+"""Characters of the longest reason code: none is ever broken over two lines, not at 80 columns either."""
+
+# Blue against red, which nearly everybody can tell apart; and the status is always there in words.
 _STYLES = {
-    Status.PASSED: "green",
+    Status.PASSED: "cyan",
     Status.PASSED_LIMITED: "yellow",
-    Status.FAILED: "red",
+    Status.FAILED: "bold red",
     Status.NOT_ATTEMPTED: "bright_black",
 }
 
@@ -41,7 +45,9 @@ def table_report(summary: Summary) -> RenderableType:
 
 
 def _outcomes(summary: Summary) -> Table:
-    table = _table("Outcomes", "Technology", "Status", "Reason", "QID")
+    table = _table("Outcomes", "Kind", "Status")
+    table.add_column(Text("Reason"), min_width=_CODE)
+    table.add_column(Text("QID"))
     table.add_column(Text("Targets"), justify="right")
     for technology, lines in groupby(summary.lines, lambda line: line.technology):
         for number, line in enumerate(lines):
@@ -65,10 +71,11 @@ def _sums(totals: Totals) -> str:
 
 def _causes(causes: tuple[Cause, ...]) -> Table:
     hidden = len(causes) - SHOWN
-    title = "Commonest causes" + (f" (and {hidden:,} more in the JSON report)" if hidden > 0 else "")
+    title = "Commonest causes" + (f" (and {hidden:,} more in the HTML and JSON reports)" if hidden > 0 else "")
     table = _table(title)
     table.add_column(Text("Fixes"), justify="right")
-    for heading in ("Cause", "Shared by", "Owner", "What to do"):
+    table.add_column(Text("Cause"), min_width=_CODE)
+    for heading in ("Shared by", "Owner", "What to do"):
         table.add_column(Text(heading), overflow="fold")
     for cause in causes[:SHOWN]:
         skipped = f" ({cause.skipped:,} not tried)" if cause.skipped else ""

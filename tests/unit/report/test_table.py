@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from appliance.contract import Technology
+from appliance.reasons import REASONS
 from orchestrator.gates import GateResult
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report
@@ -56,7 +59,7 @@ async def test_many_causes_are_cut_and_the_rest_is_told() -> None:
     reasons = ["NOT_SSH", "NOT_SMB", "SMB1_ONLY", "KEX_NO_MATCH", "MFA_REQUIRED", "PRIV_NO_SUDO", "PRIV_NOT_ROOT"]
     reasons += ["SESSION_LIMIT", "KEX_TIMEOUT", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "EXCLUDED"]
     text = await report(*(outcome(reason) for reason in reasons))
-    assert f"(and {len(reasons) - SHOWN} more in the JSON report)" in text
+    assert f"(and {len(reasons) - SHOWN} more in the HTML and JSON reports)" in text
 
 
 async def test_gates_and_the_run_are_named() -> None:
@@ -83,3 +86,13 @@ async def test_a_hostile_name_is_neither_markup_nor_a_terminal_code() -> None:
     assert "\x1b]0" not in text
     assert "\x07" not in text
     assert "[bold]red[/bold]" in text
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+async def test_no_reason_is_broken_over_two_lines_and_nothing_is_wider_than_the_terminal(width: int) -> None:
+    codes = list(REASONS)
+    changes = {"secret": "a-long-secret-name", "technology": Technology.WINDOWS}
+    outcomes = [outcome(code, f"10.0.0.{n}", **changes) for n, code in enumerate(codes)]  # type: ignore[arg-type]
+    text = shown(await summarise(finished(outcomes), rows(*outcomes)), width=width)
+    assert [code for code in codes if not re.search(rf"\b{code}\b", text)] == []
+    assert max(map(len, text.splitlines())) <= width
