@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from typing import Any, Protocol
 
 from targets.estate import Host, Technology
 from targets.faults import Port
@@ -28,7 +29,15 @@ def host_at(world: World, transport: asyncio.Transport, technology: Technology) 
     return host
 
 
-def reset(transport: asyncio.Transport) -> None:
+class Connected(Protocol):
+    """A transport, or what stands for one."""
+
+    def get_extra_info(self, name: str) -> Any: ...
+
+    def abort(self) -> None: ...
+
+
+def reset(transport: Connected) -> None:
     """Close with RST instead of FIN: a stranger sees no service rather than one that ends politely."""
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+import anyio.to_thread
 from sqlalchemy import URL, Connection, inspect, text
 
 from orchestrator.store.database import Database
@@ -16,10 +19,15 @@ async def upgrade(database: Database, url: URL, busy_timeout: float) -> None:
     async with database.read() as connection:
         revision = await connection.run_sync(revision_of, database.name)
     if revision != HEAD:
-        # Alembic takes a third of a second to load, which nearly every command can do without.
-        from orchestrator.store.migrating import migrate  # noqa: PLC0415
-
+        migrate = await anyio.to_thread.run_sync(_load)
         await migrate(url, busy_timeout)
+
+
+def _load() -> Callable[[URL, float], Awaitable[None]]:
+    """Alembic takes a third of a second to load, which nearly every command can do without, and no event loop can."""
+    from orchestrator.store.migrating import migrate  # noqa: PLC0415
+
+    return migrate
 
 
 def revision_of(connection: Connection, store: str) -> str | None:

@@ -20,7 +20,7 @@ import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from targets.door import host_at
+from targets.door import host_at, reset
 from targets.faults import LAG_S, Manner, Port, Stage, Trouble
 from targets.material import host_key
 from targets.oddity import OddService
@@ -53,7 +53,7 @@ class _HostConnection(asyncssh.SSHServerConnection):
         trouble = self._trouble if self._trouble is not None and self._trouble.stage is Stage.KEX else None
         match trouble and trouble.manner:
             case Manner.CUTS:
-                self.abort()
+                reset(self)
             case Manner.STALLS:
                 pass
             case _:

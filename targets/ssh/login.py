@@ -6,6 +6,7 @@ import anyio
 import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
+from targets.door import reset
 from targets.estate import Host
 from targets.faults import LAG_S, Manner, Stage
 from targets.ssh.session import HostSession
@@ -91,7 +92,7 @@ class HostServer(asyncssh.SSHServer):
             return
         match trouble.manner:
             case Manner.CUTS:
-                self._connection.abort()
+                reset(self._connection)
             case Manner.STALLS:
                 await anyio.sleep_forever()  # until the connection ends, which ends this
             case Manner.LAGS:

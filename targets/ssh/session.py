@@ -6,6 +6,7 @@ import asyncio
 
 import asyncssh
 
+from targets.door import reset
 from targets.estate import Host
 from targets.faults import LAG_S, Manner, Stage
 from targets.ssh.shell import answer
@@ -44,7 +45,7 @@ class HostSession(asyncssh.SSHServerSession[str]):
             case None:
                 self._answer()
             case Manner.CUTS:
-                self._connection.abort()
+                reset(self._connection)
             case Manner.LAGS:
                 self._late = asyncio.get_running_loop().call_later(LAG_S, self._answer)
 

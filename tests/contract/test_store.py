@@ -379,8 +379,21 @@ async def test_the_first_key_of_an_algorithm_is_the_known_one(store: Store) -> N
     await store.host_keys.learn([])
     known = await store.host_keys.known(f"10.0.{i // 200}.{i % 200}" for i in range(2500))
     assert known == {"10.0.0.1": ["ssh-ed25519 AAA", "ssh-rsa BBB"], "10.0.0.2": ["ssh-rsa CCC"]}
+    await store.host_keys.pin([("10.0.0.1", 22, "ssh-ed25519 VOUCHED", RUN), ("10.0.0.3", 22, "ssh-rsa DDD", RUN)])
+    await store.host_keys.pin([])
+    known = await store.host_keys.known(["10.0.0.1", "10.0.0.3"])
+    assert known == {"10.0.0.1": ["ssh-ed25519 VOUCHED", "ssh-rsa BBB"], "10.0.0.3": ["ssh-rsa DDD"]}
     assert await store.host_keys.forget("10.0.0.1") == 2
     assert await store.host_keys.known(["10.0.0.1"]) == {}
+
+
+async def test_the_ledger_counts_what_a_run_has_asked_of_each_account(store: Store) -> None:
+    kinds = [EntryKind.GRANTED, EntryKind.GRANTED, EntryKind.SUCCESS, EntryKind.FAILURE, EntryKind.BREAKER]
+    await store.ledger.append([entry(kind, float(at)) for at, kind in enumerate(kinds)])
+    [count] = await store.ledger.logons(RUN)
+    assert (count.granted, count.succeeded, count.failed) == (2, 1, 1)
+    assert count.account == str(entry(EntryKind.GRANTED, 1.0).account)
+    assert await store.ledger.logons("another run") == []
 
 
 # -- all together ------------------------------------------------------------------------------------------------------
