@@ -29,6 +29,10 @@ def test_identity(output: bytes, uid: int) -> None:
         (1, b"", "PRIV_NO_SHELL"),
         (None, b"", "PRIV_NO_SHELL"),
         (127, b"sh: id: not found\n", "PRIV_NO_SHELL"),
+        (0, b"                ^\r\n% Invalid input detected at '^' marker.\r\n", "PRIV_NO_SHELL"),  # Cisco IOS
+        (0, b"unknown command: id\n", "PRIV_NO_SHELL"),
+        (0, b"syntax error, expecting <command>.\n", "PRIV_NO_SHELL"),  # Junos
+        (0, b"rsync: unknown command given\n", "PRIV_FORCED_COMMAND"),
         (
             1,
             b"WARNING: Your password has expired.\nPassword change required but no TTY available.\n",
