@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.arguments import Format, Preset, Show, Where, Which, state_path
+from orchestrator.cli.arguments import Format, From, Preset, Show, Where, Which, state_path
+from orchestrator.inventory.found import InventoryFormat
 
 if TYPE_CHECKING:
     from orchestrator.campaign_model import Campaign
@@ -59,6 +60,23 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
 ]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars, even on a terminal.")]
+TargetFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--targets",
+        metavar="FILE|-",
+        help="Targets from this list, not the campaign's: one a line, CSV, nmap -oX, Ansible inventory.",
+        show_default=False,
+    ),
+]
+TargetsFormat = Annotated[
+    InventoryFormat | None, typer.Option(help="What the list is; by default its content tells.", show_default=False)
+]
+SkipRefused = Annotated[bool, typer.Option("--skip-refused", help="Go on without the lines that are no targets.")]
+ResolveNames = Annotated[
+    bool,
+    typer.Option("--resolve-names", help="Look names up now; by default the appliance does, at scan time."),
+]
 Hosts = Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same estate.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -101,6 +119,10 @@ def run(
     campaign: Annotated[Path | None, typer.Argument(help="The campaign file.", show_default=False)] = None,
     sample: Annotated[str, typer.Option(help="Only so many targets (10), or a share of them (1%).")] = "",
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run, by its id.")] = "",
+    targets: TargetFiles = None,
+    targets_format: TargetsFormat = None,
+    skip_refused: SkipRefused = False,
+    resolve_names: ResolveNames = False,
     form: ReportFormat = Format.TABLE,
     output: Output = None,
     state: State = None,
@@ -114,12 +136,15 @@ def run(
 
     if (campaign is None) == (not resume):
         raise typer.BadParameter("name a campaign file to run, or `--resume RUN`")
+    if resume and targets:
+        raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
+    lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     show = Show(form, output, progress=not no_progress)
     if campaign is None:
         _tell(context, starting.resume, where, resume, show)
     else:
-        _tell(context, starting.run, where, _load(campaign), sample, show)
+        _tell(context, starting.run, where, _load(campaign, lists), sample, show)
 
 
 @app.command()
@@ -150,12 +175,17 @@ def plan(
     context: typer.Context,
     campaign: Annotated[Path, typer.Argument(help="The campaign file.")] = Path("campaign.toml"),
     limit: Annotated[int, typer.Option(min=0, help="How many targets to show.")] = 20,
+    targets: TargetFiles = None,
+    targets_format: TargetsFormat = None,
+    skip_refused: SkipRefused = False,
+    resolve_names: ResolveNames = False,
     json: Json = False,
 ) -> None:
     """Explain what a run would do, without touching a vault or a target."""
     from orchestrator.cli import questions
 
-    _tell(context, questions.plan, _load(campaign), limit, json)
+    lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
+    _tell(context, questions.plan, _load(campaign, lists), limit, json)
 
 
 @app.command()
@@ -321,13 +351,19 @@ def config_schema() -> None:
     raise typer.Exit(ending.run_sync(questions.schema))
 
 
-def _load(path: Path) -> Campaign:
+def _load(path: Path, lists: From | None = None) -> Campaign:
     from orchestrator.campaign import CampaignError, load_campaign
     from orchestrator.cli import ending
+    from orchestrator.cli.errors import CommandError
 
     try:
-        return load_campaign(path)
-    except CampaignError as error:
+        campaign = load_campaign(path)
+        if lists is None or not lists.files:
+            return campaign
+        from orchestrator.cli.targeting import with_targets
+
+        return with_targets(campaign, lists)
+    except (CampaignError, CommandError) as error:
         raise typer.Exit(ending.told(error)) from None
 
 

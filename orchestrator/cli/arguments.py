@@ -8,6 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
+from orchestrator.inventory.found import InventoryFormat
+
 
 class Format(StrEnum):
     """How a report is written."""
@@ -30,6 +32,18 @@ class Preset(StrEnum):
     """Every fault, on one host as often as on another, and accounts of a directory that no login survives."""
     DOMAIN = "domain"
     """Accounts of directories alone, some of them in a state that no login survives."""
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """Lists that targets are taken from."""
+
+    files: tuple[Path, ...] = ()
+    """`-` is stdin."""
+    form: InventoryFormat | None = None
+    """None: told by the content."""
+    skip_refused: bool = False
+    resolve: bool = False
 
 
 @dataclass(frozen=True, slots=True)

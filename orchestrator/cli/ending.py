@@ -57,7 +57,8 @@ def told(error: BaseException, *, verbose: int = 0) -> int:
     failures = list(_leaves(error))
     if any(isinstance(f, KeyboardInterrupt | AbortedError) for f in failures):
         return Exit.INTERRUPTED
-    if any(isinstance(f, BrokenPipeError) for f in failures):
+    # rich makes a SystemExit of a reader that has gone.
+    if any(isinstance(f, BrokenPipeError) or isinstance(f.__context__, BrokenPipeError) for f in failures):
         return _reader_gone()
     bugs = [f for f in failures if _code(f) is None]
     for bug in bugs:

@@ -149,7 +149,8 @@ def test_dark_by_choice_and_by_the_systems(page: Page) -> None:
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(ground) == light
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"{ground} === {dark!r}")
+    expect(page.locator("html")).to_have_class("dark")
+    assert page.evaluate(ground) == dark
 
 
 def test_on_paper_the_outcomes_stand_without_their_filters(page: Page) -> None:
