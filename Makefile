@@ -1,6 +1,7 @@
 # Everything runs from .venv, which is made from the lock files (with hashes) by whatever Python >= 3.11 is found.
 #
 #   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
+#   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
 #   make test                   everything, real sshd and smbd included (as root on Debian: installs them)
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
@@ -18,12 +19,12 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
-PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check --no-build-isolation
+PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench simulate lock docs clean
+.PHONY: help demo test check score lint bench simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -70,23 +71,30 @@ lock:
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
 
+# Every wheel that an installation needs: `pip install --no-index --find-links wheelhouse keymuster` where there is no network.
+wheelhouse: .venv/.base
+	@rm -rf wheelhouse
+	@$(PIP) wheel --no-build-isolation $(LOCKED) requirements.lock --wheel-dir wheelhouse
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir wheelhouse .
+	@echo "wheelhouse: $$(ls wheelhouse | wc -l) wheels, $$(du -sh wheelhouse | cut -f1)"
+
 clean:
-	rm -rf .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf wheelhouse .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find appliance orchestrator targets tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps: a second call finds them newer than what they were made from, and installs nothing.
 .venv/.base: $(PROJECT)
 	@scripts/venv.sh .venv
-	@$(PIP) $(LOCKED) requirements-build.lock
+	@$(PIP) install --no-build-isolation $(LOCKED) requirements-build.lock
 	@touch $@
 
 .venv/.runtime: .venv/.base requirements.lock
 	@echo "Installing what Keymuster needs into .venv (once)..." >&2
-	@$(PIP) $(LOCKED) requirements.lock
-	@$(PIP) --no-deps -e .
+	@$(PIP) install --no-build-isolation $(LOCKED) requirements.lock
+	@$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.lock
 	@echo "Installing what its tests need into .venv (once)..." >&2
-	@$(PIP) $(LOCKED) requirements-dev.lock
+	@$(PIP) install --no-build-isolation $(LOCKED) requirements-dev.lock
 	@touch $@
