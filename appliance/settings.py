@@ -66,12 +66,19 @@ class Vault(_Table):
     password: PasswordReference
     ca: str = ""
     """Path of a PEM file with the only authorities to trust; empty for the system's."""
+    proxy: str = ""
+    """`http://HOST:PORT` of the proxy through which the vault is reached; empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
 
     def login(self) -> VaultLogin:
         ca = Path(self.ca).read_text(encoding="utf-8") if self.ca else ""
         access = VaultAccess(
-            title=self.title, url=self.url, user=self.user, tls=VaultTls(ca=ca), requests=self.requests
+            title=self.title,
+            url=self.url,
+            user=self.user,
+            tls=VaultTls(ca=ca),
+            proxy=self.proxy,
+            requests=self.requests,
         )
         return VaultLogin(access, Hidden(self.password.read()), self.domain)
 

@@ -83,6 +83,16 @@ def _url(value: str) -> str:
     return value.strip().rstrip("/")
 
 
+def _proxy(value: str) -> str:
+    """The value is not repeated in the message: a password may stand in it."""
+    parts = urlsplit(value)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("is no address of a proxy; write for example http://proxy.example:3128")
+    if parts.username is not None:
+        raise ValueError("must not hold a user or a password; let the appliance's address through the proxy instead")
+    return value.rstrip("/")
+
+
 def _template(value: str) -> str:
     known = " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     try:
@@ -128,6 +138,7 @@ FilePath = Annotated[Text, AfterValidator(_file)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Url = Annotated[Text, AfterValidator(_url)]
+ProxyUrl = Annotated[Text, AfterValidator(_proxy)]
 LoginType = Annotated[Literal["vault"], BeforeValidator(_login_type, json_schema_input_type=str)]
 VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=str)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

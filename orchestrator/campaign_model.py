@@ -33,6 +33,7 @@ from orchestrator.campaign_fields import (
     KeyringName,
     LoginType,
     Port,
+    ProxyUrl,
     Template,
     Text,
     Url,
@@ -104,6 +105,8 @@ class Vault(Table):
     password: PasswordReference
     api: Literal["rest"] = "rest"
     tls: VaultTls = VaultTls()
+    proxy: ProxyUrl | None = None
+    """The HTTP proxy through which appliances reach the vault."""
 
 
 class SecretReference(Table):

@@ -29,6 +29,7 @@ user = {vault_user}
 # or {{ keyring = "service/user" }}. A path is relative to this file.
 password = {{ {reference_kind} = {reference} }}
 # api = "rest"
+# proxy = "http://proxy.example:3128"   # between the appliances and the vault
 # tls = {{ ca = "vault-ca.pem", verify = true }}   # a CA to trust instead of the system's
 
 # -- who logs in where: authentication records -------------------------------------------------------------------------

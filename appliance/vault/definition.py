@@ -11,10 +11,10 @@ import ipaddress
 import json
 import ssl
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from appliance.contract import Wire
 
@@ -78,6 +78,8 @@ class VaultAccess(Wire):
     """The vault login's user, for reports."""
     api: Literal["rest"] = "rest"
     tls: VaultTls = VaultTls()
+    proxy: str = ""
+    """The HTTP proxy through which the vault is reached (CONNECT, so that it sees no request); empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
     """Requests in flight at once from this process."""
 
@@ -92,6 +94,24 @@ class VaultAccess(Wire):
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
             raise ValueError("the vault's URL must begin with https://, since a password goes there")
         return url.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _plain_proxy(cls, proxy: str) -> str:
+        parts = urlsplit(proxy)
+        if proxy and (parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query):
+            raise ValueError("the proxy's URL must be http://HOST:PORT")
+        if parts.username is not None:
+            raise ValueError(
+                "the proxy's URL must hold no user or password; let the appliance's address through instead"
+            )
+        return proxy
+
+    @model_validator(mode="after")
+    def _sealed_from_proxy(self) -> Self:
+        if self.proxy and not self.url.startswith("https://"):
+            raise ValueError("a proxy is for vaults that are asked over https")
+        return self
 
 
 def _is_loopback(host: str) -> bool:

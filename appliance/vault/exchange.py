@@ -5,7 +5,8 @@ Rules:
    A Retry-After of up to 5 s is kept; a longer one is the caller's business.
 2. No time-out of aiohttp's: the caller's scope bounds everything, waiting for a free slot included, and cancels at any
    await.
-3. No redirect is followed, no proxy or netrc read from the environment, no cookie kept, no body decompressed.
+3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
+   cookie kept, no body decompressed.
 4. The body of an error answer loses the bearer and the request's own secrets before anything reads it.
 """
 
@@ -128,6 +129,7 @@ class Exchange:
             headers=headers,
             data=request.body or None,
             allow_redirects=False,
+            proxy=self._access.proxy or None,
             trace_request_ctx=trip,
         ) as response:
             body = bytearray()
@@ -198,6 +200,8 @@ def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
         return fail("VAULT_TLS", getattr(error, "reason", None) or "the TLS handshake failed", **facts)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return fail("VAULT_UNREACHABLE", "the vault's name does not resolve", **facts)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return fail("VAULT_UNREACHABLE", f"the proxy refuses the way to the vault: {error.status}", **facts)
     if isinstance(error, OSError | aiohttp.ClientConnectionError):
         number = getattr(error, "errno", None)
         name = errno.errorcode.get(number, "") if isinstance(number, int) else ""

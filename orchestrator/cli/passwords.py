@@ -28,6 +28,7 @@ def _login(vault: Vault, requests: int) -> Login:
         "user": vault.user,
         "api": vault.api,
         "tls": {"ca": _authorities(vault), "verify": vault.tls.verify},
+        "proxy": vault.proxy or "",
         "requests": requests,
     }
     return Login(access, vault.domain or "", read_password(vault))

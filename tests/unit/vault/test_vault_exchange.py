@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 import trustme
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from appliance.contract import Failure
 from appliance.vault import rest
@@ -287,3 +291,97 @@ async def test_a_time_out_says_where_the_time_went(vault: ScriptedVault) -> None
     assert reason(answered) == "VAULT_TIMEOUT"
     assert isinstance(answered, Failure)
     assert answered.facts["stage"] == "sent"
+
+
+# -- through a proxy ---------------------------------------------------------------------------------------------------
+
+
+class Proxy:
+    """A forward proxy that knows CONNECT alone, and notes what it sees."""
+
+    def __init__(self, status: str = "200 Connection established") -> None:
+        self.status = status
+        self.heads: list[bytes] = []
+        self.carried = bytearray()
+        self.port = 0
+
+    async def serve(self, client: SocketStream) -> None:
+        async with client:
+            head = await BufferedByteReceiveStream(client).receive_until(b"\r\n\r\n", 4096)
+            self.heads.append(head)
+            await client.send(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+            if not self.status.startswith("200"):
+                return
+            host, _, port = head.split()[1].decode().rpartition(":")
+            async with await anyio.connect_tcp(host, int(port)) as vault, anyio.create_task_group() as tasks:
+                tasks.start_soon(self._carry, client, vault, tasks.cancel_scope, name="proxy: up")
+                tasks.start_soon(self._carry, vault, client, tasks.cancel_scope, name="proxy: down")
+
+    async def _carry(self, source: SocketStream, sink: SocketStream, scope: anyio.CancelScope) -> None:
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for data in source:
+                self.carried += data
+                await sink.send(data)
+        scope.cancel()
+
+
+@asynccontextmanager
+async def proxied(proxy: Proxy) -> AsyncIterator[str]:
+    """The proxy's URL while it serves."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, proxy.serve, name="proxy")
+        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        tasks.cancel_scope.cancel()
+
+
+async def through(proxy: Proxy, ca: trustme.CA, name: str = "127.0.0.1") -> Answer | Failure:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name).configure_cert(context)
+    async with proxied(proxy) as url, scripted_vault(context) as vault:
+        vault.on("GET", GET.path, *[reply(200, {})] * 3)
+        access = vault.access(tls=VaultTls(ca=pem(ca))).model_copy(update={"proxy": url})
+        async with open_exchange(access) as exchange:
+            return await exchange.send(GET, Trip(), Hidden("t0ken"))
+
+
+async def test_a_proxy_carries_the_way_to_the_vault_and_sees_nothing_of_it(ca: trustme.CA) -> None:
+    proxy = Proxy()
+    assert isinstance(await through(proxy, ca), Answer)
+    [head] = proxy.heads
+    assert head.startswith(b"CONNECT 127.0.0.1:")
+    assert proxy.carried
+    assert b"t0ken" not in head + proxy.carried
+    assert GET.path.encode() not in head + proxy.carried
+
+
+async def test_the_vaults_certificate_is_judged_behind_a_proxy_too(ca: trustme.CA) -> None:
+    assert reason(await through(Proxy(), ca, "other.example")) == "VAULT_TLS"
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway"])
+async def test_a_proxy_that_refuses_says_so(ca: trustme.CA, status: str) -> None:
+    result = await through(Proxy(status), ca)
+    assert reason(result) == "VAULT_UNREACHABLE"
+    assert isinstance(result, Failure)
+    assert f"the proxy refuses the way to the vault: {status[:3]}" in result.text
+
+
+async def test_a_proxy_that_is_not_there(ca: trustme.CA) -> None:
+    access = VaultAccess(title="v", url="https://127.0.0.1:1/", proxy="http://127.0.0.1:1", tls=VaultTls(ca=pem(ca)))
+    async with open_exchange(access) as exchange:
+        assert reason(await exchange.send(POST, Trip())) == "VAULT_UNREACHABLE"
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://vault.example", "https://proxy.example:3128"),
+        ("https://vault.example", "http://user:secret@proxy.example:3128"),
+        ("https://vault.example", "http://proxy.example:3128/path"),
+        ("https://vault.example", "proxy.example:3128"),
+        ("http://127.0.0.1:8080", "http://proxy.example:3128"),
+    ],
+)
+def test_what_is_no_proxy_for_a_vault(url: str, proxy: str) -> None:
+    with pytest.raises(ValueError, match="proxy"):
+        VaultAccess(title="v", url=url, proxy=proxy)
