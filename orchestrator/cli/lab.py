@@ -22,7 +22,7 @@ from orchestrator.cli.errors import BadInput, CommandError, Exit
 from orchestrator.cli.output import written_to
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
-from orchestrator.report.documents import dumps
+from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.score import Score, ScoreError, score
 from orchestrator.store import Store
 
@@ -208,4 +208,4 @@ def _document(run: str, result: Score) -> dict[str, Any]:
         }
         for cell in result.cells
     ]
-    return {"schema_version": 1, "run": run, "right": result.right, "total": result.total, "cells": cells}
+    return {"schema_version": SCHEMA_VERSION, "run": run, "right": result.right, "total": result.total, "cells": cells}

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from orchestrator.campaign_model import Campaign
 from orchestrator.explain import Explanation, explain
 from orchestrator.plan import Plan
-from orchestrator.report.documents import dumps
+from orchestrator.report.documents import SCHEMA_VERSION, dumps
 
 
 def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> None:
@@ -55,7 +55,7 @@ def _targets(explanation: Explanation) -> Table:
 
 def _document(explanation: Explanation) -> dict[str, object]:
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "totals": {technology.value: number for technology, number in explanation.totals.items()},
         "vault_views_expected": explanation.vault_views_expected,
         "vault_views_at_most": explanation.vault_views_at_most,

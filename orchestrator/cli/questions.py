@@ -23,7 +23,7 @@ from orchestrator.cli.storing import stored
 from orchestrator.cli.vaults import ask, known_vault
 from orchestrator.plan import NothingSelected, build_plan
 from orchestrator.records import RecordBook
-from orchestrator.report.documents import dumps, run_document
+from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
 from orchestrator.state_dir import HolderInfo
 
 
@@ -50,7 +50,8 @@ async def runs(state: Path, json: bool) -> Exit:
         rows = [(record, await store.attempts.totals(record.id)) for record in records]
     if json:
         with written_to(None) as out:
-            print(dumps({"runs": [run_document(record) for record, _ in rows]}), file=out)
+            documents = [run_document(record) for record, _ in rows]
+            print(dumps({"schema_version": SCHEMA_VERSION, "runs": documents}), file=out)
         return Exit.OK
     table = Table(Column("Run", no_wrap=True), "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted")
     for record, totals in rows:

@@ -19,6 +19,7 @@ from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Ended, Product
 from tests.cli.refusals import refused
 from tests.cli.terminal import on_terminal
+from tests.schemas import conforms
 
 pytestmark = [
     pytest.mark.slow,
@@ -105,6 +106,7 @@ def test_a_run_says_what_it_does_on_stderr_and_the_report_on_stdout(bench: Bench
 def test_runs(bench: Bench) -> None:
     table = bench.keymuster("runs")
     assert bench.run in table.stdout
+    conforms(bench.keymuster("runs", "--json").document, "runs")
     listed = [run for run in bench.keymuster.planned_runs() if run["id"] == bench.run]
     assert [(run["campaign"], run["state"], run["parent"]) for run in listed] == [("breadth", "finished", None)]
 
@@ -118,6 +120,8 @@ def test_the_report_in_every_format(bench: Bench, tmp_path: Path) -> None:
     assert json.loads(report("json")) == bench.first.document
     lines = [json.loads(line) for line in report("ndjson").splitlines()]
     assert sum("reason" in line for line in lines) >= PLANNED
+    for line in lines:
+        conforms(line, "ndjson")
     with io.StringIO(report("csv"), newline="") as text:
         rows = list(csv.DictReader(text))
     assert len(rows) == PLANNED
@@ -185,6 +189,7 @@ def test_plan_touches_nothing(bench: Bench) -> None:
     document = bench.keymuster.stateless("plan", bench.campaign, "--json", "--limit", "2").document
     assert document["totals"] == {"unix": PLANNED}
     assert len(document["targets"]) == 2
+    conforms(document, "plan")
     assert bench.lab.metrics() == before
 
 

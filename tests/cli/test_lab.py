@@ -15,6 +15,7 @@ import pytest
 from targets.faults import HOST_FAULTS
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.refusals import refused
+from tests.schemas import conforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -63,6 +64,8 @@ def test_every_fault_gets_its_right_reason(keymuster: Product, tmp_path: Path) -
     judged = keymuster("lab", "score", "--truth", truth, "--json")
     assert [cell for cell in judged.document["cells"] if not cell["right"]] == []
     assert judged.code == 0
+    conforms(judged.document, "score")
+    conforms(ran.document, "report")
     assert judged.document["right"] == judged.document["total"] == len(ran.targets)
     table = keymuster("lab", "score", ran.document["run"]["id"], "--truth", truth)
     assert f"Right reasons: {len(ran.targets)} of {len(ran.targets)}" in table.stdout

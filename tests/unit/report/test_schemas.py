@@ -1,0 +1,79 @@
+"""What the writers for machines say is what `docs/schemas` publishes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from appliance.contract import Technology
+from appliance.reasons import REASONS, Status
+from orchestrator.gates import GateResult
+from orchestrator.report.json_report import json_report
+from orchestrator.report.ndjson import ndjson_report
+from tests.schemas import SCHEMAS, conforms
+from tests.unit.report.report_rows import HOSTILE, finished, joined, outcome, rows
+
+GATES = (GateResult("coverage>=0.98", "0.5000 (1 of 2)", ok=False),)
+OUTCOMES = [
+    outcome(reason, f"10.0.{number}.{side}", technology=technology, text=HOSTILE, facts={"banner": HOSTILE})
+    for number, reason in enumerate(REASONS)
+    for side, technology in enumerate(Technology)
+] + [outcome("SKIPPED_BREAKER", "host.example", record="", user="", vault="", secret="", port=0, appliance="")]
+
+
+async def _report() -> Any:
+    return json.loads(await joined(json_report(finished(OUTCOMES), rows(*OUTCOMES), GATES)))
+
+
+async def test_a_report_of_every_reason_is_as_published() -> None:
+    document = await _report()
+    assert {target["status"] for target in document["targets"]} == {status.value for status in Status}
+    conforms(document, "report")
+
+
+async def test_every_line_of_ndjson_is_as_published() -> None:
+    lines = (await joined(ndjson_report(finished(OUTCOMES), rows(*OUTCOMES), GATES))).splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["event"] for event in events[:2] + events[-1:]] == ["run", "target", "summary"]
+    for event in events:
+        conforms(event, "ndjson")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("run", "created_at"), 1_700_000_000),
+        (("targets", 0, "status"), "passed"),
+        (("targets", 0, "evidence", "phase"), "login"),
+        (("targets", 0, "new_field"), "nobody told the reader of"),
+        (("totals", "new_field"), 0),
+    ],
+)
+async def test_what_no_schema_tells_of_is_seen(where: tuple[str | int, ...], value: object) -> None:
+    document = copy.deepcopy(await _report())
+    inner: Any = document
+    for step in where[:-1]:
+        inner = inner[step]
+    inner[where[-1]] = value
+    with pytest.raises(AssertionError, match=str(where[-1])):
+        conforms(document, "report")
+
+
+def test_every_field_of_every_schema_is_described() -> None:
+    def undescribed(schema: Any, path: str) -> list[str]:
+        if not isinstance(schema, dict):
+            return []
+        found = [
+            f"{path}.{name}"
+            for name, part in schema.get("properties", {}).items()
+            if not {"description", "$ref", "const"} & part.keys()
+        ]
+        parts = {**schema.get("properties", {}), **schema.get("$defs", {}), "[]": schema.get("items")}
+        return found + [gap for name, part in parts.items() for gap in undescribed(part, f"{path}.{name}")]
+
+    files = sorted(SCHEMAS.glob("*.schema.json"))
+    assert len(files) == 5
+    assert [gap for file in files for gap in undescribed(json.loads(file.read_text()), file.name)] == []
