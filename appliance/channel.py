@@ -1,4 +1,4 @@
-"""The pipe between a supervisor and one of its scan processes: one JSON message per line, both ways.
+"""The pipe between a supervisor and one of its scan processes (or a searcher): one JSON message per line, both ways.
 
 It is inherited, never named, and carries the only secrets that pass between two of our processes: vault tokens, towards
 the scan process. End of file on it means that the other side is gone.
@@ -14,11 +14,12 @@ from anyio.abc import SocketStream
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
 
 from appliance.contract import ContractError, Failure, Phase, Signal, Wire, named
+from appliance.leaks.orders import Search, Searched
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.tokens import Token
 
-MESSAGE_LIMIT = 1 << 24
-"""A greeting lists every network that a run may dial."""
+MESSAGE_LIMIT = 1 << 26
+"""A greeting lists every network that a run may dial; a search, every secret that it has read."""
 
 
 class Hello(Wire):
@@ -91,10 +92,10 @@ class Busy(Wire):
     in_flight: int
 
 
-Message = Hello | Drain | TokenAsk | TokenGive | Busy
+Message = Hello | Drain | TokenAsk | TokenGive | Busy | Search | Searched
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(
-    Annotated[Hello | Drain | TokenAsk | TokenGive | Busy, Field(discriminator="kind")]
+    Annotated[Hello | Drain | TokenAsk | TokenGive | Busy | Search | Searched, Field(discriminator="kind")]
 )
 
 

@@ -9,12 +9,10 @@ of them is ended.
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from socket import socketpair
 
 import anyio
 import structlog
@@ -23,8 +21,8 @@ from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
+from appliance.child import start_child
 from appliance.contract import Failure, Heartbeat, Phase, RunNotice, VaultAnswer, VaultQuery, named
-from appliance.launch import launch_argv
 from appliance.policy import Policy
 from appliance.vault.definition import VaultLogin
 from appliance.vault.grantor import Grantor, open_grantor
@@ -137,18 +135,7 @@ class _Scanner:
 
 async def start_scanner() -> tuple[Process, Channel]:
     """A new scan process and our end of its channel."""
-    ours, theirs = socketpair()
-    ours.setblocking(False)
-    try:
-        with theirs:
-            argv = launch_argv([sys.executable, "-m", "appliance.worker", str(theirs.fileno())])
-            process = await anyio.open_process(
-                argv, stdin=None, stdout=None, stderr=None, pass_fds=[theirs.fileno()], start_new_session=True
-            )
-        return process, await Channel.over(ours)
-    except BaseException:
-        ours.close()
-        raise
+    return await start_child("appliance.worker")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 
 from __future__ import annotations
 
-import itertools
 import socket
 import sys
 import time
@@ -20,13 +19,13 @@ import structlog
 from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
-from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
-from appliance.contract import Evidence, Failure, Outcome, Phase, Report, named
+from appliance.channel import Busy, Channel, Drain, Hello, TokenGive
+from appliance.contract import Evidence, Outcome, Phase, Report, named
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
-from appliance.vault.tokens import Token
+from appliance.token_desk import TokenDesk
 
 IDLE_S = 60.0
 TARGETS_MAX = 10_000
@@ -127,34 +126,6 @@ class Worker:
             await anyio.sleep(KEEP_EVERY_S)
             for lease in list(self._in_hand.values()):
                 await lease.in_progress()
-
-
-class TokenDesk:
-    """Asks the supervisor for tokens over the channel."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, tuple[anyio.Event, list[TokenGive]]] = {}
-
-    def of(self, vault: str) -> Callable[[int | None], Awaitable[Token | Failure]]:
-        async def token(stale: int | None) -> Token | Failure:
-            ask = TokenAsk(id=next(self._ids), vault=vault, stale=stale)
-            event, answer = self._waiting[ask.id] = (anyio.Event(), [])
-            try:
-                await self._channel.send(ask)
-                await event.wait()
-            finally:
-                del self._waiting[ask.id]
-            return answer[0].result()
-
-        return token
-
-    def take(self, give: TokenGive) -> None:
-        waiting = self._waiting.get(give.id)
-        if waiting is not None:
-            waiting[1].append(give)
-            waiting[0].set()
 
 
 async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abort: anyio.CancelScope) -> None:

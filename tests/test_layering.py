@@ -44,8 +44,9 @@ HOMES = {
     "sqlalchemy": ("orchestrator.store", "orchestrator.store.*"),
     "alembic": ("orchestrator.store.*",),
     "aiosqlite": ("orchestrator.store.*",),
-    "sqlite3": ("orchestrator.store.*",),
+    "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
+    "ahocorasick_rs": ("appliance.leaks.finder",),
 }
 """Libraries by the modules that may import them (shell patterns)."""
 

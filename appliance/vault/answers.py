@@ -7,6 +7,7 @@ Every parser is total: whatever bytes come, it returns a value or a `Failure` (a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from appliance.contract import Failure
@@ -74,6 +75,8 @@ class Secret:
     id: int
     template: str
     items: tuple[Item, ...]
+    changed_at: float | None = None
+    """When its password was last changed by the vault, in Unix seconds; None where it never was."""
 
 
 def read_grant(answer: Answer) -> Grant | Failure:
@@ -151,7 +154,18 @@ def read_secret(answer: Answer) -> Secret | Failure:
     whole = tuple(i for i in read if i is not None)
     if len(whole) < len(read):
         return bad_response(answer, "items with slug and text value")
-    return Secret(body["id"], _str(body, "secretTemplateName"), whole)
+    return Secret(
+        body["id"], _str(body, "secretTemplateName"), whole, _instant(_str(body, "lastPasswordChangeAttempt"))
+    )
+
+
+def _instant(text: str) -> float | None:
+    """A date as .NET writes it, without an offset and taken for UTC; year 1 stands for never."""
+    try:
+        read = datetime.fromisoformat(text)
+        return read.replace(tzinfo=read.tzinfo or UTC).timestamp() if read.year > 1 else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _item(item: Any) -> Item | None:

@@ -13,13 +13,22 @@ class Credential:
     `forget` drops our references, and the end of the scan process destroys the rest (SECURITY.md).
     """
 
-    __slots__ = ("_passphrase", "_password", "_private_key", "domain", "user")
+    __slots__ = ("_passphrase", "_password", "_private_key", "changed_at", "domain", "user")
 
     def __init__(
-        self, *, user: str = "", domain: str = "", password: str = "", private_key: bytes = b"", passphrase: str = ""
+        self,
+        *,
+        user: str = "",
+        domain: str = "",
+        password: str = "",
+        private_key: bytes = b"",
+        passphrase: str = "",
+        changed_at: float | None = None,
     ) -> None:
         self.user = user
         self.domain = domain
+        self.changed_at = changed_at
+        """When the vault last changed it, in Unix seconds; None where it never did, or does not say."""
         self._password = password
         self._private_key = private_key
         self._passphrase = passphrase

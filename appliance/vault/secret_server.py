@@ -119,20 +119,22 @@ class SecretServerSource:
             return secret
         chosen = choose(secret)
         if private_key:
-            return await self._with_key(secret_id, chosen, comment, trip)
+            return await self._with_key(secret_id, chosen, secret.changed_at, comment, trip)
         # A blank password may be a hidden one, which is asked for by itself.
         password = await self._text(secret_id, chosen.password, comment, trip, blank_is_masked=True)
         if isinstance(password, Failure):
             return password
         if not password:
             return fail("SECRET_FIELD_MISSING", "the secret has no password", template=peer_text(secret.template))
-        return Credential(user=chosen.user, domain=chosen.domain, password=password)
+        return Credential(user=chosen.user, domain=chosen.domain, password=password, changed_at=secret.changed_at)
 
     async def _view(self, secret_id: int, comment: str, trip: Trip) -> answers.Secret | Failure:
         secret = await self._session.read(rest.secret(secret_id, comment), answers.read_secret, trip)
         return await self._session.explained(secret, secret_id, trip) if isinstance(secret, Failure) else secret
 
-    async def _with_key(self, secret_id: int, chosen: Chosen, comment: str, trip: Trip) -> Credential | Failure:
+    async def _with_key(
+        self, secret_id: int, chosen: Chosen, changed_at: float | None, comment: str, trip: Trip
+    ) -> Credential | Failure:
         key = chosen.key
         if key is None or (key.is_file and not key.has_file):
             return fail("SECRET_FIELD_MISSING", "the secret has no private key")
@@ -158,6 +160,7 @@ class SecretServerSource:
             password="" if beside == answers.NOT_FOR_DISPLAY else beside,
             private_key=data.encode() if isinstance(data, str) else data,
             passphrase=passphrase,
+            changed_at=changed_at,
         )
 
     async def _text(

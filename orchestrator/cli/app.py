@@ -231,6 +231,30 @@ def probe(
     _tell(context, starting.probe, where, _load(campaign), host, record, form)
 
 
+@app.command("verify-clean")
+def verify_clean(
+    context: typer.Context,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
+    ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Look there too: reports, logs of yours. May be given several times."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Read the secrets without asking first.")] = False,
+    json: Json = False,
+    state: State = None,
+) -> None:
+    """Prove that a run has left no secret behind: read its secrets once more, and look for them everywhere.
+
+    The state directory (store, logs, the bus's files), what --also names, and, as root, the memory of our processes.
+    The reads show in the vault's audit. Exit 1 when one is found, 4 when not all of them could be looked for.
+    """
+    from orchestrator.cli import verifying
+
+    _tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
+
+
 @app.command()
 def init(
     context: typer.Context,

@@ -39,10 +39,15 @@ class Lab:
 
     def vault_faults(self, *names: str) -> None:
         """These and no others from now on."""
+        self._order({"vault": names})
+
+    def secret_states(self, **states: str) -> None:
+        """How secrets stand in the vault from now on, by name."""
+        self._order({"secrets": states})
+
+    def _order(self, order: dict[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310 - our own loopback URL
-            f"{self.ready['control_url']}/faults",
-            json.dumps({"vault": names}).encode(),
-            {"Content-Type": "application/json"},
+            f"{self.ready['control_url']}/faults", json.dumps(order).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=HTTP_S) as answer:  # noqa: S310 - as above
             assert answer.status == 200

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from appliance import worker as module
 from appliance.channel import TokenAsk, TokenGive
 from appliance.contract import Outcome, named
+from appliance.token_desk import TokenDesk
 from appliance.vault.tokens import Token
-from appliance.worker import IDLE_S, KEEP_EVERY_S, LIFE_S, TokenDesk, Worker
+from appliance.worker import IDLE_S, KEEP_EVERY_S, LIFE_S, Worker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, as_bus
 

@@ -1,0 +1,87 @@
+"""The search itself: secrets in all places, and what could not be looked at. Blocking, for a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from appliance.leaks import places
+from appliance.leaks.finder import Finder, Sought
+from appliance.leaks.orders import Found, Looked, Process, Skipped
+
+
+def search(sought: Sequence[Sought], paths: Iterable[str], processes: Iterable[Process]) -> Looked:
+    """Look for every secret in every place."""
+    return _Search(Finder(sought)).through(paths, processes)
+
+
+class _Search:
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+        self._found: list[Found] = []
+        self._skipped: list[Skipped] = []
+        self._files = self._bytes = self._values = 0
+        self._seen: list[Process] = []
+
+    def through(self, paths: Iterable[str], processes: Iterable[Process]) -> Looked:
+        for path in paths:
+            for file in places.files(Path(path), self._unreadable):
+                self._file(file)
+        for process in processes:
+            self._process(process)
+        return Looked(
+            files=self._files,
+            bytes=self._bytes,
+            values=self._values,
+            processes=tuple(self._seen),
+            skipped=tuple(self._skipped),
+            found=tuple(self._found),
+        )
+
+    def _file(self, path: Path) -> None:
+        try:
+            self._look(str(path), self._counted(places.content(path)))
+            database = places.is_database(path)
+        except OSError as error:
+            self._unreadable(error)
+            return
+        self._files += 1
+        self._look(f"the name of {path}", [str(path).encode(errors="surrogateescape")])
+        if database:
+            try:
+                self._look(f"{path}, value by value", self._rows(places.values(path)))
+            except places.BrokenDatabaseError as error:
+                self._skip(f"{path}, value by value", str(error))
+
+    def _process(self, process: Process) -> None:
+        try:
+            self._look(f"arguments and environment of {process}", places.arguments(process.pid))
+            self._look(f"memory of {process}", places.memory(process.pid))
+        except (FileNotFoundError, ProcessLookupError):
+            self._skip(f"memory of {process}", "it has ended")
+        except PermissionError:
+            self._skip(f"memory of {process}", "only root may look at it")
+        except OSError as error:
+            self._skip(f"memory of {process}", error.strerror or "cannot be read")
+        else:
+            self._seen.append(process)
+
+    def _look(self, place: str, stream: Iterable[bytes]) -> None:
+        hits = self._finder.hits(stream)
+        self._found += [Found(secret=h.name, form=h.form, place=place, offset=h.offset) for h in hits]
+
+    def _counted(self, stream: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in stream:
+            self._bytes += len(chunk)
+            yield chunk
+
+    def _rows(self, stream: Iterator[bytes]) -> Iterator[bytes]:
+        for row in stream:
+            self._values += 1
+            yield row
+
+    def _unreadable(self, error: OSError) -> None:
+        self._skip(str(error.filename), error.strerror or "cannot be read")
+
+    def _skip(self, place: str, why: str) -> None:
+        self._skipped.append(Skipped(place=place, why=why))

@@ -1,0 +1,135 @@
+"""The searcher: a scan process in all but the scanning. It reads secrets, looks for them, reports and ends.
+
+The end of the process destroys the credentials, as ever. It has no vault login: tokens come from its supervisor.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+import anyio
+import anyio.to_thread
+
+from appliance.channel import Channel, TokenGive
+from appliance.contract import CredentialRef, Failure
+from appliance.hardening import harden
+from appliance.leaks.finder import Sought
+from appliance.leaks.forms import key_forms, text_forms
+from appliance.leaks.orders import Search, Searched, Unread, Wanted
+from appliance.leaks.search import search
+from appliance.token_desk import TokenDesk
+from appliance.vault import CredentialSource
+from appliance.vault.credential import Credential
+from appliance.vault.failures import reason_of
+from appliance.vault.secret_server import open_source
+
+READERS = 32
+"""Secrets being read at once; each vault's own limit on requests is below it."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """The secrets, as they come from the vault."""
+
+    order: Search
+    sought: list[Sought] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    short: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    read: int = 0
+
+    async def read_all(self, sources: Mapping[str, CredentialSource]) -> None:
+        limit = anyio.CapacityLimiter(READERS)
+        async with anyio.create_task_group() as tasks:
+            for wanted in self.order.wanted:
+                await limit.acquire_on_behalf_of(wanted)
+                tasks.start_soon(self._one, wanted, sources, limit, name="searcher: read")
+
+    async def _one(self, wanted: Wanted, sources: Mapping[str, CredentialSource], limit: anyio.CapacityLimiter) -> None:
+        name = told(wanted.secret)
+        try:
+            credential = await self._fetch(wanted, sources[wanted.secret.vault])
+        finally:
+            limit.release_on_behalf_of(wanted)
+        if isinstance(credential, Failure):
+            self.unread.append(Unread(secret=name, reason=reason_of(credential), text=credential.text))
+            return
+        self.read += 1
+        # Deciphering a key may take its file's many rounds.
+        sought, short = await anyio.to_thread.run_sync(_forms, name, credential)
+        self.sought.append(sought)
+        if short:
+            self.short.append(name)
+        if credential.changed_at is not None and credential.changed_at > self.order.since:
+            self.changed.append(name)
+
+    async def _fetch(self, wanted: Wanted, source: CredentialSource) -> Credential | Failure:
+        handle = await source.settle(wanted.secret)
+        if isinstance(handle, Failure):
+            return handle
+        return await source.fetch(handle, private_key=wanted.private_key, purpose=self.order.purpose)
+
+
+def told(ref: CredentialRef) -> str:
+    return f"{ref.key} in {ref.vault}"
+
+
+def _forms(name: str, credential: Credential) -> tuple[Sought, bool]:
+    """What to look for, and whether there is a value that is too short for it."""
+    texts = [text for text in (credential.password, credential.passphrase) if text]
+    forms = [text_forms(text) for text in texts]
+    if credential.private_key:
+        forms.append(key_forms(credential.private_key, credential.passphrase))
+    return Sought(name, {form: called for some in forms for form, called in some.items()}), not all(forms)
+
+
+async def _serve_channel(channel: Channel, desk: TokenDesk, abort: anyio.CancelScope) -> None:
+    while (message := await channel.receive()) is not None:
+        if isinstance(message, TokenGive):
+            desk.take(message)
+    abort.cancel()  # the supervisor is gone: nobody would hear us
+
+
+async def serve(sock: socket.socket) -> None:
+    """The whole life of a searcher, on its inherited end of the channel."""
+    channel = await Channel.over(sock)
+    order = await channel.receive()
+    if not isinstance(order, Search):
+        return
+    desk, reading = TokenDesk(channel), Reading(order)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_serve_channel, channel, desk, tasks.cancel_scope, name="searcher: channel")
+        async with AsyncExitStack() as stack:
+            sources: dict[str, CredentialSource] = {}
+            for access in order.vaults:
+                sources[access.title] = await stack.enter_async_context(open_source(access, desk.of(access.title)))
+            await reading.read_all(sources)
+        looked = await anyio.to_thread.run_sync(search, reading.sought, order.paths, order.processes)
+        await channel.send(
+            Searched(
+                read=reading.read,
+                unread=tuple(sorted(reading.unread, key=lambda u: u.secret)),
+                short=tuple(sorted(reading.short)),
+                changed=tuple(sorted(reading.changed)),
+                looked=looked,
+            )
+        )
+        tasks.cancel_scope.cancel()
+    await channel.aclose()
+
+
+def main() -> None:
+    """`python -m appliance.leaks.searcher FD`: FD is the inherited socket."""
+    harden()
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.setblocking(False)
+    anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+if __name__ == "__main__":
+    main()

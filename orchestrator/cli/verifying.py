@@ -1,0 +1,157 @@
+"""`verify-clean RUN`: a user's own proof that a run has left no secret behind.
+
+The run's secrets are read from the vault once more, by a process that exists for nothing else, and looked for in what
+is ours: the state directory (store, logs, the bus's files), what the user names beside it, and the memory of our
+processes. The orchestrator sees neither the secrets nor the vault here either: it hands the vault's login down a pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import SocketStream
+from rich.console import Console
+
+from appliance.contract import CredentialRef, Phase
+from orchestrator.assembly import Prepared
+from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
+from orchestrator.cli.output import written_to
+from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
+from orchestrator.cli.passwords import logins_of
+from orchestrator.cli.running import find_run, recalled
+from orchestrator.cli.storing import stored
+from orchestrator.cli.verify_report import document_of, tell
+from orchestrator.records import NoCandidate
+from orchestrator.report.documents import dumps
+from orchestrator.state_dir import HolderInfo, StateDir
+from orchestrator.store import Store
+from orchestrator.store.records import OutcomeRow, RunState
+
+_HELD = (Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF)
+"""An attempt that came so far has had the credential."""
+
+Wanted = dict[tuple[CredentialRef, bool], None]
+"""Secrets, each with whether its private key was asked for; in the order of the outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a search costs, and whether the user has agreed to it."""
+
+    yes: bool
+
+    def ask(self, secrets: int, vaults: Sequence[str]) -> None:
+        """Raises BadInput without consent."""
+        what = f"{secrets} secrets of {', '.join(vaults)} will be read once more, and their views show in the audit"
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise BadInput(f"{what}: say --yes if that is what you want")
+        sys.stderr.write(f"{what}. Go on? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise BadInput("nothing was read")
+
+
+async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: bool, as_json: bool) -> Exit:
+    """Exit 1 when a secret was found, 4 when not all of them could be looked for."""
+    for path in also:
+        if not await anyio.Path(path).exists():
+            raise BadInput(f"--also {path}: there is no such file or directory")
+    async with stored(state) as store:
+        record = await find_run(store, run)
+        prepared = recalled(record)
+        wanted = await _read_by(store, prepared)
+    holder = await anyio.to_thread.run_sync(_holder, state)
+    if record.state is RunState.RUNNING and holder is not None:
+        raise BadInput(f"run {record.id} goes on in process {holder}: its scan processes hold what they use; wait")
+    if not wanted:
+        sys.stderr.write(f"run {record.id} has read no secret: there is nothing to look for\n")
+        return Exit.OK
+    used = dict.fromkeys(ref.vault for ref, _ in wanted)
+    await anyio.to_thread.run_sync(Consent(yes).ask, len(wanted), [repr(title) for title in used])
+    campaign = prepared.campaign.model_copy(
+        update={"vaults": tuple(vault for vault in prepared.campaign.vaults if vault.title in used)}
+    )
+    processes = await anyio.to_thread.run_sync(own_processes, holder)
+    paths = [str(path.absolute()) for path in (state, *also)]
+    order = {
+        "kind": "order",
+        "logins": [login.message() for login in logins_of(campaign)],
+        "wanted": [{"secret": ref.model_dump(mode="json"), "private_key": key} for ref, key in wanted],
+        "paths": paths,
+        "processes": [{"pid": p.pid, "what": p.what} for p in processes if p.what != SCAN_PROCESS],
+        "since": record.created_at,
+        "purpose": f"keymuster verify-clean {record.id}",
+    }
+    searched = await _searched(order)
+    if not searched["read"] and all(secret["reason"].startswith("VAULT_") for secret in searched["unread"]):
+        first = searched["unread"][0]
+        raise Unreachable(f"no secret could be read: {first['secret']}: {first['reason']}: {first['text']}")
+    document = document_of(record.id, paths, processes, searched)
+    with written_to(None) as out:
+        if as_json:
+            print(dumps(document), file=out)
+        else:
+            tell(document, Console(file=out))
+    if document["found"]:
+        return Exit.GATE_FAILED
+    return Exit.INCOMPLETE if document["unread"] else Exit.OK
+
+
+async def _read_by(store: Store, prepared: Prepared) -> Wanted:
+    """The secrets that have been in a scan process's memory: those of attempts that came as far as the login."""
+    wanted: Wanted = {}
+    async for outcome in store.attempts.outcomes(prepared.record.id):
+        candidates = prepared.book.candidates(outcome.target, outcome.technology)
+        if isinstance(candidates, NoCandidate) or not _had_credential(outcome):
+            continue
+        for candidate in candidates:
+            if candidate.record == outcome.record:
+                wanted[candidate.secret, candidate.private_key] = None
+    return wanted
+
+
+def _had_credential(outcome: OutcomeRow) -> bool:
+    """Of earlier attempts no evidence is at hand: they count as having come so far."""
+    evidence = outcome.evidence
+    return evidence.submitted or evidence.phase in _HELD or outcome.attempts > 1
+
+
+def _holder(state: Path) -> int | None:
+    """Who holds the state directory; it is not ours to hold, since a run may begin meanwhile."""
+    held = StateDir(state).acquire()
+    if isinstance(held, HolderInfo):
+        return held.pid
+    held.release()
+    return None
+
+
+async def _searched(order: Mapping[str, Any]) -> dict[str, Any]:
+    """What the search's own process reports. Raises CommandError when it ends without a word."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--", sys.executable, "-m", "appliance.leaks"]
+    async with await SocketStream.from_socket(ours) as pipe:
+        with theirs:
+            process = await anyio.open_process(
+                argv, stdin=theirs.fileno(), stdout=subprocess.PIPE, stderr=None, start_new_session=True
+            )
+        async with process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            await pipe.send(json.dumps(order).encode() + b"\n")
+            text = b"".join([chunk async for chunk in process.stdout])
+            code = await process.wait()
+    if code != 0:
+        raise CommandError(f"the search ended with code {code}; its error is above")
+    return dict(json.loads(text))
