@@ -255,6 +255,25 @@ def verify_clean(
     _tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
 
 
+@app.command("support-bundle")
+def support_bundle(
+    context: typer.Context,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Default: keymuster-support-RUN.zip here.", show_default=False),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it without asking first.")] = False,
+    state: State = None,
+) -> None:
+    """Pack what a helper needs to see of a run: logs, evidence, settings, versions; names are replaced by numbers."""
+    from orchestrator.cli import supporting
+
+    _tell(context, supporting.support_bundle, state_path(state), run_id, output, yes)
+
+
 @app.command()
 def init(
     context: typer.Context,

@@ -103,6 +103,6 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def dumps(document: Any) -> str:
+def dumps(document: Any, indent: int | None = None) -> str:
     """JSON in ASCII, so that no terminal obeys what a peer has said; DEL is the one control that `json` lets pass."""
-    return json.dumps(document, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
+    return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent).replace("\x7f", "\\u007f")

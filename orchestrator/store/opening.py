@@ -11,6 +11,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.attempts import Attempts
+from orchestrator.store.condition import Condition, condition_of
 from orchestrator.store.database import Database, make_engine
 from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.host_keys import HostKeys
@@ -35,6 +36,9 @@ class Store:
     ledger: Ledger
     host_keys: HostKeys
     _databases: tuple[Database, ...]
+
+    async def condition(self) -> Condition:
+        return await condition_of(self._databases[0])
 
     async def close(self) -> None:
         for database in self._databases:

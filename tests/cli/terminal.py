@@ -23,7 +23,8 @@ class Shown:
 
 
 def on_terminal(command: Sequence[str], env: Mapping[str, str] | None = None, *, stdout_too: bool = False) -> Shown:
-    """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon) is answered with Enter.
+    """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon or a bracket)
+    is answered with Enter.
 
     With `stdout_too` its stdout is one as well, and to be found in `text`.
     """
@@ -43,7 +44,7 @@ def on_terminal(command: Sequence[str], env: Mapping[str, str] | None = None, *,
                 except OSError:  # EIO: nobody has the other side open any more
                     break
                 text += some
-                if some.rstrip(" ").endswith(":"):
+                if some.rstrip(" ").endswith((":", "[y/N]")):
                     os.write(terminal.fileno(), b"\n")
             written = process.stdout.read().decode() if process.stdout is not None else ""
             return Shown(process.wait(ENDS_WITHIN_S), text, written)

@@ -1,0 +1,31 @@
+"""How a store is: at which migration, with how many rows, and whether the database finds itself whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, text
+
+from orchestrator.store.database import Database
+from orchestrator.store.schema import metadata
+from orchestrator.store.upgrade import revision_of
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    revision: str
+    rows: dict[str, int]
+    """By table."""
+    check: str
+    """The database's own word: `ok`, or what is wrong."""
+
+
+async def condition_of(database: Database) -> Condition:
+    """Reads everything once. Raises StoreError."""
+    async with database.read() as connection:
+        revision = await connection.run_sync(revision_of, database.name)
+        rows = {}
+        for table in metadata.sorted_tables:
+            rows[table.name] = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+        check = (await connection.execute(text("PRAGMA quick_check(20)"))).scalars().all()
+    return Condition(revision or "", rows, "; ".join(map(str, check)))

@@ -1,0 +1,165 @@
+"""The files of a support bundle: what a run did and where it did it, under pseudonyms. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.campaign_model import Campaign, Record
+from orchestrator.report.documents import Document, dumps, run_document, summary_document
+from orchestrator.report.rows import ReportRow
+from orchestrator.report.summary import Summary
+from orchestrator.store.records import LogonCount, RunRecord
+from orchestrator.support.pseudonyms import Kind, Pseudonyms
+
+FACTS_LEFT_OUT = frozenset({"host_key", "host_key_refused", "host_key_fingerprint"})
+"""A key tells which host it is to whoever has its like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file of the bundle."""
+
+    name: str
+    about: str
+    text: str
+
+
+def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
+    """Every name that the campaign has."""
+    names.of(Kind.CAMPAIGN, campaign.name)
+    for vault in campaign.vaults:
+        names.of(Kind.VAULT, vault.title)
+        names.of(Kind.USER, vault.user)
+        names.of(Kind.DOMAIN, vault.domain or "")
+        for url in (vault.url, vault.proxy or ""):
+            names.of(Kind.HOST, urlsplit(url).hostname or "")
+        for path in (vault.tls.ca, vault.password.file):
+            names.of(Kind.PATH, path or "")
+        names.of(Kind.PATH, vault.password.keyring or "")
+    for record in campaign.records:
+        names.of(Kind.RECORD, record.title)
+        names.of(Kind.USER, record.user)
+        names.of(Kind.SECRET, record.secret.text)
+        names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
+        names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
+        names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
+
+
+def learn_row(names: Pseudonyms, row: ReportRow) -> None:
+    """Every name that an outcome has."""
+    facts = row.evidence.facts
+    for kind, name in (
+        (Kind.ADDRESS, row.ip),
+        (Kind.HOST, row.dns),
+        (Kind.HOST, row.netbios),
+        (Kind.HOST, facts.get("dns_host", "")),
+        (Kind.DOMAIN, facts.get("netbios_domain", "")),
+        (Kind.DOMAIN, facts.get("dns_domain", "")),
+        (Kind.USER, row.user),
+        (Kind.SECRET, row.secret),
+        (Kind.APPLIANCE, row.appliance),
+    ):
+        names.of(kind, name)
+
+
+def outcome_document(names: Pseudonyms, row: ReportRow) -> Document:
+    """An outcome: everything but what its names were."""
+    evidence = row.evidence
+    return {
+        "target": names.of(Kind.ADDRESS, row.ip) or names.of(Kind.HOST, row.dns),
+        "technology": row.technology.value,
+        "port": row.port or None,
+        "status": row.status.value,
+        "reason": row.reason.code,
+        "blocked_by": row.blocked_by or None,
+        "record": names.of(Kind.RECORD, row.record) or None,
+        "user": names.of(Kind.USER, row.user) or None,
+        "vault": names.of(Kind.VAULT, row.vault) or None,
+        "secret": names.of(Kind.SECRET, row.secret) or None,
+        "appliance": names.of(Kind.APPLIANCE, row.appliance) or None,
+        "attempts": row.attempts,
+        "finished_at": round(row.finished_at, 3),
+        "phase": evidence.phase.value,
+        "signal": evidence.signal.model_dump(mode="json"),
+        "text": names.text(evidence.text),
+        "facts": {key: names.text(value) for key, value in evidence.facts.items() if key not in FACTS_LEFT_OUT},
+        "submitted": evidence.submitted,
+        "reread": evidence.reread.value,
+        "phases_ms": {time.phase.value: round(time.ms, 1) for time in evidence.phases},
+    }
+
+
+def run_item(names: Pseudonyms, run: RunRecord, summary: Summary, logons: Iterable[LogonCount]) -> Item:
+    document = summary_document(summary)
+    for cause in document["causes"]:
+        cause["value"] = names.text(cause["value"] or "") or None
+    counts = [
+        {"account": names.text(c.account), "granted": c.granted, "succeeded": c.succeeded, "failed": c.failed}
+        for c in logons
+    ]
+    told = {**run_document(run), "campaign": names.of(Kind.CAMPAIGN, run.campaign)}
+    return Item(
+        "run.json",
+        "state, times, totals, causes, logons per account",
+        pretty({"run": told, **document, "logons": counts}),
+    )
+
+
+def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
+    """How the campaign is set, without whom it concerns."""
+    document = {
+        "pace": campaign.pace.model_dump(mode="json"),
+        "gates": list(campaign.gate),
+        "targets": {"included": len(campaign.targets.include), "excluded": len(campaign.targets.exclude)},
+        "vaults": [
+            {
+                "title": names.of(Kind.VAULT, vault.title),
+                "type": vault.type,
+                "scheme": urlsplit(vault.url).scheme,
+                "path": urlsplit(vault.url).path,
+                "api": vault.api,
+                "domain": names.of(Kind.DOMAIN, vault.domain or "") or None,
+                "password_from": vault.password.kind,
+                "own_ca": vault.tls.ca is not None,
+                "verified": vault.tls.verify,
+                "proxy": vault.proxy is not None,
+            }
+            for vault in campaign.vaults
+        ],
+        "records": [_record(names, record) for record in campaign.records],
+    }
+    return Item("settings.json", "the campaign's settings; counts instead of targets", pretty(document))
+
+
+def _record(names: Pseudonyms, record: Record) -> Document:
+    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret"})
+    accounts = data.get("accounts", "")
+    return data | {
+        "title": names.of(Kind.RECORD, record.title),
+        "user": names.of(Kind.USER, record.user),
+        "vault": names.of(Kind.VAULT, record.vault),
+        "secret": {"by": record.secret.by.value, "placeholders": record.secret.text.count("{")},
+        "ips": len(record.ips),
+        "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
+        **({"domain": names.of(Kind.DOMAIN, data["domain"])} if "domain" in data else {}),
+    }
+
+
+def log_item(names: Pseudonyms, name: str, about: str, text: str) -> Item:
+    return Item(name, about, "".join(names.text(line) + "\n" for line in text.splitlines()))
+
+
+def outcomes_item(names: Pseudonyms, rows: Iterable[ReportRow]) -> Item:
+    return Item("outcomes.ndjson", "each outcome with its evidence", "".join(_lines(names, rows)))
+
+
+def _lines(names: Pseudonyms, rows: Iterable[ReportRow]) -> Iterator[str]:
+    for row in rows:
+        yield dumps(outcome_document(names, row)) + "\n"
+
+
+def pretty(document: Mapping[str, Any]) -> str:
+    return dumps(document, indent=1) + "\n"

@@ -1,0 +1,95 @@
+"""No name of an estate is in a bundle, wherever it was: each is a word of its own here, which is then looked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from orchestrator.campaign import parse_campaign
+from orchestrator.report.summary import summarise
+from orchestrator.store.records import LogonCount
+from orchestrator.support import contents
+from orchestrator.support.pseudonyms import Pseudonyms
+from tests.unit.report.report_rows import finished, outcome, rows
+
+CAMPAIGN = """
+name = "qx-campaign"
+[[vaults]]
+title = "QX-Vault title"
+type = "Thycotic Secret Server"
+url = "https://qx-vault.qx-company.example/SecretServer"
+user = "qx-vaultuser"
+domain = "QX-VAULTDOMAIN"
+password = { file = "/qx-path/password" }
+tls = { ca = "/qx-path/ca.pem" }
+proxy = "http://qx-proxy.example:3128"
+[[records]]
+title = "QX-Windows record"
+technology = "windows"
+login_type = "vault"
+user = "qx-winuser"
+vault = "QX-Vault title"
+secret = "qx-winsecret"
+domain = "QX-WINDOMAIN"
+ips = ["10.99.1.1"]
+[[records]]
+title = "QX-Unix record"
+technology = "unix"
+login_type = "vault"
+user = "qx-unixuser"
+vault = "QX-Vault title"
+secret = { path = '\\qx-folder\\{address}' }
+accounts = "QX-LDAP"
+known_hosts = "/qx-path/known_hosts"
+ips = ["10.99.1.2"]
+[targets]
+include = ["10.99.1.1", { address = "10.99.1.2", fqdn = "qx-host.qx-company.example" }]
+"""
+
+
+async def test_no_name_is_in_any_file() -> None:
+    campaign = parse_campaign(CAMPAIGN, "campaign.toml")
+    outcomes = [
+        outcome(
+            "BAD_CREDENTIALS",
+            "10.99.1.1",
+            record="QX-Windows record",
+            user="qx-winuser",
+            vault="QX-Vault title",
+            secret="qx-winsecret",
+            account="qx-winuser@dir:qx-windomain",
+            appliance="qx-appliance",
+            text="QX-WINDOMAIN\\qx-winuser at qx-netbios: logon failure from 10.99.7.7",
+            facts={
+                "netbios_host": "QX-NETBIOS",
+                "dns_host": "qx-netbios.qx-company.example",
+                "dns_domain": "qx-company.example",
+                "host_key": "ssh-ed25519 NKEY",
+                "dialect": "3.1.1",
+            },
+        ),
+        outcome("PORT_CLOSED", "qx-host.qx-company.example", record="QX-Unix record", user="qx-unixuser"),
+    ]
+    run = replace(finished(outcomes), campaign="qx-campaign")
+    summary = await summarise(run, rows(*outcomes), ())
+    names, kept = Pseudonyms(), [row async for row in rows(*outcomes)]
+    contents.learn_campaign(names, campaign)
+    for row in kept:
+        contents.learn_row(names, row)
+    log = "scan of 10.99.1.1 as qx-winuser\nqx-vault.qx-company.example: refused qx-vaultuser\n/qx-path/ca.pem: gone"
+    items = [
+        contents.settings_item(names, campaign),
+        contents.run_item(names, run, summary, [LogonCount("qx-winuser@dir:qx-windomain", 1, 0, 1)]),
+        contents.outcomes_item(names, kept),
+        contents.log_item(names, "logs/appliance.log", "log", log),
+    ]
+    for item in items:
+        assert "qx-" not in item.text.casefold(), item.name
+        assert "10.99." not in item.text
+        assert "NKEY" not in item.text
+    first = json.loads(items[2].text.splitlines()[0])
+    assert (first["reason"], first["facts"]["dialect"]) == ("BAD_CREDENTIALS", "3.1.1")
+    assert first["text"].endswith("logon failure from address-2")
+    settings = json.loads(items[0].text)
+    assert [r["ips"] for r in settings["records"]] == [1, 1]
+    assert settings["vaults"][0]["password_from"] == "file"
