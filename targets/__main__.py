@@ -27,7 +27,8 @@ def main() -> int:
     # Failed logons are what an estate is for: they are in the metrics, and no one reads a log of them.
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     try:
-        anyio.run(_serve, arguments.estate, arguments.seed, arguments.state)
+        # Absolute, since the ready line is for programs that may stand elsewhere.
+        anyio.run(_serve, arguments.estate, arguments.seed, arguments.state.absolute())
     except spec.EstateError as error:
         sys.stderr.write(f"{error}\n")
         return 2

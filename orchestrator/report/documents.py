@@ -54,6 +54,10 @@ def target_document(row: ReportRow) -> Document:
         "secret": row.secret or None,
         "appliance": row.appliance or None,
         "attempts": row.attempts,
+        "earlier_attempts": [
+            {"attempt": past.attempt, "reason": past.reason, "record": past.record or None, "submitted": past.submitted}
+            for past in row.earlier
+        ],
         "started_at": instant(evidence.started_at) if evidence.started_at else None,
         "finished_at": instant(row.finished_at),
         "duration_ms": round(evidence.total_ms, 3),

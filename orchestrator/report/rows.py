@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from appliance.contract import Evidence, Signal, SignalKind, Technology
 from appliance.reasons import REASONS, Lockout, Owner, Qid, Reason, Status, qids
 from orchestrator.report.result import Result
-from orchestrator.store.records import OutcomeRow
+from orchestrator.store.records import OutcomeRow, PastAttempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class ReportRow:
     attempts: int
     evidence: Evidence
     finished_at: float
+    earlier: tuple[PastAttempt, ...]
+    """The attempts before the one that decided."""
 
     @property
     def host(self) -> str:
@@ -82,6 +84,7 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
         attempts=outcome.attempts,
         evidence=evidence,
         finished_at=outcome.finished_at,
+        earlier=outcome.earlier,
     )
 
 

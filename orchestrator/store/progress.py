@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Row, bindparam, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.contract import Evidence, Target, Technology
 from appliance.reasons import Status
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, portions
 from orchestrator.store.records import (
     Count,
     JobRow,
@@ -89,11 +91,26 @@ async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]
         async with database.read() as connection:
             found = await connection.execute(_OUTCOMES, {"of_run": run, "after_key": key, "after_job": job})
             page = found.all()
+            earlier = await _earlier(connection, run, [row.job for row in page if row.attempt > 1])
         for row in page:
-            yield _outcome(row, vault_types)
+            yield _outcome(row, vault_types, tuple(p for p in earlier.get(row.job, ()) if p.attempt < row.attempt))
         if len(page) < PAGE:
             return
         key, job = page[-1].sort_key, page[-1].job
+
+
+async def _earlier(connection: AsyncConnection, run: str, names: Sequence[str]) -> dict[str, list[PastAttempt]]:
+    """What jobs had behind them, in order."""
+    found: dict[str, list[PastAttempt]] = defaultdict(list)
+    for some in portions(names):
+        query = (
+            select(attempts.c.job, attempts.c.attempt, attempts.c.reason, attempts.c.evidence)
+            .where(attempts.c.run == run, attempts.c.job.in_(some), attempts.c.ended_at.is_not(None))
+            .order_by(attempts.c.job, attempts.c.attempt)
+        )
+        for row in await connection.execute(query):
+            found[row.job].append(_past(row))
+    return found
 
 
 async def totals(database: Database, run: str) -> Totals:
@@ -114,7 +131,9 @@ async def _vault_types(database: Database, run: str) -> dict[str, str]:
     return {vault["title"]: vault["type"] for vault in vaults}
 
 
-def _outcome(row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str]) -> OutcomeRow:
+def _outcome(
+    row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str], earlier: tuple[PastAttempt, ...]
+) -> OutcomeRow:
     evidence = Evidence.model_validate_json(row.evidence)
     used = _used(_records(row), evidence.record)
     return OutcomeRow(
@@ -135,6 +154,7 @@ def _outcome(row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str]) -> Outc
         attempts=row.attempt,
         appliance=row.appliance,
         finished_at=row.finished_at,
+        earlier=earlier,
     )
 
 
@@ -153,7 +173,7 @@ def _unfinished(rows: list[Row[Any]]) -> Unfinished:
     return Unfinished(job, newest.attempt, newest.ended_at is None, tuple(newest.tried), past)
 
 
-def _past(row: Row[Any]) -> PastAttempt:
+def _past(row: Row[*tuple[Any, ...]]) -> PastAttempt:
     evidence = Evidence.model_validate_json(row.evidence)
     return PastAttempt(row.attempt, row.reason, evidence.record, evidence.submitted)
 

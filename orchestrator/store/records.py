@@ -197,6 +197,8 @@ class OutcomeRow:
     """0 for an outcome that needed no attempt."""
     appliance: str
     finished_at: float
+    earlier: tuple[PastAttempt, ...] = ()
+    """The attempts before the one that decided, as far as they were reported."""
 
 
 @dataclass(frozen=True, slots=True)

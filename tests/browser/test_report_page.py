@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from orchestrator.report.html import html_report
-from orchestrator.store.records import LogonCount
+from orchestrator.store.records import LogonCount, PastAttempt
 from tests.unit.report.report_rows import HOSTILE, finished, joined, outcome, rows
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -30,6 +30,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             record=f"record {n % 3}",
             text=BREAKING if n % 10 == 6 else "",
             facts={"banner": "SSH-2.0-OpenSSH_9.2p1"},
+            attempts=2 if n == 7 else 1,
+            earlier=(PastAttempt(1, "TCP_TIMEOUT", "record 1", submitted=False),) if n == 7 else (),
         )
         for n in range(HOSTS)
     ]
@@ -138,6 +140,8 @@ def test_a_link_opens_its_host(page: Page, report: Path) -> None:
     page.goto("about:blank")
     page.goto(f"{report.as_uri()}#host=unix%2F10.0.0.7")
     expect(page.locator("#detail-title")).to_have_text("10.0.0.7:22 (unix)")
+    expect(page.locator("#detail")).to_contain_text("TCP_TIMEOUT, with record 1, no credential was sent")
+    expect(page.locator("#detail")).to_contain_text("Attempt 2, which decided")
 
 
 def test_dark_by_choice_and_by_the_systems(page: Page) -> None:

@@ -260,6 +260,17 @@ async def test_an_attempt_that_will_be_followed_makes_no_outcome(store: Store) -
     assert (waiting.attempt, waiting.open, waiting.tried, len(waiting.history)) == (2, True, ("windows",), 1)
     assert await store.attempts.settle([settled(one, "TCP_TIMEOUT", final=False), settled(two)]) == [False, True]
     assert await store.attempts.unfinished(RUN) == []
+    [outcome] = [o async for o in store.attempts.outcomes(RUN)]
+    assert (outcome.attempts, outcome.earlier) == (2, (past,))
+
+
+async def test_an_attempt_that_nobody_has_reported_is_none_of_the_earlier_ones(store: Store) -> None:
+    lost, last = job("j1"), job("j1", attempt=2)
+    await dispatch(store, lost)
+    await dispatch(store, last)
+    await store.attempts.settle([settled(last)])
+    [outcome] = [o async for o in store.attempts.outcomes(RUN)]
+    assert (outcome.attempts, outcome.earlier) == (2, ())
 
 
 async def test_a_held_job_is_unfinished_before_its_first_attempt(store: Store) -> None:

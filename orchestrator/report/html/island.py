@@ -58,6 +58,7 @@ class Island:
             {name: value for name, value in evidence.facts.items() if name not in _FACTS_LEFT_OUT},
             [[words["phase"].place(time.phase.value), round(time.ms, 1)] for time in evidence.phases],
             [f"QID {qid.number}: {qid.title}" for qid in row.findings],
+            [[past.attempt, past.reason, past.record, past.submitted] for past in row.earlier],
         ]
 
     def tables(self) -> dict[str, Any]:

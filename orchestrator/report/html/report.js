@@ -13,6 +13,7 @@
       reason: reason.code, why: reason, blocked: r[7], record: t.record[r[8]], subnet: t.subnet[r[9]], user: r[10],
       vault: t.vault[r[11]], secret: r[12], appliance: t.appliance[r[13]], attempts: r[14], ms: r[15], finished: r[16],
       phase: t.phase[r[17]], evidence: r[18], facts: r[19], phases: r[20].map(([p, ms]) => [t.phase[p], ms]), findings: r[21],
+      earlier: r[22],
     };
   });
   const searched = rows.map((r) => [r.host, r.dns, r.netbios, r.user, r.secret, r.reason, r.evidence, r.facts.banner || ""]
@@ -100,6 +101,9 @@
     for (const [name, value] of list) if (value !== "" && value !== undefined && value !== null) names.append(make("dt", { textContent: name }), make("dd", { textContent: value }));
     return names;
   }
+  function past([number, reason, record, submitted]) {
+    return [`Attempt ${number}`, `${reason}${record ? ", with " + record : ""}${submitted ? ", a credential was sent" : ", no credential was sent"}`];
+  }
   function open(r) {
     const longest = Math.max(1, ...r.phases.map(([, ms]) => ms));
     const ledger = make("div", { className: "ledger" });
@@ -124,9 +128,10 @@
       make("p", {}, make("strong", { textContent: "What to do: " }), r.why.advice),
       ...r.findings.map((text) => make("p", { className: "meta", textContent: text })),
       ...(r.evidence ? [make("h3", { textContent: "Evidence" }), make("pre", { textContent: r.evidence })] : []),
-      make("h3", { textContent: "Attempt" }),
+      ...(r.earlier.length ? [make("h3", { textContent: "Attempts before" }), pairs(r.earlier.map(past))] : []),
+      make("h3", { textContent: r.attempts > 1 ? `Attempt ${r.attempts}, which decided` : "Attempt" }),
       pairs([["Name", r.dns], ["NetBIOS name", r.netbios], ["User", r.user], ["Record", r.record], ["Vault", r.vault], ["Secret", r.secret],
-        ["Subnet", r.subnet], ["Owner of the cause", r.why.owner], ["Ended in phase", r.phase], ["Attempts", r.attempts],
+        ["Subnet", r.subnet], ["Owner of the cause", r.why.owner], ["Ended in phase", r.phase],
         ["Appliance", r.appliance], ["Finished", r.finished], ...Object.entries(r.facts)]),
       ...(r.phases.length ? [make("h3", { textContent: `Phases, ${time(r.ms)} in all` }), ledger] : []));
     history.replaceState(null, "", link(r));

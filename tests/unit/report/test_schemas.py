@@ -13,6 +13,7 @@ from appliance.reasons import REASONS, Status
 from orchestrator.gates import GateResult
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
+from orchestrator.store.records import PastAttempt
 from tests.schemas import SCHEMAS, conforms
 from tests.unit.report.report_rows import HOSTILE, finished, joined, outcome, rows
 
@@ -21,7 +22,10 @@ OUTCOMES = [
     outcome(reason, f"10.0.{number}.{side}", technology=technology, text=HOSTILE, facts={"banner": HOSTILE})
     for number, reason in enumerate(REASONS)
     for side, technology in enumerate(Technology)
-] + [outcome("SKIPPED_BREAKER", "host.example", record="", user="", vault="", secret="", port=0, appliance="")]
+] + [
+    outcome("PASSED", "10.1.0.1", attempts=2, earlier=(PastAttempt(1, "TCP_TIMEOUT", "", submitted=False),)),
+    outcome("SKIPPED_BREAKER", "host.example", record="", user="", vault="", secret="", port=0, appliance=""),
+]
 
 
 async def _report() -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import ssl
 import sys
@@ -83,6 +84,21 @@ async def test_it_starts_says_where_it_is_and_stops_on_a_signal(tmp_path: Path, 
 async def test_the_seed_can_be_given_on_the_command_line(tmp_path: Path) -> None:
     async with process(tmp_path, 'seed = 7\n[vault]\nuser = "u"', "--seed", "8") as (_, ready):
         assert read(ready["vault_password_file"])[0] == material.marker(8, "vault", "u")
+
+
+@pytest.mark.slow
+async def test_a_relative_state_directory_is_told_from_the_root(tmp_path: Path) -> None:
+    """Who reads the ready line may stand elsewhere: a campaign file's paths are relative to that file."""
+    (tmp_path / "estate.toml").write_text("seed = 1")
+    command = [sys.executable, "-m", "targets", "estate.toml", "--state", "below/lab"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    async with await anyio.open_process(command, cwd=tmp_path, env=env) as child:
+        assert child.stdout is not None
+        with anyio.fail_after(20):
+            ready = json.loads(await child.stdout.receive())
+        child.terminate()
+    assert ready["vault_password_file"] == str(tmp_path / "below" / "lab" / "vault-password")
+    assert ready["truth"] == str(tmp_path / "below" / "lab" / "truth.ndjson")
 
 
 @pytest.mark.slow
