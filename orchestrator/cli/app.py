@@ -175,17 +175,28 @@ def plan(
     context: typer.Context,
     campaign: Annotated[Path, typer.Argument(help="The campaign file.")] = Path("campaign.toml"),
     limit: Annotated[int, typer.Option(min=0, help="How many targets to show.")] = 20,
+    check_vault: Annotated[
+        bool,
+        typer.Option(
+            "--check-vault", help="Also ask the vault for every secret, without viewing any; exit 1 for gaps."
+        ),
+    ] = False,
     targets: TargetFiles = None,
     targets_format: TargetsFormat = None,
     skip_refused: SkipRefused = False,
     resolve_names: ResolveNames = False,
     json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
 ) -> None:
-    """Explain what a run would do, without touching a vault or a target."""
+    """Explain what a run would do, without touching a target (or a vault, unless --check-vault says so)."""
     from orchestrator.cli import questions
 
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    _tell(context, questions.plan, _load(campaign, lists), limit, json)
+    where = Where(state_path(state), nats, nats_seed, nats_ca) if check_vault else None
+    _tell(context, questions.plan, where, _load(campaign, lists), limit, json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
 from appliance.bus.control import ControlClient, connect_control
+from appliance.contract import CredentialRef, VaultAnswer
 from appliance.reasons import Status
 from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign, SnapshotError
@@ -26,6 +27,7 @@ from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
 from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
 from orchestrator.cli.sealing import SealError, SealingKey, seal
+from orchestrator.cli.vault_check import look_by
 from orchestrator.cli.vaults import VaultReply, ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
@@ -77,6 +79,11 @@ class Desk:
                 campaign, logins = self._campaign(message)
                 reply = await ask(self.engine, campaign, logins, message["title"], message["secret"])
                 return {"ok": reply.ok, "text": reply.text}
+            case "look":
+                campaign, logins = self._campaign(message)
+                look = await look_by(self.engine, campaign, logins)
+                refs = [CredentialRef.model_validate(ref) for ref in message["secrets"]]
+                return {"answers": [answer.model_dump(mode="json") for answer in await look(refs)]}
             case "progress":
                 return self._progress(message["run"])
             case "stop":
@@ -170,6 +177,14 @@ class Client:
     async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
         answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
         return VaultReply(bool(answer["ok"]), str(answer["text"]))
+
+    async def look(
+        self, campaign: Campaign, logins: tuple[Login, ...], refs: Sequence[CredentialRef]
+    ) -> Sequence[VaultAnswer]:
+        """Could these secrets be read?"""
+        listed = [ref.model_dump(mode="json") for ref in refs]
+        answer = await self._ask("look", {**await self._sealed(campaign, logins), "secrets": listed})
+        return [VaultAnswer.model_validate(one) for one in answer["answers"]]
 
     async def progress(self, run: str) -> Progress | None:
         """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli import vault_check
+from orchestrator.cli.vault_check import SecretCheck
 from orchestrator.explain import Explanation, explain
 from orchestrator.plan import Plan
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 
 
-def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> None:
+def write_plan(plan: Plan, campaign: Campaign, limit: int, checks: Sequence[SecretCheck] | None, *, json: bool) -> None:
+    """`checks`: what the vault said of the plan's secrets, where it was asked."""
     explanation = explain(plan, campaign, limit=limit)
     if json:
-        print(dumps(_document(explanation)))
+        asked = None if checks is None else vault_check.document(checks)
+        print(dumps({**_document(explanation), "vault_check": asked}))
         return
     console = Console()
     console.print(_targets(explanation))
@@ -38,6 +44,8 @@ def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> Non
         console.print(f"Gate: {gate}", markup=False)
     for note in explanation.notes:
         console.print(f"Note: {note}", markup=False)
+    if checks is not None:
+        vault_check.tell(checks, console)
 
 
 def _targets(explanation: Explanation) -> Table:

@@ -20,21 +20,36 @@ from orchestrator.cli.planning import write_plan
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
+from orchestrator.cli.vault_check import SecretCheck, check_secrets, look_by
 from orchestrator.cli.vaults import ask, known_vault
-from orchestrator.plan import NothingSelected, build_plan
+from orchestrator.plan import NothingSelected, Plan, build_plan
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
 from orchestrator.state_dir import HolderInfo
 
 
-async def plan(campaign: Campaign, limit: int, json: bool) -> Exit:
+async def plan(where: Where | None, campaign: Campaign, limit: int, json: bool) -> Exit:
+    """With `where` the vault is asked for every secret too; exit 1 when one cannot be read."""
     book = RecordBook(campaign.records, campaign.vaults)
     built = build_plan(campaign, book, run="plan", seed=0)
     if isinstance(built, NothingSelected):
         raise NothingToDo(built.text)
+    checks = None if where is None else await _looked_at(where, campaign, built)
     with written_to(None):
-        write_plan(built, campaign, limit, json=json)
-    return Exit.OK
+        write_plan(built, campaign, limit, checks, json=json)
+    return Exit.OK if checks is None or all(check.answer.ok for check in checks) else Exit.GATE_FAILED
+
+
+async def _looked_at(where: Where, campaign: Campaign, built: Plan) -> list[SecretCheck]:
+    held = await acquire(where.state)
+    if isinstance(held, HolderInfo):
+        async with await connect(held) as control:
+            client, brought = Client(control, held), logins(where, campaign)
+            return await check_secrets(built, lambda refs: client.look(campaign, brought, refs))
+    with held:
+        brought = logins(where, campaign)
+        async with engine_of(held, where, campaign) as engine:
+            return await check_secrets(built, await look_by(engine, campaign, brought))
 
 
 def schema() -> Exit:
