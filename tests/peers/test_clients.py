@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,26 +38,23 @@ WINDOWS_NAMES = (
     "a cipher that impacket has not",
 )
 UNFIT = {
-    (
-        "impacket 3.0",
-        "gcm",
-    ): "Samba lacks the cipher of that dialect and says INVALID_PARAMETER; a simulated host goes on",
-    ("aiosmb 3", "gcm"): "aiosmb cannot read an answer that names no cipher",
+    "impacket 3.0": "Samba says INVALID_PARAMETER where that dialect's cipher is not allowed; a simulated host goes on",
+    "aiosmb 3": "it cannot read an answer that names no cipher",
 }
-"""Clients that a row is not tried with, and why."""
+"""Clients that a host without AES-CCM is not tried with, and why."""
 SSH_SAYS = {
-    "PASSED": "uid=",
-    "AUTH_NOT_REQUIRED": "uid=",
-    "BAD_CREDENTIALS": "Permission denied (",
-    "KEY_REFUSED": "Permission denied (",
-    "PARTIAL_SUCCESS": "Permission denied (",
-    "SSH_METHOD_NOT_OFFERED": "Permission denied (publickey).",
-    "ACCOUNT_EXPIRED": "Your account has expired; please contact your system administrator.",
-    "PASSWORD_EXPIRED": "Password change required but no TTY available.",
-    "PRIV_NO_SHELL": "This account is currently not available.",
-    "PRIV_FORCED_COMMAND": "",
-    "HOST_KEY_CHANGED": "REMOTE HOST IDENTIFICATION HAS CHANGED!",
-    "KEX_NO_MATCH": "no matching key exchange method found",
+    "PASSED": r"uid=",
+    "AUTH_NOT_REQUIRED": r"uid=",
+    "BAD_CREDENTIALS": r"Permission denied \(",
+    "KEY_REFUSED": r"Permission denied \(",
+    "PARTIAL_SUCCESS": r"Permission denied \(",
+    "SSH_METHOD_NOT_OFFERED": r"Permission denied \(publickey\)\.",
+    "ACCOUNT_EXPIRED": r"Your account has expired; please contact your system administrator\.",
+    "PASSWORD_EXPIRED": r"Password change required but no TTY available\.",
+    "PRIV_NO_SHELL": r"This account is currently not available\.",
+    "PRIV_FORCED_COMMAND": r"^(this host is looked after|rsync backup service, protocol 31)$",
+    "HOST_KEY_CHANGED": r"REMOTE HOST IDENTIFICATION HAS CHANGED!",
+    "KEX_NO_MATCH": r"no matching key exchange method found",
 }
 """What ssh says where a scan has this reason."""
 
@@ -94,7 +92,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
         pytest.param(row, client, id=f"{row.id}-{client}")
         for row in WINDOWS
         for client in SMB_CLIENTS
-        if (client, row.server) not in UNFIT
+        if row.server != "gcm" or client not in UNFIT
     ],
 )
 async def test_smb(smbds: dict[str, Smbd], estate: Estate, row: Row, client: str) -> None:
@@ -121,7 +119,7 @@ def status(row: Row, client: str) -> str:
 async def test_ssh(sshd: Sshd, estate: Estate, row: Row, tmp_path: Path) -> None:
     for host in (OpenSsh(sshd, row), estate.host(row)):
         done = await logged_in(host, row, tmp_path)
-        assert SSH_SAYS[row.reason] in done
+        assert re.search(SSH_SAYS[row.reason], done, re.MULTILINE)
         assert ("uid=" in done) == (row.reason in ("PASSED", "AUTH_NOT_REQUIRED"))
 
 

@@ -273,6 +273,7 @@ _ACCOUNTS = (
         logons=KEY_OK,
         simulated="a login by key never meets the fault locked",
         held=Key("plain"),
+        locked_first=True,
         facts=_ID,
     ),
 )
