@@ -1,7 +1,8 @@
 """Was a run right? Its outcomes beside the truth of the simulated estate that it ran on. Pure.
 
-Each fault has one reason that is right for it. A host that was left out because its account's breaker was open is right
-if that account has a fault which may open one; the host's own could not be seen any more.
+Each fault has one reason that is right for it, or one for each way of logging in. A host that was left out because its
+account's breaker was open is right if that account has a fault which may open one; the host's own could not be seen any
+more.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ _EITHER = {
     "wrong_password": "BAD_CREDENTIALS",
     "old_password": "BAD_CREDENTIALS",
     "unknown_user": "BAD_CREDENTIALS",
-    "locked": "ACCOUNT_LOCKED",
     "expired": "ACCOUNT_EXPIRED",
     "password_expired": "PASSWORD_EXPIRED",
     "secret_missing": "SECRET_NOT_FOUND",
@@ -50,13 +50,17 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "drip": "BANNER_TIMEOUT",
         "stalled_kex": "KEX_TIMEOUT",
         "changed_host_key": "HOST_KEY_CHANGED",
+        # sshd has no way to say so to a password.
+        "locked": "BAD_CREDENTIALS",
         "must_change": "PASSWORD_EXPIRED",
+        "two_methods": "PARTIAL_SUCCESS",
         "anonymous": "AUTH_NOT_REQUIRED",
         "sudo_missing": "PRIV_NO_SUDO",
         "network_device": "PRIV_NO_SHELL",
         "key_only": "SSH_METHOD_NOT_OFFERED",
         "no_sudo": "PRIV_SUDO_PASSWORD",
         "no_sudoer": "PRIV_NO_SUDO",
+        "sudo_one_command": "PRIV_NOT_ROOT",
         "nologin": "PRIV_NO_SHELL",
         "forced_command": "PRIV_FORCED_COMMAND",
         "mfa": "MFA_REQUIRED",
@@ -68,6 +72,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "no_admin": "PRIV_NOT_ADMIN",
         "no_admin_share": "ADMIN_SHARE_OFF",
         "disabled": "ACCOUNT_DISABLED",
+        "locked": "ACCOUNT_LOCKED",
         "must_change": "PASSWORD_MUST_CHANGE",
         "logon_hours": "LOGON_HOURS",
         "workstation": "WORKSTATION",
@@ -82,10 +87,20 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "encryption_gcm": "ENCRYPTION_REQUIRED",
     },
 }
-"""The right reason by technology and fault, as an estate's truth names them."""
+"""The right reason by technology and fault, as an estate's truth names them, for a login by password."""
+_OTHER_LOGINS: Mapping[str, Mapping[str, str]] = {
+    "key": dict.fromkeys(("wrong_password", "old_password", "unknown_user"), "KEY_REFUSED"),
+    # PAM speaks to whom it asks: of a lock-out before the password, of an expired password after it.
+    "keyboard-interactive": {
+        "locked": "ACCOUNT_LOCKED",
+        "password_expired": "PASSWORD_MUST_CHANGE",
+        "must_change": "PASSWORD_MUST_CHANGE",
+    },
+}
+"""What is right instead where hosts are logged in to in another way."""
 
 Truth = Mapping[str, Any]
-"""A row of truth.ndjson: address, technology, fault, user and account."""
+"""A row of truth.ndjson: address, technology, fault, login, user and account."""
 Target = tuple[str, str]
 """(address, technology)"""
 
@@ -141,11 +156,16 @@ def score(truth: Iterable[Truth], reasons: Mapping[Target, str]) -> Score:
     return Score(tuple(Cell(*key, counted[key]) for key in keys))
 
 
-def _expected(row: Truth) -> str:
+def right_reason(technology: str, fault: str, login: str) -> str:
+    """`login`: password, keyboard-interactive or key. Raises ScoreError for a fault that is not known here."""
     try:
-        return EXPECTED[row["technology"]][row["fault"]]
+        return _OTHER_LOGINS.get(login, {}).get(fault) or EXPECTED[technology][fault]
     except KeyError:
-        raise ScoreError(f"the truth has the fault {row['fault']!r}, for which no right reason is known here") from None
+        raise ScoreError(f"the truth has the fault {fault!r}, for which no right reason is known here") from None
+
+
+def _expected(row: Truth) -> str:
+    return right_reason(row["technology"], row["fault"], row["login"])
 
 
 def _account(row: Truth) -> tuple[str, str]:

@@ -121,14 +121,16 @@ class HostFault:
     """False: the host shows another key than those who know it expect."""
     trouble: Trouble | None = None
     notice: str = ""
-    """What an SSH host says of the account when a password comes, right or wrong; none is taken."""
-    hangs_up: bool = False
-    """It ends the connection after that."""
+    """What an SSH host says of the account: of a locked one in front of its prompt, else to the right credential."""
     wants_new_password: bool = False
     """An SSH host answers the right password by asking for a new one."""
+    two_methods: bool = False
+    """An SSH host wants a key and a password; either alone is a partial success."""
     sudo: bool = True
     sudoer: bool = True
     """False: the user is not among the sudoers."""
+    sudo_rule: str = "(ALL : ALL) NOPASSWD: ALL"
+    """The user's entry, as `sudo -l` prints it."""
     session: Session = Session.SHELL
     second_factor: bool = False
     """`keyboard-interactive` is offered, and asks for a code."""
@@ -140,7 +142,7 @@ class HostFault:
     status: Status = Status.SUCCESS
     """What the right password is answered with."""
     locked: bool = False
-    """The status is the answer to a wrong password too."""
+    """No password is taken; the status is the answer to a wrong one too."""
     guest: bool = False
     """Whoever is not known is let in as a guest."""
     anonymous: bool = False
@@ -167,7 +169,12 @@ class HostFault:
         if self.secret in _UNREADABLE:
             return Stage.KEX
         refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
-        return Stage.LOGIN if refused or self.notice else Stage.COMMAND
+        return Stage.LOGIN if refused or self.notice or self.two_methods else Stage.COMMAND
+
+    @property
+    def spares_keys(self) -> bool:
+        """A login by key does not meet it."""
+        return not self.passwords or self.locked or self.wants_new_password
 
 
 _HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -213,6 +220,7 @@ HOST_FAULTS = {
         HostFault("changed_host_key", "shows another key than before", known_host_key=False, technologies=UNIX),
         HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
         HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
+        HostFault("two_methods", "wants a key and a password", two_methods=True, technologies=UNIX),
         HostFault("smb1_only", "speaks nothing newer than SMB 1", smb1=True, technologies=WINDOWS),
         HostFault(
             "signing",
@@ -255,7 +263,6 @@ HOST_FAULTS = {
             "the account has expired",
             status=Status.ACCOUNT_EXPIRED,
             notice="Your account has expired; please contact your system administrator.\n",
-            hangs_up=True,
         ),
         HostFault(
             "password_expired", "the password has expired", status=Status.PASSWORD_EXPIRED, session=Session.EXPIRED
@@ -275,6 +282,12 @@ HOST_FAULTS = {
         # -- what the login may do --
         HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),
         HostFault("no_sudoer", "logs in, but may not use sudo", sudoer=False, technologies=UNIX),
+        HostFault(
+            "sudo_one_command",
+            "logs in, but sudo runs one command only",
+            sudo_rule="(root) NOPASSWD: /usr/bin/true",
+            technologies=UNIX,
+        ),
         HostFault("sudo_missing", "logs in, but has no sudo", sudo_installed=False, technologies=UNIX),
         HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
         HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),

@@ -163,8 +163,8 @@ class HostGroup(_Part):
         self._systems_that_may_be()
         if self.technology == "windows" and self.login != "password":
             raise ValueError(f'login = "{self.login}" is for unix hosts')
-        if self.login == "key" and "key_only" in self.weights:
-            raise ValueError('fault "key_only" is none where login = "key"')
+        if self.login == "key" and (spared := [name for name in self.weights if HOST_FAULTS[name].spares_keys]):
+            raise ValueError(f'fault "{spared[0]}" is none where login = "key"')
         if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:
             raise ValueError('secret = "per-host" needs {address} in secret_name')
         if self.secret is Sharing.SHARED:

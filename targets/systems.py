@@ -20,6 +20,8 @@ class UnixSystem:
     """`uname -a`, with the host's name as {name}."""
     missing: str = "bash: line 1: {command}: command not found"
     """How its shell says that it knows no such command."""
+    missing_to_env: str = "env: '{command}': No such file or directory"
+    """How its `env` says so."""
     admins: str = ""
     """The group of those who may use sudo, as `id` prints it."""
     fault: HostFault | None = None
@@ -69,7 +71,7 @@ UNIX_SYSTEMS: Mapping[str, UnixSystem] = {
             _DEBIAN,
             "Linux {name} 6.1.0-25-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.106-3 (2024-08-26) x86_64 GNU/Linux",
             "sh: 1: {command}: not found",
-            "27(sudo)",
+            admins="27(sudo)",
         ),
         UnixSystem(
             "rhel",
@@ -78,7 +80,7 @@ UNIX_SYSTEMS: Mapping[str, UnixSystem] = {
             "Linux {name} 5.14.0-427.13.1.el9_4.x86_64 #1 SMP PREEMPT_DYNAMIC Wed Apr 10 10:29:16 EDT 2024 x86_64"
             " x86_64 x86_64 GNU/Linux",
             "bash: line 1: {command}: command not found",
-            "10(wheel)",
+            admins="10(wheel)",
         ),
         UnixSystem(
             "busybox",
@@ -86,6 +88,7 @@ UNIX_SYSTEMS: Mapping[str, UnixSystem] = {
             _BUSYBOX,
             "Linux {name} 5.15.162 #0 SMP Mon Jul 15 22:14:18 2024 mips GNU/Linux",
             "ash: {command}: not found",
+            "env: can't execute '{command}': No such file or directory",
             fault=HOST_FAULTS["sudo_missing"],
         ),
         UnixSystem("network-device", "Cisco-1.25", fault=HOST_FAULTS["network_device"]),

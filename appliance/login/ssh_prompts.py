@@ -1,8 +1,11 @@
 """What an SSH server's keyboard-interactive prompt asks for.
 
 Only one question is ever answered: a single prompt, without echo, that asks for the password of the account. Everything
-else ends the login with a reason: a second factor, a demand for a new password, or a prompt that nobody here knows.
-Words for a second factor win over words for a password, since `one-time password` holds both.
+else ends the login with a reason: a second factor, a demand for a new password, a lock-out, or a prompt that nobody
+knows. Words for a second factor win over words for a password, since `one-time password` holds both.
+
+sshd puts what PAM has to say in front of PAM's prompt, so that `The account is locked due to 3 failed logins.` comes as
+the first line of a prompt for the password. An answer could only be refused, and would count as one more failure.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ class Ask(StrEnum):
     """A message only: no prompt at all."""
     SECOND_FACTOR = "MFA_REQUIRED"
     NEW_PASSWORD = "PASSWORD_MUST_CHANGE"  # noqa: S105 - a reason code
+    LOCKED = "ACCOUNT_LOCKED"
     UNKNOWN = "KBDINT_PROMPT_UNKNOWN"
 
 
@@ -49,6 +53,8 @@ _MUST_CHANGE = re.compile(
 )
 _ACCOUNT_EXPIRED = re.compile(r"account[^.]*\bhas expired", re.IGNORECASE)
 _ACCOUNT_LOCKED = re.compile(r"account[^.]*\b(is|has been)( temporarily)? locked", re.IGNORECASE)
+_LOCKED_OUT = re.compile(r"account[^.\n]*\blocked (due to \d+ failed|\(\d+ seconds? left)", re.IGNORECASE)
+"""pam_faillock's and pam_tally2's words, and no less: a site's own greeting may well say when accounts are locked."""
 
 
 def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> Ask:
@@ -58,6 +64,8 @@ def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> 
     text = " ".join((name, instructions, *(prompt for prompt, _ in prompts)))
     if demands_change(instructions) or any(_NEW_PASSWORD.search(prompt) for prompt, _ in prompts):
         return Ask.NEW_PASSWORD
+    if any(_LOCKED_OUT.search(prompt) for prompt, _ in prompts):
+        return Ask.LOCKED
     if _SECOND_FACTOR.search(text):
         return Ask.SECOND_FACTOR
     if len(prompts) == 1 and not prompts[0][1] and _PASSWORD.search(prompts[0][0]):
@@ -74,6 +82,6 @@ def account_state(notice: str) -> str | None:
     """The reason code of an account's state that a server's notice spells out, if it does."""
     if _ACCOUNT_EXPIRED.search(notice):
         return "ACCOUNT_EXPIRED"
-    if _ACCOUNT_LOCKED.search(notice):
+    if _ACCOUNT_LOCKED.search(notice) or _LOCKED_OUT.search(notice):
         return "ACCOUNT_LOCKED"
     return None

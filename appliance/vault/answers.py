@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from appliance.contract import Failure
+from appliance.contract import Failure, peer_text
 from appliance.vault.definition import Hidden
 from appliance.vault.failures import STATES, bad_response, fail, load_json, login_refusal, refusal
 from appliance.vault.messages import Answer
@@ -128,7 +128,7 @@ def read_state(answer: Answer) -> State | Failure:
     name = body.get("secretState")
     if not isinstance(name, str) or not _is_id(body.get("id")):
         return bad_response(answer, "a secretState with the secret's id")
-    facts = {"secret_state": name[:64]}
+    facts = {"secret_state": peer_text(name[:64])}
     reason = STATES.get(name, "" if name == "None" else "SECRET_ACCESS_DENIED")
     if body.get("isActive") is False:
         reason = "SECRET_INACTIVE"
@@ -169,7 +169,7 @@ def _instant(text: str) -> float | None:
 
 
 def _item(item: Any) -> Item | None:
-    if not isinstance(item, dict) or not isinstance(item.get("slug"), str):
+    if not isinstance(item, dict) or not _is_text(item.get("slug")):
         return None
     value = item.get("itemValue")
     if value is not None and not _is_text(value):

@@ -26,7 +26,7 @@ from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.score import Score, ScoreError, score
 from orchestrator.store import Store
 
-_COLUMNS = ("address", "technology", "fault", "user", "account")
+_COLUMNS = ("address", "technology", "fault", "login", "user", "account")
 """What a row of the truth must have to be held against an outcome."""
 READY_S = 60.0
 STOP_S = 5.0

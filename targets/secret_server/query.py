@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 TAKE = 10
 """Records on a page when the client does not say (UNSURE: no public source gives the default)."""
+_INT_MAX = 2**31 - 1
+_DIGITS_MAX = 18
+"""More than an Int32 can have, and far fewer than Python would rather not read."""
 
 
 class BadQueryError(ValueError):
@@ -31,6 +34,6 @@ class Query:
         value = self.text(name).strip()
         if not value:
             return default
-        if not (value.isascii() and value.isdigit()):
+        if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX and int(value) <= _INT_MAX):
             raise BadQueryError(name)
         return int(value)

@@ -55,10 +55,7 @@ class SmbHost:
 
     @property
     def dialects(self) -> frozenset[int]:
-        if self._host.fault.smb1:
-            return frozenset()
-        spoken = self._host.windows.dialects
-        return frozenset(d for d in spoken if d >= wire.SMB_3_0) if self.encryption_required else spoken
+        return frozenset() if self._host.fault.smb1 else self._host.windows.dialects
 
     @property
     def encryption_required(self) -> bool:

@@ -17,6 +17,9 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 import asyncssh
+from asyncssh.auth import get_supported_server_auth_methods
+from asyncssh.constants import MSG_USERAUTH_FAILURE
+from asyncssh.packet import Boolean, NameList
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -31,10 +34,12 @@ BACKLOG = 4096
 GRACE = 120.0
 """Seconds a peer has to log in; OpenSSH's LoginGraceTime."""
 HOST_KEYS_CACHED = 4096
+_METHODS = (b"publickey", b"password", b"keyboard-interactive")
+"""In the order in which OpenSSH names them."""
 
 
 class _HostConnection(asyncssh.SSHServerConnection):
-    """A connection whose host may be in trouble before anybody logs in."""
+    """A connection whose host may be in trouble before anybody logs in, or want more than a right credential."""
 
     def __init__(
         self, listener: _Listener, options: asyncssh.SSHServerConnectionOptions, trouble: Trouble | None
@@ -76,6 +81,16 @@ class _HostConnection(asyncssh.SSHServerConnection):
 
     async def reload_config(self) -> None:
         """Nothing to reload: see the head of this file."""
+
+    def send_userauth_failure(self, partial_success: bool) -> None:
+        self._auth = None
+        methods = sorted(get_supported_server_auth_methods(self), key=_METHODS.index)
+        self.send_packet(MSG_USERAUTH_FAILURE, NameList(methods), Boolean(partial_success))
+
+    async def send_userauth_success(self) -> None:
+        owner = self.get_owner()
+        if isinstance(owner, HostServer) and owner.admits():
+            await super().send_userauth_success()
 
     def connection_lost(self, exc: Exception | None = None) -> None:
         self._listener.forget(self)

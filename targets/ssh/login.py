@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import anyio
 import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from targets.door import reset
 from targets.estate import Host
-from targets.faults import LAG_S, Manner, Stage
+from targets.faults import LAG_S, Manner, Session, Stage
 from targets.ssh.session import HostSession
 from targets.world import World
 
+_PASSWORD_CHANGE = """\
+You are required to change your password immediately (administrator enforced).
+Changing password for {user}.
+Current password: """  # noqa: S105 - a prompt
+"""pam_unix's words; sshd puts them in front of the prompt that follows."""
+
 
 class HostServer(asyncssh.SSHServer):
-    """One connection's server side: decides logons by the world's accounts and counts them."""
+    """One connection's server side: decides logons by the world's accounts and counts them.
+
+    A refusal is counted as it is decided, a success once nothing more is wanted: who is asked for a new password and
+    leaves has not been logged in, nor refused.
+    """
 
     def __init__(self, world: World, host: Host) -> None:
         self._world = world
@@ -22,6 +34,10 @@ class HostServer(asyncssh.SSHServer):
         self._fault = host.fault
         self._user = ""
         self._method = ""
+        self._first = ""
+        """The method that was right, where another one is wanted too."""
+        self._over = False
+        """Of a keyboard-interactive conversation: whatever is answered now is refused."""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
@@ -30,61 +46,93 @@ class HostServer(asyncssh.SSHServer):
         self._user = username
         return not self._fault.anonymous
 
-    def auth_completed(self) -> None:
-        # A key is asked about before it is used; only here has its signature been seen to be good.
-        if self._method == "publickey":
-            self._count(self._user, "publickey", ok=True)
-
-    def password_auth_supported(self) -> bool:
-        return self._fault.passwords and self._host.login != "keyboard-interactive"
-
-    async def validate_password(self, username: str, password: str) -> bool:
-        return await self._password(username, password, "password")
-
-    def kbdint_auth_supported(self) -> bool:
-        return self._fault.passwords or self._fault.second_factor
-
-    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002 - asyncssh's signature
-        return "", "", "", [("Verification code: " if self._fault.second_factor else "Password: ", False)]
-
-    async def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> KbdIntChallenge:
-        if self._fault.second_factor or len(responses) != 1:
+    def admits(self) -> bool:
+        """The credential is right. Is that all, and may the account be used? What stands in the way is said here."""
+        if self._fault.two_methods and not self._first:
+            self._first = self._method
+            self._refused()
+            self._connection.send_userauth_failure(partial_success=True)
             return False
-        return await self._password(username, responses[0], "keyboard-interactive")
-
-    def public_key_auth_supported(self) -> bool:
+        if self._method and self._fault.notice and not self._fault.locked:
+            self._refused()
+            self._connection.send_auth_banner(self._fault.notice)
+            self._connection.abort()
+            return False
         return True
 
-    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return await self._key(username, self._world.accounts.public_key(self._host, username, key.public_data))
+    def auth_completed(self) -> None:
+        if self._method:  # else nothing was asked
+            self._count(ok=True)
 
-    async def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+    # -- by password ---------------------------------------------------------------------------------------------------
+
+    def password_auth_supported(self) -> bool:
+        return self._wants_password() and self._host.login != "keyboard-interactive"
+
+    async def validate_password(self, username: str, password: str) -> bool:  # noqa: ARG002 - asyncssh's signature
+        right = await self._password(password, "password")
+        if right and self._fault.wants_new_password:
+            raise asyncssh.PasswordChangeRequired("You must change your password.")
+        return right
+
+    def kbdint_auth_supported(self) -> bool:
+        if self._fault.two_methods and self._host.login != "keyboard-interactive":
+            return False
+        return self._wants_password() or self._fault.second_factor
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002 - asyncssh's signature
+        if self._fault.second_factor:
+            return _asking("Verification code: ")
+        return _asking((self._fault.notice if self._fault.locked else "") + "Password: ")
+
+    async def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> KbdIntChallenge:
+        if self._over:
+            return self._refused()
+        if self._fault.second_factor or len(responses) != 1:
+            return False
+        if not await self._password(responses[0], "keyboard-interactive"):
+            return False
+        if self._fault.notice:
+            self._over = True
+            return "", self._fault.notice, "", []
+        if self._fault.wants_new_password or self._fault.session is Session.EXPIRED:
+            self._over = True
+            return _asking(_PASSWORD_CHANGE.format(user=username))
+        return True
+
+    def _wants_password(self) -> bool:
+        return self._fault.passwords and self._first in ("", "publickey")
+
+    async def _password(self, password: str, method: str) -> bool:
+        self._method = method
+        await self._trouble()
+        known = self._world.accounts.password(self._host, self._user, password)
+        return (known and not self._fault.locked) or self._refused()
+
+    # -- by key --------------------------------------------------------------------------------------------------------
+
+    def public_key_auth_supported(self) -> bool:
+        return self._first != "publickey"
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return await self._key(self._world.accounts.public_key(self._host, username, key.public_data))
+
+    async def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - asyncssh's signature
         """A certificate of the estate's user CA opens every account there is; asyncssh checks its names and dates."""
-        known = self._world.accounts.knows(self._host, username)
-        return await self._key(username, known and key.public_data == self._world.estate.user_ca.public_blob)
+        return await self._key(key.public_data == self._world.estate.user_ca.public_blob)
+
+    async def _key(self, authorized: bool) -> bool:
+        # A key is asked about before it is used: that it is right is counted once its signature has been seen.
+        self._method = "publickey"
+        await self._trouble()
+        if not self._world.accounts.knows(self._host, self._user):
+            return False  # sshd logs no verdict on the key of nobody
+        return authorized or self._refused()
+
+    # -- both ----------------------------------------------------------------------------------------------------------
 
     def session_requested(self) -> HostSession:
         return HostSession(self._world, self._host, self._user, self._connection)
-
-    async def _key(self, user: str, authorized: bool) -> bool:
-        self._method = "publickey"
-        await self._trouble()
-        if not authorized:
-            self._count(user, "publickey", ok=False)
-        return authorized
-
-    async def _password(self, user: str, password: str, method: str) -> bool:
-        self._method = method
-        await self._trouble()
-        ok = self._world.accounts.password(self._host, user, password) and not self._fault.notice
-        self._count(user, method, ok=ok)
-        if self._fault.notice:
-            self._connection.send_auth_banner(self._fault.notice)
-        if self._fault.hangs_up:
-            self._connection.abort()
-        if ok and self._fault.wants_new_password:
-            raise asyncssh.PasswordChangeRequired("You must change your password.")
-        return ok
 
     async def _trouble(self) -> None:
         trouble = self._fault.trouble
@@ -98,5 +146,13 @@ class HostServer(asyncssh.SSHServer):
             case Manner.LAGS:
                 await anyio.sleep(LAG_S)
 
-    def _count(self, user: str, method: str, *, ok: bool) -> None:
-        self._world.metrics.logon(self._host.address, user, method, ok=ok)
+    def _refused(self) -> Literal[False]:
+        self._count(ok=False)
+        return False
+
+    def _count(self, *, ok: bool) -> None:
+        self._world.metrics.logon(self._host.address, self._user, self._method, ok=ok)
+
+
+def _asking(prompt: str) -> KbdIntChallenge:
+    return "", "", "", [(prompt, False)]

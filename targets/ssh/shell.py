@@ -14,6 +14,8 @@ from targets.estate import Host
 from targets.faults import Session
 
 UID = 1001
+NOT_FOUND = 127
+"""What shells end with where there is no such command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,15 @@ def answer(host: Host, user: str, command: str) -> Answer:
         words = shlex.split(command)
     except ValueError as error:
         return Answer(stderr=f"sh: syntax error: {error}\n", status=2)
-    if words[:1] == ["env"]:
+    by_env = words[:1] == ["env"]
+    if by_env:
         words.pop(0)
     while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
         words.pop(0)
-    return _run(host, user, words)
+    said = _run(host, user, words)
+    if by_env and said.status == NOT_FOUND:
+        return Answer(stderr=host.unix.missing_to_env.format(command=words[0]) + "\n", status=NOT_FOUND)
+    return said
 
 
 def _run(host: Host, user: str, words: list[str]) -> Answer:
@@ -59,7 +65,7 @@ def _run(host: Host, user: str, words: list[str]) -> Answer:
 
 
 def _not_found(host: Host, command: str) -> Answer:
-    return Answer(stderr=host.unix.missing.format(command=command) + "\n", status=127)
+    return Answer(stderr=host.unix.missing.format(command=command) + "\n", status=NOT_FOUND)
 
 
 def _fixed(host: Host, user: str) -> dict[str, Answer]:
@@ -86,9 +92,14 @@ def _name(host: Host) -> str:
 def _identity(host: Host, user: str) -> str:
     if user == "root":
         return "uid=0(root) gid=0(root) groups=0(root)"
-    may_sudo = host.fault.sudo and host.fault.sudoer and host.unix.admins
+    may_sudo = host.fault.sudo and host.fault.sudoer and _sudo_runs(host) == "ALL" and host.unix.admins
     groups = f"{UID}({user}),{host.unix.admins}" if may_sudo else f"{UID}({user})"
     return f"uid={UID}({user}) gid={UID}({user}) groups={groups}"
+
+
+def _sudo_runs(host: Host) -> str:
+    """The one command that sudo runs without a password, or ALL."""
+    return host.fault.sudo_rule.rsplit(" ", 1)[-1]
 
 
 def _sudo(host: Host, user: str, words: list[str]) -> Answer:
@@ -96,9 +107,10 @@ def _sudo(host: Host, user: str, words: list[str]) -> Answer:
         return _not_found(host, "sudo")
     if not host.fault.sudoer:
         return Answer(stderr=f"Sorry, user {user} may not run sudo on {_name(host)}.\n", status=1)
-    if not host.fault.sudo:
-        return Answer(stderr="sudo: a password is required\n", status=1)
     rest = [word for word in words if word not in {"-n", "--"}]
+    free = rest == ["-l"] or not rest or _sudo_runs(host) in {"ALL", f"/usr/bin/{rest[0]}"}
+    if not host.fault.sudo or not free:
+        return Answer(stderr="sudo: a password is required\n", status=1)
     if rest == ["-l"]:
-        return Answer(f"User {user} may run the following commands on {_name(host)}:\n    (ALL : ALL) NOPASSWD: ALL\n")
+        return Answer(f"User {user} may run the following commands on {_name(host)}:\n    {host.fault.sudo_rule}\n")
     return _run(host, "root", rest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.classify import classify
 from appliance.contract import (
@@ -83,6 +83,8 @@ class Attempt:
     negotiated: Negotiated | None
     submitted: bool
     phases: tuple[Phase, ...]
+    facts: dict[str, str] = field(default_factory=dict)
+    """What all its steps have learnt of the target."""
 
     @property
     def reason(self) -> str:
@@ -101,16 +103,21 @@ async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[
     if isinstance(sock, Failure):
         return Attempt(job, sock, None, submitted=False, phases=(Phase.TCP,))
     negotiated: Negotiated | Failure | None = None
+    facts: dict[str, str] = {}
     async with FACTORIES[job.technology](sock, job, ledger) as login:
         result: Negotiated | Authenticated | Privileges | Failure
         result = negotiated = await login.negotiate()
         assert not login.submitted
+        facts |= result.facts
         if not isinstance(result, Failure):
             before_answer()
             result = await login.authenticate(candidate, credential)
+            facts |= result.facts
         if not isinstance(result, Failure):
             result = await login.privileges()
+            facts |= result.facts
         submitted = login.submitted
     assert isinstance(result, Privileges | Failure)
     phases = tuple(p.phase for p in ledger.finish())
-    return Attempt(job, result, negotiated if isinstance(negotiated, Negotiated) else None, submitted, phases)
+    shown = negotiated if isinstance(negotiated, Negotiated) else None
+    return Attempt(job, result, shown, submitted, phases, facts)

@@ -23,16 +23,21 @@ import pytest
 
 START_S = 20.0
 STOP_S = 5.0
+LOCKOUT_AFTER = 3
+"""Bad passwords after which a server locks an account, where it locks any."""
 ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 9))
 """Each server listens on all of them, and so is as many hosts to a campaign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A Unix account of the namespace. `password` empty: no password login; `expire`: day of the account's end."""
+    """A Unix account of the namespace. `password` empty: no password login; `expire`: day of the account's end.
+
+    `password` None: no password is asked for.
+    """
 
     name: str
-    password: str
+    password: str | None
     uid: int
     login_shell: str = "/bin/sh"
     changed: int = 20000
@@ -64,7 +69,7 @@ def prepare(directory: Path, accounts: list[Account]) -> Path:
         entry = f"{account.name}:x:{account.uid}:{account.uid}::/home/{account.name}:{account.login_shell}\n"
         _append(etc / "passwd", entry)
         _append(etc / "group", f"{account.name}:x:{account.uid}:\n")
-        hashed = _hash(account.password) if account.password else "!"
+        hashed = "" if account.password is None else _hash(account.password) if account.password else "!"
         _append(etc / "shadow", f"{account.name}:{hashed}:{account.changed}:0:99999:7::{account.expire}:\n")
         (home / account.name).mkdir(mode=0o755)
         os.chown(home / account.name, account.uid, account.uid)
@@ -102,13 +107,14 @@ def free_port() -> int:
 def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator[int]:
     """Run `script` (it execs the server, or waits) in the namespace; yield its pid once it listens; stop it by that."""
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f". {prologue}\n{script}"]
-    with (prologue.parent / "output").open("wb") as output:
+    said = log.with_name(f"{log.name}.output")
+    with said.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         wait_for(lambda: process.poll() is not None or all(map(_listens, ports)), "the server to listen")
         if process.poll() is not None:
-            said = (prologue.parent / "output").read_text(errors="replace")
-            pytest.fail(f"the server ended at once: {said}{log.read_text() if log.exists() else ''}", pytrace=False)
+            why = said.read_text(errors="replace") + (log.read_text() if log.exists() else "")
+            pytest.fail(f"the server ended at once: {why}", pytrace=False)
         yield process.pid
     finally:
         process.terminate()

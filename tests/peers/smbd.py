@@ -10,23 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.private import ADDRESSES, Account, free_port, prepare, require, server, wait_for
+from tests.peers.private import ADDRESSES, LOCKOUT_AFTER, Account, free_port, prepare, require, server, wait_for
 
 PASSWORDS = {
     name: f"Pw-{name}-1"
     for name in (
         "smbgood",
+        "smbwrong",
         "smbadmin",
         "smbdisabled",
         "smbexpired",
         "smblocked",
         "smbmust",
         "smblockout",
+        "smbhours",
+        "smbstation",
+        "smbstale",
         "vm_scan_account",
     )
 }
-LOCKOUT_AFTER = 3
-"""Bad passwords after which Samba locks an account."""
 
 _ACCOUNTS = [
     Account(name, "", 41001 + number, login_shell="/usr/sbin/nologin") for number, name in enumerate(sorted(PASSWORDS))
@@ -37,6 +39,10 @@ VARIANTS = {
     "plain": "map to guest = Bad User\n  bind interfaces only = no\n  hosts allow = 127.",
     "strict": "map to guest = Never\n  server signing = mandatory",
     "sealed": "map to guest = Never\n  server smb encrypt = required",
+    "gcm": "server smb encrypt = required\n  server smb3 encryption algorithms = AES-128-GCM",
+    "smb302": "server max protocol = SMB3_02",
+    "smb210": "server max protocol = SMB2_10",
+    "shareless": "",
     "old": "map to guest = Never\n  server max protocol = NT1\n  server min protocol = NT1",
 }
 """Servers by name, and what sets them apart."""
@@ -67,11 +73,13 @@ CONFIG = """\
   server min protocol = SMB2
   admin users = smbadmin vm_scan_account
   {variant}
+[noguests]
+  path = {directory}/share
+"""
+ADMIN_SHARE = """\
 [ADMIN$]
   path = {directory}/share
   valid users = smbadmin vm_scan_account
-[noguests]
-  path = {directory}/share
 """
 
 SETUP = """\
@@ -84,6 +92,21 @@ edit -u smbdisabled -c '[D]' -r
 edit -u smbexpired -K 1 -r
 edit -u smblocked -c '[L]' -r
 net -s {config} sam set pwdmustchangenow smbmust yes >/dev/null 2>&1
+net -s {config} sam set workstations smbstation ELSEWHERE >/dev/null 2>&1
+edit -P 'maximum password age' -C 864000000
+/usr/bin/python3 -c '
+from samba.samba3 import param, passdb
+settings = param.get_context()
+settings.load("{config}")
+accounts = passdb.PDB(settings.get("passdb backend"))
+for name, state, value in (("smbhours", "hours", [0] * 21), ("smbstale", "pass_last_set_time", 1)):
+    account = accounts.getsampwnam(name)
+    setattr(account, state, value)
+    accounts.update_sam_account(account)
+'
+"""
+"""Makes the accounts of one server; the others get copies. No program of Samba's sets logon hours or the age of a
+password, so that falls to the module which Debian's samba brings along.
 """
 
 
@@ -134,12 +157,17 @@ def running_smbd() -> Iterator[dict[str, Smbd]]:
     try:
         prologue = prepare(directory, _ACCOUNTS)
         servers, script = {}, []
-        for name, variant in VARIANTS.items():
-            servers[name] = found = _lay_out(directory / name, variant)
-            config = found.directory / "smb.conf"
-            adds = "\n".join(f"add {user} '{password}'" for user, password in PASSWORDS.items())
-            script.append(SETUP.format(config=config, adds=adds, lockout=LOCKOUT_AFTER))
-            script.append(f'smbd -F --no-process-group -s {config} -l {found.directory} & pids="${{pids:-}} $!"')
+        for name in VARIANTS:
+            servers[name] = found = _lay_out(directory, name)
+            config, first = found.directory / "smb.conf", directory / "plain"
+            if found.directory == first:
+                adds = "\n".join(f"add {user} '{password}'" for user, password in PASSWORDS.items())
+                script.append(SETUP.format(config=config, adds=adds, lockout=LOCKOUT_AFTER))
+            else:
+                script.append(f"cp -a {first}/private {first}/state {found.directory}")
+        for found in servers.values():
+            start = f"smbd -F --no-process-group -s {found.directory}/smb.conf -l {found.directory}"
+            script.append(f'{start} & pids="${{pids:-}} $!"')
         script.append("trap 'kill $pids' TERM\nwait\nwait")
         with server(prologue, "\n".join(script), [s.port for s in servers.values()], servers["plain"].log):
             yield servers
@@ -147,13 +175,15 @@ def running_smbd() -> Iterator[dict[str, Smbd]]:
         shutil.rmtree(directory)
 
 
-def _lay_out(directory: Path, variant: str) -> Smbd:
+def _lay_out(parent: Path, variant: str) -> Smbd:
+    directory = parent / variant
     for name in ("private", "lock", "state", "cache", "pid", "ncalrpc", "bind", "share"):
         (directory / name).mkdir(parents=True, mode=0o755)
     (directory / "private").chmod(0o700)
     directory.chmod(0o755)
     port = free_port()
     interfaces = " ".join(f"{address}/8" for address in ADDRESSES)
-    config = CONFIG.format(port=port, directory=directory, variant=variant, interfaces=interfaces)
-    (directory / "smb.conf").write_text(config)
+    config = CONFIG if variant == "shareless" else CONFIG + ADMIN_SHARE
+    settings = {"port": port, "directory": directory, "variant": VARIANTS[variant], "interfaces": interfaces}
+    (directory / "smb.conf").write_text(config.format(**settings))
     return Smbd("127.0.0.1", port, directory, directory / "log.smbd", dict(PASSWORDS))

@@ -10,9 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.private import ADDRESSES, Account, children, free_port, occurrences, prepare, require, server, wait_for
+from tests.peers.private import (
+    ADDRESSES,
+    LOCKOUT_AFTER,
+    Account,
+    children,
+    free_port,
+    occurrences,
+    prepare,
+    require,
+    server,
+    wait_for,
+)
 
 PASSPHRASE = "Key-Pass-1"
+LOCKABLE = "lockout:kbdlockout"
+"""Accounts that pam_faillock looks after."""
 
 ACCOUNTS = [
     Account("good", "Good-Pw-1", 40001),
@@ -27,7 +40,13 @@ ACCOUNTS = [
     Account("kbdmust", "Kbdmust-Pw-1", 40010, changed=0),
     Account("kbdexpired", "Kbdexpired-Pw-1", 40011, expire="18000"),
     Account("keyonly", "", 40012),
+    Account("keyed", "Keyed-Pw-1", 40019),
     Account("twofold", "Twofold-Pw-1", 40013),  # wants a key and a password
+    Account("open", None, 40014),
+    Account("lockout", "Lockout-Pw-1", 40015),
+    Account("kbdlockout", "Kbdlockout-Pw-1", 40016),
+    Account("outsider", "Outsider-Pw-1", 40017),  # no sudo, and is told so without a password
+    Account("bare", "Bare-Pw-1", 40018),  # finds no sudo
 ]
 
 SUDOERS = """\
@@ -35,6 +54,7 @@ root ALL=(ALL:ALL) ALL
 admin ALL=(ALL) NOPASSWD: ALL
 helper ALL=(ALL) ALL
 clerk ALL=(root) NOPASSWD: /usr/bin/true
+Defaults:outsider listpw=never
 """
 
 CONFIG = """\
@@ -57,19 +77,27 @@ LogLevel VERBOSE
 UseDNS no
 PrintMotd no
 PrintLastLog no
-Match User kbd,kbdmust,kbdexpired
+Match User kbd,kbdmust,kbdexpired,kbdlockout
   PasswordAuthentication no
 Match User keyonly
   PasswordAuthentication no
   KbdInteractiveAuthentication no
 Match User twofold
-  AuthenticationMethods publickey,password
+  AuthenticationMethods publickey,password password,publickey
 Match User forced
   ForceCommand echo this host is looked after
+Match User open
+  PermitEmptyPasswords yes
+Match User bare
+  SetEnv PATH=/home/bare/bin
 """
+OUTDATED = "KexAlgorithms=diffie-hellman-group1-sha1"
 
-PAM = """\
-auth     required   pam_unix.so nodelay
+PAM = f"""\
+auth     [success=1 default=ignore]   pam_succeed_if.so quiet user notin {LOCKABLE}
+auth     required   pam_faillock.so preauth deny={LOCKOUT_AFTER} nodelay
+auth     sufficient   pam_unix.so nodelay nullok
+auth     [default=die]   pam_faillock.so authfail deny={LOCKOUT_AFTER} nodelay
 account  required   pam_unix.so
 session  required   pam_permit.so
 password required   pam_unix.so
@@ -92,11 +120,17 @@ class Sshd:
     directory: Path
     log: Path
     pid: int
+    outdated_port: int
+    """Where a second server answers, which knows one outdated key exchange, and so takes no login of ours."""
     passwords: dict[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> bytes:
         """A client's private key: `plain`, `passphrase` (both ed25519), `pem` (RSA) or `stranger` (not authorised)."""
         return (self.directory / f"key_{name}").read_bytes()
+
+    def public_key(self, name: str) -> str:
+        """That of one of these keys, as `type base64`."""
+        return " ".join((self.directory / f"key_{name}.pub").read_text().split()[:2])
 
     def host_key(self, kind: str = "ed25519") -> str:
         """A host key as `type base64`."""
@@ -112,20 +146,25 @@ class Sshd:
 
 @contextmanager
 def running_sshd() -> Iterator[Sshd]:
-    """Start sshd on a free port of ADDRESSES; stop it, and remove all it has written, at the end."""
+    """Start sshd on free ports of ADDRESSES; stop it, and remove all it has written, at the end."""
     require("sshd", "ssh-keygen", "unshare", "openssl", "sudo")
     directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
     try:
         prologue = prepare(directory, ACCOUNTS)
         _write_keys(directory)
-        port, log = free_port(), directory / "sshd.log"
+        port, outdated, log = free_port(), free_port(), directory / "sshd.log"
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
         config = directory / "sshd_config"
         listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
         config.write_text(CONFIG.format(port=port, directory=directory, listen=listen))
-        with server(prologue, f"exec /usr/sbin/sshd -D -f {config} -E {log}", [port], log) as pid:
-            yield Sshd("127.0.0.1", port, directory, log, pid, {a.name: a.password for a in ACCOUNTS})
+        run = f"exec /usr/sbin/sshd -D -f {config} -E"
+        second = f"{run} {log}.outdated -p {outdated} -o {OUTDATED}"
+        with (
+            server(prologue, f"{run} {log}", [port], log) as pid,
+            server(prologue, second, [outdated], log.with_name(f"{log.name}.outdated")),
+        ):
+            yield Sshd("127.0.0.1", port, directory, log, pid, outdated, {a.name: a.password or "" for a in ACCOUNTS})
     finally:
         shutil.rmtree(directory)
 
@@ -145,3 +184,7 @@ def _write_keys(directory: Path) -> None:
     authorised = "".join((directory / f"key_{k}.pub").read_text() for k in ("plain", "passphrase", "pem"))
     for account in ACCOUNTS:
         (directory / "home" / account.name / "authorized_keys").write_text(authorised)
+    programs = directory / "home" / "bare" / "bin"
+    programs.mkdir()
+    for program in ("id", "env"):
+        (programs / program).symlink_to(f"/usr/bin/{program}")

@@ -63,6 +63,7 @@ async def test_a_conversation_without_a_question_is_no_success() -> None:
         ("", [("Password: ", True)], "KBDINT_PROMPT_UNKNOWN"),
         ("", [("Password: ", False), ("Domain: ", True)], "KBDINT_PROMPT_UNKNOWN"),
         ("", [("New password: ", False)], "PASSWORD_MUST_CHANGE"),
+        ("", [("The account is locked due to 3 failed logins.\nPassword: ", False)], "ACCOUNT_LOCKED"),
     ],
 )
 async def test_prompts_that_end_the_login_before_the_credential(
@@ -77,7 +78,7 @@ async def test_prompts_that_end_the_login_before_the_credential(
     assert asked == []
     assert script.responses == []
     assert isinstance(ended.result, Failure)
-    assert prompts[0][0].strip() in ended.result.text
+    assert prompts[0][0].splitlines()[0].strip() in ended.result.text
 
 
 @pytest.mark.parametrize(

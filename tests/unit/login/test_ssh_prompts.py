@@ -67,6 +67,21 @@ def test_demands_for_a_new_password(instructions: str, prompt: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "ask"),
+    [
+        ("The account is locked due to 3 failed logins.\n(10 minutes left to unlock)\nPassword: ", Ask.LOCKED),
+        ("The account is locked due to 1 failed login.\nPassword: ", Ask.LOCKED),
+        ("Account temporarily locked due to 5 failed logins\n(9 minutes left to unlock)\nPassword: ", Ask.LOCKED),
+        ("Account temporarily locked (599 seconds left)\nPassword: ", Ask.LOCKED),
+        ("Note: an account is locked after 3 failed logins.\nPassword: ", Ask.PASSWORD),
+        ("Accounts that are not used get locked.\nPassword: ", Ask.PASSWORD),
+    ],
+)
+def test_what_stands_in_front_of_a_prompt(prompt: str, ask: Ask) -> None:
+    assert judge("", "", [(prompt, False)]) is ask
+
+
+@pytest.mark.parametrize(
     "prompts",
     [
         [("Password: ", True)],  # it would be shown
@@ -90,6 +105,7 @@ def test_a_message_asks_nothing() -> None:
         ("Your account has expired; please contact your system administrator.", "ACCOUNT_EXPIRED"),
         ("The account is locked due to 3 failed logins.", "ACCOUNT_LOCKED"),
         ("Your account has been temporarily locked", "ACCOUNT_LOCKED"),
+        ("Account locked due to 4 failed logins", "ACCOUNT_LOCKED"),
         ("Welcome to the accounting department", None),
     ],
 )

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from appliance.reasons import REASONS
-from orchestrator.score import EXPECTED, SKIPPED, ScoreError, score
+from orchestrator.score import EXPECTED, SKIPPED, ScoreError, right_reason, score
 from targets.faults import HOST_FAULTS
 
 
-def host(number: int, fault: str = "none", technology: str = "unix", account: str = "local") -> dict[str, Any]:
+def host(
+    number: int, fault: str = "none", technology: str = "unix", account: str = "local", login: str = "password"
+) -> dict[str, Any]:
     return {
+        "login": login,
         "address": f"127.0.1.{number}",
         "technology": technology,
         "fault": fault,
@@ -43,6 +46,23 @@ def test_the_table_counts_what_is_right_and_what_is_not() -> None:
         ("wrong_password", "BAD_CREDENTIALS", True, 1),
     ]
     assert [cell.expected for cell in result.wrong] == ["PORT_CLOSED"]
+
+
+@pytest.mark.parametrize(
+    ("login", "fault", "reason"),
+    [
+        ("password", "wrong_password", "BAD_CREDENTIALS"),
+        ("key", "wrong_password", "KEY_REFUSED"),
+        ("password", "locked", "BAD_CREDENTIALS"),
+        ("keyboard-interactive", "locked", "ACCOUNT_LOCKED"),
+        ("keyboard-interactive", "wrong_password", "BAD_CREDENTIALS"),
+        ("key", "closed", "PORT_CLOSED"),
+    ],
+)
+def test_what_is_right_depends_on_the_way_of_logging_in(login: str, fault: str, reason: str) -> None:
+    assert right_reason("unix", fault, login) == reason
+    assert not score([host(0, fault, login=login)], reasons(reason)).wrong
+    assert score([host(0, fault, login=login)], reasons("PASSED")).wrong
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ async def test_key_only_offers_no_method_for_a_password(tmp_path: Path) -> None:
             await asyncssh.get_server_auth_methods(address, ready.ssh_port, username="scan", config=None)
             for address in world.estate.hosts
         ]
-        assert offered == [["publickey"], ["publickey", "keyboard-interactive", "password"]]
+        assert offered == [["publickey"], ["publickey", "password", "keyboard-interactive"]]
         assert not logons(world, "127.20.0.1")
 
 
@@ -197,6 +197,7 @@ async def test_a_rotation_moves_vault_and_hosts_apart_and_together(tmp_path: Pat
         ("", (0, "", "")),
         ("false", (1, "", "")),
         ("reboot now", (127, "", "sh: 1: reboot: not found\n")),
+        ("env LC_ALL=C reboot now", (127, "", "env: 'reboot': No such file or directory\n")),
         ("echo 'open", (2, "", "sh: syntax error: No closing quotation\n")),
     ],
 )
@@ -204,6 +205,22 @@ def test_commands(command: str, said: tuple[int, str, str]) -> None:
     [host] = build("[[hosts]]").hosts.values()
     done = answer(host, "scan", command)
     assert (done.status, done.stdout, done.stderr) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sudo -n -l", "    (root) NOPASSWD: /usr/bin/true\n"),
+        ("sudo -n true", ""),
+        ("sudo -n id", "sudo: a password is required\n"),
+        ("id", "uid=1001(scan) gid=1001(scan) groups=1001(scan)\n"),
+    ],
+)
+def test_sudo_for_one_command(command: str, said: str) -> None:
+    [host] = build('[[hosts]]\nfault = "sudo_one_command"').hosts.values()
+    done = answer(host, "scan", command)
+    assert (done.stdout + done.stderr).endswith(said)
+    assert (done.status == 0) == ("password" not in said)
 
 
 def test_the_usual_facts_of_a_host_are_answered() -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.contract import PEER_TEXT_LIMIT, Failure, Phase, SignalKind
+from appliance.contract import PEER_TEXT_LIMIT, Evidence, Failure, Phase, SignalKind, peer_text
 from appliance.reasons import REASONS
 from appliance.vault import answers, rest
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
-from appliance.vault.failures import EXPIRED_TOKEN, STATES, login_refusal, refusal, wants_new_token
+from appliance.vault.failures import EXPIRED_TOKEN, STATES, fail, login_refusal, refusal, wants_new_token
 from appliance.vault.fields import choose
-from appliance.vault.messages import Answer, delta_seconds
+from appliance.vault.messages import Answer, Request, delta_seconds
 from tests.unit.vault.scripted import item, page, row, secret_body, state_body, unix_secret, windows_secret
 
 PARSERS: list[Callable[[Answer], object]] = [
@@ -52,6 +54,8 @@ keys = st.sampled_from(
         "items",
         "slug",
         "itemValue",
+        "isFile",
+        "isPassword",
         "active",
         "secretState",
         "isActive",
@@ -64,6 +68,27 @@ keys = st.sampled_from(
     ]
 )
 vaultish = st.dictionaries(keys, json_values | st.lists(st.dictionaries(keys, json_values)), max_size=8)
+
+
+any_text = st.text(st.characters()) | st.sampled_from(["\ud800", "private key\ud800", "passphrase\ud800", "\r\n"])
+items = st.fixed_dictionaries(
+    {"slug": any_text | st.sampled_from(["password", "private-key", "username"]), "itemValue": any_text | st.none()},
+    optional={"isFile": st.booleans(), "isPassword": st.booleans(), "fileAttachmentId": st.integers()},
+)
+likely = st.fixed_dictionaries(
+    {"id": st.integers(1, 9)},
+    optional={
+        "items": st.lists(items, max_size=4),
+        "secretTemplateName": any_text,
+        "secretState": any_text | st.sampled_from(list(STATES)),
+        "isActive": st.booleans(),
+        "checkedOutUserDisplayName": any_text,
+        "records": st.lists(st.fixed_dictionaries({"id": st.integers(), "name": any_text, "folderPath": any_text})),
+        "message": any_text,
+        "errorCode": any_text,
+    },
+)
+"""What a vault might say, with texts that no vault should."""
 
 
 def ok(body: Any, kind: str = "application/json") -> Answer:
@@ -82,11 +107,29 @@ def check_total(answer: Answer) -> None:
             assert result.signal.kind is SignalKind.NAMED
             assert result.signal.name in REASONS
             assert len(result.text.encode()) <= PEER_TEXT_LIMIT
-            json.dumps(result.facts).encode()
+            reported(result)
+        if isinstance(result, answers.State):
+            reported(fail("SECRET_INACTIVE", result.holder, **result.facts))
+        if isinstance(result, answers.Page):
+            reported(fail("SECRET_AMBIGUOUS_NAME", ", ".join(f"{s.name} {s.folder_path}" for s in result.records)))
         if isinstance(result, answers.Secret):
-            choose(result)
+            chosen = choose(result)
+            for field in (chosen.password, chosen.key, chosen.passphrase):
+                if field is not None:
+                    asked(rest.text_field(result.id, field.slug, ""))
             "".join(i.value for i in result.items).encode()
+            reported(fail("SECRET_FIELD_MISSING", chosen.user, template=peer_text(result.template)))
     wants_new_token(answer)
+
+
+def reported(failure: Failure) -> None:
+    """It goes over the bus as evidence."""
+    Evidence(phase=failure.phase, signal=failure.signal, text=failure.text, facts=failure.facts).encode()
+
+
+def asked(request: Request) -> None:
+    """It goes over the wire: nothing in it that a request line cannot hold."""
+    assert re.fullmatch(r"/[!-~]*", request.target)
 
 
 @given(status=st.integers(100, 599), kind=st.text(), retry=st.text(), body=st.binary(max_size=200))
@@ -94,7 +137,10 @@ def test_any_bytes_give_a_value_or_a_failure(status: int, kind: str, retry: str,
     check_total(Answer(status, kind, retry, body))
 
 
-@given(status=st.sampled_from([200, 400, 401, 403, 404, 429, 500]), body=vaultish | json_values)
+@example(status=200, body={"id": 1, "secretState": "\ud800\x1b"})
+@example(status=200, body={"id": 1, "items": [{"slug": "passphrase\ud800", "itemValue": ""}]})
+@example(status=200, body={"id": 1, "items": [{"slug": "private key\ud800", "itemValue": "x", "isFile": True}]})
+@given(status=st.sampled_from([200, 400, 401, 403, 404, 429, 500]), body=likely | vaultish | json_values)
 def test_any_json_gives_a_value_or_a_failure(status: int, body: Any) -> None:
     check_total(error(status, body))
 
@@ -320,3 +366,53 @@ def test_any_name_makes_a_request_line(name: str) -> None:
 )
 def test_retry_after_is_read_in_seconds_only(said: str, seconds: float) -> None:
     assert delta_seconds(said) == seconds
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+names = st.text(min_size=1)
+"""Of secrets, as a campaign may have them: any text that TOML can hold."""
+
+
+@given(name=names, skip=st.integers(0, 10**6))
+def test_a_search_says_its_name_and_nothing_else(name: str, skip: int) -> None:
+    request = rest.search(name, skip)
+    asked(request)
+    sent = dict(parse_qsl(urlsplit(request.target).query, keep_blank_values=True, strict_parsing=True))
+    assert (sent["filter.searchText"], sent["skip"]) == (name, str(skip))
+    assert len(sent) == len(request.query)
+
+
+@given(where=st.integers(1, 10**18) | names, secret_id=st.integers(1, 10**18), comment=st.text())
+def test_no_secret_is_asked_for_by_a_path_that_says_something_else(
+    where: int | str, secret_id: int, comment: str
+) -> None:
+    state = rest.state(where)
+    asked(state)
+    sent = dict(parse_qsl(urlsplit(state.target).query, keep_blank_values=True))
+    assert sent == ({} if isinstance(where, int) else {"secretPath": where})
+    view = rest.secret(secret_id, comment)
+    asked(view)
+    assert str(secret_id) in urlsplit(view.target).path.split("/")
+    assert not comment or json.loads(view.body) == {"comment": comment, "noAutoCheckout": True}
+
+
+@given(slug=names, secret_id=st.integers(1, 10**18), comment=st.text())
+def test_a_field_stays_one_segment_of_the_path(slug: str, secret_id: int, comment: str) -> None:
+    for make in (rest.text_field, rest.file_field):
+        request = make(secret_id, slug, comment)
+        asked(request)
+        segments = urlsplit(request.target).path.split("/")
+        assert (unquote(segments[-1]), segments[-2]) == (slug, "fields")
+
+
+@given(user=names, password=st.text(), domain=st.text())
+def test_a_login_is_a_form_of_its_parts(user: str, password: str, domain: str) -> None:
+    access = VaultAccess(title="V", url="https://vault.example", user=user)
+    form = dict(
+        parse_qsl(
+            rest.password_grant(VaultLogin(access, Hidden(password), domain)).body.decode("ascii"),
+            keep_blank_values=True,
+        )
+    )
+    assert (form["username"], form["password"], form.get("domain", "")) == (user, password, domain)

@@ -1,0 +1,215 @@
+"""The hosts that rows are held against: real servers of this machine, and the simulated ones of an estate.
+
+The estate is served by a process of its own, as users start it, and has one host for each row that has a counterpart;
+what that host counted is in the estate's metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+
+from appliance.contract import Technology
+from appliance.vault.credential import Credential
+from targets import estate, spec
+from targets.material import Material, host_key, public_line
+from tests.acceptance.lab import Lab, running_lab
+from tests.peers.private import LOCKOUT_AFTER
+from tests.peers.rows import Key, Known, Password, Row, Simulated, credential
+from tests.peers.smbd import Smbd
+from tests.peers.sshd import PASSPHRASE, Sshd
+
+SEED = 11
+
+
+class Host(Protocol):
+    """What the attempts of a row are made at."""
+
+    address: str
+    port: int
+    user: str
+    name: str
+    """Windows: its NetBIOS name, which is its domain's too."""
+    locks: bool
+    """It counts wrong passwords, and locks the account for them."""
+
+    @property
+    def host_key(self) -> str:
+        """Unix: the one it shows to a client that knows none."""
+        ...
+
+    def credential(self) -> Credential:
+        """What the vault holds for the user."""
+        ...
+
+    def known(self) -> tuple[str, ...]:
+        """What has been seen of it before."""
+        ...
+
+    def logons(self) -> list[str]:
+        """The verdicts since this was asked last."""
+        ...
+
+    def worded(self, logons: Sequence[str]) -> list[str]:
+        """A row's verdicts in this host's words."""
+        ...
+
+
+# -- real --------------------------------------------------------------------------------------------------------------
+
+
+class OpenSsh:
+    name = ""
+    locks = True
+
+    def __init__(self, sshd: Sshd, row: Row) -> None:
+        self._sshd, self._row = sshd, row
+        self.address, self.user = sshd.host, row.user
+        self.port = sshd.outdated_port if row.server == "outdated" else sshd.port
+        self._since = sshd.log.stat().st_size
+
+    @property
+    def host_key(self) -> str:
+        return self._sshd.host_key()
+
+    def credential(self) -> Credential:
+        def key(form: str) -> tuple[bytes, str]:
+            return self._sshd.key(form), PASSPHRASE if form in ("passphrase", "pem") else ""
+
+        return credential(self._row.held, self._sshd.passwords.get(self.user, ""), key)
+
+    def known(self) -> tuple[str, ...]:
+        match self._row.known:
+            case Known.NOTHING:
+                return ()
+            case Known.ITS_KEY:
+                return (self._sshd.host_key(),)
+            case Known.ITS_RSA_KEY:
+                return (self._sshd.host_key("rsa"),)
+            case Known.ANOTHER_KEY:
+                return (self._sshd.public_key("stranger"),)
+
+    def logons(self) -> list[str]:
+        found = self._sshd.logons(self.user, since=self._since)
+        self._since = self._sshd.log.stat().st_size
+        return [f"{logon.method.removesuffix('/pam')} {'ok' if logon.ok else 'failed'}" for logon in found]
+
+    def worded(self, logons: Sequence[str]) -> list[str]:
+        return list(logons)
+
+
+class Samba:
+    name = "LABSMB"
+    host_key = ""
+    locks = True
+
+    def __init__(self, smbd: Smbd, row: Row) -> None:
+        self._smbd, self._row = smbd, row
+        self.address, self.port, self.user = smbd.host, smbd.port, row.user
+        self._seen = len(smbd.logons(self.user))
+
+    def credential(self) -> Credential:
+        assert isinstance(self._row.held, Password)
+        return Credential(password=self._row.held.given(self._smbd.passwords.get(self.user, "any")))
+
+    def known(self) -> tuple[str, ...]:
+        return ()
+
+    def logons(self) -> list[str]:
+        found = self._smbd.logons(self.user)[self._seen :]
+        self._seen += len(found)
+        return [logon.status.removeprefix("NT_STATUS_") for logon in found]
+
+    def worded(self, logons: Sequence[str]) -> list[str]:
+        return list(logons)
+
+
+# -- simulated ---------------------------------------------------------------------------------------------------------
+
+
+class SimulatedHost:
+    def __init__(self, lab: Lab, what: estate.Estate, row: Row, address: str) -> None:
+        assert isinstance(row.simulated, Simulated)
+        self._lab, self._estate, self._row, self._host = lab, what, row, what.hosts[address]
+        self.address, self.user, self.name = address, row.user and self._host.user, self._host.name
+        self.port = int(lab.ready["ssh_port" if row.technology is Technology.UNIX else "smb_port"])
+        self.locks = row.simulated.locks
+        self._seen = len(self._logons())
+
+    @property
+    def host_key(self) -> str:
+        return public_line(host_key(self._estate.seed, self.address))
+
+    def credential(self) -> Credential:
+        held, material = self._row.held, self._estate.secrets[self._host.secret].material
+        if not (self._host.fault.right_secret and self._host.fault.known):
+            # The estate's own vault has just what the row wants: something that does not open the account.
+            held = Password.RIGHT if isinstance(held, Password) else Key("passphrase")
+        return credential(held, material.password, lambda form: _key(material, form))
+
+    def known(self) -> tuple[str, ...]:
+        if self._row.known is Known.NOTHING:
+            return ()
+        lines = Path(self._lab.ready["known_hosts"]).read_text(encoding="utf-8").splitlines()
+        return tuple(key for line in lines for host, _, key in [line.partition(" ")] if f"[{self.address}]" in host)
+
+    def logons(self) -> list[str]:
+        found = self._logons()[self._seen :]
+        self._seen += len(found)
+        return found
+
+    def _logons(self) -> list[str]:
+        logons = self._lab.metrics()["hosts"][self.address]["logons"]
+        if self._row.technology is Technology.WINDOWS:
+            return ["OK" if logon["ok"] else "FAILED" for logon in logons]
+        return [f"{logon['method']} {'ok' if logon['ok'] else 'failed'}" for logon in logons]
+
+    def worded(self, logons: Sequence[str]) -> list[str]:
+        if self._row.technology is Technology.WINDOWS:
+            return ["OK" if logon == "OK" else "FAILED" for logon in logons]
+        return list(logons)
+
+
+def _key(material: Material, form: str) -> tuple[bytes, str]:
+    """An account's key as it may lie in a vault, and what opens it."""
+    if form == "passphrase":
+        return material.private_key_file(), material.passphrase
+    key = Ed25519PrivateKey.from_private_bytes(material.private_bytes)
+    if form == "plain":
+        return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), ""
+    locked = BestAvailableEncryption(material.passphrase.encode())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked), material.passphrase
+
+
+class Estate:
+    def __init__(self, lab: Lab, what: estate.Estate, addresses: dict[str, str]) -> None:
+        self._lab, self._estate, self._addresses = lab, what, addresses
+
+    def host(self, row: Row) -> Host:
+        return SimulatedHost(self._lab, self._estate, row, self._addresses[row.id])
+
+
+@contextmanager
+def serving(rows: Sequence[Row], directory: Path) -> Iterator[Estate]:
+    """An estate with a host for each of the rows, served until the context is left."""
+    text = f"seed = {SEED}\n" + "".join(_group(number, row) for number, row in enumerate(rows))
+    what = estate.build(spec.parse(text))
+    addresses = dict(zip((row.id for row in rows), what.hosts, strict=True))
+    with running_lab(directory, text) as lab:
+        yield Estate(lab, what, addresses)
+
+
+def _group(number: int, row: Row) -> str:
+    how = row.simulated
+    assert isinstance(how, Simulated)
+    account = f"DIRECTORY{number}" if how.locks else "local"
+    directory = f'[[directories]]\nname = "{account}"\nthreshold = {LOCKOUT_AFTER}\n' if how.locks else ""
+    lines = {"technology": row.technology, "fault": how.fault, "login": how.login, "account": account}
+    if how.system:
+        lines["system"] = how.system
+    return directory + "[[hosts]]\n" + "".join(f'{name} = "{value}"\n' for name, value in lines.items())

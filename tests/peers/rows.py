@@ -1,0 +1,130 @@
+"""What a server does to a user, as a row: for the real server, and for the simulated host that claims to do the same.
+
+A row names a user of the real server (`sshd.py`, `smbd.py`), what the vault holds for it, and the group of an estate
+that is its counterpart; what comes of an attempt must be the same at both. `test_rows` makes the attempts, and
+`tests/acceptance` a campaign. The rows themselves are in `unix_rows` and `windows_rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from appliance.contract import HostKeyPolicy, Phase, Selection, Technology
+from appliance.vault.credential import Credential
+
+WRONG = "not it"
+
+
+class Password(StrEnum):
+    """What the vault holds instead of a key."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    EMPTY = "empty"
+
+    def given(self, right: str) -> str:
+        return {Password.RIGHT: right, Password.WRONG: WRONG, Password.EMPTY: ""}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A private key in the vault. `form`: plain, passphrase (OpenSSH's), pem, stranger (nobody's) or garbage."""
+
+    form: str
+    passphrase: Password = Password.RIGHT
+
+
+class Known(StrEnum):
+    """What has been seen of the host before."""
+
+    NOTHING = "nothing"
+    ITS_KEY = "its key"
+    ITS_RSA_KEY = "its RSA key"
+    ANOTHER_KEY = "another key"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """The group of an estate (targets/spec.py) whose host does the same."""
+
+    fault: str = "none"
+    login: str = "password"
+    system: str = ""
+    locks: bool = False
+    """It asks a directory, which locks as the real server does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    technology: Technology
+    name: str
+    """What the server does to the user."""
+    user: str
+    reason: str
+    logons: tuple[str, ...] = ()
+    """The verdicts on the attempt, as the real server logs them: `password ok`; of Samba's, the status."""
+    simulated: Simulated | str = field(default_factory=Simulated)
+    """A text says why no simulated host does it."""
+    server: str = ""
+    """Of several real ones: `outdated`, or of VARIANTS."""
+    held: Password | Key = Password.RIGHT
+    submitted: bool = True
+    sudo: bool = False
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    known: Known = Known.NOTHING
+    domain: str = ""
+    """The host's own, where it is `own`."""
+    selection: Selection = Selection.IP
+    locked_first: bool = False
+    """So many wrong passwords come first that the account is locked."""
+    ends_in: Phase | None = None
+    says: str = ""
+    """A pattern of the evidence's text."""
+    facts: Mapping[str, str | None] = field(default_factory=dict)
+    """Patterns of facts that are others than FACTS, or besides them; None: not there. USER stands for the user."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.technology}: {self.name}"
+
+    @property
+    def asks(self) -> bool:
+        """A server comes to ask for the credential where it is submitted then, or cannot be used."""
+        return self.submitted or self.reason.startswith("SECRET_")
+
+    @property
+    def pattern(self) -> dict[str, str]:
+        """What each fact that the attempt has must look like."""
+        patterns = {**FACTS[self.technology], **self.facts}
+        return {name: pattern for name, pattern in patterns.items() if pattern is not None}
+
+
+FACTS: Mapping[Technology, Mapping[str, str]] = {
+    Technology.UNIX: {
+        "banner": r"SSH-2\.0-OpenSSH_\d+\.\d+\S*( \S+)?",
+        "host_key": r"ssh-ed25519 [A-Za-z0-9+/]{68}",
+        "host_key_fingerprint": r"SHA256:[A-Za-z0-9+/]{43}",
+        "methods": "publickey,password,keyboard-interactive",
+    },
+    Technology.WINDOWS: {
+        "dialect": r"3\.1\.1",
+        "signing": "enabled",
+        "netbios_host": r"[A-Z0-9]{1,15}",
+        "netbios_domain": r"[A-Z0-9]{1,15}",
+        "dns_host": r"[a-z0-9.-]+",
+        "dns_domain": r"[a-z0-9.-]*",  # Samba's is empty outside of a domain, that of Windows its host's name
+    },
+}
+"""What a host shows of itself before it has been given any credential."""
+
+
+def credential(held: Password | Key, password: str, key: Callable[[str], tuple[bytes, str]]) -> Credential:
+    """What the vault holds; `key` gives the file and the passphrase of a form."""
+    if isinstance(held, Password):
+        return Credential(password=held.given(password))
+    if held.form == "garbage":
+        return Credential(private_key=b"-----BEGIN GARBAGE-----\n")
+    data, passphrase = key(held.form)
+    return Credential(private_key=data, passphrase=held.passphrase.given(passphrase))

@@ -1,0 +1,429 @@
+"""What sshd does to its users, and which simulated host does the same."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from appliance.contract import HostKeyPolicy, Phase, Technology
+from tests.peers.rows import Key, Known, Password, Row, Simulated
+
+_row = partial(Row, technology=Technology.UNIX)
+_kbd = partial(Simulated, login="keyboard-interactive")
+_key = partial(Simulated, login="key")
+
+OK, FAILED = ("password ok",), ("password failed",)
+KBD_OK, KBD_FAILED = ("keyboard-interactive ok",), ("keyboard-interactive failed",)
+KEY_OK, KEY_FAILED = ("publickey ok",), ("publickey failed",)
+
+_ID = {"id": r"uid=\d+\(USER\) gid=\d+\(USER\) groups=\d+\(USER\)(,\d+\(\w+\))*"}
+_SUDO = {**_ID, "sudo": "all"}
+_BY_KEY = {"methods": "publickey"}
+_BY_KBD = {"methods": "publickey,keyboard-interactive"}
+_TWOFOLD = {"methods": "publickey,password"}
+_REFUSED_KEY = {
+    "host_key": None,
+    "host_key_fingerprint": None,
+    "methods": None,
+    "host_key_refused": r"ssh-ed25519 \S+",
+    "host_key_refused_fingerprint": r"SHA256:\S+",
+}
+_EXPIRED_PASSWORD = r"WARNING: Your password has expired\.\\nPassword change required but no TTY available\."
+_CURRENT_PASSWORD = (
+    r"You are required to change your password immediately \(administrator enforced\)\.\\n"
+    r"Changing password for \w+\.\\nCurrent password:"
+)
+_ONE_KEY = "a simulated host has one host key, of ed25519"
+
+_LOGINS = (
+    _row(name="right password", user="good", reason="PASSED", logons=OK, facts=_ID),
+    _row(
+        name="wrong password",
+        user="good",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("wrong_password"),
+        held=Password.WRONG,
+    ),
+    _row(
+        name="unknown user",
+        user="nosuchuser",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("unknown_user"),
+        held=Password.WRONG,
+    ),
+    _row(name="empty secret", user="good", reason="SECRET_FIELD_MISSING", submitted=False, held=Password.EMPTY),
+    _row(
+        name="keyboard-interactive alone",
+        user="kbd",
+        reason="PASSED",
+        logons=KBD_OK,
+        simulated=_kbd(),
+        facts={**_BY_KBD, **_ID},
+    ),
+    _row(
+        name="wrong password, keyboard-interactive",
+        user="kbd",
+        reason="BAD_CREDENTIALS",
+        logons=KBD_FAILED,
+        simulated=_kbd("wrong_password"),
+        held=Password.WRONG,
+        facts=_BY_KBD,
+    ),
+    _row(
+        name="method not offered",
+        user="keyonly",
+        reason="SSH_METHOD_NOT_OFFERED",
+        submitted=False,
+        simulated=Simulated("key_only"),
+        held=Password.WRONG,
+        says="offered: publickey",
+        facts=_BY_KEY,
+    ),
+    _row(
+        name="no credential asked for",
+        user="open",
+        reason="AUTH_NOT_REQUIRED",
+        submitted=False,
+        simulated=Simulated("anonymous"),
+        says="the server accepts the login without checking a credential",
+        facts={"methods": None},
+    ),
+)
+
+_KEYS = (
+    *(
+        _row(
+            name=f"key: {form}",
+            user="keyed",
+            reason="PASSED",
+            logons=KEY_OK,
+            simulated=_key(),
+            held=Key(form),
+            facts=_ID,
+        )
+        for form in ("plain", "passphrase", "pem")
+    ),
+    _row(
+        name="key alone",
+        user="keyonly",
+        reason="PASSED",
+        logons=KEY_OK,
+        simulated="a login by key never meets the fault key_only",
+        held=Key("passphrase"),
+        facts={**_BY_KEY, **_ID},
+    ),
+    _row(
+        name="unauthorised key",
+        user="keyed",
+        reason="KEY_REFUSED",
+        logons=KEY_FAILED,
+        simulated=_key("wrong_password"),
+        held=Key("stranger"),
+    ),
+    _row(
+        name="unknown user, key",  # of whom sshd logs no verdict
+        user="nosuchuser",
+        reason="KEY_REFUSED",
+        simulated=_key("unknown_user"),
+        held=Key("plain"),
+    ),
+    *(
+        _row(
+            name=f"key: {form}, {passphrase} passphrase",
+            user="keyed",
+            reason="SECRET_PASSPHRASE_WRONG",
+            submitted=False,
+            simulated=_key(),
+            held=Key(form, passphrase),
+        )
+        for form in ("passphrase", "pem")
+        for passphrase in (Password.WRONG, Password.EMPTY)
+    ),
+    _row(
+        name="key: garbage",
+        user="keyed",
+        reason="SECRET_KEY_UNREADABLE",
+        submitted=False,
+        simulated=_key(),
+        held=Key("garbage"),
+    ),
+    _row(
+        name="a password is wanted besides the key",
+        user="twofold",
+        reason="PARTIAL_SUCCESS",
+        logons=KEY_FAILED,
+        simulated=_key("two_methods"),
+        held=Key("plain"),
+        says="also wants: password",
+        facts=_TWOFOLD,
+    ),
+    _row(
+        name="a key is wanted besides the password",
+        user="twofold",
+        reason="PARTIAL_SUCCESS",
+        logons=FAILED,
+        simulated=Simulated("two_methods"),
+        says="also wants: publickey",
+        facts=_TWOFOLD,
+    ),
+)
+
+_ACCOUNTS = (
+    *(
+        _row(
+            name=f"account expired, {name}",
+            user=user,
+            reason="ACCOUNT_EXPIRED",
+            logons=logons,
+            simulated=Simulated("expired", login=name),
+            held=held,
+            says=r"Your account has expired; please contact your system administrator\.",
+            facts=facts,
+        )
+        for name, user, held, logons, facts in (
+            ("password", "expired", Password.RIGHT, FAILED, {}),
+            ("keyboard-interactive", "kbdexpired", Password.RIGHT, KBD_FAILED, _BY_KBD),
+            ("key", "expired", Key("plain"), KEY_FAILED, {}),
+        )
+    ),
+    _row(
+        name="account expired, wrong password",
+        user="expired",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("expired"),
+        held=Password.WRONG,
+    ),
+    _row(
+        name="account expired, wrong password, keyboard-interactive",
+        user="kbdexpired",
+        reason="BAD_CREDENTIALS",
+        logons=KBD_FAILED,
+        simulated=_kbd("expired"),
+        held=Password.WRONG,
+        facts=_BY_KBD,
+    ),
+    _row(
+        name="password expired",
+        user="mustchange",
+        reason="PASSWORD_EXPIRED",
+        logons=OK,
+        simulated=Simulated("password_expired"),
+        says=_EXPIRED_PASSWORD,
+    ),
+    _row(
+        name="password expired, key",
+        user="mustchange",
+        reason="PASSWORD_EXPIRED",
+        logons=KEY_OK,
+        simulated=_key("password_expired"),
+        held=Key("plain"),
+        says=_EXPIRED_PASSWORD,
+    ),
+    _row(
+        name="password expired, wrong password",
+        user="mustchange",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("password_expired"),
+        held=Password.WRONG,
+    ),
+    *(
+        _row(
+            name=f"password must change, keyboard-interactive ({fault})",
+            user="kbdmust",
+            reason="PASSWORD_MUST_CHANGE",
+            simulated=_kbd(fault),
+            says=_CURRENT_PASSWORD,
+            facts=_BY_KBD,
+        )
+        for fault in ("password_expired", "must_change")
+    ),
+    _row(
+        name="locked, and does not say so",
+        user="lockout",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("locked"),
+        locked_first=True,
+    ),
+    _row(
+        name="locked by a directory",
+        user="lockout",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated(locks=True),
+        locked_first=True,
+    ),
+    _row(
+        name="locked, keyboard-interactive",
+        user="kbdlockout",
+        reason="ACCOUNT_LOCKED",
+        submitted=False,
+        simulated=_kbd("locked"),
+        locked_first=True,
+        says=r"The account is locked due to \d+ failed logins\.\\n\(\d+ minutes? left to unlock\)\\nPassword:",
+        facts=_BY_KBD,
+    ),
+    _row(
+        name="locked, key",
+        user="lockout",
+        reason="PASSED",
+        logons=KEY_OK,
+        simulated="a login by key never meets the fault locked",
+        held=Key("plain"),
+        locked_first=True,
+        facts=_ID,
+    ),
+)
+
+_SESSIONS = (
+    _row(
+        name="nologin",
+        user="noshell",
+        reason="PRIV_NO_SHELL",
+        logons=OK,
+        simulated=Simulated("nologin"),
+        says=r"This account is currently not available\.",
+    ),
+    _row(
+        name="forced command",
+        user="forced",
+        reason="PRIV_FORCED_COMMAND",
+        logons=OK,
+        simulated=Simulated("forced_command"),
+    ),
+    _row(name="sudo", user="admin", reason="PASSED", logons=OK, sudo=True, facts=_SUDO),
+    _row(
+        name="sudo wants a password",
+        user="helper",
+        reason="PRIV_SUDO_PASSWORD",
+        logons=OK,
+        simulated=Simulated("no_sudo"),
+        sudo=True,
+        says="sudo: a password is required",
+        facts=_ID,
+    ),
+    _row(
+        name="no sudoer, before a password is asked for",  # `sudo -n` says no more to him than to a sudoer
+        user="good",
+        reason="PRIV_SUDO_PASSWORD",
+        logons=OK,
+        simulated=Simulated("no_sudo"),
+        sudo=True,
+        says="sudo: a password is required",
+        facts=_ID,
+    ),
+    _row(
+        name="no sudoer",
+        user="outsider",
+        reason="PRIV_NO_SUDO",
+        logons=OK,
+        simulated=Simulated("no_sudoer"),
+        sudo=True,
+        says=r"Sorry, user \w+ may not run sudo on \S+\.",
+        facts=_ID,
+    ),
+    _row(
+        name="sudo for one command",
+        user="clerk",
+        reason="PRIV_NOT_ROOT",
+        logons=OK,
+        simulated=Simulated("sudo_one_command"),
+        sudo=True,
+        says=r"User \w+ may run the following commands on \S+:\\n    \(root\) NOPASSWD: /usr/bin/true",
+        facts=_ID,
+    ),
+    _row(
+        name="no sudo to be found",
+        user="bare",
+        reason="PRIV_NO_SUDO",
+        logons=OK,
+        simulated=Simulated("sudo_missing"),
+        sudo=True,
+        says="env: 'sudo': No such file or directory",
+        facts=_ID,
+    ),
+)
+
+_HOST_KEYS = (
+    *(
+        _row(
+            name=f"known host key, {policy}",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            host_keys=policy,
+            known=Known.ITS_KEY,
+            facts=_ID,
+        )
+        for policy in HostKeyPolicy
+    ),
+    *(
+        _row(
+            name=f"known host key of another type, {policy}",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=_ONE_KEY,
+            host_keys=policy,
+            known=Known.ITS_RSA_KEY,
+            facts={"host_key": r"ssh-rsa \S+", **_ID},
+        )
+        for policy in HostKeyPolicy
+    ),
+    *(
+        _row(
+            name=f"changed host key, {policy}",
+            user="good",
+            reason="HOST_KEY_CHANGED",
+            submitted=False,
+            simulated=Simulated("changed_host_key"),
+            host_keys=policy,
+            known=Known.ANOTHER_KEY,
+            ends_in=Phase.KEX,
+            facts=_REFUSED_KEY,
+        )
+        for policy in (HostKeyPolicy.PINNED, HostKeyPolicy.TOFU)
+    ),
+    _row(
+        name="changed host key, any",
+        user="good",
+        reason="PASSED",
+        logons=OK,
+        simulated=Simulated("changed_host_key"),
+        host_keys=HostKeyPolicy.ANY,
+        known=Known.ANOTHER_KEY,
+        facts=_ID,
+    ),
+    _row(
+        name="unknown host key, pinned",
+        user="good",
+        reason="HOST_KEY_UNKNOWN",
+        submitted=False,
+        host_keys=HostKeyPolicy.PINNED,
+        ends_in=Phase.KEX,
+        facts=_REFUSED_KEY,
+    ),
+    _row(
+        name="outdated key exchange",
+        user="good",
+        reason="KEX_NO_MATCH",
+        submitted=False,
+        simulated=Simulated("old_kex"),
+        server="outdated",
+        ends_in=Phase.KEX,
+        facts={"host_key": None, "host_key_fingerprint": None, "methods": None},
+    ),
+)
+
+UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS)
+
+UNIX_WITHOUT_SERVER = {
+    "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",
+    "old_password": "sshd remembers no passwords; to a login it is a wrong one",
+    "mfa": "none of Debian's PAM modules asks for a code",
+    "network_device": "a switch",
+}
+"""Faults of an SSH host that no row holds against sshd for a login by password, and why."""

@@ -1,0 +1,201 @@
+"""What Samba does to its users, and which simulated host does the same."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from appliance.contract import Phase, Selection, Technology
+from tests.peers.rows import Password, Row, Simulated
+
+_row = partial(Row, technology=Technology.WINDOWS, server="plain")
+
+_ADMIN = {"admin_share": "yes"}
+_ENCRYPTED = {"encryption": "required"}
+_SIGNED = {"signing": "required"}
+_ONE_FAULT = "a host of an estate has one fault, and this would be two"
+
+PROTECTION = {
+    "plain": (Simulated(), {}),
+    "strict": (Simulated("signing"), _SIGNED),
+    "sealed": (Simulated("encryption"), {}),
+}
+"""Servers by what they demand of a session, with the facts that tell so before one stands."""
+
+_LOGINS = tuple(
+    row
+    for server, (simulated, facts) in PROTECTION.items()
+    for row in (
+        _row(
+            name=f"administrator ({server})",
+            user="smbadmin",
+            reason="PASSED",
+            logons=("OK",),
+            simulated=simulated,
+            server=server,
+            facts={**facts, **(_ENCRYPTED if server == "sealed" else {}), **_ADMIN},
+        ),
+        _row(
+            name=f"wrong password ({server})",
+            user="smbwrong",
+            reason="BAD_CREDENTIALS",
+            logons=("WRONG_PASSWORD",),
+            simulated=simulated if simulated.fault != "none" else Simulated("wrong_password"),
+            server=server,
+            held=Password.WRONG,
+            says="0xc000006d",
+            facts=facts,
+        ),
+    )
+)
+
+_STATES = {
+    # fault: user, reason, what Samba logs, what it says
+    "disabled": ("smbdisabled", "ACCOUNT_DISABLED", "ACCOUNT_DISABLED", "0xc0000072"),
+    "expired": ("smbexpired", "ACCOUNT_EXPIRED", "ACCOUNT_EXPIRED", "0xc0000193"),
+    "locked": ("smblocked", "ACCOUNT_LOCKED", "ACCOUNT_LOCKED_OUT", "0xc0000234"),
+    "must_change": ("smbmust", "PASSWORD_MUST_CHANGE", "PASSWORD_MUST_CHANGE", "0xc0000224"),
+    "password_expired": ("smbstale", "PASSWORD_EXPIRED", "PASSWORD_EXPIRED", "0xc0000071"),
+    "logon_hours": ("smbhours", "LOGON_HOURS", "INVALID_LOGON_HOURS", "0xc000006f"),
+    "workstation": ("smbstation", "WORKSTATION", "INVALID_WORKSTATION", "0xc0000070"),
+    "no_admin": ("smbgood", "PRIV_NOT_ADMIN", "OK", "0xc0000022"),
+}
+
+_RIGHT = tuple(
+    _row(
+        name=f"{fault} ({server})",
+        user=user,
+        reason=reason,
+        logons=(logged,),
+        simulated=Simulated(fault) if server == "plain" else _ONE_FAULT,
+        server=server,
+        says=says,
+        facts={**facts, **(_ENCRYPTED if (server, logged) == ("sealed", "OK") else {})},
+    )
+    for fault, (user, reason, logged, says) in _STATES.items()
+    for server, (_, facts) in PROTECTION.items()
+)
+# A state of the account is told to who knows its password; only that it is locked is told to anybody.
+_WRONG = tuple(
+    _row(
+        name=f"{fault}, wrong password",
+        user=user,
+        reason="ACCOUNT_LOCKED" if fault == "locked" else "BAD_CREDENTIALS",
+        logons=(logged if fault == "locked" else "WRONG_PASSWORD",),
+        simulated=Simulated(fault),
+        held=Password.WRONG,
+        says=says if fault == "locked" else "0xc000006d",
+    )
+    for fault, (user, _, logged, says) in _STATES.items()
+    if fault != "no_admin"
+)
+
+_STRANGERS = (
+    _row(
+        name="unknown user",
+        user="nosuchuser",
+        reason="BAD_CREDENTIALS",
+        logons=("NO_SUCH_USER",),
+        simulated=Simulated("unknown_user"),
+        server="shareless",
+        held=Password.WRONG,
+        says="0xc000006d",
+    ),
+    _row(
+        name="unknown user, signed",
+        user="nosuchuser",
+        reason="BAD_CREDENTIALS",
+        logons=("NO_SUCH_USER",),
+        simulated=_ONE_FAULT,
+        server="strict",
+        held=Password.WRONG,
+        says="0xc000006d",
+        facts=_SIGNED,
+    ),
+    _row(
+        name="guest",
+        user="nosuchuser",
+        reason="GUEST_SESSION",
+        logons=("NO_SUCH_USER",),
+        simulated=Simulated("guest"),
+        held=Password.WRONG,
+        says="the session carries the guest flag",
+    ),
+    # What makes an anonymous session is never sent.
+    _row(name="empty secret", user="smbgood", reason="SECRET_FIELD_MISSING", held=Password.EMPTY, submitted=False),
+    _row(name="no user", user="", reason="SECRET_FIELD_MISSING", submitted=False),
+    _row(name="neither user nor secret", user="", reason="SECRET_FIELD_MISSING", held=Password.EMPTY, submitted=False),
+)
+
+_SERVERS = (
+    *(
+        _row(
+            name=f"administrator of domain {domain or 'none'}, {selection}",
+            user="smbadmin",
+            reason="PASSED",
+            logons=("OK",),
+            domain=domain,
+            selection=selection,
+            facts=_ADMIN,
+        )
+        for domain, selection in (("ANY", Selection.USER_SELECTED), ("", Selection.LOCAL), ("own", Selection.IP))
+    ),
+    _row(
+        name="locked by a directory",
+        user="smblockout",
+        reason="ACCOUNT_LOCKED",
+        logons=("ACCOUNT_LOCKED_OUT",),
+        simulated=Simulated(locks=True),
+        locked_first=True,
+        says="0xc0000234",
+    ),
+    _row(
+        name="SMB 1 alone",
+        user="smbadmin",
+        reason="SMB1_ONLY",
+        simulated=Simulated("smb1_only"),
+        server="old",
+        submitted=False,
+        ends_in=Phase.NEGOTIATE,
+        facts=dict.fromkeys(("dialect", "signing", "netbios_host", "netbios_domain", "dns_host", "dns_domain")),
+    ),
+    *(
+        _row(
+            name=f"no dialect after {dialect}",
+            user="smbadmin",
+            reason="PASSED",
+            logons=("OK",),
+            simulated=Simulated(system=system),
+            server=server,
+            facts={"dialect": dialect.replace(".", r"\."), **_ADMIN},
+        )
+        for dialect, system, server in (("2.1", "server-2008-r2", "smb210"), ("3.0.2", "server-2012-r2", "smb302"))
+    ),
+    _row(
+        name="a cipher that impacket has not",
+        user="smbadmin",
+        reason="ENCRYPTION_REQUIRED",
+        logons=("OK",),
+        simulated=Simulated("encryption_gcm"),
+        server="gcm",
+        says="0xc0000022",
+    ),
+    _row(
+        name="no ADMIN$",
+        user="smbadmin",
+        reason="ADMIN_SHARE_OFF",
+        logons=("OK",),
+        simulated=Simulated("no_admin_share"),
+        server="shareless",
+        says="0xc00000cc",
+    ),
+)
+
+WINDOWS_ROWS: tuple[Row, ...] = (*_LOGINS, *_RIGHT, *_WRONG, *_STRANGERS, *_SERVERS)
+
+WINDOWS_WITHOUT_SERVER = {
+    "old_password": "Samba remembers no passwords outside of a domain; to a login it is a wrong one",
+    "no_such_user": "Samba says LOGON_FAILURE to whom it does not know",
+    "logon_type": "a right that Windows knows, and Samba does not",
+    "anonymous": "Samba makes such a session for an empty user name, which is never sent",
+}
+"""Faults of an SMB host that no row holds against Samba, and why."""
