@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TextIO
+
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.output import say
 from orchestrator.explain import Explanation, explain
 from orchestrator.plan import Plan
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
+from orchestrator.report.rows import account_name
+from orchestrator.report.tables import ADDRESS, FittedTable, cell, column
 
 
-def write_plan(plan: Plan, campaign: Campaign, limit: int, *, json: bool) -> None:
+def write_plan(plan: Plan, campaign: Campaign, limit: int, out: TextIO, *, json: bool) -> None:
     explanation = explain(plan, campaign, limit=limit)
     if json:
-        print(dumps(_document(explanation)))
+        print(dumps(_document(explanation)), file=out)
         return
-    console = Console()
+    console = Console(file=out)
     console.print(_targets(explanation))
+    for line in _lines(explanation):
+        say(console, line)
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
     for technology, number in explanation.totals.items():
-        console.print(f"{number} {technology.value} targets are planned.")
-    views, most, rows = (
-        explanation.vault_views_expected,
-        explanation.vault_views_at_most,
-        explanation.audit_rows_at_most,
-    )
-    console.print(f"Vault: {views} secret views if nothing fails, {most} at most; {rows} audit rows at most.")
+        yield f"{number} {technology.value} targets are planned."
+    views, most = explanation.vault_views_expected, explanation.vault_views_at_most
+    rows = explanation.audit_rows_at_most
+    yield f"Vault: {views} secret views if nothing fails, {most} at most; {rows} audit rows at most."
     for rate in explanation.directories:
         window = f"{rate.window_s / 60:g} min"
-        console.print(
-            f"Account {rate.account}: {rate.targets_at_most} targets at most, {rate.budget} failures per {window}; "
-            f"about {rate.logins_per_s:.1f} logins/s, so at least {rate.at_least_s:.0f} s.",
-            markup=False,
+        yield (
+            f"Account {account_name(rate.account)}: {rate.targets_at_most} targets at most, {rate.budget} failures per "
+            f"{window}; about {rate.logins_per_s:.1f} logins/s, so at least {rate.at_least_s:.0f} s."
         )
-    for gate in explanation.gates:
-        console.print(f"Gate: {gate}", markup=False)
-    for note in explanation.notes:
-        console.print(f"Note: {note}", markup=False)
+    yield from (f"Gate: {gate}" for gate in explanation.gates)
+    yield from (f"Note: {note}" for note in explanation.notes)
 
 
-def _targets(explanation: Explanation) -> Table:
-    # Folded, never cut: a name that is read off half is the wrong name.
-    folded = [Column(title, overflow="fold") for title in ("Record", "Login", "Secret", "Account")]
-    table = Table(Column("Target", no_wrap=True), "Technology", *folded, "Why")
+def _targets(explanation: Explanation) -> FittedTable:
+    table = FittedTable("", column("Target", keep=ADDRESS), *map(column, ("Record", "Login", "Secret")))
     for row in explanation.rows:
+        target = cell(f"{row.address} {row.technology.value}")
         if not row.records:
-            table.add_row(row.address, row.technology.value, "-", "-", "-", "-", escape(row.cause))
+            table.add_row(target, cell(row.cause))
         for record in row.records:
-            cells = (record.record, record.user, record.secret, record.account, record.why)
-            table.add_row(row.address, row.technology.value, *map(escape, cells))
+            login = f"{record.user}, account {account_name(record.account)}"
+            table.add_row(target, cell(f"{record.record}: {record.why}"), cell(login), cell(record.secret))
     return table
 
 

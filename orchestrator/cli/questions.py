@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
-from appliance.reasons import Status
 from orchestrator.campaign import campaign_schema
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Where
@@ -24,6 +21,8 @@ from orchestrator.cli.vaults import ask, known_vault
 from orchestrator.plan import NothingSelected, build_plan
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
+from orchestrator.report.table import sums
+from orchestrator.report.tables import RUN_ID, FittedTable, cell, column
 from orchestrator.state_dir import HolderInfo
 
 
@@ -32,8 +31,8 @@ async def plan(campaign: Campaign, limit: int, json: bool) -> Exit:
     built = build_plan(campaign, book, run="plan", seed=0)
     if isinstance(built, NothingSelected):
         raise NothingToDo(built.text)
-    with written_to(None):
-        write_plan(built, campaign, limit, json=json)
+    with written_to(None) as out:
+        write_plan(built, campaign, limit, out, json=json)
     return Exit.OK
 
 
@@ -53,12 +52,11 @@ async def runs(state: Path, json: bool) -> Exit:
             documents = [run_document(record) for record, _ in rows]
             print(dumps({"schema_version": SCHEMA_VERSION, "runs": documents}), file=out)
         return Exit.OK
-    table = Table(Column("Run", no_wrap=True), "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted")
+    table = FittedTable("", column("Run", keep=RUN_ID), *map(column, ("Campaign", "State", "Outcomes")))
     for record, totals in rows:
-        passed = totals.of(Status.PASSED) + totals.of(Status.PASSED_LIMITED)
-        numbers = (record.planned, passed, totals.of(Status.FAILED), totals.of(Status.NOT_ATTEMPTED))
-        name = f"{record.campaign} (again: {record.parent})" if record.parent else record.campaign
-        table.add_row(*map(Text, (record.id, name, record.state.value, *map(str, numbers))))
+        name = f"{record.id} again of {record.parent}" if record.parent else record.id
+        counted = f"{totals.planned:,} planned: {sums(totals)}"
+        table.add_row(*map(cell, (name, record.campaign, record.state.value, counted)))
     with written_to(None) as out:
         Console(file=out).print(table)
     return Exit.OK

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from appliance.reasons import REASONS
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import written_to
 from orchestrator.report.reference import described, page
+from orchestrator.report.tables import CODE, FittedTable, cell, column
 
 
 def reasons(code: str | None, *, markdown: bool) -> Exit:
@@ -25,8 +24,8 @@ def reasons(code: str | None, *, markdown: bool) -> Exit:
             width = max(len(label) for label, _ in described(found[0]))
             out.writelines(f"{label:{width}}  {text}\n" for label, text in described(found[0]))
         else:
-            table = Table(Column("Reason", no_wrap=True), "Owner", "Meaning")
+            table = FittedTable("", column("Reason", keep=CODE), column("Owner"), column("Meaning"))
             for reason in found:
-                table.add_row(*map(Text, (reason.code, reason.owner.value, reason.meaning)))
+                table.add_row(*map(cell, (reason.code, reason.owner.value, reason.meaning)))
             Console(file=out).print(table)
     return Exit.OK

@@ -88,11 +88,39 @@ async def test_a_hostile_name_is_neither_markup_nor_a_terminal_code() -> None:
     assert "[bold]red[/bold]" in text
 
 
+LONG = "svc_" + "x" * 300
+"""A user, record or secret that somebody has given a very long name."""
+
+
+@pytest.mark.parametrize("name", ["a-long-secret-name", LONG], ids=["usual", "endless"])
 @pytest.mark.parametrize("width", [80, 120, 200])
-async def test_no_reason_is_broken_over_two_lines_and_nothing_is_wider_than_the_terminal(width: int) -> None:
+async def test_no_reason_is_broken_over_two_lines_and_nothing_is_cut_off(width: int, name: str) -> None:
     codes = list(REASONS)
-    changes = {"secret": "a-long-secret-name", "technology": Technology.WINDOWS}
+    changes = {"secret": name, "account": f"{name}@dir:corp", "technology": Technology.WINDOWS}
     outcomes = [outcome(code, f"10.0.0.{n}", **changes) for n, code in enumerate(codes)]  # type: ignore[arg-type]
     text = shown(await summarise(finished(outcomes), rows(*outcomes)), width=width)
     assert [code for code in codes if not re.search(rf"\b{code}\b", text)] == []
+    is_whole(text, width)
+    for longest in sorted(codes, key=len)[-SHOWN:]:  # each among the causes, beside its advice
+        few = [outcome(longest, f"10.0.0.{n}", **changes) for n in range(3)]  # type: ignore[arg-type]
+        text = shown(await summarise(finished(few), rows(*few)), width=width)
+        is_whole(text, width)
+        causes = cells(text.partition("Commonest causes")[2])
+        assert causes[0][1].startswith(f"{longest}:")
+        told = "".join(row[2] for row in causes)
+        assert name in told or REASONS[longest].owner.value not in {"vault", "directory"}
+
+
+def is_whole(text: str, width: int) -> None:
+    """No line of a table has lost its right end, and none is wider than the terminal."""
     assert max(map(len, text.splitlines())) <= width
+    drawn = [line for line in text.splitlines() if line[:1] and line[0] in "┏┃┡│├└"]
+    assert drawn
+    assert [line for line in drawn if line[-1] not in "┓┃┩│┤┘"] == []
+
+
+async def test_no_colour_is_told_apart_by_red_and_green_alone() -> None:
+    gates = (GateResult("coverage>=0.98", "1.0000 (1 of 1)", ok=True), GateResult("reason.X==0", "1", ok=False))
+    outcomes = [outcome(reason, f"10.0.0.{n}") for n, reason in enumerate(REASONS)]
+    text = shown(await summarise(finished(outcomes), rows(*outcomes), gates), terminal=True)
+    assert set(re.findall(r"\x1b\[([0-9;]*)m", text)) <= {"0", "1", "3", "36", "33", "1;31", "90"}
