@@ -290,7 +290,9 @@ def vault_test(
 def lab_up(
     context: typer.Context,
     estate: Annotated[Path, typer.Argument(help="The estate file.")],
-    directory: Annotated[Path, typer.Option("--dir", help="For the vault's password, and the truth.")] = Path("lab"),
+    directory: Annotated[
+        Path, typer.Option("--dir", help="For the vault's password, the truth and the counters.")
+    ] = Path("lab"),
     write_campaign: Annotated[
         Path | None, typer.Option(help="Write the campaign for it to this file.", show_default=False)
     ] = None,
@@ -309,7 +311,17 @@ def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, s
     typer.echo(estate_text(name, hosts, seed), nl=False)
 
 
-@lab_app.command("score")
+@lab_app.command(
+    "score",
+    help="Hold a run against the lab it ran on; exit 1 when a reason or an account's logons are wrong.\n\n"
+    "Reasons are held against the truth.\n\n"
+    "Logons are the hosts' own count, account by account: the independent witness that no password was sent without a "
+    "permit, that the ledger missed no failure, and that no directory has locked an account. `ok` is a right password, "
+    "whatever became of the login; keys are no logons.\n\n"
+    "Hosts count from `lab up` on, whoever logs in. So they are held against the permits of all runs that this state "
+    "directory has begun since then. A lab that is up is asked; one that was stopped has left metrics.json beside its "
+    "truth. Without either the reasons alone are judged.",
+)
 def lab_score(
     context: typer.Context,
     run_id: Annotated[
@@ -319,10 +331,9 @@ def lab_score(
     json: Json = False,
     state: State = None,
 ) -> None:
-    """Hold a run's reasons against the truth of the estate it ran on: exit 1 when one is wrong."""
-    from orchestrator.cli import lab
+    from orchestrator.cli import scoring
 
-    _tell(context, lab.judge, state_path(state), run_id, truth, json)
+    _tell(context, scoring.lab_score, state_path(state), run_id, truth, json)
 
 
 @config_app.command("check")
