@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
 from appliance.bus.control import ControlClient, connect_control
+from appliance.contract import VaultAnswer
 from appliance.reasons import Status
 from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign, SnapshotError
@@ -26,7 +27,7 @@ from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
 from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
 from orchestrator.cli.sealing import SealError, SealingKey, seal
-from orchestrator.cli.vaults import VaultReply, ask
+from orchestrator.cli.vaults import ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
 
@@ -75,8 +76,8 @@ class Desk:
                 return await self._start(await resumed_order(self.engine.store, message["run"], logins))
             case "vault":
                 campaign, logins = self._campaign(message)
-                reply = await ask(self.engine, campaign, logins, message["title"], message["secret"])
-                return {"ok": reply.ok, "text": reply.text}
+                answer = await ask(self.engine, campaign, logins, message["title"], message["secret"])
+                return {"answer": answer.model_dump(mode="json")}
             case "progress":
                 return self._progress(message["run"])
             case "stop":
@@ -167,9 +168,9 @@ class Client:
     async def resume(self, run: str, campaign: Campaign, logins: tuple[Login, ...]) -> str:
         return str((await self._ask("resume", {**await self._sealed(campaign, logins), "run": run}))["run"])
 
-    async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
+    async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultAnswer:
         answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
-        return VaultReply(bool(answer["ok"]), str(answer["text"]))
+        return VaultAnswer.model_validate(answer["answer"])
 
     async def progress(self, run: str) -> Progress | None:
         """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""

@@ -43,5 +43,5 @@ async def demo(preset: Preset, hosts: int, seed: int, directory: Path | None, sh
         judgement = await judge(store, record, truth, counts)
         await write_report(store, record, Format.HTML, page)
     write_score(judgement.reasons, judgement.logons, sys.stdout)
-    sys.stderr.write(f"report: {page}\nlook closer: keymuster report --state {state} --format json\n")
+    sys.stderr.write(f"report: {page}\nlook closer: keymuster report --state {state} --json\n")
     return Exit.GATE_FAILED if judgement.wrong else Exit.OK

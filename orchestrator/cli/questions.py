@@ -1,4 +1,4 @@
-"""`plan`, `runs`, `report`, `vault test` and `config schema`: commands that only ask."""
+"""`plan`, `runs`, `report` and `vault test`: commands that only ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.campaign import campaign_schema
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Where
 from orchestrator.cli.control import Client, connect
@@ -17,7 +16,7 @@ from orchestrator.cli.planning import write_plan
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
-from orchestrator.cli.vaults import ask, known_vault
+from orchestrator.cli.vaults import ask, document, known_vault, told
 from orchestrator.plan import NothingSelected, build_plan
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
@@ -33,13 +32,6 @@ async def plan(campaign: Campaign, limit: int, json: bool) -> Exit:
         raise NothingToDo(built.text)
     with written_to(None) as out:
         write_plan(built, campaign, limit, out, json=json)
-    return Exit.OK
-
-
-def schema() -> Exit:
-    """The JSON Schema of campaign files."""
-    with written_to(None) as out:
-        print(dumps(campaign_schema()), file=out)
     return Exit.OK
 
 
@@ -69,17 +61,17 @@ async def report(state: Path, run_id: str | None, form: Format, output: Path | N
     return Exit.OK if ok else Exit.GATE_FAILED
 
 
-async def vault_test(where: Where, campaign: Campaign, title: str, secret: str) -> Exit:
+async def vault_test(where: Where, campaign: Campaign, title: str, secret: str, json: bool) -> Exit:
     known_vault(campaign, title)
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         async with await connect(held) as control:
-            reply = await Client(control, held).vault(campaign, logins(where, campaign), title, secret)
+            answer = await Client(control, held).vault(campaign, logins(where, campaign), title, secret)
     else:
         with held:
             brought = logins(where, campaign)
             async with engine_of(held, where, campaign) as engine:
-                reply = await ask(engine, campaign, brought, title, secret)
+                answer = await ask(engine, campaign, brought, title, secret)
     with written_to(None) as out:
-        print(reply.text, file=out)
-    return Exit.OK if reply.ok else Exit.VAULT
+        print(dumps(document(title, secret, answer)) if json else told(title, answer), file=out)
+    return Exit.OK if answer.ok else Exit.VAULT
