@@ -76,9 +76,9 @@ class Metrics:
 def report(metrics: Metrics, accounts: Accounts) -> dict[str, Any]:
     """metrics.json: `since`, `hosts` by address, `accounts` by `user@authority`, `vault`, `ssh` (sums over all hosts).
 
-    Of an account, `ok` and `failed` are logons by password as `directory` counts them, which is by the proof: an expired
-    account's right password is `ok` though its host refuses it, a wrong one is `failed` though its host makes a guest of
-    it. Keys are counted with the hosts' `logons` alone. `lockouts`: how often a directory has locked the account.
+    Of an account, `ok` and `failed` are logons by password as `directory` counts them, which is by the proof: an
+    expired account's right password is `ok` though its host refuses it, a wrong one is `failed` though its host makes a
+    guest of it. Keys are counted with the hosts' `logons` alone. `lockouts`: how often a directory has locked it.
     """
     logons = [logon for host in metrics.hosts.values() for logon in host.logons]
     ok = sum(logon.ok for logon in logons)

@@ -44,7 +44,7 @@ def _accounts(logons: Logons) -> FittedTable:
     several = len(logons.runs) > 1
     title = f"Right logons: {right:,} of {len(logons.accounts):,} accounts, as counted since {instant(logons.since)}"
     counted = column("Hosts counted")
-    ledger = [column("Ledger of the run"), *([column(f"Of all {len(logons.runs)} runs since")] if several else [])]
+    ledger = [column("Ledger of the run"), *([column(f"All {len(logons.runs)} runs since")] if several else [])]
     budget, verdict = column("Budget", right=True), column("Verdict")
     table = FittedTable(title, column("Account", keep=ADDRESS), counted, *ledger, budget, verdict)
 

@@ -1,16 +1,21 @@
-"""Tables for terminals: what may stand in a cell, and who gives way where the terminal is narrow. The rules:
+"""Tables for terminals: what may stand in a cell, and who gives way where the terminal is narrow.
 
-T1 whole      Nothing is cut off. What does not fit on a line goes on in the next one.
-T2 kept       A column may keep so many characters of a word on one line: codes, run ids, addresses.
-T3 give way   Where lines are too long, the longest are wrapped first; where words are too long, the longest are broken
-first, down to what their columns keep. So one endless name costs the other columns nothing.
-T4 text       A cell is text, never markup, and shows control characters as their escapes: peers chose some of them.
+The rules, stated here and nowhere else:
+
+ T1 whole      Nothing is cut off. What does not fit on a line goes on in the next one.
+ T2 kept       No word is broken that has at most so many characters as its column keeps: codes, run ids, addresses, and
+               the words of any sentence.
+ T3 give way   Columns share the room alike: whoever needs less has all it needs, and the longest lines are wrapped.
+               Only where the words alone are too long are some broken, the longest first. So one endless name costs
+               the other columns no word.
+ T4 text       A cell is text, never markup, and shows control characters as their escapes: peers chose some of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Column, Table
@@ -22,14 +27,16 @@ from orchestrator.report.escape import plain
 CODE = max(map(len, REASONS))
 """Characters of the longest reason code."""
 RUN_ID = len("20261125-220403-b534")
+PROSE = len("failure_budget")
+"""The longest word of our own sentences."""
 ADDRESS = len("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 
 # Blue against red, which nearly everybody can tell apart; what they say always stands there in words, too.
 GOOD, BAD = "cyan", "bold red"
 
 
-def column(title: str, *, keep: int = 1, right: bool = False) -> Column:
-    """`keep`: characters of a word that are never broken over two lines."""
+def column(title: str, *, keep: int = PROSE, right: bool = False) -> Column:
+    """`keep`: characters that a word may have and is not broken."""
     return Column(cell(title), min_width=keep, overflow="fold", justify="right" if right else "left")
 
 
@@ -54,19 +61,19 @@ class FittedTable(Table):
     def _widths(self, console: Console, options: ConsoleOptions, room: int) -> list[int]:
         keeps, words, lines = [], [], []
         for part in self.columns:
-            heading = Measurement.get(console, options, part.header)
-            measured = [heading, *(Measurement.get(console, options, one) for one in part.cells)]
-            words.append(max(one.minimum for one in measured))
-            lines.append(max(one.maximum for one in measured))
-            keeps.append(max(heading.minimum, min(part.min_width or 1, words[-1])))
+            texts = [part.header, *part.cells]
+            lengths = [cell_len(word) for text in texts for word in str(text).split()]
+            words.append(max(lengths, default=1))
+            lines.append(max(Measurement.get(console, options, text).maximum for text in texts))
+            keeps.append(max((length for length in lengths if length <= (part.min_width or 1)), default=1))
         return fitted(room, keeps, words, lines)
 
 
 def fitted(room: int, keeps: Sequence[int], words: Sequence[int], lines: Sequence[int]) -> list[int]:
     """Widths of columns that together have `room`, by what each keeps, its longest word and its longest line (T3)."""
-    for least, most in ((words, lines), (keeps, words)):
+    for least in (words, keeps):
         if sum(least) <= room:
-            return _levelled(room, least, most)
+            return _levelled(room, least, lines)
     return _levelled(room, [1] * len(keeps), keeps)  # no terminal is that narrow
 
 

@@ -127,7 +127,7 @@ def test_runs_on_one_lab_are_summed_up_and_a_stranger_is_noticed(keymuster: Prod
         assert (shared["account"], shared["failed"], shared["locked"]) == ("scan@corp", 2, False)
         assert (shared["ledger"]["failed"], shared["ledger_all_runs"]["failed"], shared["budget"]) == (1, 2, 2)
         table = keymuster("lab", "score", "--truth", truth, env={"COLUMNS": "160"})
-        assert "Of all 2 runs since" in table.stdout
+        assert "All 2 runs since" in table.stdout
         # A second state directory is a second pacer: the directory counts its failures too, and locks.
         assert other.run(campaign).code == 0
         noticed = keymuster("lab", "score", "--truth", truth)

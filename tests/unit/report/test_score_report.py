@@ -10,6 +10,7 @@ import pytest
 from orchestrator.logons import AccountLine, Asked, HostCount, Logons
 from orchestrator.report.score_report import HOSTS_SHOWN, WRONG_SHOWN, score_document, write_score
 from orchestrator.score import Cell, Score
+from tests.drawn import cells, is_whole
 from tests.schemas import conforms
 
 SCORE = Score(
@@ -41,8 +42,7 @@ def shown(given: Logons | str, *, width: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def rows(text: str) -> list[list[str]]:
-    lines = [line for line in text.partition("Right logons")[2].splitlines() if line.startswith("│")]
-    return [[part.strip() for part in line.strip("│").split("│")] for line in lines]
+    return cells(text.partition("Right logons")[2])
 
 
 def test_directories_are_shown_and_many_hosts_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_no_more_wrong_accounts_are_told_than_anybody_reads(monkeypatch: pytest.
 def test_several_runs_on_one_lab_have_a_column_for_their_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     line = AccountLine("scan", "corp", True, HostCount(failed=2), Asked(1, 1), Asked(3, 1, 1), 2)
     text = shown(logons(line, runs=("r0", "r1")), width=160, monkeypatch=monkeypatch)
-    assert "Of all 2 runs since" in text
+    assert "All 2 runs since" in text
     assert rows(text)[0][2:4] == ["1 granted, 1 failed", "3 granted, 1 failed, 1 unanswered"]
 
 
@@ -105,8 +105,7 @@ def test_neither_account_nor_reason_is_broken_however_long_a_user(width: int, mo
     assert "SECRET_PASSPHRASE_WRONG" in text
     assert "PORT_CLOSED" in text
     assert sum(row[0].count("u") for row in rows(text)) == 200
-    drawn = [line for line in text.splitlines() if line[:1] and line[0] in "┏┃┡│├└"]
-    assert {len(line) <= width and line[-1] in "┓┃┩│┤┘" for line in drawn} == {True}
+    is_whole(text, width)
     assert "\x1b" not in text
 
 

@@ -15,6 +15,7 @@ from orchestrator.gates import GateResult
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report
 from orchestrator.store import OutcomeRow, RunRecord
+from tests.drawn import cells, is_whole
 from tests.unit.report.report_rows import HOSTILE, RUN, finished, outcome, rows
 
 
@@ -28,11 +29,6 @@ def shown(summary: Summary, *, width: int = 160, terminal: bool = False) -> str:
 
 async def report(*outcomes: OutcomeRow, run: RunRecord | None = None, gates: tuple[GateResult, ...] = ()) -> str:
     return shown(await summarise(run or finished(outcomes), rows(*outcomes), gates))
-
-
-def cells(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.startswith("│")]
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
 async def test_outcomes_by_technology_and_reason_with_their_qid() -> None:
@@ -109,14 +105,6 @@ async def test_no_reason_is_broken_over_two_lines_and_nothing_is_cut_off(width: 
         assert causes[0][1].startswith(f"{longest}:")
         told = "".join(row[2] for row in causes)
         assert name in told or REASONS[longest].owner.value not in {"vault", "directory"}
-
-
-def is_whole(text: str, width: int) -> None:
-    """No line of a table has lost its right end, and none is wider than the terminal."""
-    assert max(map(len, text.splitlines())) <= width
-    drawn = [line for line in text.splitlines() if line[:1] and line[0] in "┏┃┡│├└"]
-    assert drawn
-    assert [line for line in drawn if line[-1] not in "┓┃┩│┤┘"] == []
 
 
 async def test_no_colour_is_told_apart_by_red_and_green_alone() -> None:

@@ -7,6 +7,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from orchestrator.report.tables import FittedTable, cell, column, fitted
@@ -26,7 +27,7 @@ def drawn(table: FittedTable, width: int) -> list[str]:
         (60, [1, 1], [5, 5], [20, 30], [20, 30]),  # all fits
         (40, [1, 1], [5, 5], [10, 90], [10, 30]),  # the longest lines are wrapped
         (40, [1, 1, 1], [5, 30, 5], [90, 90, 5], [5, 30, 5]),  # no word is broken while lines can be wrapped
-        (40, [1, 1, 1], [10, 300, 9], [10, 300, 90], [10, 21, 9]),  # the longest word is broken
+        (40, [9, 1, 1], [10, 300, 9], [10, 300, 90], [10, 15, 15]),  # the longest word is broken
         (40, [1, 24, 1], [300, 24, 300], [300, 90, 300], [8, 24, 8]),  # what is kept is kept
         (41, [1, 24, 1], [300, 24, 300], [300, 90, 300], [9, 24, 8]),  # and no room is left over
         (9, [24, 24], [24, 24], [24, 24], [5, 4]),
@@ -53,13 +54,23 @@ def test_the_room_is_kept_and_so_is_what_columns_keep(room: int, asked: list[tup
         assert all(width >= word for width, word in zip(widths, words, strict=True))
 
 
-def test_an_endless_name_costs_the_other_columns_nothing() -> None:
-    table = FittedTable("", column("Name"), column("Reason", keep=24), column("Address", keep=39))
+def test_an_endless_name_costs_the_other_columns_no_word() -> None:
+    table = FittedTable("", column("Name", keep=39), column("Reason", keep=24), column("Address", keep=39))
     table.add_row(cell("x" * 500), cell("BAD_CREDENTIALS"), cell("2001:db8::4711"))
+    table.add_row(cell("u@127.255.255.254"), cell("PASSED"), cell(""))
     lines = drawn(table, 60)
     assert all(len(line) == 60 for line in lines)
     assert "│ BAD_CREDENTIALS │ 2001:db8::4711 │" in lines[3]
+    assert lines[-2].startswith("│ u@127.255.255.254 ")
     assert sum(line.count("x") for line in lines) == 500
+
+
+def test_wide_characters_take_two_places() -> None:
+    table = FittedTable("", column("Name"), column("Reason", keep=24))
+    table.add_row(cell("\u30b5\u30fc\u30d0\u30fc" * 20), cell("BAD_CREDENTIALS"))
+    lines = drawn(table, 40)
+    assert all(cell_len(line) == 40 for line in lines)
+    assert "│ BAD_CREDENTIALS │" in lines[3]
 
 
 def test_a_cell_is_text_and_nothing_else() -> None:
