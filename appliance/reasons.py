@@ -213,7 +213,7 @@ def _rows() -> list[Reason]:
         Reason("GUEST_SESSION", fail, host, "The host let us in as guest: the credential was not accepted.",
                "Correct user or password; disable the guest mapping on the host.", yes),
         Reason("ANONYMOUS_SESSION", fail, host, "The host made an anonymous session: the credential was not used.",
-               "Disable anonymous sessions on the host."),
+               "Disable anonymous sessions on the host.", sent),
         Reason("AUTH_NOT_REQUIRED", fail, host, "The host lets anybody in without a credential.",
                "Fix the host: the login proves nothing."),
         # -- privilege ------------------------------------------------------------------------------------------------

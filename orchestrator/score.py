@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.contract import account_key
 from appliance.reasons import REASONS, Lockout
 
 SKIPPED = ("SKIPPED_BREAKER", "LOCKOUT_BUDGET_SPENT")
@@ -103,6 +104,8 @@ Truth = Mapping[str, Any]
 """A row of truth.ndjson: address, technology, fault, login, user and account."""
 Target = tuple[str, str]
 """(address, technology)"""
+HostAccount = tuple[str, str]
+"""(authority, user) as the estate has it, folded; the authority of a host's own account is its address."""
 
 
 class ScoreError(ValueError):
@@ -168,10 +171,14 @@ def _expected(row: Truth) -> str:
     return right_reason(row["technology"], row["fault"], row["login"])
 
 
-def _account(row: Truth) -> tuple[str, str]:
-    """Authority and user; a local account's authority is its host."""
-    local = row["account"] == "local"
-    return (row["address"] if local else row["account"].casefold(), row["user"].casefold())
+def account_at(row: Truth, user: str) -> HostAccount:
+    """The account that a user's login at this host is judged by."""
+    account = account_key(row["address"] if row["account"] == "local" else row["account"], user)
+    return account.authority, account.user
+
+
+def _account(row: Truth) -> HostAccount:
+    return account_at(row, row["user"])
 
 
 def _may_open_a_breaker(code: str) -> bool:

@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("estate", type=Path, help="estate file (TOML)")
     parser.add_argument("--seed", type=int, default=None, help="instead of the estate file's seed")
-    parser.add_argument("--state", type=Path, required=True, help="directory for the vault's password and the truth")
+    parser.add_argument(
+        "--state", type=Path, required=True, help="directory for the vault's password, the truth and the counters"
+    )
     return parser
 
 

@@ -37,6 +37,8 @@ class AccountRecord:
     recent: deque[float] = field(default_factory=deque)
     """Times of the failures within the directory's window."""
     locked_until: float = 0.0
+    lockouts: int = 0
+    """How often its directory has locked it."""
     former: deque[Material] = field(default_factory=deque)
     """Its previous passwords, newest last."""
 
@@ -125,4 +127,5 @@ class Accounts:
                 record.recent.popleft()
             if len(record.recent) >= policy.threshold:
                 record.locked_until = now + policy.lockout
+                record.lockouts += 1
                 record.recent.clear()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 from aiohttp import web
 
 from targets import control, estate
+from targets.metrics import report
 from targets.secret_server import routes, tls
 from targets.smb import host as smb_host
 from targets.spec import EstateError, TlsSpec, VaultSpec
@@ -50,11 +54,14 @@ class Ready:
 
 @asynccontextmanager
 async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready, World]]:
-    """Serve an estate until the context is left. Raises EstateError when `state` or the certificate cannot be used."""
+    """Serve an estate until the context is left. Raises EstateError when `state` or the certificate cannot be used.
+
+    `metrics.json` in `state` says where the counters are served while this lasts, and holds them when it is over.
+    """
     world = World(what)
-    truth_file = state / "truth.ndjson"
+    truth_file, metrics_file = state / "truth.ndjson", state / "metrics.json"
     password_file, certificate, ca = await anyio.to_thread.run_sync(_prepare, what, state)
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as afterwards, AsyncExitStack() as stack:
         closed_port = await stack.enter_async_context(ssh_host.refusing())
         ssh_port = await stack.enter_async_context(ssh_host.listening(world))
         smb_port = await stack.enter_async_context(smb_host.listening(world))
@@ -66,12 +73,15 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
         await anyio.Path(known).write_text("".join(known_hosts.lines(what, ssh_port)))
         await anyio.to_thread.run_sync(tls.write_private, user_ca, known_hosts.user_ca(what))
         base = f"http://127.0.0.1:{control_port}"
+        metrics_url = f"{base}/metrics.json"
+        await anyio.to_thread.run_sync(_replace, metrics_file, {"since": world.metrics.since, "url": metrics_url})
+        afterwards.push_async_callback(_leave_counters, world, metrics_file)
         ready = Ready(
             vault_url=f"http{'s' if certificate else ''}://127.0.0.1:{vault_port}{routes.MOUNT}",
             vault_user=what.vault.user,
             vault_password_file=str(password_file),
             vault_ca=None if ca is None else str(ca),
-            metrics_url=f"{base}/metrics.json",
+            metrics_url=metrics_url,
             control_url=base,
             ssh_port=ssh_port,
             smb_port=smb_port,
@@ -81,6 +91,23 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
             user_ca=str(user_ca),
         )
         yield ready, world
+
+
+async def _leave_counters(world: World, file: Path) -> None:
+    """What was counted, when nobody can log in any more. Raises EstateError."""
+    final = {**report(world.metrics, world.accounts), "until": time.time()}
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(_replace, file, final)
+
+
+def _replace(file: Path, document: Mapping[str, Any]) -> None:
+    """Whole or not at all: somebody may be reading. Raises EstateError."""
+    new = file.with_name(f"{file.name}.new")
+    try:
+        new.write_text(json.dumps(document), encoding="utf-8")
+        new.replace(file)
+    except OSError as error:
+        raise EstateError(f"cannot write the counters to {file}: {error.strerror}") from None
 
 
 def _prepare(what: estate.Estate, state: Path) -> tuple[Path, ssl.SSLContext | None, Path | None]:

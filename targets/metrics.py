@@ -1,7 +1,11 @@
-"""What hosts and vault really saw, counted where it happened: the other side of every claim a run makes."""
+"""What hosts and vault really saw, counted where it happened: the other side of every claim a run makes.
+
+Counters begin when the estate comes up and are never reset: they are of all runs on it together.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -49,6 +53,8 @@ class Metrics:
     def __init__(self, addresses: Iterable[str]) -> None:
         self.hosts = {address: HostMetrics() for address in addresses}
         """A row for every host of the estate, touched or not."""
+        self.since = time.time()
+        """Unix seconds; nobody has been let in before."""
         self.vault = VaultMetrics()
         self.open_connections = 0
         self.open_peak = 0
@@ -68,10 +74,16 @@ class Metrics:
 
 
 def report(metrics: Metrics, accounts: Accounts) -> dict[str, Any]:
-    """metrics.json: `hosts` by address, `accounts` by `user@authority`, `vault`, `ssh` (sums over all hosts)."""
+    """metrics.json: `since`, `hosts` by address, `accounts` by `user@authority`, `vault`, `ssh` (sums over all hosts).
+
+    Of an account, `ok` and `failed` are logons by password as `directory` counts them, which is by the proof: an
+    expired account's right password is `ok` though its host refuses it, a wrong one is `failed` though its host makes a
+    guest of it. Keys are counted with the hosts' `logons` alone. `lockouts`: how often a directory has locked it.
+    """
     logons = [logon for host in metrics.hosts.values() for logon in host.logons]
     ok = sum(logon.ok for logon in logons)
     return {
+        "since": metrics.since,
         "hosts": {
             address: {
                 "connections": host.connections,
@@ -81,7 +93,12 @@ def report(metrics: Metrics, accounts: Accounts) -> dict[str, Any]:
             for address, host in metrics.hosts.items()
         },
         "accounts": {
-            f"{key.user}@{key.authority}": {"ok": seen.ok, "failed": seen.failed, "locked": accounts.locked(key)}
+            f"{key.user}@{key.authority}": {
+                "ok": seen.ok,
+                "failed": seen.failed,
+                "locked": accounts.locked(key),
+                "lockouts": seen.lockouts,
+            }
             for key, seen in accounts.records().items()
         },
         "ssh": {

@@ -147,7 +147,7 @@ def test_a_verdict_that_may_be_missing_counts_once_something_was_sent(reason: Re
 
 
 def test_a_wrong_password_counts_and_a_success_does_not() -> None:
-    for code in ("BAD_CREDENTIALS", "UNKNOWN_USER", "STALE_IN_VAULT", "GUEST_SESSION"):
+    for code in ("BAD_CREDENTIALS", "UNKNOWN_USER", "STALE_IN_VAULT", "GUEST_SESSION", "ANONYMOUS_SESSION"):
         assert counts_towards_lockout(REASONS[code], submitted=True)
     assert not counts_towards_lockout(REASONS["PASSED"], submitted=True)
 

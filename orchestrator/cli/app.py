@@ -6,13 +6,32 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.arguments import Format, From, Preset, Show, Where, Which, state_path
-from orchestrator.inventory.found import InventoryFormat
+from orchestrator.cli.arguments import From, Preset, Show, Where, Which, state_path
+from orchestrator.cli.options import (
+    CampaignFile,
+    Hosts,
+    Json,
+    Nats,
+    NatsCa,
+    NatsSeed,
+    NoProgress,
+    Output,
+    ReportFormat,
+    ReportJson,
+    ResolveNames,
+    Seed,
+    SkipRefused,
+    State,
+    TargetFiles,
+    TargetsFormat,
+    report_format,
+)
 
 if TYPE_CHECKING:
     from orchestrator.campaign_model import Campaign
@@ -31,55 +50,6 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
 lab_app = typer.Typer(help="A simulated estate to run campaigns on.", no_args_is_help=True)
 app.add_typer(lab_app, name="lab")
-
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state", envvar="KEYMUSTER_STATE", help="State directory (default: the user's own).", show_default=False
-    ),
-]
-CampaignFile = Annotated[Path, typer.Option("--campaign", help="The campaign file.")]
-Nats = Annotated[
-    str | None,
-    typer.Option(
-        "--nats", envvar="KEYMUSTER_NATS", help="Use this NATS server instead of an own one.", show_default=False
-    ),
-]
-NatsSeed = Annotated[
-    Path | None,
-    typer.Option(
-        "--nats-seed", envvar="KEYMUSTER_NATS_SEED", help="File with the nkey seed for --nats.", show_default=False
-    ),
-]
-NatsCa = Annotated[
-    Path | None,
-    typer.Option("--nats-ca", envvar="KEYMUSTER_NATS_CA", help="PEM file to trust for --nats.", show_default=False),
-]
-ReportFormat = Annotated[Format, typer.Option("--format", "-f", help="How the report is written.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
-]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars, even on a terminal.")]
-TargetFiles = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--targets",
-        metavar="FILE|-",
-        help="Targets from this list, not the campaign's: one a line, CSV, nmap -oX, Ansible inventory.",
-        show_default=False,
-    ),
-]
-TargetsFormat = Annotated[
-    InventoryFormat | None, typer.Option(help="What the list is; by default its content tells.", show_default=False)
-]
-SkipRefused = Annotated[bool, typer.Option("--skip-refused", help="Go on without the lines that are no targets.")]
-ResolveNames = Annotated[
-    bool,
-    typer.Option("--resolve-names", help="Look names up now; by default the appliance does, at scan time."),
-]
-Hosts = Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same estate.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def _show_version(value: bool) -> None:
@@ -106,7 +76,7 @@ def options(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            structlog.dev.ConsoleRenderer(colors=False),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -123,7 +93,8 @@ def run(
     targets_format: TargetsFormat = None,
     skip_refused: SkipRefused = False,
     resolve_names: ResolveNames = False,
-    form: ReportFormat = Format.TABLE,
+    form: ReportFormat = None,
+    json: ReportJson = False,
     output: Output = None,
     state: State = None,
     nats: Nats = None,
@@ -140,7 +111,7 @@ def run(
         raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    show = Show(form, output, progress=not no_progress)
+    show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
         _tell(context, starting.resume, where, resume, show)
     else:
@@ -154,7 +125,8 @@ def rerun(
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
     unreached: Annotated[bool, typer.Option("--unreached", help="All that were not attempted.")] = False,
     reason: Annotated[list[str] | None, typer.Option(help="All with this reason; may be given several times.")] = None,
-    form: ReportFormat = Format.TABLE,
+    form: ReportFormat = None,
+    json: ReportJson = False,
     output: Output = None,
     state: State = None,
     nats: Nats = None,
@@ -167,7 +139,8 @@ def rerun(
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     which = Which(failed=failed, unreached=unreached, reasons=tuple(reason or ()))
-    _tell(context, starting.rerun, where, run_id, which, Show(form, output, progress=not no_progress))
+    show = Show(report_format(form, json), output, progress=not no_progress)
+    _tell(context, starting.rerun, where, run_id, which, show)
 
 
 @app.command()
@@ -213,14 +186,15 @@ def report(
     run_id: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
     ] = None,
-    form: ReportFormat = Format.TABLE,
+    form: ReportFormat = None,
+    json: ReportJson = False,
     output: Output = None,
     state: State = None,
 ) -> None:
     """Report a run."""
     from orchestrator.cli import questions
 
-    _tell(context, questions.report, state_path(state), run_id, form, output)
+    _tell(context, questions.report, state_path(state), run_id, report_format(form, json), output)
 
 
 @app.command()
@@ -229,7 +203,8 @@ def probe(
     host: Annotated[str, typer.Argument(help="An address or name.")],
     record: Annotated[str, typer.Option(help="The record to use, by its title.")],
     campaign: CampaignFile = Path("campaign.toml"),
-    form: ReportFormat = Format.TABLE,
+    form: ReportFormat = None,
+    json: ReportJson = False,
     state: State = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
@@ -239,6 +214,7 @@ def probe(
     from orchestrator.cli import starting
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
+    form = report_format(form, json)
     _tell(context, starting.probe, where, _load(campaign), host, record, form)
 
 
@@ -328,6 +304,7 @@ def vault_test(
     title: Annotated[str, typer.Argument(help="The vault's title.")],
     campaign: CampaignFile = Path("campaign.toml"),
     secret: Annotated[str, typer.Option(help="Also look this secret up by name (it is not read).")] = "",
+    json: Json = False,
     state: State = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
@@ -337,14 +314,16 @@ def vault_test(
     from orchestrator.cli import questions
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    _tell(context, questions.vault_test, where, _load(campaign), title, secret)
+    _tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
 
 
 @lab_app.command("up")
 def lab_up(
     context: typer.Context,
     estate: Annotated[Path, typer.Argument(help="The estate file.")],
-    directory: Annotated[Path, typer.Option("--dir", help="For the vault's password, and the truth.")] = Path("lab"),
+    directory: Annotated[
+        Path, typer.Option("--dir", help="For the vault's password, the truth and the counters.")
+    ] = Path("lab"),
     write_campaign: Annotated[
         Path | None, typer.Option(help="Write the campaign for it to this file.", show_default=False)
     ] = None,
@@ -363,7 +342,17 @@ def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, s
     typer.echo(estate_text(name, hosts, seed), nl=False)
 
 
-@lab_app.command("score")
+@lab_app.command(
+    "score",
+    help="Hold a run against the lab it ran on; exit 1 when a reason or an account's logons are wrong.\n\n"
+    "Reasons are held against the truth.\n\n"
+    "Logons are the hosts' own count, account by account: the independent witness that no password was sent without a "
+    "permit, that the ledger missed no failure, and that no directory has locked an account. `ok` is a right password, "
+    "whatever became of the login; keys are no logons.\n\n"
+    "Hosts count from `lab up` on, whoever logs in. So they are held against the permits of all runs that this state "
+    "directory has begun since then. A lab that is up is asked; one that was stopped has left metrics.json beside its "
+    "truth. Without either the reasons alone are judged.",
+)
 def lab_score(
     context: typer.Context,
     run_id: Annotated[
@@ -373,36 +362,39 @@ def lab_score(
     json: Json = False,
     state: State = None,
 ) -> None:
-    """Hold a run's reasons against the truth of the estate it ran on: exit 1 when one is wrong."""
-    from orchestrator.cli import lab
+    from orchestrator.cli import scoring
 
-    _tell(context, lab.judge, state_path(state), run_id, truth, json)
+    _tell(context, scoring.lab_score, state_path(state), run_id, truth, json)
 
 
 @config_app.command("check")
-def config_check(file: Annotated[Path, typer.Argument(help="The campaign file.")]) -> None:
+def config_check(file: Annotated[Path, typer.Argument(help="The campaign file.")], json: Json = False) -> None:
     """Read a campaign file and say what is wrong with it, line by line."""
-    _load(file)
-    sys.stderr.write(f"{file}: no fault found\n")
+    from orchestrator.cli import campaign_files, ending
+
+    raise typer.Exit(ending.run_sync(lambda: campaign_files.check(file, json=json)))
 
 
 @app.command()
 def reasons(
     code: Annotated[str | None, typer.Argument(help="A reason's code, or a part of it.", show_default=False)] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The whole table, as docs/reasons.md has it.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what a reason means, who can settle it, and how."""
     from orchestrator.cli import ending, reference
 
-    raise typer.Exit(ending.run_sync(lambda: reference.reasons(code, markdown=markdown)))
+    if json and markdown:
+        raise typer.BadParameter("--json and --markdown are two forms of the same table; leave one out")
+    raise typer.Exit(ending.run_sync(lambda: reference.reasons(code, markdown=markdown, json=json)))
 
 
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of campaign files, for editors."""
-    from orchestrator.cli import ending, questions
+    from orchestrator.cli import campaign_files, ending
 
-    raise typer.Exit(ending.run_sync(questions.schema))
+    raise typer.Exit(ending.run_sync(campaign_files.schema))
 
 
 def _load(path: Path, lists: From | None = None) -> Campaign:
@@ -428,4 +420,7 @@ def _tell(context: typer.Context, story: Callable[..., Coroutine[Any, Any, Exit]
 
 
 def main() -> None:
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the terminal's encoding lacks is shown as its escape; stderr does so by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()

@@ -28,7 +28,7 @@ from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, No
 from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
 from orchestrator.cli.sealing import SealError, SealingKey, seal
 from orchestrator.cli.vault_check import look_by
-from orchestrator.cli.vaults import VaultReply, ask
+from orchestrator.cli.vaults import ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
 
@@ -77,8 +77,8 @@ class Desk:
                 return await self._start(await resumed_order(self.engine.store, message["run"], logins))
             case "vault":
                 campaign, logins = self._campaign(message)
-                reply = await ask(self.engine, campaign, logins, message["title"], message["secret"])
-                return {"ok": reply.ok, "text": reply.text}
+                answer = await ask(self.engine, campaign, logins, message["title"], message["secret"])
+                return {"answer": answer.model_dump(mode="json")}
             case "look":
                 campaign, logins = self._campaign(message)
                 look = await look_by(self.engine, campaign, logins)
@@ -174,9 +174,9 @@ class Client:
     async def resume(self, run: str, campaign: Campaign, logins: tuple[Login, ...]) -> str:
         return str((await self._ask("resume", {**await self._sealed(campaign, logins), "run": run}))["run"])
 
-    async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
+    async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultAnswer:
         answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
-        return VaultReply(bool(answer["ok"]), str(answer["text"]))
+        return VaultAnswer.model_validate(answer["answer"])
 
     async def look(
         self, campaign: Campaign, logins: tuple[Login, ...], refs: Sequence[CredentialRef]

@@ -9,18 +9,21 @@ from pathlib import Path
 from orchestrator.campaign import load_campaign
 from orchestrator.cli.arguments import Format, Preset, Show, Where
 from orchestrator.cli.errors import Exit
+from orchestrator.cli.estate_files import read_counts, read_truth
 from orchestrator.cli.estates import estate_text
-from orchestrator.cli.lab import campaign_text, read_truth, score_run, serving, write_score
+from orchestrator.cli.lab import campaign_text, serving
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
+from orchestrator.cli.scoring import judge
 from orchestrator.cli.starting import run
 from orchestrator.cli.storing import stored
+from orchestrator.report.score_report import write_score
 
 
 async def demo(preset: Preset, hosts: int, seed: int, directory: Path | None, show_progress: bool) -> Exit:
     """Everything lies in one directory: by default a temporary one that stays, so that the run can be looked at.
 
-    Exit 1 when a reason is not the right one.
+    Exit 1 when a reason or an account's logons are not right.
     """
     home = directory or Path(tempfile.mkdtemp(prefix="keymuster-demo-"))
     home.mkdir(parents=True, exist_ok=True)
@@ -31,13 +34,14 @@ async def demo(preset: Preset, hosts: int, seed: int, directory: Path | None, sh
         campaign.write_text(campaign_text(ready, truth, name="demo"), encoding="utf-8")
         sys.stderr.write(f"{len(truth)} simulated hosts and a Secret Server are up; campaign: {campaign}\n")
         code = await run(Where(state), load_campaign(campaign), "", Show(Format.TABLE, None, progress=show_progress))
+        counts = await read_counts(Path(ready["truth"]))
     if code is not Exit.OK:
         return code
     page = home / "report.html"
     async with stored(state) as store:
         record = await find_run(store, None)
-        result = await score_run(store, record.id, truth)
+        judgement = await judge(store, record, truth, counts)
         await write_report(store, record, Format.HTML, page)
-    write_score(result, sys.stdout)
-    sys.stderr.write(f"report: {page}\nlook closer: keymuster report --state {state} --format json\n")
-    return Exit.GATE_FAILED if result.wrong else Exit.OK
+    write_score(judgement.reasons, judgement.logons, sys.stdout)
+    sys.stderr.write(f"report: {page}\nlook closer: keymuster report --state {state} --json\n")
+    return Exit.GATE_FAILED if judgement.wrong else Exit.OK

@@ -1,4 +1,4 @@
-"""`keymuster lab`: a simulated estate in the foreground, and a run on it judged by the truth."""
+"""`keymuster lab up`: a simulated estate in the foreground, and the campaign for it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from orchestrator.cli.errors import BadInput, CommandError, Exit
-from orchestrator.cli.output import written_to
-from orchestrator.cli.running import find_run
-from orchestrator.cli.storing import stored
-from orchestrator.report.documents import SCHEMA_VERSION, dumps
-from orchestrator.score import Score, ScoreError, score
-from orchestrator.store import Store
+from orchestrator.cli.estate_files import read_truth
 
-_COLUMNS = ("address", "technology", "fault", "login", "user", "account")
-"""What a row of the truth must have to be held against an outcome."""
 READY_S = 60.0
 STOP_S = 5.0
 
@@ -143,69 +133,3 @@ secret = {json.dumps(_secret(first))}
 {key}{known}port = {first["port"]}
 ips = {json.dumps([host["address"] for host in hosts])}
 """
-
-
-# -- the score ---------------------------------------------------------------------------------------------------------
-
-
-async def judge(state: Path, run: str | None, truth: Path, json: bool) -> Exit:
-    """The confusion table of a run; exit 1 for a reason that is not right."""
-    async with stored(state) as store:
-        record = await find_run(store, run)
-        result = await score_run(store, record.id, read_truth(truth))
-    with written_to(None) as out:
-        if json:
-            print(dumps(_document(record.id, result)), file=out)
-        else:
-            write_score(result, out)
-    return Exit.OK if not result.wrong else Exit.GATE_FAILED
-
-
-async def score_run(store: Store, run: str, truth: Sequence[Mapping[str, Any]]) -> Score:
-    """Raises BadInput for a truth that is not this run's."""
-    reasons = {(row.target.address, row.technology.value): row.reason async for row in store.attempts.outcomes(run)}
-    try:
-        return score(truth, reasons)
-    except ScoreError as error:
-        raise BadInput(str(error)) from None
-
-
-def read_truth(file: Path) -> list[dict[str, Any]]:
-    """Raises BadInput, with the line."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            rows.append({**row, **{name: row[name] for name in _COLUMNS}})
-        except (ValueError, KeyError, TypeError):
-            raise BadInput(f"{file}:{number}: is no row of an estate's truth.ndjson") from None
-    return rows
-
-
-def write_score(result: Score, out: TextIO) -> None:
-    title = f"Right reasons: {result.right:,} of {result.total:,}"
-    columns = ("Technology", "Fault", Column("Reason", overflow="fold"), Column("Hosts", justify="right"), "Verdict")
-    table = Table(*columns, title=Text(title), title_justify="left")
-    for cell in result.cells:
-        verdict = Text("right", "cyan") if cell.right else Text(f"WRONG: {cell.expected}", "bold red")
-        table.add_row(*map(Text, (cell.technology, cell.fault, cell.reason, f"{cell.number:,}")), verdict)
-    Console(file=out).print(table)
-
-
-def _document(run: str, result: Score) -> dict[str, Any]:
-    cells = [
-        {
-            "technology": cell.technology,
-            "fault": cell.fault,
-            "expected": cell.expected,
-            "reason": cell.reason,
-            "right": cell.right,
-            "hosts": cell.number,
-        }
-        for cell in result.cells
-    ]
-    return {"schema_version": SCHEMA_VERSION, "run": run, "right": result.right, "total": result.total, "cells": cells}

@@ -2,62 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli import vault_check
+from orchestrator.cli.output import say
 from orchestrator.cli.vault_check import SecretCheck
 from orchestrator.explain import Explanation, explain
 from orchestrator.plan import Plan
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
+from orchestrator.report.rows import account_name
+from orchestrator.report.tables import ADDRESS, FittedTable, cell, column
 
 
-def write_plan(plan: Plan, campaign: Campaign, limit: int, checks: Sequence[SecretCheck] | None, *, json: bool) -> None:
+def write_plan(
+    plan: Plan,
+    campaign: Campaign,
+    limit: int,
+    checks: Sequence[SecretCheck] | None,
+    out: TextIO,
+    *,
+    json: bool,
+) -> None:
     """`checks`: what the vault said of the plan's secrets, where it was asked."""
     explanation = explain(plan, campaign, limit=limit)
     if json:
         asked = None if checks is None else vault_check.document(checks)
-        print(dumps({**_document(explanation), "vault_check": asked}))
+        print(dumps({**_document(explanation), "vault_check": asked}), file=out)
         return
-    console = Console()
+    console = Console(file=out)
     console.print(_targets(explanation))
-    for technology, number in explanation.totals.items():
-        console.print(f"{number} {technology.value} targets are planned.")
-    views, most, rows = (
-        explanation.vault_views_expected,
-        explanation.vault_views_at_most,
-        explanation.audit_rows_at_most,
-    )
-    console.print(f"Vault: {views} secret views if nothing fails, {most} at most; {rows} audit rows at most.")
-    for rate in explanation.directories:
-        window = f"{rate.window_s / 60:g} min"
-        console.print(
-            f"Account {rate.account}: {rate.targets_at_most} targets at most, {rate.budget} failures per {window}; "
-            f"about {rate.logins_per_s:.1f} logins/s, so at least {rate.at_least_s:.0f} s.",
-            markup=False,
-        )
-    for gate in explanation.gates:
-        console.print(f"Gate: {gate}", markup=False)
-    for note in explanation.notes:
-        console.print(f"Note: {note}", markup=False)
+    for line in _lines(explanation):
+        say(console, line)
     if checks is not None:
         vault_check.tell(checks, console)
 
 
-def _targets(explanation: Explanation) -> Table:
-    # Folded, never cut: a name that is read off half is the wrong name.
-    folded = [Column(title, overflow="fold") for title in ("Record", "Login", "Secret", "Account")]
-    table = Table(Column("Target", no_wrap=True), "Technology", *folded, "Why")
+def _lines(explanation: Explanation) -> Iterator[str]:
+    for technology, number in explanation.totals.items():
+        yield f"{number} {technology.value} targets are planned."
+    views, most = explanation.vault_views_expected, explanation.vault_views_at_most
+    rows = explanation.audit_rows_at_most
+    yield f"Vault: {views} secret views if nothing fails, {most} at most; {rows} audit rows at most."
+    for rate in explanation.directories:
+        window = f"{rate.window_s / 60:g} min"
+        yield (
+            f"Account {account_name(rate.account)}: {rate.targets_at_most} targets at most, {rate.budget} failures per "
+            f"{window}; about {rate.logins_per_s:.1f} logins/s, so at least {rate.at_least_s:.0f} s."
+        )
+    yield from (f"Gate: {gate}" for gate in explanation.gates)
+    yield from (f"Note: {note}" for note in explanation.notes)
+
+
+def _targets(explanation: Explanation) -> FittedTable:
+    table = FittedTable("", column("Target", keep=ADDRESS), *map(column, ("Record", "Login", "Secret")))
     for row in explanation.rows:
+        target = cell(f"{row.address} {row.technology.value}")
         if not row.records:
-            table.add_row(row.address, row.technology.value, "-", "-", "-", "-", escape(row.cause))
+            table.add_row(target, cell(row.cause))
         for record in row.records:
-            cells = (record.record, record.user, record.secret, record.account, record.why)
-            table.add_row(row.address, row.technology.value, *map(escape, cells))
+            login = f"{record.user}, account {account_name(record.account)}"
+            table.add_row(target, cell(f"{record.record}: {record.why}"), cell(login), cell(record.secret))
     return table
 
 

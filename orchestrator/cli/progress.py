@@ -1,15 +1,28 @@
-"""What a run in progress looks like: bars on a terminal, nothing without one."""
+"""What a run in progress looks like: a bar and its numbers on a terminal, nothing without one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from appliance.reasons import Status
+from orchestrator.cli.output import say
 from orchestrator.controller import Progress as RunProgress
+from orchestrator.report.tables import GOOD, cell
+
+
+class _Bar(Progress):
+    """The bar, and under it the numbers, which would leave it no room beside them."""
+
+    numbers = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield cell(self.numbers)
 
 
 class ProgressDisplay:
@@ -18,43 +31,43 @@ class ProgressDisplay:
     def __init__(self, *, enabled: bool) -> None:
         console = Console(stderr=True)
         self._console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+        self._bar = _Bar(
+            TextColumn("targets"),
+            BarColumn(bar_width=None, complete_style=GOOD, finished_style=GOOD),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not (enabled and console.is_terminal),
+            # A dumb terminal cannot go back to the line that it has just written.
+            disable=not (enabled and console.is_terminal and not console.is_dumb_terminal),
         )
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self._bar.stop()
 
     def show(self, progress: RunProgress) -> None:
-        detail = _detail(progress)
         if self._task is None:
-            self._task = self._bars.add_task("targets", total=progress.planned, detail=detail)
-        self._bars.update(self._task, completed=progress.done, total=progress.planned, detail=self._rate() + detail)
+            self._task = self._bar.add_task("", total=progress.planned)
+        self._bar.update(self._task, completed=progress.done, total=progress.planned)
+        self._bar.numbers = self._rate() + _numbers(progress)
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        say(self._console, text)
 
     def _rate(self) -> str:
-        speed = self._bars.tasks[0].speed
+        speed = self._bar.tasks[0].speed
         return f"{speed:.0f}/s · " if speed else ""
 
 
-def _detail(progress: RunProgress) -> str:
+def _numbers(progress: RunProgress) -> str:
     by = progress.by_status
     passed = by.get(Status.PASSED, 0) + by.get(Status.PASSED_LIMITED, 0)
     parts = {

@@ -1,15 +1,11 @@
-"""`plan`, `runs`, `report`, `vault test` and `config schema`: commands that only ask."""
+"""`plan`, `runs`, `report` and `vault test`: commands that only ask."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
-from appliance.reasons import Status
-from orchestrator.campaign import campaign_schema
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Where
 from orchestrator.cli.control import Client, connect
@@ -21,10 +17,12 @@ from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
 from orchestrator.cli.vault_check import SecretCheck, check_secrets, look_by
-from orchestrator.cli.vaults import ask, known_vault
+from orchestrator.cli.vaults import ask, document, known_vault, told
 from orchestrator.plan import NothingSelected, Plan, build_plan
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
+from orchestrator.report.table import sums
+from orchestrator.report.tables import RUN_ID, FittedTable, cell, column
 from orchestrator.state_dir import HolderInfo
 
 
@@ -35,8 +33,8 @@ async def plan(where: Where | None, campaign: Campaign, limit: int, json: bool) 
     if isinstance(built, NothingSelected):
         raise NothingToDo(built.text)
     checks = None if where is None else await _looked_at(where, campaign, built)
-    with written_to(None):
-        write_plan(built, campaign, limit, checks, json=json)
+    with written_to(None) as out:
+        write_plan(built, campaign, limit, checks, out, json=json)
     return Exit.OK if checks is None or all(check.answer.ok for check in checks) else Exit.GATE_FAILED
 
 
@@ -52,13 +50,6 @@ async def _looked_at(where: Where, campaign: Campaign, built: Plan) -> list[Secr
             return await check_secrets(built, await look_by(engine, campaign, brought))
 
 
-def schema() -> Exit:
-    """The JSON Schema of campaign files."""
-    with written_to(None) as out:
-        print(dumps(campaign_schema()), file=out)
-    return Exit.OK
-
-
 async def runs(state: Path, json: bool) -> Exit:
     async with stored(state) as store:
         records = sorted(await store.runs.all(), key=lambda r: r.created_at, reverse=True)
@@ -68,12 +59,11 @@ async def runs(state: Path, json: bool) -> Exit:
             documents = [run_document(record) for record, _ in rows]
             print(dumps({"schema_version": SCHEMA_VERSION, "runs": documents}), file=out)
         return Exit.OK
-    table = Table(Column("Run", no_wrap=True), "Campaign", "State", "Planned", "Passed", "Failed", "Not attempted")
+    table = FittedTable("", column("Run", keep=RUN_ID), *map(column, ("Campaign", "State", "Outcomes")))
     for record, totals in rows:
-        passed = totals.of(Status.PASSED) + totals.of(Status.PASSED_LIMITED)
-        numbers = (record.planned, passed, totals.of(Status.FAILED), totals.of(Status.NOT_ATTEMPTED))
-        name = f"{record.campaign} (again: {record.parent})" if record.parent else record.campaign
-        table.add_row(*map(Text, (record.id, name, record.state.value, *map(str, numbers))))
+        name = f"{record.id} again of {record.parent}" if record.parent else record.id
+        counted = f"{totals.planned:,} planned: {sums(totals)}"
+        table.add_row(*map(cell, (name, record.campaign, record.state.value, counted)))
     with written_to(None) as out:
         Console(file=out).print(table)
     return Exit.OK
@@ -86,17 +76,17 @@ async def report(state: Path, run_id: str | None, form: Format, output: Path | N
     return Exit.OK if ok else Exit.GATE_FAILED
 
 
-async def vault_test(where: Where, campaign: Campaign, title: str, secret: str) -> Exit:
+async def vault_test(where: Where, campaign: Campaign, title: str, secret: str, json: bool) -> Exit:
     known_vault(campaign, title)
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         async with await connect(held) as control:
-            reply = await Client(control, held).vault(campaign, logins(where, campaign), title, secret)
+            answer = await Client(control, held).vault(campaign, logins(where, campaign), title, secret)
     else:
         with held:
             brought = logins(where, campaign)
             async with engine_of(held, where, campaign) as engine:
-                reply = await ask(engine, campaign, brought, title, secret)
+                answer = await ask(engine, campaign, brought, title, secret)
     with written_to(None) as out:
-        print(reply.text, file=out)
-    return Exit.OK if reply.ok else Exit.VAULT
+        print(dumps(document(title, secret, answer)) if json else told(title, answer), file=out)
+    return Exit.OK if answer.ok else Exit.VAULT

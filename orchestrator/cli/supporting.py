@@ -10,17 +10,16 @@ from pathlib import Path
 
 import anyio.to_thread
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.errors import BadInput, Exit
-from orchestrator.cli.output import check_output
+from orchestrator.cli.output import check_output, say
 from orchestrator.cli.reporting import judge
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.report.summary import ReportRows, summarise
+from orchestrator.report.tables import FittedTable, cell, column
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord
 from orchestrator.support import contents
@@ -109,14 +108,12 @@ def _tail(path: Path) -> str:
 
 
 def _list(items: Sequence[Item], file: Path) -> None:
-    table = Table(
-        "File", Column("Bytes", justify="right"), "What it holds", title=f"{file} will hold", title_justify="left"
-    )
+    table = FittedTable(f"{file} will hold", column("File"), column("Bytes", right=True), column("What it holds"))
     for item in items:
-        table.add_row(*map(Text, (item.name, f"{len(item.text.encode()):,}", item.about)))
+        table.add_row(*map(cell, (item.name, f"{len(item.text.encode()):,}", item.about)))
     console = Console(stderr=True)
     console.print(table)
-    console.print(_LEFT_OUT)
+    say(console, _LEFT_OUT)
 
 
 def _agreed() -> bool:

@@ -14,16 +14,16 @@ from typing import Any
 
 import anyio
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from appliance.contract import CredentialRef, VaultAnswer
 from appliance.reasons import REASONS
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
+from orchestrator.cli.output import say
 from orchestrator.dispatch import Planned
 from orchestrator.plan import Plan
+from orchestrator.report.tables import CODE, FittedTable, cell, column
 
 AT_ONCE = 16
 """Questions on the bus at once; the vault's own limit on requests is the appliance's."""
@@ -108,17 +108,16 @@ def document(checks: Sequence[SecretCheck]) -> dict[str, Any]:
 
 def tell(checks: Sequence[SecretCheck], console: Console) -> None:
     problems = [check for check in checks if not check.answer.ok]
-    console.print(f"Vault: {len(checks) - len(problems)} of {len(checks)} secrets can be read; none was viewed.")
+    say(console, f"Vault: {len(checks) - len(problems)} of {len(checks)} secrets can be read; none was viewed.")
     if not problems:
         return
-    folded = [Column(title, overflow="fold") for title in ("Secret", "Vault's words")]
-    table = Table(folded[0], Column("Targets", justify="right"), Column("Reason", no_wrap=True), folded[1])
+    head = (column("Secret"), column("Targets", right=True), column("Reason", keep=CODE), column("Vault's words"))
+    table = FittedTable("", *head)
     for check in sorted(problems, key=lambda c: -c.targets)[:SHOWN]:
-        row = (check.name, f"{check.targets:,}", check.answer.reason, check.answer.text)
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, (check.name, f"{check.targets:,}", check.answer.reason, check.answer.text)))
     console.print(table)
     for reason, number in Counter(check.answer.reason for check in problems).most_common():
         advice = REASONS[reason].advice if reason in REASONS else ""
-        console.print(f"{number} x {reason}: {advice}", markup=False)
+        say(console, f"{number} x {reason}: {advice}")
     if len(problems) > SHOWN:
-        console.print(f"{len(problems) - SHOWN} more with --json.")
+        say(console, f"{len(problems) - SHOWN} more with --json.")

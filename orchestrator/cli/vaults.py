@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 
-from appliance.contract import CredentialRef, SecretLookup, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.reasons import REASONS
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput
-
-
-@dataclass(frozen=True, slots=True)
-class VaultReply:
-    ok: bool
-    text: str
+from orchestrator.report.documents import SCHEMA_VERSION, Document
+from orchestrator.report.escape import plain
 
 
 def known_vault(campaign: Campaign, title: str) -> None:
@@ -25,7 +21,7 @@ def known_vault(campaign: Campaign, title: str) -> None:
         raise BadInput(f"the campaign has no vault titled {title!r}; it has {known}")
 
 
-async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultReply:
+async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultAnswer:
     """Does the vault answer and take the login; and, where a secret is named, is it there for us? Nothing is read."""
     known_vault(campaign, title)
     question = f"ask-{secrets.token_hex(4)}"
@@ -35,7 +31,26 @@ async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], tit
     if answer.ok and secret:
         ref = CredentialRef(vault=title, by=SecretLookup.NAME, key=secret)
         answer = await engine.ask_secret(question, ref)
-    facts = "".join(f"\n  {name}: {value}" for name, value in answer.facts.items())
-    if answer.ok:
-        return VaultReply(ok=True, text=f"{title}: the vault answers and takes the login{facts}")
-    return VaultReply(ok=False, text=f"{title}: {answer.reason}: {answer.text}{facts}")
+    return answer
+
+
+def told(title: str, answer: VaultAnswer) -> str:
+    """The answer for people: a line, and one for each fact."""
+    reason = REASONS.get(answer.reason)
+    said = "the vault answers and takes the login" if answer.ok else f"{answer.reason}: {answer.text}"
+    if reason is not None:
+        said = " ".join(filter(None, (f"{reason.code}: {reason.meaning} {reason.advice}", answer.text)))
+    lines = [f"{title}: {said}", *(f"  {name}: {value}" for name, value in answer.facts.items())]
+    return "\n".join(map(plain, lines))
+
+
+def document(title: str, secret: str, answer: VaultAnswer) -> Document:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "vault": title,
+        "secret": secret or None,
+        "ok": answer.ok,
+        "reason": answer.reason or None,
+        "text": answer.text or None,
+        "facts": answer.facts,
+    }

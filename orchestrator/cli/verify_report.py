@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from orchestrator.cli.output import say
 from orchestrator.cli.own_processes import SCAN_PROCESS, OwnProcess
 from orchestrator.report.documents import SCHEMA_VERSION
-from orchestrator.report.escape import plain
+from orchestrator.report.tables import BAD, GOOD, FittedTable, cell, column
 
 
 def document_of(
@@ -47,28 +46,27 @@ def document_of(
 def tell(document: Mapping[str, Any], console: Console) -> None:
     found = document["found"]
     title = f"secrets were found ({len(found)} times)" if found else "no secret was found"
-    console.print(Text(f"Run {document['run']}: {title}", "bold red" if found else "bold"))
-    size = document["bytes"] / 2**20
-    console.print(
+    console.print(cell(f"Run {document['run']}: {title}", BAD if found else GOOD))
+    size, processes = document["bytes"] / 2**20, len(document["processes"])
+    say(
+        console,
         f"Looked for {document['secrets']:,} secrets, in {document['files']:,} files ({size:,.1f} MiB),"
-        f" {document['database_rows']:,} database rows and the memory of {len(document['processes'])} of our processes"
+        f" {document['database_rows']:,} database rows and the memory of {processes} of our processes:",
     )
     for name in document["paths"]:
-        console.print(Text(f"  {plain(name)}"))
+        say(console, f"  {name}")
     for process in document["processes"]:
-        console.print(f"  process {process['pid']} ({process['what']})")
+        say(console, f"  process {process['pid']} ({process['what']})")
     if found:
-        table = Table("Secret", "Form", "Place", "Offset")
+        table = FittedTable("", *map(column, ("Secret", "Form", "Place")), column("Offset", right=True))
         for row in found:
-            table.add_row(
-                *(Text(plain(str(row[name])), overflow="fold") for name in ("secret", "form", "place", "offset"))
-            )
+            table.add_row(*(cell(str(row[name])) for name in ("secret", "form", "place", "offset")))
         console.print(table)
     for heading, rows in _gaps(document):
         if rows:
-            console.print(Text(heading, "bold"))
+            console.print(cell(heading, "bold"))
             for row in rows:
-                console.print(Text(f"  {plain(row)}"))
+                say(console, f"  {row}")
 
 
 def _gaps(document: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

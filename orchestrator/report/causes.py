@@ -19,7 +19,7 @@ from enum import StrEnum
 from ipaddress import ip_interface
 
 from appliance.reasons import REASONS, Owner, Reason, Status
-from orchestrator.report.rows import ReportRow
+from orchestrator.report.rows import ReportRow, account_name
 
 
 class Factor(StrEnum):
@@ -103,7 +103,7 @@ def _values(row: ReportRow) -> dict[Factor, str]:
     values = {
         Factor.SECRET: f"{row.secret} in {row.vault}" if row.secret else "",
         Factor.VAULT: row.vault,
-        Factor.ACCOUNT: row.account.replace("@dir:", "@").replace("@host:", "@"),
+        Factor.ACCOUNT: account_name(row.account),
         Factor.SUBNET: subnet(row.ip),
         Factor.APPLIANCE: row.appliance,
         Factor.SOFTWARE: row.os or row.evidence.facts.get("banner", ""),

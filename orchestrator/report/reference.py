@@ -1,11 +1,12 @@
-"""The reason table as people read it: a page for the repository, an answer for the terminal. Pure."""
+"""The reason table as others read it: a page for the repository, an answer for the terminal, JSON. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from appliance.contract import Technology
 from appliance.reasons import REASONS, Lockout, Owner, Reason, Status, qids
+from orchestrator.report.documents import SCHEMA_VERSION, Document
 
 _OWNERS = {
     Owner.NETWORK: "Network",
@@ -72,3 +73,21 @@ def described(reason: Reason) -> Iterator[tuple[str, str]]:
     yield "is tried again", "yes" if reason.transient else "no"
     if reason.breaks:
         yield "breaker", "opens at once: no other host is tried with the account"
+
+
+def reasons_document(reasons: Iterable[Reason]) -> Document:
+    rows = [
+        {
+            "reason": reason.code,
+            "means": reason.meaning,
+            "advice": reason.advice,
+            "owner": reason.owner.value,
+            "status": reason.status.value,
+            "qids": {technology.value: [q.number for q in qids(reason, technology)] for technology in Technology},
+            "counts_towards_lockout": reason.lockout.value,
+            "tried_again": reason.transient,
+            "opens_breaker": reason.breaks,
+        }
+        for reason in reasons
+    ]
+    return {"schema_version": SCHEMA_VERSION, "reasons": rows}

@@ -47,6 +47,11 @@ class ReportRow:
         return self.ip or self.dns
 
 
+def account_name(account: str) -> str:
+    """`user@NAME` or `user@ADDRESS`, for people, of `user@dir:NAME` or `user@host:ADDRESS`."""
+    return account.replace("@dir:", "@").replace("@host:", "@")
+
+
 def report_row(outcome: OutcomeRow) -> ReportRow:
     target, evidence = outcome.target, outcome.evidence
     reason = _reason(outcome)

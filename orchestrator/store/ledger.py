@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, insert, select
 
-from appliance.contract import Account
+from appliance.contract import Account, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.store.database import Database
-from orchestrator.store.records import LogonCount
-from orchestrator.store.schema import permits
+from orchestrator.store.records import LogonCount, PermitCount
+from orchestrator.store.schema import jobs, permits
 
 
 class Ledger:
@@ -57,6 +57,33 @@ class Ledger:
         return [
             LogonCount(str(a), c[EntryKind.GRANTED.value], c[EntryKind.SUCCESS.value], c[EntryKind.FAILURE.value])
             for a, c in counts.items()
+        ]
+
+    async def by_target(self, runs: Sequence[str]) -> list[PermitCount]:
+        """What these runs have asked of each account, target by target."""
+        key = (permits.c.run, jobs.c.address, jobs.c.technology, permits.c.authority, permits.c.user)
+        query = (
+            select(*key, permits.c.kind, func.count().label("number"))
+            .select_from(permits.join(jobs, (permits.c.run == jobs.c.run) & (permits.c.job == jobs.c.job)))
+            .where(permits.c.run.in_(runs))
+            .group_by(*key, permits.c.kind)
+        )
+        counts: dict[tuple[str, str, str, str, str], Counter[str]] = defaultdict(Counter)
+        async with self._database.read() as connection:
+            for run, address, technology, authority, user, kind, number in await connection.execute(query):
+                counts[run, address, technology, authority, user][kind] += number
+        return [
+            PermitCount(
+                run=run,
+                address=address,
+                technology=Technology(technology),
+                account=Account(authority=authority, user=user),
+                granted=c[EntryKind.GRANTED.value],
+                succeeded=c[EntryKind.SUCCESS.value],
+                failed=c[EntryKind.FAILURE.value],
+                neutral=c[EntryKind.NEUTRAL.value],
+            )
+            for (run, address, technology, authority, user), c in counts.items()
         ]
 
     async def load(self, since: float) -> list[LedgerEntry]:

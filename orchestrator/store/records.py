@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from appliance.contract import Candidate, Evidence, Job, Target, Technology
+from appliance.contract import Account, Candidate, Evidence, Job, Target, Technology
 from appliance.reasons import Status
 
 
@@ -102,6 +102,27 @@ class LogonCount:
     granted: int
     succeeded: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PermitCount:
+    """What a run has asked of an account at one target, as the ledger of permits has it."""
+
+    run: str
+    address: str
+    """The target's, as the target list gave it."""
+    technology: Technology
+    account: Account
+    granted: int
+    succeeded: int
+    failed: int
+    neutral: int
+    """Verdicts that neither prove an account nor count towards its lock-out."""
+
+    @property
+    def unanswered(self) -> int:
+        """Permits whose verdict has not come: they may have failed."""
+        return max(0, self.granted - self.succeeded - self.failed - self.neutral)
 
 
 SeenKey = tuple[str, int, str, str]

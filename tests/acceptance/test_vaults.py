@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.chaos.runs import Command
 from tests.acceptance.lab import Lab
 from tests.acceptance.product import Product
+from tests.schemas import conforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -176,6 +178,27 @@ def test_questions_to_a_vault(lab: Serve, keymuster: Product, campaign: Write) -
     assert "'Volt'" in other.stderr
     assert "'Vault'" in other.stderr
     assert keymuster.planned_runs() == []
+
+
+def test_a_question_while_a_run_holds_the_state_directory(lab: Serve, keymuster: Product, campaign: Write) -> None:
+    """It goes through the process of the run, over the bus, and the answer is whole."""
+    vault = lab(HOSTS.replace("count = 3", 'count = 3\nfault = "silent"'))
+    pace = '[pace]\ndeadline = "15s"\nretries = 0\n'
+    file = campaign(vault.vault_table(), record(vault, '"unix-{address}"'), TARGETS, pace)
+    run = Command(keymuster.state, "run", str(file))
+    try:
+        assert run.run
+        asked = ("vault", "test", "Vault", "--campaign", file, "--secret")
+        missing = keymuster(*asked, "no such secret", "--json")
+        there = keymuster(*asked, f"unix-{ADDRESSES[0]}", "--json")
+        assert run.process.poll() is None, "the run has ended before it was asked anything"
+    finally:
+        run.end()
+    for ended in (missing, there):
+        conforms(ended.document, "vault-test")
+    assert (missing.code, missing.document["reason"]) == (3, "SECRET_NOT_FOUND")
+    assert (there.code, there.document["ok"]) == (0, True)
+    assert "secret_id" in there.document["facts"]
 
 
 def test_probe_tries_one_host_with_one_record(lab: Serve, keymuster: Product, campaign: Write) -> None:

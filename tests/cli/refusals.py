@@ -26,6 +26,11 @@ def refused(ended: Ended, *texts: str, code: int = 2) -> None:
         assert text in ended.stderr
 
 
+def unboxed(text: str) -> str:
+    """A usage error's sentence, out of the box that it is drawn in."""
+    return " ".join(text.replace("│", " ").split())
+
+
 def here(*arguments: str | Path) -> Ended:
     """A command to its end, in this process."""
     out, err = io.StringIO(), io.StringIO()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,25 +26,29 @@ class Shown:
     stdout: str
 
 
-def on_terminal(command: Sequence[str], env: Mapping[str, str] | None = None, *, stdout_too: bool = False) -> Shown:
+def on_terminal(
+    command: Sequence[str], env: Mapping[str, str] | None = None, *, stdout_too: bool = False, columns: int = 160
+) -> Shown:
     """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon or a bracket)
     is answered with Enter.
 
     With `stdout_too` its stdout is one as well, and to be found in `text`.
     """
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "160", **(env or {})}
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {**{name: value for name, value in os.environ.items() if name != "COLUMNS"}, "TERM": "xterm", **(env or {})}
     out = theirs if stdout_too else subprocess.PIPE
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         process = subprocess.Popen(command, stdin=theirs, stdout=out, stderr=theirs, env=env)
         os.close(theirs)
         text, end = "", time.monotonic() + ENDS_WITHIN_S
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a read may end amid a character
         try:
             while time.monotonic() < end:
                 if not select.select([terminal], [], [], 1.0)[0]:
                     continue
                 try:
-                    some = terminal.read(65536).decode(errors="replace")
+                    some = decoder.decode(terminal.read(65536))
                 except OSError:  # EIO: nobody has the other side open any more
                     break
                 text += some

@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.product import Product
 from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write, line_of
 from tests.cli.refusals import here, refused
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +98,24 @@ def test_config_check(keymuster: Product, write: Write) -> None:
     assert (good.code, good.stdout) == (0, "")
     assert "no fault found" in good.stderr
     refused(here("config", "check", write(VAULT, RECORD + "colour = 1\n", TARGETS)), "records[0].colour")
+
+
+def test_config_check_as_json(write: Write, tmp_path: Path) -> None:
+    file = write(VAULT, RECORD.replace("127.9.0.1", "127.9.0.0/33") + "colour = 1\n", TARGETS)
+    bad = here("config", "check", file, "--json")
+    assert (bad.code, bad.stderr) == (2, "")
+    conforms(bad.document, "config-check")
+    assert [(p["file"], p["line"], p["field"]) for p in bad.document["problems"]] == [
+        (str(file), line_of(file, "/33"), "records[0].ips[0]"),
+        (str(file), line_of(file, "colour"), "records[0].colour"),
+    ]
+    assert bad.document["problems"][0]["text"].startswith("'127.9.0.0/33' is no CIDR block; write for")
+    good = here("config", "check", write(), "--json")
+    assert (good.code, good.stderr) == (0, "")
+    assert good.document == {"schema_version": 1, "file": str(file), "ok": True, "problems": []}
+    missing = here("config", "check", tmp_path / "none", "--json")
+    assert missing.code == 2
+    conforms(missing.document, "config-check")
+    assert [p["text"] for p in missing.document["problems"]] == [
+        "cannot be read: No such file or directory; check the path"
+    ]

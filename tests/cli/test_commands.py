@@ -17,7 +17,7 @@ import pytest
 
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Ended, Product
-from tests.cli.refusals import refused
+from tests.cli.refusals import here, refused, unboxed
 from tests.cli.terminal import on_terminal
 from tests.schemas import conforms
 
@@ -118,6 +118,8 @@ def test_the_report_in_every_format(bench: Bench, tmp_path: Path) -> None:
         return ended.stdout
 
     assert json.loads(report("json")) == bench.first.document
+    assert bench.keymuster("report", bench.run, "--json").document == bench.first.document
+    assert bench.keymuster("report", bench.run, "--json", "--format", "json").document == bench.first.document
     lines = [json.loads(line) for line in report("ndjson").splitlines()]
     assert sum("reason" in line for line in lines) >= PLANNED
     for line in lines:
@@ -134,20 +136,32 @@ def test_the_report_in_every_format(bench: Bench, tmp_path: Path) -> None:
         assert word in table
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("run", "c.toml"), ("rerun", "R", "--failed"), ("report",), ("probe", "10.0.0.1", "--record", "Unix")],
+    ids=lambda command: command[0],
+)
+def test_json_is_the_short_form_of_a_format_and_contradicts_every_other(command: tuple[str, ...]) -> None:
+    for form in ("table", "ndjson", "csv", "html"):
+        ended = here(*command, "--json", "--format", form)
+        refused(ended)
+        assert f"--json is --format json, and --format {form} was given too; leave one out" in unboxed(ended.stderr)
+
+
 def test_the_report_without_a_run_is_the_latest(bench: Bench) -> None:
     latest = bench.keymuster.planned_runs()[0]["id"]
     assert bench.keymuster("report", "--format", "json").document["run"]["id"] == latest
 
 
 def test_a_sample(bench: Bench) -> None:
-    ended = bench.keymuster("run", bench.campaign, "--sample", "50%", "--format", "json")
+    ended = bench.keymuster("run", bench.campaign, "--sample", "50%", "--json")
     assert ended.code in {0, 1}, "gates are judged on the sample, and chance draws it"
     assert len(ended.targets) == PLANNED // 2
 
 
 def test_a_rerun_takes_the_part_that_is_asked_for(bench: Bench) -> None:
     def again(*which: str) -> set[str]:
-        ended = bench.keymuster("rerun", bench.run, *which, "--format", "json")
+        ended = bench.keymuster("rerun", bench.run, *which, "--json")
         assert ended.code == 1, "of none that failed half may pass"
         assert ended.document["run"]["parent"] == bench.run
         return set(ended.reasons)
@@ -195,7 +209,7 @@ def test_plan_touches_nothing(bench: Bench) -> None:
 
 def test_probe(bench: Bench) -> None:
     address = bench.address("none")
-    ended = bench.keymuster("probe", address, "--record", "Unix", "--campaign", bench.campaign, "--format", "json")
+    ended = bench.keymuster("probe", address, "--record", "Unix", "--campaign", bench.campaign, "--json")
     assert ended.code == 0
     assert ended.reasons == {address: "PASSED"}
 
@@ -208,7 +222,27 @@ def test_vault_test(bench: Bench) -> None:
     assert "the vault answers and takes the login" in good.stdout
     missing = bench.keymuster("vault", "test", "Vault", "--campaign", bench.campaign, "--secret", "no such secret")
     assert missing.code == 3
-    assert "SECRET_NOT_FOUND" in missing.stdout
+    assert missing.stdout == (
+        "Vault: SECRET_NOT_FOUND: No secret of that name that the vault user may see. "
+        "Correct the record's secret, or share the secret with the vault user.\n"
+    )
+
+
+def test_vault_test_as_json_whatever_the_vault_says(bench: Bench) -> None:
+    def ask(*more: str) -> Ended:
+        ended = bench.keymuster("vault", "test", "Vault", "--campaign", bench.campaign, *more, "--json")
+        assert not ended.stderr
+        conforms(ended.document, "vault-test")
+        return ended
+
+    good, missing = ask(), ask("--secret", "no such secret")
+    assert (good.code, good.document["vault"], good.document["secret"]) == (0, "Vault", None)
+    assert (good.document["ok"], good.document["reason"]) == (True, None)
+    assert (missing.code, missing.document["secret"]) == (3, "no such secret")
+    assert (missing.document["ok"], missing.document["reason"]) == (False, "SECRET_NOT_FOUND")
+    assert missing.document["text"] is None, "the vault says nothing of what it does not show"
+    unknown = bench.keymuster("vault", "test", "V", "--campaign", bench.campaign, "--json")
+    refused(unknown, "the campaign has no vault titled 'V'; it has 'Vault'")
 
 
 def test_schema_and_version_and_help() -> None:

@@ -17,6 +17,7 @@ from appliance.reasons import Status
 from orchestrator.report.documents import instant
 from orchestrator.report.escape import plain
 from orchestrator.report.html.survey import BINS, PhaseTimes, Survey
+from orchestrator.report.rows import account_name
 from orchestrator.store.records import LogonCount
 
 _HERE = files("orchestrator.report.html")
@@ -149,8 +150,8 @@ def _accounts(survey: Survey, logons: Sequence[LogonCount], settings: Mapping[st
         records = survey.records_of.get(count.account, set())
         known = [budgets[title] for title in records if budgets.get(title) is not None]
         shared = "@dir:" in count.account
-        name = count.account.replace("@dir:", "@").replace("@host:", "@")
-        lines.append(_AccountLine(name, count.granted, count.succeeded, count.failed, min(known, default=None), shared))
+        name, budget = account_name(count.account), min(known, default=None)
+        lines.append(_AccountLine(name, count.granted, count.succeeded, count.failed, budget, shared))
     return sorted(lines, key=lambda line: (not line.shared, -line.failed, -line.granted, line.account))
 
 

@@ -15,6 +15,7 @@ from orchestrator.gates import GateResult
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report
 from orchestrator.store import OutcomeRow, RunRecord
+from tests.drawn import cells, is_whole
 from tests.unit.report.report_rows import HOSTILE, RUN, finished, outcome, rows
 
 
@@ -28,11 +29,6 @@ def shown(summary: Summary, *, width: int = 160, terminal: bool = False) -> str:
 
 async def report(*outcomes: OutcomeRow, run: RunRecord | None = None, gates: tuple[GateResult, ...] = ()) -> str:
     return shown(await summarise(run or finished(outcomes), rows(*outcomes), gates))
-
-
-def cells(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.startswith("│")]
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
 async def test_outcomes_by_technology_and_reason_with_their_qid() -> None:
@@ -88,11 +84,31 @@ async def test_a_hostile_name_is_neither_markup_nor_a_terminal_code() -> None:
     assert "[bold]red[/bold]" in text
 
 
+LONG = "svc_" + "x" * 300
+"""A user, record or secret that somebody has given a very long name."""
+
+
+@pytest.mark.parametrize("name", ["a-long-secret-name", LONG], ids=["usual", "endless"])
 @pytest.mark.parametrize("width", [80, 120, 200])
-async def test_no_reason_is_broken_over_two_lines_and_nothing_is_wider_than_the_terminal(width: int) -> None:
+async def test_no_reason_is_broken_over_two_lines_and_nothing_is_cut_off(width: int, name: str) -> None:
     codes = list(REASONS)
-    changes = {"secret": "a-long-secret-name", "technology": Technology.WINDOWS}
+    changes = {"secret": name, "account": f"{name}@dir:corp", "technology": Technology.WINDOWS}
     outcomes = [outcome(code, f"10.0.0.{n}", **changes) for n, code in enumerate(codes)]  # type: ignore[arg-type]
     text = shown(await summarise(finished(outcomes), rows(*outcomes)), width=width)
     assert [code for code in codes if not re.search(rf"\b{code}\b", text)] == []
-    assert max(map(len, text.splitlines())) <= width
+    is_whole(text, width)
+    for longest in sorted(codes, key=len)[-SHOWN:]:  # each among the causes, beside its advice
+        few = [outcome(longest, f"10.0.0.{n}", **changes) for n in range(3)]  # type: ignore[arg-type]
+        text = shown(await summarise(finished(few), rows(*few)), width=width)
+        is_whole(text, width)
+        causes = cells(text.partition("Commonest causes")[2])
+        assert causes[0][1].startswith(f"{longest}:")
+        told = "".join(row[2] for row in causes)
+        assert name in told or REASONS[longest].owner.value not in {"vault", "directory"}
+
+
+async def test_no_colour_is_told_apart_by_red_and_green_alone() -> None:
+    gates = (GateResult("coverage>=0.98", "1.0000 (1 of 1)", ok=True), GateResult("reason.X==0", "1", ok=False))
+    outcomes = [outcome(reason, f"10.0.0.{n}") for n, reason in enumerate(REASONS)]
+    text = shown(await summarise(finished(outcomes), rows(*outcomes), gates), terminal=True)
+    assert set(re.findall(r"\x1b\[([0-9;]*)m", text)) <= {"0", "1", "3", "36", "33", "1;31", "90"}

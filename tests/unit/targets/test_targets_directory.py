@@ -28,9 +28,10 @@ def test_failures_on_several_hosts_lock_one_account_for_a_while() -> None:
     assert [those.password(h, "scan", "wrong") for h in hosts[:3]] == [False] * 3
     assert those.locked(KEY)
     assert not those.password(hosts[3], "scan", right)
-    assert those.records()[KEY].failed == 4
+    assert (those.records()[KEY].failed, those.records()[KEY].lockouts) == (4, 1)
     clock.now += 301
     assert not those.locked(KEY)
+    assert those.records()[KEY].lockouts == 1, "it is not forgotten"
     assert those.password(hosts[3], "scan", right)
 
 

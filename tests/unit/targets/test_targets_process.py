@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import aiohttp
@@ -16,18 +17,21 @@ import anyio.abc
 import pytest
 
 from targets import material
+from targets.spec import EstateError
 from tests.unit.targets.targets_lab import running, until
 
 ROOT = Path(__file__).parents[3]
 
 
 @asynccontextmanager
-async def process(tmp_path: Path, text: str, *more: str) -> AsyncIterator[tuple[anyio.abc.Process, dict[str, Any]]]:
+async def process(
+    tmp_path: Path, text: str, *more: str, stderr: int | None = None
+) -> AsyncIterator[tuple[anyio.abc.Process, dict[str, Any]]]:
     """The estate as its users start it, and its ready line."""
     file = tmp_path / "estate.toml"
     file.write_text(text)
     command = [sys.executable, "-m", "targets", str(file), "--state", str(tmp_path / "state"), *more]
-    async with await anyio.open_process(command, cwd=ROOT) as child:
+    async with await anyio.open_process(command, cwd=ROOT, stderr=stderr) as child:
         try:
             assert child.stdout is not None
             with anyio.fail_after(20):
@@ -58,6 +62,7 @@ async def post(url: str, body: object, **how: Any) -> tuple[int, str]:
 async def test_it_starts_says_where_it_is_and_stops_on_a_signal(tmp_path: Path, stop: signal.Signals) -> None:
     text = 'seed = 7\n[[hosts]]\ncount = 2\n[[hosts]]\nfault = "silent"'
     async with process(tmp_path, text) as (child, ready):
+        left = f"{tmp_path}/state/metrics.json"
         password, mode = read(ready["vault_password_file"])
         assert mode == 0o600
         assert material.MARKER.fullmatch(password.encode())
@@ -74,10 +79,38 @@ async def test_it_starts_says_where_it_is_and_stops_on_a_signal(tmp_path: Path, 
             assert (await talking.receive()).startswith(b"SSH-2.0-OpenSSH")
             seen = await get(ready["metrics_url"])
             assert [host["connections"] for host in seen["hosts"].values()] == [1, 0, 1]
+            assert json.loads(read(left)[0]) == {"since": seen["since"], "url": ready["metrics_url"]}
             assert seen["vault"]["requests"] == 0
             child.send_signal(stop)
             with anyio.fail_after(5):
                 assert await child.wait() == 0
+        final = json.loads(read(left)[0])
+        assert final["since"] == seen["since"] < final.pop("until")
+        assert final["hosts"] == seen["hosts"]
+
+
+@pytest.mark.slow
+async def test_counters_that_cannot_be_left_are_told(tmp_path: Path) -> None:
+    async with process(tmp_path, "[[hosts]]", stderr=PIPE) as (child, _):
+        (tmp_path / "state" / "metrics.json").unlink()
+        (tmp_path / "state" / "metrics.json").mkdir()
+        child.terminate()
+        assert child.stderr is not None
+        with anyio.fail_after(5):
+            assert await child.wait() == 2
+        said = (await child.stderr.receive()).decode()
+        assert f"cannot write the counters to {tmp_path}/state/metrics.json: Is a directory" in said
+
+
+async def test_counters_that_an_estate_has_left_stay_until_the_next_one_is_up(tmp_path: Path) -> None:
+    async with running("[[hosts]]", tmp_path) as (_, world):
+        world.metrics.opened("127.20.0.1")
+    left = read(f"{tmp_path}/metrics.json")
+    assert json.loads(left[0])["hosts"]["127.20.0.1"]["connections"] == 1
+    with pytest.raises(EstateError, match="certificate"):
+        async with running('[vault]\ntls = {certificate = "/no", key = "/no"}', tmp_path):
+            pass
+    assert read(f"{tmp_path}/metrics.json") == left
 
 
 @pytest.mark.slow
@@ -189,7 +222,7 @@ async def test_metrics_say_what_vault_hosts_and_accounts_saw(tmp_path: Path) -> 
         await get(f"{ready.vault_url}/api/v1/healthcheck")
         seen = await get(ready.metrics_url)
         assert seen["hosts"]["127.20.0.1"]["logons"] == [{"user": "scan", "ok": False, "method": "password"}]
-        assert seen["accounts"] == {"scan@corp": {"ok": 0, "failed": 1, "locked": False}}
+        assert seen["accounts"] == {"scan@corp": {"ok": 0, "failed": 1, "locked": False, "lockouts": 0}}
         assert (seen["ssh"]["logons_failed"], seen["ssh"]["logons_ok"]) == (1, 0)
         assert {"grants", "failed_grants", "searches", "views", "requests", "views_by_secret"} <= set(seen["vault"])
         assert seen["vault"]["requests"] == 1

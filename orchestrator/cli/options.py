@@ -1,0 +1,73 @@
+"""The options that several commands share, as typer reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.arguments import Format
+from orchestrator.inventory.found import InventoryFormat
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", envvar="KEYMUSTER_STATE", help="State directory (default: the user's own).", show_default=False
+    ),
+]
+CampaignFile = Annotated[Path, typer.Option("--campaign", help="The campaign file.")]
+Nats = Annotated[
+    str | None,
+    typer.Option(
+        "--nats", envvar="KEYMUSTER_NATS", help="Use this NATS server instead of an own one.", show_default=False
+    ),
+]
+NatsSeed = Annotated[
+    Path | None,
+    typer.Option(
+        "--nats-seed", envvar="KEYMUSTER_NATS_SEED", help="File with the nkey seed for --nats.", show_default=False
+    ),
+]
+NatsCa = Annotated[
+    Path | None,
+    typer.Option("--nats-ca", envvar="KEYMUSTER_NATS_CA", help="PEM file to trust for --nats.", show_default=False),
+]
+ReportFormat = Annotated[
+    Format | None,
+    typer.Option("--format", "-f", help="How the report is written (default: table).", show_default=False),
+]
+ReportJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
+]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars, even on a terminal.")]
+TargetFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--targets",
+        metavar="FILE|-",
+        help="Targets from this list, not the campaign's: one a line, CSV, nmap -oX, Ansible inventory.",
+        show_default=False,
+    ),
+]
+TargetsFormat = Annotated[
+    InventoryFormat | None, typer.Option(help="What the list is; by default its content tells.", show_default=False)
+]
+SkipRefused = Annotated[bool, typer.Option("--skip-refused", help="Go on without the lines that are no targets.")]
+ResolveNames = Annotated[
+    bool,
+    typer.Option("--resolve-names", help="Look names up now; by default the appliance does, at scan time."),
+]
+Hosts = Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same estate.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def report_format(form: Format | None, json: bool) -> Format:
+    """What --format and --json say together. Raises BadParameter where they say two things."""
+    if not json:
+        return form or Format.TABLE
+    if form not in (None, Format.JSON):
+        raise typer.BadParameter(f"--json is --format json, and --format {form.value} was given too; leave one out")
+    return Format.JSON
