@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from targets.faults import SecretState
 from targets.metrics import report
-from targets.spec import VaultFaultName
-from targets.world import Where, World
+from targets.secret_server.changes import Where
+from targets.vault_spec import VaultFaultName
+from targets.world import World
 
 
 class FaultOrder(BaseModel):

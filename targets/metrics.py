@@ -43,6 +43,13 @@ class VaultMetrics:
     views_by_secret: Counter[str] = field(default_factory=Counter)
     field_reads: int = 0
     """Those of the views that were single fields (a private key is only to be had so)."""
+    checkouts: int = 0
+    checkins: int = 0
+    """By whoever held the secret."""
+    forced_checkins: int = 0
+    automatic_checkins: int = 0
+    password_changes: int = 0
+    heartbeats: int = 0
 
 
 class Metrics:

@@ -21,6 +21,7 @@ def orders(world: World) -> Middleware:
         seen = world.metrics.vault
         seen.requests += 1
         in_flight += 1
+        world.service.tick()
         seen.in_flight_peak = max(seen.in_flight_peak, in_flight)
         scope = Scope.GRANT if request.path.lower().endswith(GRANT_PATH) else Scope.API
         try:

@@ -13,10 +13,10 @@ import asyncssh
 from aiohttp.test_utils import TestClient, TestServer
 
 from targets import estate, lab, spec
-from targets.secret_server import routes
+from targets.secret_server import server
 from targets.world import World
 
-MOUNT = routes.MOUNT
+MOUNT = "/SecretServer"
 
 
 class Clock:
@@ -71,7 +71,7 @@ class Vault:
 @asynccontextmanager
 async def vault(text: str, clock: Clock | None = None) -> AsyncIterator[Vault]:
     world = World(build(text), clock or Clock())
-    async with TestClient(TestServer(routes.application(world))) as client:
+    async with TestClient(TestServer(server.application(world))) as client:
         yield Vault(world, client)
 
 
