@@ -10,6 +10,7 @@ from enum import StrEnum
 from targets.secret_server.audit import Action, AuditLog
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.gate import is_approver
+from targets.secret_server.mode import Mode
 from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access
 from targets.secret_server.secrets import StoredSecret
@@ -45,8 +46,9 @@ class AccessRequest:
 
 
 class AccessRequests:
-    def __init__(self, clock: VaultClock, audit: AuditLog) -> None:
+    def __init__(self, clock: VaultClock, audit: AuditLog, mode: Mode) -> None:
         self._clock = clock
+        self._mode = mode
         self._audit = audit
         self._requests: dict[int, AccessRequest] = {}
         self._by_secret: defaultdict[int, list[int]] = defaultdict(list)
@@ -72,6 +74,8 @@ class AccessRequests:
         end: datetime | None = None,
     ) -> AccessRequest | Refused:
         """Ask for a secret that needs approval; the window begins now and lasts an hour where nothing else is said."""
+        if self._mode.read_only:
+            return Refused(Why.READ_ONLY)
         if not secret.security.approvers:
             return Refused(Why.NOT_POSSIBLE, "the secret needs no approval")
         now = self._clock.now()
@@ -109,6 +113,8 @@ class AccessRequests:
             return Refused(Why.INVALID, "status")
         elif not answers or own:
             return Refused(Why.ACCESS_DENIED)
+        if self._mode.read_only:
+            return Refused(Why.READ_ONLY)
         if request.status is not Status.PENDING:
             return Refused(Why.NOT_POSSIBLE, f"the request is {request.status}")
         window_start, window_end = start or request.start, end or request.end

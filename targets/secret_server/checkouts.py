@@ -16,6 +16,7 @@ from targets.secret_server.audit import Action, AuditLog
 from targets.secret_server.changes import PasswordChanges
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.gate import Ask, binds_checkout, held_by, holder
+from targets.secret_server.mode import Mode
 from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access, Permission
 from targets.secret_server.secrets import Checkout, StoredSecret
@@ -23,11 +24,14 @@ from targets.secret_server.users import Caller
 
 
 class Checkouts:
-    def __init__(self, clock: VaultClock, audit: AuditLog, counters: VaultMetrics, changes: PasswordChanges) -> None:
+    def __init__(
+        self, clock: VaultClock, audit: AuditLog, counters: VaultMetrics, changes: PasswordChanges, mode: Mode
+    ) -> None:
         self._clock = clock
         self._audit = audit
         self._counters = counters
         self._changes = changes
+        self._mode = mode
         self._held: dict[int, StoredSecret] = {}
 
     def needed(self, secret: StoredSecret, caller: Caller) -> bool:
@@ -41,6 +45,8 @@ class Checkouts:
         now = self._clock.seconds()
         if held_by(secret, caller, now):
             return None
+        if self._mode.read_only:
+            return Refused(Why.READ_ONLY)
         if (held := holder(secret, now)) is not None:
             if not (ask.force_check_in and caller.user.may(Permission.FORCE_CHECK_IN)):
                 return Refused(Why.CHECKED_OUT, held.user)
@@ -56,6 +62,8 @@ class Checkouts:
         return None
 
     def check_in(self, secret: StoredSecret, caller: Caller, ask: Ask) -> Refused | None:
+        if self._mode.read_only:
+            return Refused(Why.READ_ONLY)
         held = holder(secret, self._clock.seconds())
         if held is None:
             return Refused(Why.NOT_CHECKED_OUT)
@@ -71,6 +79,8 @@ class Checkouts:
 
     def extend(self, secret: StoredSecret, caller: Caller, minutes: int, notes: str) -> float | Refused:
         """The new end of the caller's own check-out, in seconds of the vault's clock."""
+        if self._mode.read_only:
+            return Refused(Why.READ_ONLY)
         held = holder(secret, self._clock.seconds())
         if held is None or held.user_id != caller.user.id:
             return Refused(Why.NOT_CHECKED_OUT) if held is None else Refused(Why.CHECKED_OUT, held.user)
@@ -86,6 +96,8 @@ class Checkouts:
         """The Security tab's check-out settings; they end a check-out that there is."""
         if caller.user.access(secret) < Access.OWNER:
             return Refused(Why.ACCESS_DENIED)
+        if self._mode.read_only:
+            return Refused(Why.READ_ONLY)
         if secret.security.double_lock and enabled:
             return Refused(Why.NOT_POSSIBLE, "a double-locked secret cannot be checked out")
         settings = {"checkout": enabled, "checkout_interval": interval, "change_on_checkin": change and enabled}

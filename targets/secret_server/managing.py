@@ -9,6 +9,7 @@ from targets.secret_server.audit import Action, AuditLog
 from targets.secret_server.changes import PasswordChanges
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.gate import Ask
+from targets.secret_server.mode import Mode
 from targets.secret_server.reading import Place, Reading
 from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access
@@ -28,6 +29,7 @@ class Managing:
         counters: VaultMetrics,
         reading: Reading,
         changes: PasswordChanges,
+        mode: Mode,
         probe: Callable[[StoredSecret], Heartbeat],
     ) -> None:
         self._store = store
@@ -36,6 +38,7 @@ class Managing:
         self._counters = counters
         self._reading = reading
         self._changes = changes
+        self._mode = mode
         self._probe = probe
         self._beating: list[StoredSecret] = []
 
@@ -91,6 +94,20 @@ class Managing:
         self._audit.record(secret, caller, Action.UPDATE, ask.comment, ask.ticket)
         return secret
 
+    def attach(
+        self, caller: Caller, place: Place, slug: str, file: tuple[str, bytes], ask: Ask
+    ) -> StoredSecret | Refused:
+        """A file (name, content) in place of a field's attachment."""
+        secret = self._editable(caller, place, ask)
+        if isinstance(secret, Refused):
+            return secret
+        field = secret.template.field(slug)
+        if field is None or not field.is_file:
+            return Refused(Why.NO_FIELD)
+        secret.attached[field.slug] = file
+        self._audit.record(secret, caller, Action.UPDATE, ask.comment, ask.ticket)
+        return secret
+
     def set_active(self, caller: Caller, place: Place, *, active: bool) -> StoredSecret | Refused:
         secret = self.owned(caller, place, Access.OWNER)
         if isinstance(secret, Refused):
@@ -100,11 +117,11 @@ class Managing:
         return secret
 
     def owned(self, caller: Caller, place: Place, access: Access) -> StoredSecret | Refused:
-        """A secret that the caller has this access to, whatever its security asks for."""
+        """A secret that the caller may write to with this access, whatever its security asks for."""
         found = self._reading.find(place)
         if found is None or caller.user.access(found) < access:
             return Refused(Why.ACCESS_DENIED)
-        return found
+        return Refused(Why.READ_ONLY) if self._mode.read_only else found
 
     def tick(self) -> None:
         """Do the heartbeats that are due."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from targets.secret_server.gate import holder
@@ -16,6 +17,14 @@ from targets.secret_server.rights import Access
 from targets.secret_server.secrets import StoredSecret
 from targets.secret_server.store import VaultStore
 from targets.secret_server.users import Caller
+
+
+class Scope(StrEnum):
+    ALL = "all"
+    RECENT = "recent"
+    """Those that the caller has been audited for."""
+    FAVORITES = "favorites"
+    """None: nobody has marked any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,9 @@ class Wanted:
     checked_out_by_caller: bool = False
     changes_only: bool = False
     """Only those whose password the vault changes by itself."""
+    scope: Scope = Scope.ALL
+    site: int = 1
+    """There is one, of number 1."""
 
 
 SORTS: dict[str, Callable[[StoredSecret], Any]] = {
@@ -60,6 +72,8 @@ SORTS: dict[str, Callable[[StoredSecret], Any]] = {
 
 def search(store: VaultStore, caller: Caller, wanted: Wanted, now: float) -> Iterator[StoredSecret]:
     """By name, then id; lazily, so that a page costs no more than what comes before its end."""
+    if wanted.scope is Scope.FAVORITES or wanted.site != 1:
+        return
     for secret in _candidates(store, wanted):
         if _fits(secret, caller, wanted, now):
             yield secret
@@ -102,6 +116,8 @@ def _fits(secret: StoredSecret, caller: Caller, wanted: Wanted, now: float) -> b
     if wanted.heartbeat and secret.heartbeat.casefold() != wanted.heartbeat.casefold():
         return False
     if wanted.changes_only and not asks.rotate_every:
+        return False
+    if wanted.scope is Scope.RECENT and not any(row.user_id == caller.user.id for row in secret.audits):
         return False
     if wanted.checked_out or wanted.checked_out_by_caller:
         held = holder(secret, now)

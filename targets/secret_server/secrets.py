@@ -11,7 +11,7 @@ from targets.material import Material, public_line
 from targets.secret_server.templates import TEMPLATES, Field, Template, TemplateName
 from targets.vault_spec import SecuritySpec
 
-FILE_NAMES = {"private-key": "id_ed25519", "public-key": "id_ed25519.pub"}
+_FILE_NAMES = {"private-key": "id_ed25519", "public-key": "id_ed25519.pub"}
 
 
 class Heartbeat(StrEnum):
@@ -72,6 +72,8 @@ class StoredSecret:
     """By user id: until when the comment that was given serves."""
     edited: dict[str, str] = field(default_factory=dict)
     """Values written through the API, by slug."""
+    attached: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """Files (name, content) uploaded through the API, by slug."""
     expired: bool = False
     heartbeat: Heartbeat = Heartbeat.PENDING
     heartbeat_at: datetime | None = None
@@ -119,12 +121,19 @@ class StoredSecret:
         return ""
 
     def has_file(self, what: Field) -> bool:
-        return what.is_file and self.holds_key
+        return what.is_file and (self.holds_key or what.slug in self.attached)
+
+    def file_name(self, what: Field) -> str | None:
+        if not self.has_file(what):
+            return None
+        return self.attached[what.slug][0] if what.slug in self.attached else _FILE_NAMES[what.slug]
 
     def file(self, what: Field) -> bytes | None:
         """An attachment's bytes, made when they are asked for; None where nothing is attached."""
         if not self.has_file(what):
             return None
+        if what.slug in self.attached:
+            return self.attached[what.slug][1]
         if what.slug == "public-key":
             return f"{public_line(self.material.private_bytes)} {self.user}\n".encode()
         return self.material.private_key_file()

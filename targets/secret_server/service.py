@@ -27,6 +27,7 @@ from targets.secret_server.clock import VaultClock
 from targets.secret_server.gate import Ask, SecretStanding
 from targets.secret_server.logins import VaultLogins
 from targets.secret_server.managing import Managing
+from targets.secret_server.mode import Mode
 from targets.secret_server.reading import Place, Reading
 from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access
@@ -49,18 +50,17 @@ class Vault:
     ) -> None:
         self.spec = estate.vault
         self.clock = clock
-        self.read_only = False
-        """Nothing is written: no check-out, change, comment or request; views are, and their audit."""
+        self.mode = Mode()
         self.counters = counters
         self.store = VaultStore(estate.seed, estate.secrets.values())
         self.users = VaultUsers(self.spec.all_users, estate.password_of)
         self.audit = AuditLog(clock, estate.seed)
         self.logins = VaultLogins(self.spec, self.users, self.audit, clock)
         self.changes = PasswordChanges(self.spec, clock, self.audit, counters, rotate)
-        self.checkouts = Checkouts(clock, self.audit, counters, self.changes)
-        self.requests = AccessRequests(clock, self.audit)
+        self.checkouts = Checkouts(clock, self.audit, counters, self.changes, self.mode)
+        self.requests = AccessRequests(clock, self.audit, self.mode)
         self.reading = Reading(self.spec, self.store, clock, self.audit, counters, self.checkouts, self.requests)
-        self.managing = Managing(self.store, clock, self.audit, counters, self.reading, self.changes, probe)
+        self.managing = Managing(self.store, clock, self.audit, counters, self.reading, self.changes, self.mode, probe)
         self.changes.schedule(self.store.ordered())
 
     def tick(self) -> None:

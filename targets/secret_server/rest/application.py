@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from targets.secret_server.logins import Barred
 from targets.secret_server.rest import errors
@@ -22,10 +22,25 @@ OPEN = ("/healthcheck", "/sdk-client-accounts")
 
 
 def api(service: Vault) -> web.Application:
-    """`/v1/...` and `/v2/...`."""
+    """`/v1/...` and `/v2/...`, to be mounted at `/api`."""
+    app = web.Application(middlewares=[in_our_shape, authorized(service)])
+    for version in ("v1", "v2"):
+        # Fixed paths go before those with an id in their place.
+        for part in (Listings(service), Checkouts(service), Secrets(service), Sessions(service)):
+            app.add_routes(part.routes(version))
+    return app
 
+
+def internals(service: Vault) -> web.Application:
+    """To be mounted at `/internals`."""
+    app = web.Application(middlewares=[in_our_shape, authorized(service)])
+    app.add_routes(Secrets(service).internals())
+    return app
+
+
+def authorized(service: Vault) -> Middleware:
     @web.middleware
-    async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.lower().endswith(OPEN):
             return await handler(request)
         match service.logins.caller(bearer(request), address=request.remote or ""):
@@ -39,12 +54,7 @@ def api(service: Vault) -> web.Application:
                 request[CALLER] = caller
                 return await handler(request)
 
-    app = web.Application(middlewares=[in_our_shape, authorized])
-    for version in ("v1", "v2"):
-        # Fixed paths go before those with an id in their place.
-        for part in (Listings(service), Checkouts(service), Secrets(service), Sessions(service)):
-            app.add_routes(part.routes(version))
-    return app
+    return check
 
 
 @web.middleware

@@ -57,7 +57,9 @@ def ask_of_query(request: web.Request) -> Ask:
 class Body:
     """A request's JSON object; names in any case, as .NET reads them. Each getter raises BadQueryError."""
 
+    given: Json
     values: Json
+    """By folded name."""
 
     def text(self, name: str) -> str:
         value = self.values.get(name.lower())
@@ -92,7 +94,7 @@ class Body:
         value = self.values.get(name.lower())
         if not isinstance(value, dict):
             raise BadQueryError(name)
-        return Body(_folded(value))
+        return Body(value, _folded(value))
 
     def ask(self) -> Ask:
         """The arguments of a restricted request."""
@@ -114,7 +116,7 @@ async def body_of(request: web.Request) -> Body:
         raise BadQueryError("args") from None
     if not isinstance(body, dict):
         raise BadQueryError("args")
-    return Body(_folded(body))
+    return Body(body, _folded(body))
 
 
 def look_of(service: Vault, request: web.Request) -> Look:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from targets.secret_server.access_requests import AccessRequest, Status
 from targets.secret_server.refusal import Refused
-from targets.secret_server.rest import wire
+from targets.secret_server.rest import records, wire
 from targets.secret_server.rest.asking import (
     body_of,
     caller_of,
@@ -115,7 +115,7 @@ class Checkouts:
             found = [r for r in found if r.status.lower() == status.lower()]
         if query.flag("filter.isMyRequest"):
             found = [r for r in found if r.user_id == caller.user.id]
-        return web.json_response(page(found, query, wire.access_request))
+        return web.json_response(page(found, query, records.access_request))
 
     async def request(self, request: web.Request) -> web.Response:
         return self._request(self._service.requests.get(number_in(request, "request"), caller_of(request)))
@@ -163,7 +163,7 @@ class Checkouts:
         secret = self._service.reading.listed(caller_of(request), place_of(request))
         if isinstance(secret, Refused):
             return refusal(self._service, secret)
-        return web.json_response(wire.access_options(secret, look_of(self._service, request)))
+        return web.json_response(records.access_options(secret, look_of(self._service, request)))
 
     def _summary(self, request: web.Request, done: StoredSecret | Refused) -> web.Response:
         if isinstance(done, Refused):
@@ -173,4 +173,4 @@ class Checkouts:
     def _request(self, done: AccessRequest | Refused) -> web.Response:
         if isinstance(done, Refused):
             return refusal(self._service, done)
-        return web.json_response(wire.access_request(done))
+        return web.json_response(records.access_request(done))

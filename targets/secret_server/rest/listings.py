@@ -9,13 +9,13 @@ from aiohttp import web
 from targets.secret_server import searching
 from targets.secret_server.folders import Folder
 from targets.secret_server.refusal import Refused, Why
-from targets.secret_server.rest import wire
+from targets.secret_server.rest import records, wire
 from targets.secret_server.rest.asking import caller_of, look_of, number_in, query_of, refusal
 from targets.secret_server.rest.paging import page
 from targets.secret_server.rest.query import BadQueryError, Query
 from targets.secret_server.rest.wire import Json
 from targets.secret_server.rights import Access
-from targets.secret_server.searching import Wanted
+from targets.secret_server.searching import Scope, Wanted
 from targets.secret_server.secrets import StoredSecret
 from targets.secret_server.service import Vault
 from targets.secret_server.templates import BY_ID, TEMPLATES
@@ -44,8 +44,9 @@ class Listings:
         ]
 
     async def search(self, request: web.Request) -> web.Response:
-        look = look_of(self._service, request)
-        return self._found(request, lambda secret: wire.summary(secret, look))
+        look, extended = look_of(self._service, request), query_of(request).texts("filter.extendedFields")
+        slugs = [slug.strip() for text in extended for slug in text.split(",")]
+        return self._found(request, lambda secret: wire.summary(secret, look, slugs))
 
     async def lookup(self, request: web.Request) -> web.Response:
         return self._found(request, wire.lookup)
@@ -78,16 +79,16 @@ class Listings:
         found = folders.at_path(query.text("folderPath")) if number == 0 else folders.get(number)
         if found is None or not self._lists(caller_of(request), found):
             return refusal(self._service, Refused(Why.ACCESS_DENIED))
-        body = wire.folder(found) | {"childFolders": None, "secretTemplates": None}
+        body = records.folder(found) | {"childFolders": None, "secretTemplates": None}
         if query.flag("getAllChildren"):
             children = [c for c in folders.children(found.id) if self._lists(caller_of(request), c)]
-            body["childFolders"] = [wire.folder(child) for child in children]
+            body["childFolders"] = [records.folder(child) for child in children]
         if query.flag("includeAssociatedTemplates"):
             body["secretTemplates"] = [{"id": t.id, "name": t.name} for t in TEMPLATES.values()]
         return web.json_response(body)
 
     async def folders(self, request: web.Request) -> web.Response:
-        return web.json_response(page(self._folders(request), query_of(request), wire.folder))
+        return web.json_response(page(self._folders(request), query_of(request), records.folder))
 
     async def folder_lookup(self, request: web.Request) -> web.Response:
         shape = lambda folder: {"id": folder.id, "value": folder.name}  # noqa: E731
@@ -113,7 +114,7 @@ class Listings:
         found = BY_ID.get(number_in(request, "id"))
         if found is None:
             return refusal(self._service, Refused(Why.ACCESS_DENIED))
-        return web.json_response(wire.template_model(found))
+        return web.json_response(records.template_model(found))
 
     async def generate(self, request: web.Request) -> web.Response:
         """A fresh password for a field."""
@@ -127,7 +128,15 @@ class Listings:
         return caller.user.access_to_folder(folder.path) >= Access.LIST
 
 
-_SCOPES = {"", "0", "1", "all"}
+_SCOPES = {
+    "": Scope.ALL,
+    "all": Scope.ALL,
+    "1": Scope.ALL,
+    "recent": Scope.RECENT,
+    "2": Scope.RECENT,
+    "favorites": Scope.FAVORITES,
+    "3": Scope.FAVORITES,
+}
 _ACCESS = {"list": 1, "view": 2, "edit": 3, "owner": 4}
 
 
@@ -136,6 +145,9 @@ def wanted(query: Query) -> Wanted:
     access = query.text("filter.permissionRequired").lower()
     if access and access not in {*_ACCESS, *map(str, _ACCESS.values())}:
         raise BadQueryError("filter.permissionRequired")
+    scope = _SCOPES.get(query.text("filter.scope").lower())
+    if scope is None:
+        raise BadQueryError("filter.scope")
     templates = {*query.numbers("filter.secretTemplateId"), *query.numbers("filter.secretTemplateIds")}
     folder = query.number("filter.folderId", 0)
     return Wanted(
@@ -154,6 +166,8 @@ def wanted(query: Query) -> Wanted:
         checked_out=query.flag("filter.onlyCheckedOutSecrets"),
         checked_out_by_caller=query.flag("filter.onlySecretsCheckedOutByUser"),
         changes_only=query.flag("filter.onlyRPCEnabled"),
+        scope=scope,
+        site=query.number("filter.siteId", 1),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import anyio
 from aiohttp import web
 
 from targets.secret_server.gate import Ask
 from targets.secret_server.reading import Shown
-from targets.secret_server.refusal import Refused
-from targets.secret_server.rest import wire
+from targets.secret_server.refusal import Refused, Why
+from targets.secret_server.rest import records, wire
 from targets.secret_server.rest.asking import (
     ask_of_query,
     body_of,
@@ -37,8 +39,11 @@ class Secrets:
             web.put(one, self.write),
             web.delete(one, self.deactivate),
             web.put(f"{one}/activate", self.activate),
+            web.patch(f"{one}/general", self.patch),
             web.post(f"{one}/restricted", self.read_restricted),
             web.get(f"{one}/fields/{{slug}}", self.read_field),
+            web.get(f"{one}/fields/{{slug}}/list", self.no_list),
+            web.get(f"{one}/fields/{{slug}}/listdetails", self.no_list),
             web.put(f"{one}/fields/{{slug}}", self.write_field),
             web.post(f"{one}/restricted/fields/{{slug}}", self.read_field_restricted),
             web.get(f"{one}/summary", self.summary),
@@ -46,6 +51,13 @@ class Secrets:
             web.get(f"{one}/settings", self.settings),
             web.get(f"{one}/preview", self.preview),
             web.get(f"{one}/audits", self.audits),
+        ]
+
+    def internals(self) -> list[web.RouteDef]:
+        """What the web interface asks for, and scripts with it."""
+        return [
+            web.get("/secret-detail/{id}/heartbeat-status", self.heartbeat_status),
+            web.get("/secret-detail/{id}/password-status", self.password_status),
         ]
 
     async def stub(self, request: web.Request) -> web.Response:
@@ -98,7 +110,7 @@ class Secrets:
         rows = self._reading.audits(caller_of(request), place_of(request))
         if isinstance(rows, Refused):
             return refusal(self._service, rows)
-        return web.json_response(page(rows, query_of(request), wire.audit_row))
+        return web.json_response(page(rows, query_of(request), records.audit_row))
 
     async def write(self, request: web.Request) -> web.Response:
         """The values of `items`, by slug or field id; the other members are left as they are."""
@@ -114,18 +126,70 @@ class Secrets:
             return refusal(self._service, written)
         return await self._view(request, ask_of_query(request))
 
+    async def patch(self, request: web.Request) -> web.Response:
+        """Of `data`, the `secretFields` and `active` that are `dirty`; the data is given back."""
+        data = (await body_of(request)).inner("data")
+        fields = data.values.get("secretfields") or []
+        if not isinstance(fields, list) or not all(isinstance(field, dict) for field in fields):
+            raise BadQueryError("secretFields")
+        values = {str(f.get("slug")): str(f.get("value") or "") for f in fields if f.get("dirty")}
+        caller, place = caller_of(request), place_of(request)
+        if values:
+            written = self._service.managing.write(caller, place, values, ask_of_query(request))
+            if isinstance(written, Refused):
+                return refusal(self._service, written)
+        if "active" in data.values and (active := data.inner("active")).flag("dirty"):
+            done = self._service.managing.set_active(caller, place, active=active.flag("value"))
+            if isinstance(done, Refused):
+                return refusal(self._service, done)
+        return web.json_response({"data": data.given})
+
     async def write_field(self, request: web.Request) -> web.Response:
+        """Text as JSON `value`; a file as `fileName` and base64 `fileAttachment`, or as the part `file` of a form."""
+        slug = request.match_info["slug"]
+        if request.content_type == "multipart/form-data":
+            part = (await request.post()).get("file")
+            if not isinstance(part, web.FileField):
+                raise BadQueryError("file")
+            return self._attach(request, slug, (part.filename, part.file.read()), ask_of_query(request))
         body = await body_of(request)
+        if body.text("fileAttachment"):
+            try:
+                content = base64.b64decode(body.text("fileAttachment"), validate=True)
+            except ValueError:
+                raise BadQueryError("fileAttachment") from None
+            return self._attach(request, slug, (body.text("fileName") or slug, content), body.ask())
         value = str(body.values.get("value") or "")
-        values = {request.match_info["slug"]: value}
+        values = {slug: value}
         written = self._service.managing.write(caller_of(request), place_of(request), values, body.ask())
         return refusal(self._service, written) if isinstance(written, Refused) else web.json_response(value)
+
+    async def no_list(self, request: web.Request) -> web.Response:
+        """None of the templates has a list field."""
+        secret = self._reading.listed(caller_of(request), place_of(request))
+        return refusal(self._service, secret if isinstance(secret, Refused) else Refused(Why.NO_FIELD))
+
+    async def heartbeat_status(self, request: web.Request) -> web.Response:
+        secret = self._reading.listed(caller_of(request), place_of(request))
+        if isinstance(secret, Refused):
+            return refusal(self._service, secret)
+        return web.json_response(wire.heartbeat_status(secret))
+
+    async def password_status(self, request: web.Request) -> web.Response:
+        secret = self._reading.listed(caller_of(request), place_of(request))
+        if isinstance(secret, Refused):
+            return refusal(self._service, secret)
+        return web.json_response(wire.password_status(secret))
 
     async def deactivate(self, request: web.Request) -> web.Response:
         return self._set_active(request, active=False)
 
     async def activate(self, request: web.Request) -> web.Response:
         return self._set_active(request, active=True)
+
+    def _attach(self, request: web.Request, slug: str, file: tuple[str, bytes], ask: Ask) -> web.Response:
+        done = self._service.managing.attach(caller_of(request), place_of(request), slug, file, ask)
+        return refusal(self._service, done) if isinstance(done, Refused) else web.json_response(file[0])
 
     def _set_active(self, request: web.Request, *, active: bool) -> web.Response:
         secret = self._service.managing.set_active(caller_of(request), place_of(request), active=active)

@@ -7,7 +7,8 @@ from aiohttp import web
 from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rest.asking import body_of, caller_of, number_in, query_of, refusal
 from targets.secret_server.rest.paging import page
-from targets.secret_server.rest.wire import Json, current_user, date
+from targets.secret_server.rest.records import current_user
+from targets.secret_server.rest.wire import Json, date
 from targets.secret_server.service import Vault
 from targets.secret_server.tokens import Grant
 from targets.vault_faults import REFUSED
@@ -81,7 +82,7 @@ class Sessions:
                 "databaseMismatch": False,
                 "now": now,
                 "utcNow": now,
-                "readOnlyMode": self._service.read_only,
+                "readOnlyMode": self._service.mode.read_only,
                 "scheduledForDeletion": False,
                 "provisionDeletionDateTime": None,
                 "serviceBusHealthy": True,

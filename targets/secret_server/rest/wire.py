@@ -1,22 +1,21 @@
-"""The vault's JSON: secrets, summaries, states, audits, folders, templates, users. Pure.
+"""The vault's JSON: secrets, summaries, states, settings. Pure; see `records` too.
 
 Dates are .NET style, without an offset; -1 stands for "none" among the ids.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from targets.secret_server.access_requests import AccessRequest
-from targets.secret_server.folders import Folder
-from targets.secret_server.gate import SecretStanding, binds_checkout, held_by, holder
+from targets.secret_server.gate import SecretStanding, held_by, holder
 from targets.secret_server.reading import Shown
 from targets.secret_server.rights import Access
-from targets.secret_server.secrets import FILE_NAMES, AuditRow, StoredSecret
+from targets.secret_server.secrets import StoredSecret
 from targets.secret_server.templates import Field, Template
-from targets.secret_server.users import Caller, VaultUser
+from targets.secret_server.users import Caller
 
 Json = dict[str, Any]
 
@@ -72,6 +71,25 @@ def secret_model(shown: Shown, look: Look) -> Json:
     }
 
 
+def password_status(secret: StoredSecret) -> Json:
+    """UNSURE: only that there is such a status is public."""
+    return {
+        "secretId": secret.id,
+        "passwordChangePending": secret.changing,
+        "isExpired": secret.expired,
+        "lastPasswordChangeAttempt": date(secret.changed_at),
+    }
+
+
+def heartbeat_status(secret: StoredSecret) -> Json:
+    """UNSURE, as above."""
+    return {
+        "secretId": secret.id,
+        "lastHeartBeatStatus": secret.heartbeat,
+        "lastHeartBeatCheck": date(secret.heartbeat_at),
+    }
+
+
 def stub(template: Template, folder_id: int) -> Json:
     """A blank secret of a template."""
     blank = {"itemId": 0, "fileAttachmentId": None, "filename": None, "itemValue": ""}
@@ -87,8 +105,8 @@ def stub(template: Template, folder_id: int) -> Json:
     }
 
 
-def summary(secret: StoredSecret, look: Look) -> Json:
-    """A row of a search: no field values."""
+def summary(secret: StoredSecret, look: Look, extended: Sequence[str] = ()) -> Json:
+    """A row of a search: no field values, but those of the `extended` fields (slugs; never passwords)."""
     held, asks = holder(secret, look.now), secret.security
     return {
         **_common(secret, look),
@@ -98,7 +116,7 @@ def summary(secret: StoredSecret, look: Look) -> Json:
         "createDate": NEVER,
         "daysUntilExpiration": 0 if secret.expired else None,
         "doubleLockEnabled": bool(asks.double_lock),
-        "extendedFields": None,
+        "extendedFields": _extended(secret, extended) if extended else None,
         "hasLauncher": True,
         "hidePassword": asks.hide_password,
         "inheritsPermissions": True,
@@ -156,118 +174,9 @@ def settings(secret: StoredSecret) -> Json:
     }
 
 
-def audit_row(row: AuditRow) -> Json:
-    """No address: only SOAP shows it."""
-    return {
-        "id": row.id,
-        "secretId": row.secret_id,
-        "action": row.action,
-        "actionForDisplay": row.action,
-        "byUserDisplayName": row.user,
-        "username": row.user,
-        "databaseName": "SecretServer",
-        "dateRecorded": date(row.recorded),
-        "hasProxySessionData": False,
-        "notes": row.notes,
-        "recordingMessage": None,
-        "recordingSessionId": None,
-        "recordingStatus": None,
-        "status": None,
-        "ticketNumber": row.ticket,
-    }
-
-
-def access_request(request: AccessRequest) -> Json:
-    return {
-        "secretAccessRequestId": request.id,
-        "secretId": request.secret.id,
-        "secretName": request.secret.name,
-        "requestingUserId": request.user_id,
-        "requestUsername": request.user,
-        "requestComment": request.comment,
-        "ticketNumber": request.ticket,
-        "requestDate": date(request.requested),
-        "startDate": date(request.start),
-        "expirationDate": date(request.end),
-        "status": request.status,
-        "responseUsername": request.responder or None,
-        "responseComment": request.response or None,
-        "responseDate": date(request.responded) if request.responded else None,
-    }
-
-
-def access_options(secret: StoredSecret, look: Look) -> Json:
-    asks = secret.security
-    return {
-        "secretId": secret.id,
-        "requireCheckout": binds_checkout(secret, look.caller),
-        "requireCommentTicketNumber": secret.needs_comment,
-        "enableRequiresApprovalForAccess": bool(asks.approvers),
-        "editorsAlsoRequireApproval": bool(asks.approvers),
-        "ownersAndApproversAlsoRequireApproval": False,
-        "enableDoubleLock": bool(asks.double_lock),
-        "isDefaultCheckoutInterval": asks.checkout_interval == 1800.0,
-        "customCheckoutIntervalDays": int(asks.checkout_interval // 86400),
-        "customCheckoutIntervalHours": int(asks.checkout_interval // 3600 % 24),
-        "customCheckoutIntervalMinutes": int(asks.checkout_interval // 60 % 60),
-    }
-
-
-def folder(what: Folder) -> Json:
-    return {
-        "id": what.id,
-        "folderName": what.name,
-        "folderPath": what.path,
-        "parentFolderId": what.parent,
-        "folderTypeId": 1,
-        "secretPolicyId": -1,
-        "inheritSecretPolicy": False,
-        "inheritPermissions": True,
-    }
-
-
-def template_model(template: Template) -> Json:
-    return {
-        "id": template.id,
-        "name": template.name,
-        "passwordTypeId": 1,
-        "fields": [
-            {
-                "secretTemplateFieldId": field.id,
-                "fieldSlugName": field.slug,
-                "name": field.name,
-                "displayName": field.name,
-                "description": "",
-                "isFile": field.is_file,
-                "isList": False,
-                "listType": "None",
-                "isNotes": field.is_notes,
-                "isPassword": field.is_password,
-                "isRequired": field.required,
-                "isUrl": False,
-                "historyLength": 2147483647,
-                "isExpirationField": False,
-                "isIndexable": not field.is_password and not field.is_file,
-            }
-            for field in template.fields
-        ],
-    }
-
-
-def current_user(user: VaultUser) -> Json:
-    return {
-        "id": user.id,
-        "userName": user.name,
-        "displayName": user.name,
-        "emailAddress": None,
-        "permissions": [{"name": permission} for permission in sorted(user.permissions)],
-        "adminLinks": [],
-        "profileLinks": [],
-        "dateOptionId": -1,
-        "timeOptionId": -1,
-        "userLcid": 1033,
-        "userTheme": None,
-    }
+def _extended(secret: StoredSecret, slugs: Sequence[str]) -> list[Json]:
+    fields = [field for slug in slugs if (field := secret.template.field(slug))]
+    return [{"name": f.slug, "value": secret.text(f)} for f in fields if not f.is_password and not f.is_file]
 
 
 def _actions(secret: StoredSecret, look: Look, *, own: bool) -> list[str]:
@@ -304,7 +213,7 @@ def _item(shown: Shown, field: Field) -> Json:
     return {
         "itemId": shown.secret.id * 100 + field.id % 100,
         "fileAttachmentId": shown.secret.id * 10 + field.id % 10 if attached else None,
-        "filename": FILE_NAMES[field.slug] if attached else None,
+        "filename": shown.secret.file_name(field),
         "itemValue": shown.value(field),
         **_field_facts(field),
     }
