@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from targets.world import World
 
 STOP_WITHIN = 0.3
 """Seconds that a server has to end; what is left then is cut."""
+TICK_S = 0.2
+"""Seconds between two looks at what time alone brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
     truth_file = state / "truth.ndjson"
     password_file, certificate, ca = await anyio.to_thread.run_sync(_prepare, what, state)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_ticking(world))
         closed_port = await stack.enter_async_context(ssh_host.refusing())
         ssh_port = await stack.enter_async_context(ssh_host.listening(world))
         smb_port = await stack.enter_async_context(smb_host.listening(world))
@@ -103,6 +107,25 @@ def _certificate(vault: VaultSpec, state: Path) -> tuple[ssl.SSLContext | None, 
             return tls.context(made.certificate, made.key), made.ca
         case _:
             return None, None
+
+
+@contextmanager
+def _ticking(world: World) -> Iterator[None]:
+    """Password changes reach hosts, and check-outs end, whether or not anybody asks the vault."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def tick() -> None:
+        nonlocal timer
+        world.service.tick()
+        timer = loop.call_later(TICK_S, tick)
+
+    tick()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 @asynccontextmanager

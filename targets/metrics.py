@@ -33,6 +33,8 @@ class VaultMetrics:
     requests: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     """Answers by status code; a request whose client went away before its answer has none."""
+    mangled: Counter[str] = field(default_factory=Counter)
+    """Answers that came wrong, by how; they are in `answers` as what they would have been."""
     in_flight_peak: int = 0
     grants: int = 0
     failed_grants: int = 0

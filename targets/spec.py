@@ -30,9 +30,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 
 from targets.faults import HOST_FAULTS, Port, SecretState, Stage
+from targets.parts import Part, Seconds
 from targets.secret_server.templates import TEMPLATES, TemplateName
 from targets.systems import DEFAULT, UNIX_SYSTEMS, WINDOWS_SYSTEMS
-from targets.vault_spec import Part, Seconds, SecuritySpec, VaultSpec
+from targets.vault_spec import SecuritySpec, VaultSpec
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 

@@ -12,22 +12,16 @@ addresses = ["127.0.0.0/28", "127.0.1.1-127.0.1.9"]
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
+from targets.parts import Part, Seconds
 from targets.secret_server.rights import DEFAULT_PERMISSIONS, Permission, address_range
 from targets.vault_faults import VAULT_FAULTS
-
-
-def _seconds(value: object) -> object:
-    """`"30m"` -> 1800.0; numbers are seconds already."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip())):
-        return float(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
-    return value
+from targets.vault_weather import WeatherSpec
 
 
 def _known_vault_fault(name: str) -> str:
@@ -41,7 +35,6 @@ def _range(text: str) -> str:
     return text
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 VaultFaultName = Annotated[str, BeforeValidator(_known_vault_fault)]
 AddressRangeText = Annotated[str, AfterValidator(_range)]
 AccessName = Literal["none", "list", "view", "edit", "owner"]
@@ -51,12 +44,6 @@ AccessPath = Annotated[str, Field(pattern=r"^\\([^\\]+(\\[^\\]+)*)?$")]
 
 def _views_all() -> dict[AccessPath, AccessName]:
     return {"\\": "view"}
-
-
-class Part(BaseModel):
-    """A table of the estate file: unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TlsSpec(Part):
@@ -153,6 +140,7 @@ class VaultSpec(Part):
     tls: bool | TlsSpec = False
     """true: a certificate is made (its CA is in the ready line)."""
     faults: tuple[VaultFaultName, ...] = ()
+    weather: WeatherSpec = WeatherSpec()
     slow: Seconds = 2.0
     retry_after: Annotated[int, Field(ge=0)] = 1
 

@@ -20,6 +20,9 @@ from targets.secret_server.changes import Where
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.secrets import Heartbeat, StoredSecret
 from targets.secret_server.service import Vault
+from targets.secret_server.weather import Weather
+from targets.vault_faults import VAULT_FAULTS
+from targets.vault_weather import WeatherSpec
 
 
 @dataclass(slots=True)
@@ -36,19 +39,31 @@ class World:
         self.service = Vault(estate, VaultClock(clock), self.metrics.vault, self._change_password, self._heartbeat)
         self.vault = self.service.store
         self.logins = self.service.logins
-        self.vault_faults: frozenset[str] = frozenset(estate.vault.faults)
+        self.weather = Weather(estate.vault.weather, estate.seed, self.service.clock)
         self._hosts: defaultdict[str, list[Host]] = defaultdict(list)
         self._generations: defaultdict[str, Generations] = defaultdict(Generations)
         self._given: dict[tuple[str, int], str] = {}
         """Passwords that were given rather than made, by secret and generation."""
         for host in estate.hosts.values():
             self._hosts[host.secret].append(host)
+        self.vault_faults: frozenset[str] = frozenset()
+        self.order_vault_faults(frozenset(estate.vault.faults))
+        self.order_weather(estate.vault.weather)
 
     def order_vault_faults(self, names: frozenset[str]) -> None:
-        """These faults and no others from now on; `expire_tokens` among them kills the tokens there are."""
+        """These faults and no others from now on; those that are events happen now."""
         self.vault_faults = names
-        if "expire_tokens" in names:
+        faults = [VAULT_FAULTS[name] for name in names]
+        if any(fault.loses_tokens for fault in faults):
+            self.logins.tokens.forget_all()
+        if any(fault.expires_tokens for fault in faults):
             self.logins.tokens.expire_all()
+        self.service.mode.read_only = any(fault.read_only for fault in faults)
+
+    def order_weather(self, weather: WeatherSpec) -> None:
+        """This weather from now on, and this reliability of the audit."""
+        self.weather.set(weather)
+        self.service.audit.faults = weather.audit
 
     def rotate(self, secret: str, where: Where, password: str = "") -> Generations:
         """A new password, the given one or a fresh marker. Raises KeyError for a secret the estate does not have."""

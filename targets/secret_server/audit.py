@@ -1,19 +1,19 @@
 """The vault's audit: a row for every view, check-out, check-in, change and failed login. What is written, stays.
 
 A reconciliation of a scan's claims with this audit must notice an audit that lies: rows can be dropped, doubled or
-forged on order (`AuditFaults`, `forge`), each of them counted.
+forged on order (`faults`, `forge`), each of them counted.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.secrets import AuditRow, StoredSecret
 from targets.secret_server.users import Caller
+from targets.vault_weather import AuditFaultsSpec
 
 KEPT = 1000
 """Audit rows per secret, and of logins; beyond it the oldest are dropped."""
@@ -43,20 +43,12 @@ class Action(StrEnum):
     LOGIN_FAILED = "LOGIN FAILED"
 
 
-@dataclass(slots=True)
-class AuditFaults:
-    """Shares (0 to 1) of the rows that are not written, or are written twice."""
-
-    drop: float = 0.0
-    duplicate: float = 0.0
-
-
 class AuditLog:
     def __init__(self, clock: VaultClock, seed: int) -> None:
         self._clock = clock
         self._rng = random.Random(f"{seed}|audit faults")
         self._rows = 0
-        self.faults = AuditFaults()
+        self.faults = AuditFaultsSpec()
         self.dropped = self.duplicated = self.forged = 0
         self.logins: list[AuditRow] = []
         """Failed logins, oldest first."""
@@ -83,12 +75,10 @@ class AuditLog:
         self.logins.append(row)
         del self.logins[:-KEPT]
 
-    def forge(
-        self, secret: StoredSecret, *, user: str, user_id: int, action: str, notes: str, address: str, date: datetime
-    ) -> None:
+    def forge(self, secret: StoredSecret, *, user: str, action: str, notes: str, address: str, date: datetime) -> None:
         """A row for what never happened."""
         self.forged += 1
-        self._write(secret, action, user, user_id, date, notes, "", address)
+        self._write(secret, action, user, 0, date, notes, "", address)
 
     def _write(
         self,

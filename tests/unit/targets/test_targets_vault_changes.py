@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.unit.targets.targets_lab import MOUNT, Clock, Vault, vault
+from targets.estate import AccountKey
+from targets.material import Material
+from tests.unit.targets.targets_lab import MOUNT, Clock, Vault, running, until, vault
 
 DENIED = (400, {"errorCode": "API_AccessDenied", "message": "Access Denied"})
 
@@ -217,3 +220,17 @@ async def test_a_preview_and_settings_are_no_views() -> None:
         assert (await v.ask(f"{at}/settings", method="POST"))[0] == 405
         assert v.world.metrics.vault.views == 0
         assert v.audit(UNIX) == []
+
+
+async def test_hosts_get_their_new_passwords_with_nobody_asking(tmp_path: Path) -> None:
+    async with running(ESTATE.format(more="").replace("rotation_time = 10", "rotation_time = 0"), tmp_path) as (
+        _,
+        world,
+    ):
+        before = world.vault.search(UNIX, exact=True)[0].material.password
+        world.service.changes.order(world.vault.named(UNIX))
+
+        async def changed() -> bool:
+            return not world.accounts.opens(AccountKey("127.20.0.1", "scan"), Material(0, "", before))
+
+        await until(changed)
