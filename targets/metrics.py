@@ -38,7 +38,7 @@ class VaultMetrics:
     in_flight_peak: int = 0
     grants: int = 0
     failed_grants: int = 0
-    """Grants answered 400, whoever was to blame."""
+    """Grants that were refused, whoever was to blame."""
     searches: int = 0
     views: int = 0
     """Answers that carried a secret's values: whole secrets and single fields alike."""

@@ -111,5 +111,11 @@ def held_by(secret: StoredSecret, caller: Caller, now: float) -> bool:
     return held is not None and held.user_id == caller.user.id
 
 
+def minutes_left(secret: StoredSecret, now: float) -> int:
+    """Of its check-out, begun minutes as whole ones; 0 while nobody has it."""
+    held = holder(secret, now)
+    return 0 if held is None else max(1, -int(-(held.until - now) // 60))
+
+
 def may_see_passwords(secret: StoredSecret, caller: Caller) -> bool:
     return not secret.security.hide_password or caller.user.may(Permission.VIEW_LAUNCHER_PASSWORD)

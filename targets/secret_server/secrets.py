@@ -120,6 +120,10 @@ class StoredSecret:
                 return self.material.passphrase if self.holds_key else ""
         return ""
 
+    def item_id(self, what: Field) -> int:
+        """A field of this secret, and of no other."""
+        return self.id * 100 + what.id % 100
+
     def has_file(self, what: Field) -> bool:
         return what.is_file and (self.holds_key or what.slug in self.attached)
 

@@ -9,6 +9,7 @@ from targets.secret_server.orders import GRANT_PATH, LAB, orders
 from targets.secret_server.rest.application import api, in_our_shape, internals
 from targets.secret_server.rest.platform import platform
 from targets.secret_server.rest.sessions import Sessions
+from targets.secret_server.soap.application import Soap
 from targets.world import World
 
 
@@ -21,4 +22,5 @@ def application(world: World) -> web.Application:
         app.add_routes([web.post(mount + GRANT_PATH, Sessions(service).grant)])
         app.add_subapp(f"{mount}/api", api(service))
         app.add_subapp(f"{mount}/internals", internals(service))
+        app.add_routes(Soap(world).routes(mount))
     return app

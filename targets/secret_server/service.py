@@ -36,6 +36,8 @@ from targets.secret_server.secrets import Heartbeat, StoredSecret
 from targets.secret_server.store import VaultStore
 from targets.secret_server.users import Caller, VaultUsers
 
+VERSION = "11.2.000002"
+
 
 class Vault:
     """`rotate` gives a secret's side a new password; `probe` tries the secret on its hosts."""

@@ -9,11 +9,9 @@ from targets.secret_server.rest.asking import body_of, caller_of, number_in, que
 from targets.secret_server.rest.paging import page
 from targets.secret_server.rest.records import current_user
 from targets.secret_server.rest.wire import Json, date
-from targets.secret_server.service import Vault
+from targets.secret_server.service import VERSION, Vault
 from targets.secret_server.tokens import Grant
 from targets.vault_faults import REFUSED
-
-VERSION = "11.2.000002"
 
 
 class Sessions:

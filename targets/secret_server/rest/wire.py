@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from targets.secret_server.gate import SecretStanding, held_by, holder
+from targets.secret_server.gate import SecretStanding, held_by, holder, minutes_left
 from targets.secret_server.reading import Shown
 from targets.secret_server.rights import Access
 from targets.secret_server.secrets import StoredSecret
@@ -34,8 +34,7 @@ class Look:
     now: float
 
     def minutes_left(self, secret: StoredSecret) -> int:
-        held = holder(secret, self.now)
-        return 0 if held is None else max(1, -int(-(held.until - self.now) // 60))
+        return minutes_left(secret, self.now)
 
 
 def secret_model(shown: Shown, look: Look) -> Json:
@@ -211,7 +210,7 @@ def _common(secret: StoredSecret, look: Look) -> Json:
 def _item(shown: Shown, field: Field) -> Json:
     attached = shown.secret.has_file(field)
     return {
-        "itemId": shown.secret.id * 100 + field.id % 100,
+        "itemId": shown.secret.item_id(field),
         "fileAttachmentId": shown.secret.id * 10 + field.id % 10 if attached else None,
         "filename": shown.secret.file_name(field),
         "itemValue": shown.value(field),
