@@ -69,13 +69,16 @@ class Soap:
     def _instead(self, call: Call | Fault | None, version: Version | None = None) -> web.Response | None:
         """What a fault on order answers; `version` None: outside of an envelope.
 
-        What REST refuses with an object is an error of the operation here, and its 500 is a fault.
+        What REST refuses with an object is an error of the operation here, and its 500 is a fault. What is no call
+        (None) meets only what stands before the whole vault.
         """
         asks_for_grant = isinstance(call, Call) and call.operation.name in GRANTS
         scope = Scope.GRANT if asks_for_grant else Scope.API
         if (found := on_order(self._world, scope)) is None:
             return None
         _, reply = found
+        if reply.status in {400, 403, 500} and call is None:
+            return None
         if reply.status in {400, 403}:
             if not isinstance(call, Call):
                 return None

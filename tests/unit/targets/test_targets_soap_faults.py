@@ -142,3 +142,11 @@ async def test_requests_are_counted_as_rest_s_are() -> None:
         await s.login()
         await s.fault(b"<", "VersionGet")
         assert (v.world.metrics.vault.requests, v.world.metrics.vault.answers) == (2, {"200": 1, "500": 1})
+
+
+@pytest.mark.parametrize("fault", ["error", "forbidden", "dead_tokens"])
+async def test_the_wsdl_is_no_call_and_is_served_whatever_calls_meet(fault: str) -> None:
+    async with vault(ESTATE) as v:
+        v.world.order_vault_faults(frozenset({fault}))
+        async with v.client.get(f"{PATH}?WSDL") as response:
+            assert (response.status, response.content_type) == (200, "text/xml")
