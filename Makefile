@@ -69,7 +69,7 @@ lock:
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@for name in $(PROGRAMS); do $(COMPILE) -o $$name.lock $$name.in; done
-	@! grep -nE '://|file:/' requirements*.lock $(PROGRAMS:=.lock) || { echo "a lock file names a registry or a path" >&2; exit 1; }
+	@! grep -nE '://|file:/' requirements*.lock tests/peers/*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
 
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md

@@ -174,6 +174,18 @@ def test_own_secrets_take_a_given_password() -> None:
         ('[vault]\nuser = "x"\nuzer = "y"', ["estate.toml:3: vault.uzer: unknown key"]),
         ('[[hosts]]\n[[hosts]]\nfault = "sillent"', ["estate.toml:3: hosts.1.fault", "'sillent'", "silent"]),
         ("[[hosts]]\nfaults = {non = 1}", ["estate.toml:2: hosts.0.faults", "'non'"]),
+        (
+            '[vault]\nuser = "x"\n[[vault.users]]\nname = "a"\n[[vault.users]]\nname = "b"\naddresses = ["1.2.3"]',
+            ["estate.toml:7: vault.users.1.addresses.0", "1.2.3"],
+        ),
+        (
+            '[vault]\n[[vault.users]]\nname = "a"\n[[vault.users]]\nname = "A"',
+            ["estate.toml:1: vault: user given twice"],
+        ),
+        ('[vault]\n[[vault.onboarding]]\nrule = "r"\nuser = "b"', ["estate.toml:1: vault: onboarding", "b"]),
+        ("[vault.weather]\nlatency = {median = 3, p99 = 1}", ["estate.toml:2: vault.weather.latency", "median"]),
+        ('[[secrets]]\nname = "a"\ncount = 2', ["estate.toml:1: secrets.0", "{n}"]),
+        ('[[secrets]]\nname = "a"\nsecurity = {change_on_checkin = true}', ["estate.toml:3: secrets.0.security"]),
         ('[vault]\nfaults = ["up"]', ["estate.toml:2: vault.faults.0", "'up'", "down"]),
         ('[[hosts]]\nfault = "none"\nfaults = {none = 1}', ["estate.toml:1: hosts.0: give `fault` or `faults`"]),
         ('[[hosts]]\nnetwork = "10.0.0.0/8"', ["10.0.0.0/8 is not within 127.0.0.0/8"]),
