@@ -99,6 +99,8 @@ class SecuritySpec(Part):
             raise ValueError("double_lock and checkout cannot be combined")
         if self.change_on_checkin and not self.checkout:
             raise ValueError("change_on_checkin needs checkout = true")
+        if 0 < self.rotate_every < 1:
+            raise ValueError("rotate_every must be a second at least, or 0 for never")
         return self
 
 

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from targets.metrics import VaultMetrics
@@ -34,6 +35,8 @@ class Checkouts:
         self._changes = changes
         self._mode = mode
         self._held: dict[int, StoredSecret] = {}
+        self._earliest = math.inf
+        """No check-out runs out before this moment."""
 
     def needed(self, secret: StoredSecret, caller: Caller) -> bool:
         """Must the caller still check it out to see it?"""
@@ -58,6 +61,7 @@ class Checkouts:
             return Refused(Why.CHANGE_PENDING)
         secret.checkout = Checkout(caller.user.id, caller.user.name, now + secret.security.checkout_interval)
         self._held[secret.id] = secret
+        self._earliest = min(self._earliest, secret.checkout.until)
         self._counters.checkouts += 1
         self._audit.record(secret, caller, Action.CHECK_OUT, ask.comment, ask.ticket)
         return None
@@ -113,10 +117,13 @@ class Checkouts:
     def tick(self) -> None:
         """Check in whatever has run out."""
         now = self._clock.seconds()
+        if now < self._earliest:
+            return
         for secret in [s for s in self._held.values() if s.checkout is None or now >= s.checkout.until]:
             self._end(secret)
             self._counters.automatic_checkins += 1
             self._audit.record_system(secret, Action.CHECK_IN, "the interval has run out")
+        self._earliest = min((s.checkout.until for s in self._held.values() if s.checkout), default=math.inf)
 
     def _end(self, secret: StoredSecret) -> None:
         secret.checkout = None

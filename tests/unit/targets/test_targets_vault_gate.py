@@ -262,6 +262,8 @@ async def test_requests_are_listed_to_those_they_concern_denied_and_cancelled() 
         assert (await boss.ask(f"{requests}?filter.status=denied"))[1]["total"] == 1
         for wrong in ({"secretId": 999}, {"secretId": v.id("plain")}, {"secretId": secret, "startDate": "soon"}):
             assert (await v.post(requests, **wrong))[0] == 400
+        for start in ("9999-12-31T23:30:00", "0001-01-01T00:00:00+05:00"):
+            assert list((await v.post(requests, secretId=secret, startDate=start))[1]["modelState"]) == ["startDate"]
         back = {"startDate": "2020-01-02T00:00:00", "expirationDate": "2020-01-01T00:00:00"}
         assert list((await v.post(requests, secretId=secret, **back))[1]["modelState"]) == ["expirationDate"]
 
