@@ -110,10 +110,6 @@ class Checkouts:
         self._audit.record(secret, caller, Action.UPDATE, "security settings")
         return None
 
-    def held(self) -> int:
-        """How many secrets are checked out now."""
-        return len(self._held)
-
     def tick(self) -> None:
         """Check in whatever has run out."""
         now = self._clock.seconds()

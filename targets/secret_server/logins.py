@@ -95,7 +95,7 @@ class VaultLogins:
         ranges = tuple(address_range(text) for text in found.addresses)
         if found.key and not hmac.compare_digest(found.key.encode(), key.encode()):
             return None
-        if not allowed(address, ranges, local_always=self._spec.local_always_allowed):
+        if not allowed(address, ranges, local_always=False):
             return None
         user = self._users.named(found.user)
         if user is None:
