@@ -27,7 +27,7 @@ from targets.metrics import report
 from targets.secret_server.changes import Where
 from targets.secret_server.secrets import StoredSecret
 from targets.vault_spec import SecuritySpec, VaultFaultName
-from targets.vault_weather import WeatherSpec
+from targets.vault_weather import YEARS, WeatherSpec
 from targets.world import World
 
 
@@ -61,7 +61,7 @@ class ForgeOrder(BaseModel):
     action: str = "VIEW"
     notes: str = ""
     address: str = ""
-    seconds_ago: float = 0.0
+    seconds_ago: float = Field(default=0.0, ge=-YEARS, le=YEARS, allow_inf_nan=False)
 
 
 _Order = TypeVar("_Order", bound=BaseModel)
@@ -96,7 +96,9 @@ class _Control:
 
     async def security(self, request: web.Request) -> web.Response:
         order = await _order(request, SecurityOrder)
-        _secret(self._world, order.secret).security = order.security
+        secret = _secret(self._world, order.secret)
+        secret.security = order.security
+        self._world.service.changes.schedule([secret])
         return web.json_response({"secret": order.secret})
 
     async def unlock(self, request: web.Request) -> web.Response:

@@ -20,6 +20,9 @@ from pydantic import Field, model_validator
 from targets.parts import Part, Seconds, Share
 from targets.vault_faults import Mangle
 
+YEARS = 1e9
+"""Seconds of some thirty years: further than that a clock is never wrong."""
+
 
 class LatencySpec(Part):
     """Log-normal, as latencies of web servers are."""
@@ -60,6 +63,6 @@ class WeatherSpec(Part):
     bursts: BurstSpec | None = None
     mangled: dict[Mangle, Share] = Field(default_factory=dict)
     """Shares of the answers that come wrong."""
-    clock_skew: float = 0.0
+    clock_skew: Annotated[float, Field(ge=-YEARS, le=YEARS, allow_inf_nan=False)] = 0.0
     """Seconds that the vault's date is ahead (or, negative, behind)."""
     audit: AuditFaultsSpec = AuditFaultsSpec()

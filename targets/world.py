@@ -97,13 +97,18 @@ class World:
         self.rotate(secret.name, where, password)
 
     def _heartbeat(self, secret: StoredSecret) -> Heartbeat:
-        """Does the secret's password open its first host's account? No logon is counted for it."""
+        """Does the secret's password or key open its first host's account? No logon is counted for it."""
         host = next(iter(self._hosts.get(secret.name, ())), None) if self.vault.is_original(secret) else None
         if host is None or host.fault.port is not Port.OPEN:
             return Heartbeat.UNABLE_TO_CONNECT
         if host.fault.locked or self.accounts.locked(host.account_key):
             return Heartbeat.ACCOUNT_LOCKED
-        return Heartbeat.SUCCESS if self.accounts.opens(host.account_key, secret.material) else Heartbeat.FAILED
+        password = secret.template.field("password")
+        if secret.holds_key or password is None:
+            opened = self.accounts.public_key(host, host.user, secret.material.public_blob)
+        else:
+            opened = self.accounts.opens(host.account_key, secret.text(password))
+        return Heartbeat.SUCCESS if opened else Heartbeat.FAILED
 
     def _material(self, secret: str, generation: int) -> Material:
         fixed = self._given.get((secret, generation), "")

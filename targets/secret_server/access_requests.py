@@ -80,7 +80,10 @@ class AccessRequests:
             return Refused(Why.NOT_POSSIBLE, "the secret needs no approval")
         now = self._clock.now()
         start = start or now
-        end = end or start + WINDOW
+        try:
+            end = end or start + WINDOW
+        except OverflowError:
+            return Refused(Why.INVALID, "startDate")
         if end <= max(start, now):
             return Refused(Why.INVALID, "expirationDate")
         number = len(self._requests) + 1

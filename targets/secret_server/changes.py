@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from heapq import heappop, heappush
 from typing import Protocol
 
 from targets.metrics import VaultMetrics
@@ -33,6 +34,8 @@ class _Change:
     password: str
     due: float
     left: list[Where]
+    begun: bool = False
+    """A side has it."""
 
 
 class Rotate(Protocol):
@@ -55,15 +58,19 @@ class PasswordChanges:
         self._audit = audit
         self._counters = counters
         self._rotate = rotate
-        self._pending: list[_Change] = []
-        self._scheduled: dict[int, tuple[float, StoredSecret]] = {}
+        self._pending: dict[int, _Change] = {}
+        """By the secret's id."""
+        self._due: list[tuple[float, int]] = []
+        """A heap of moments and ids of secrets: whose change may go on then, or (-id) whose schedule says so."""
+        self._scheduled: dict[int, StoredSecret] = {}
 
     def schedule(self, secrets: Iterable[StoredSecret]) -> None:
-        """Let those that have a schedule change by it from now on."""
+        """Let those that have a schedule change by it from now on; who already does, keeps its next date."""
         now = self._clock.seconds()
         for secret in secrets:
-            if secret.security.rotate_every:
-                self._scheduled[secret.id] = (now + secret.security.rotate_every, secret)
+            if secret.security.rotate_every and secret.id not in self._scheduled:
+                self._scheduled[secret.id] = secret
+                heappush(self._due, (now + secret.security.rotate_every, -secret.id))
 
     def order(self, secret: StoredSecret, password: str = "") -> None:
         """Queue a change; one that is under way already is as good."""
@@ -76,35 +83,48 @@ class PasswordChanges:
         if not self._spec.rotation_lag:
             sides = [Where.BOTH]
         due = self._clock.seconds() + self._spec.rotation_time
-        self._pending.append(_Change(secret, password, due, sides))
+        self._pending[secret.id] = _Change(secret, password, due, sides)
+        heappush(self._due, (due, secret.id))
 
     def stop(self, secret: StoredSecret) -> bool:
         """Was there a change that no side had yet? It is given up."""
-        for change in self._pending:
-            if change.secret is secret and (len(change.left) == 2 or change.left == [Where.BOTH]):
-                self._pending.remove(change)
-                secret.changing = False
-                return True
-        return False
+        change = self._pending.get(secret.id)
+        if change is None or change.begun:
+            return False
+        del self._pending[secret.id]
+        secret.changing = False
+        return True
 
     def tick(self) -> None:
         """Do what is due."""
-        if not self._pending and not self._scheduled:
-            return
         now = self._clock.seconds()
-        for secret_id, (due, secret) in self._scheduled.items():
-            if due <= now:
-                self._scheduled[secret_id] = (now + secret.security.rotate_every, secret)
-                self.order(secret)
-        for change in list(self._pending):
-            while change.left and change.due <= now:
-                where = change.left.pop(0)
-                follows = where is not Where.BOTH and not change.left
-                self._rotate(change.secret, where, change.password, follows=follows)
-                change.due += self._spec.rotation_lag
-            if not change.left:
-                self._pending.remove(change)
-                self._done(change.secret)
+        while self._due and self._due[0][0] <= now:
+            _, number = heappop(self._due)
+            if number < 0:
+                self._by_schedule(self._scheduled[-number], now)
+            elif change := self._pending.get(number):
+                self._go_on(change, now)
+
+    def _by_schedule(self, secret: StoredSecret, now: float) -> None:
+        if not secret.security.rotate_every:  # no more
+            del self._scheduled[secret.id]
+            return
+        heappush(self._due, (now + secret.security.rotate_every, -secret.id))
+        self.order(secret)
+
+    def _go_on(self, change: _Change, now: float) -> None:
+        """Give the sides whose time has come the new password."""
+        while change.left and change.due <= now:
+            where = change.left.pop(0)
+            follows = where is not Where.BOTH and change.begun
+            self._rotate(change.secret, where, change.password, follows=follows)
+            change.begun = True
+            change.due += self._spec.rotation_lag
+        if change.left:
+            heappush(self._due, (change.due, change.secret.id))
+        else:
+            del self._pending[change.secret.id]
+            self._done(change.secret)
 
     def _done(self, secret: StoredSecret) -> None:
         secret.changing = secret.expired = False

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from targets.metrics import VaultMetrics
@@ -21,6 +22,7 @@ from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access, Permission
 from targets.secret_server.secrets import Checkout, StoredSecret
 from targets.secret_server.users import Caller
+from targets.vault_spec import SecuritySpec
 
 
 class Checkouts:
@@ -33,6 +35,8 @@ class Checkouts:
         self._changes = changes
         self._mode = mode
         self._held: dict[int, StoredSecret] = {}
+        self._earliest = math.inf
+        """No check-out runs out before this moment."""
 
     def needed(self, secret: StoredSecret, caller: Caller) -> bool:
         """Must the caller still check it out to see it?"""
@@ -57,6 +61,7 @@ class Checkouts:
             return Refused(Why.CHANGE_PENDING)
         secret.checkout = Checkout(caller.user.id, caller.user.name, now + secret.security.checkout_interval)
         self._held[secret.id] = secret
+        self._earliest = min(self._earliest, secret.checkout.until)
         self._counters.checkouts += 1
         self._audit.record(secret, caller, Action.CHECK_OUT, ask.comment, ask.ticket)
         return None
@@ -90,35 +95,31 @@ class Checkouts:
         self._audit.record(secret, caller, Action.EXTENDED, notes)
         return secret.checkout.until
 
-    def configure(
-        self, secret: StoredSecret, caller: Caller, *, enabled: bool, interval: float, change: bool
-    ) -> Refused | None:
-        """The Security tab's check-out settings; they end a check-out that there is."""
+    def secure(self, secret: StoredSecret, caller: Caller, security: SecuritySpec) -> Refused | None:
+        """Other settings on the Security tab; without check-out, a check-out that there is ends."""
         if caller.user.access(secret) < Access.OWNER:
             return Refused(Why.ACCESS_DENIED)
         if self._mode.read_only:
             return Refused(Why.READ_ONLY)
-        if secret.security.double_lock and enabled:
+        if security.double_lock and security.checkout:
             return Refused(Why.NOT_POSSIBLE, "a double-locked secret cannot be checked out")
-        settings = {"checkout": enabled, "checkout_interval": interval, "change_on_checkin": change and enabled}
-        secret.security = secret.security.model_copy(update=settings)
-        if not enabled:
+        secret.security = security
+        if not security.checkout:
             secret.checkout = None
             self._held.pop(secret.id, None)
-        self._audit.record(secret, caller, Action.UPDATE, "check-out settings")
+        self._audit.record(secret, caller, Action.UPDATE, "security settings")
         return None
-
-    def held(self) -> int:
-        """How many secrets are checked out now."""
-        return len(self._held)
 
     def tick(self) -> None:
         """Check in whatever has run out."""
         now = self._clock.seconds()
+        if now < self._earliest:
+            return
         for secret in [s for s in self._held.values() if s.checkout is None or now >= s.checkout.until]:
             self._end(secret)
             self._counters.automatic_checkins += 1
             self._audit.record_system(secret, Action.CHECK_IN, "the interval has run out")
+        self._earliest = min((s.checkout.until for s in self._held.values() if s.checkout), default=math.inf)
 
     def _end(self, secret: StoredSecret) -> None:
         secret.checkout = None

@@ -25,7 +25,3 @@ class VaultClock:
     def at(self, seconds: float) -> datetime:
         """The date at a moment of `seconds`."""
         return self._started + timedelta(seconds=seconds - self._zero + self.skew)
-
-    def seconds_at(self, date: datetime) -> float:
-        """The moment of a date."""
-        return (date - self._started).total_seconds() + self._zero - self.skew

@@ -15,6 +15,9 @@ from targets.vault_weather import WeatherSpec
 _P99 = 2.326
 """Standard deviations above the median of a normal distribution."""
 
+_DAY_S = 86400
+"""Nobody is sent away for longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
@@ -79,7 +82,7 @@ class Weather:
         if self._allowance >= 1:
             self._allowance -= 1
             return None
-        wait = math.ceil((1 - self._allowance) / rate)
+        wait = min(math.ceil((1 - self._allowance) / rate), _DAY_S)
         after = str(wait)
         if self._spec.retry_after == "date":
             when = self._clock.now() + timedelta(seconds=wait)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -18,7 +20,7 @@ from targets.secret_server.service import Vault
 from targets.secret_server.tokens import TokenState
 from targets.vault_faults import EXPIRED
 
-OPEN = ("/healthcheck", "/sdk-client-accounts")
+OPEN = re.compile(r"/v[12]/(healthcheck|sdk-client-accounts)$")
 """What needs no token."""
 
 
@@ -42,7 +44,7 @@ def internals(service: Vault) -> web.Application:
 def authorized(service: Vault) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.lower().endswith(OPEN):
+        if OPEN.search(request.path):
             return await handler(request)
         match service.logins.caller(bearer(request), address=request.remote or ""):
             case TokenState.EXPIRED:

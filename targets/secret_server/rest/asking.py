@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -86,9 +85,9 @@ class Body:
             return None
         try:
             when = datetime.fromisoformat(text)
-        except ValueError:
+            return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):
             raise BadQueryError(name) from None
-        return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)
 
     def inner(self, name: str) -> Body:
         value = self.values.get(name.lower())
@@ -112,7 +111,7 @@ async def body_of(request: web.Request) -> Body:
     """An empty body is an empty object. Raises BadQueryError for one that is no object."""
     try:
         body = await request.json() if request.can_read_body else {}
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or a number of thousands of digits
         raise BadQueryError("args") from None
     if not isinstance(body, dict):
         raise BadQueryError("args")

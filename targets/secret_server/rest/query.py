@@ -27,9 +27,6 @@ class Query:
         found = [v for known, values in self._values.items() if known.startswith(indexed) for v in values]
         return [*self._values.get(name.lower(), []), *found]
 
-    def has(self, name: str) -> bool:
-        return bool(self.text(name).strip())
-
     def flag(self, name: str, *, default: bool = False) -> bool:
         value = self.text(name).strip().lower()
         if value not in {"", "true", "false"}:

@@ -31,14 +31,11 @@ def configure(service: Vault, caller: Caller, asked: Arguments) -> Values | Refu
     minutes = asked.values["checkOutInterval"]
     if minutes is not None and minutes < 1:
         return Refused(Why.INVALID, "checkOutInterval")
-    refused = service.checkouts.configure(
-        found,
-        caller,
-        enabled=asked.flag("setCheckOut"),
-        interval=found.security.checkout_interval if minutes is None else minutes * 60.0,
-        change=asked.flag("setPasswordChangeOnCheckIn"),
-    )
-    return refused or DONE
+    enabled = asked.flag("setCheckOut")
+    changed: Values = {"checkout": enabled, "change_on_checkin": enabled and asked.flag("setPasswordChangeOnCheckIn")}
+    if minutes is not None:
+        changed["checkout_interval"] = minutes * 60.0
+    return service.checkouts.secure(found, caller, found.security.model_copy(update=changed)) or DONE
 
 
 HANDLERS: dict[str, Handler] = {

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from targets import estate, material, spec
 from targets.faults import HOST_FAULTS, SecretState
+from targets.sample_vault import SAMPLE
+from targets.secret_server.templates import TEMPLATES
 from targets.vault_faults import VAULT_FAULTS
 from tests.unit.targets.targets_lab import build
 
@@ -182,6 +186,7 @@ def test_own_secrets_take_a_given_password() -> None:
             '[vault]\n[[vault.users]]\nname = "a"\n[[vault.users]]\nname = "A"',
             ["estate.toml:1: vault: user given twice"],
         ),
+        ('[vault]\nmount = "/api/x"', ["estate.toml:1: vault: mount /api/x"]),
         ('[vault]\n[[vault.onboarding]]\nrule = "r"\nuser = "b"', ["estate.toml:1: vault: onboarding", "b"]),
         ("[vault.weather]\nlatency = {median = 3, p99 = 1}", ["estate.toml:2: vault.weather.latency", "median"]),
         ('[[secrets]]\nname = "a"\ncount = 2', ["estate.toml:1: secrets.0", "{n}"]),
@@ -232,3 +237,11 @@ def test_every_fault_says_what_it_means() -> None:
     meanings = [f.meaning for f in HOST_FAULTS.values()] + [f.meaning for f in VAULT_FAULTS.values()]
     assert all(meanings)
     assert len(set(meanings)) == len(meanings)
+
+
+def test_the_sample_vault_and_the_estate_of_its_page_are_estates() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "lab-vault.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(build(example).secrets) == 1000
+    sample = build(SAMPLE)
+    assert {s.template for s in sample.secrets.values()} == set(TEMPLATES)

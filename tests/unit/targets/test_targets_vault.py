@@ -284,3 +284,24 @@ async def test_an_unknown_route_answers_an_object_too() -> None:
         async with v.client.get("/elsewhere") as response:
             assert response.status == 404
             assert "message" in await response.json()
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[1]", b'{"a": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+async def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    async with vault(ESTATE) as v:
+        await v.login()
+        headers = {"Authorization": f"Bearer {v.token}", "Content-Type": "application/json"}
+        async with v.client.post(f"{MOUNT}/api/v1/secrets/1/restricted", data=body, headers=headers) as response:
+            assert response.status == 400
+            assert list((await response.json())["modelState"]) == ["args"]
+
+
+async def test_nothing_but_what_is_open_is_had_without_a_token() -> None:
+    async with vault(ESTATE) as v:
+        for path in (
+            "secrets/1/fields/healthcheck",
+            "secrets/1/restricted/fields/sdk-client-accounts",
+            "users/current",
+        ):
+            async with v.client.get(f"{MOUNT}/api/v1/{path}") as response:
+                assert response.status == 401, path

@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 
 from targets.estate import AccountKey
-from targets.material import Material
 from tests.unit.targets.targets_lab import MOUNT, Clock, Vault, running, until, vault
 
 DENIED = (400, {"errorCode": "API_AccessDenied", "message": "Access Denied"})
@@ -35,6 +34,12 @@ secret = "shared"
 secret_name = "shared"
 network = "127.23.0.0/24"
 security = {{ rotate_every = "1h" }}
+[[hosts]]
+login = "key"
+network = "127.24.0.0/24"
+[[hosts]]
+fault = "locked"
+network = "127.25.0.0/24"
 [[secrets]]
 name = "own"
 template = "unix-key-rotation"
@@ -119,6 +124,8 @@ async def test_a_secret_changes_on_its_schedule_on_all_hosts_of_the_account() ->
         (UNIX, "Success"),
         ("unix-127.21.0.1", "Failed"),
         ("unix-127.22.0.1", "UnableToConnect"),
+        ("unix-127.24.0.1", "Success"),
+        ("unix-127.25.0.1", "AccountLockedOut"),
         ("own", "UnableToConnect"),
     ],
 )
@@ -146,6 +153,8 @@ async def test_values_and_files_are_written_in_the_vault_alone() -> None:
         assert await boss.ask(f"{at}/fields/password", body={"value": "KMS-typed"}, method="PUT") == (200, "KMS-typed")
         assert await boss.ask(f"{at}/fields/password") == (200, "KMS-typed")
         assert on_host(v, "127.20.0.1", before)
+        await boss.ask(f"{at}/heartbeat", method="POST")
+        assert (await boss.ask(f"{at}/summary"))[1]["lastHeartBeatStatus"] == "Failed"
         items = {"items": [{"slug": "machine", "itemValue": "renamed"}, {"fieldId": 109, "itemValue": "a note"}]}
         _, model = await boss.ask(at, body=items, method="PUT")
         assert {i["slug"]: i["itemValue"] for i in model["items"]}["notes"] == "a note"
@@ -229,6 +238,21 @@ async def test_hosts_get_their_new_passwords_with_nobody_asking(tmp_path: Path) 
         world.service.changes.order(world.vault.named(UNIX))
 
         async def changed() -> bool:
-            return not world.accounts.opens(AccountKey("127.20.0.1", "scan"), Material(0, "", before))
+            return not world.accounts.opens(AccountKey("127.20.0.1", "scan"), before)
 
         await until(changed)
+
+
+async def test_a_schedule_is_given_and_taken_away_on_order() -> None:
+    clock = Clock()
+    async with vault(ESTATE.format(more=""), clock) as v:
+        for rotate_every, changes in ((60, 1), (0, 1), (30, 2)):
+            order = {"secret": UNIX, "security": {"rotate_every": rotate_every}}
+            assert (await v.client.post("/_lab/security", json=order)).status == 200
+            for passed in (60, 10):
+                clock.now += passed
+                v.world.service.tick()
+            changed = [action for action, _ in v.audit(UNIX)].count("PASSWORD CHANGE")
+            assert changed == changes, rotate_every
+        wrong = {"secret": UNIX, "security": {"rotate_every": 0.1}}
+        assert (await v.client.post("/_lab/security", json=wrong)).status == 400

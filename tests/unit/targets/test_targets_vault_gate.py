@@ -136,7 +136,7 @@ async def test_a_check_out_ends_by_itself_can_be_extended_and_forced() -> None:
         assert await code(boss, at) == "API_CheckedOutByAnotherUser"
         assert await code(boss, f"{at}?forceCheckIn=true") == ""
         assert v.audit("keep")[-3:] == [("FORCED CHECK IN", "boss"), ("CHECK OUT", "boss"), ("VIEW", "boss")]
-        assert v.world.service.checkouts.held() == 1
+        assert (await v.ask("v1/secrets/search-total?filter.onlyCheckedOutSecrets=true")) == (200, 1)
         assert (v.world.metrics.vault.automatic_checkins, v.world.metrics.vault.forced_checkins) == (1, 1)
 
 
@@ -262,6 +262,8 @@ async def test_requests_are_listed_to_those_they_concern_denied_and_cancelled() 
         assert (await boss.ask(f"{requests}?filter.status=denied"))[1]["total"] == 1
         for wrong in ({"secretId": 999}, {"secretId": v.id("plain")}, {"secretId": secret, "startDate": "soon"}):
             assert (await v.post(requests, **wrong))[0] == 400
+        for start in ("9999-12-31T23:30:00", "0001-01-01T00:00:00+05:00"):
+            assert list((await v.post(requests, secretId=secret, startDate=start))[1]["modelState"]) == ["startDate"]
         back = {"startDate": "2020-01-02T00:00:00", "expirationDate": "2020-01-01T00:00:00"}
         assert list((await v.post(requests, secretId=secret, **back))[1]["modelState"]) == ["expirationDate"]
 
@@ -319,6 +321,12 @@ async def test_check_out_settings_are_an_owners() -> None:
             "checkOutEnabled"
         ] is False
         assert (await v.ask(f"{at}/state"))[1]["isCheckedOut"] is False
+        for minutes in (0, "5", None):
+            wrong = {"data": {"checkOutIntervalMinutes": {"dirty": True, "value": minutes}}}
+            assert (await boss.ask(f"{at}/security-checkout", body=wrong, method="PATCH"))[0] == 400
+        comment = {"data": {"requiresComment": {"dirty": True, "value": True}}}
+        assert (await boss.ask(f"{at}/security-general", body=comment, method="PATCH"))[1]["requiresComment"] is True
+        assert await code(v, at) == "API_ValidateSecretAccessCommentRequired"
         locked = f"v1/secrets/{v.id('locked')}/security-checkout"
         assert (await boss.ask(locked, body={"data": change}, method="PATCH"))[0] == 400
 
