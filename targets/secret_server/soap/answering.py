@@ -21,11 +21,11 @@ async def result(service: Vault, call: Call, address: str) -> Values | None:
     name, asked = call.operation.name, Arguments(call.arguments, address)
     if not call.operation.has_token:
         return sessions.OPEN[name](service, asked)
-    if name in secrets.VIEWS:
-        await anyio.sleep(service.reading.delay(asked.number("secretId")))
     caller = service.logins.caller(asked.text("token"), address=address)
     if not isinstance(caller, Caller):
         return failed(no_caller(caller))
+    if name in secrets.VIEWS:
+        await anyio.sleep(service.reading.delay(asked.number("secretId")))
     given = HANDLERS[name](service, caller, asked)
     if not isinstance(given, Refused):
         return given

@@ -2,7 +2,8 @@
 
 Rules:
 1. No document type is read: so no entities, no external ones, no expansion. ASP.NET prohibits it too.
-2. No element lies deeper than DEPTH. How long a document may be is for who receives it to say.
+2. No element lies deeper than DEPTH, and there are no more than ELEMENTS: a megabyte of them would hold up everybody
+   else for a third of a second. How long a document may be is for who receives it to say.
 3. What is written is well-formed whatever the text: what XML cannot say becomes U+FFFD.
 """
 
@@ -18,6 +19,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 DEPTH = 32
 """Levels of elements that a document may have; a request has eight at most."""
+ELEMENTS = 5000
 
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>'
 
@@ -59,12 +61,15 @@ def attribute(value: str) -> str:
 class _Shallow(TreeBuilder):
     def __init__(self) -> None:
         super().__init__()
-        self._depth = 0
+        self._depth = self._elements = 0
 
     def start(self, tag: Any, attrs: Any, /) -> Element:
         self._depth += 1
+        self._elements += 1
         if self._depth > DEPTH:
             raise MarkupError(f"The XML document has more than {DEPTH} levels.")
+        if self._elements > ELEMENTS:
+            raise MarkupError(f"The XML document has more than {ELEMENTS} elements.")
         return super().start(tag, attrs)
 
     def end(self, tag: Any, /) -> Element:

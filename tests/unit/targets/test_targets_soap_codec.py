@@ -135,6 +135,7 @@ DTD = f"{UNREADABLE}For security reasons DTD is prohibited in this XML document.
         ('<!DOCTYPE x [<!ENTITY % e SYSTEM "http://127.0.0.1:9/x.dtd"> %e;]><x/>', DTD),
         ("<!DOCTYPE x><x/>", DTD),
         ("<a>" * 33 + "</a>" * 33, f"{UNREADABLE}The XML document has more than 32 levels."),
+        (f"<x>{'<a/>' * 200_000}</x>", f"{UNREADABLE}The XML document has more than 5000 elements."),
         ("<a>" * 200_000, f"{UNREADABLE}The XML document has more than 32 levels."),
         ('<?xml version="1.0" encoding="nonsense"?><x/>', ENCODING),
         ('<?xml version="1.0" encoding="utf-7"?><x/>', None),
