@@ -126,7 +126,8 @@ def refusal(service: Vault, refused: Refused) -> web.Response:
     answer = problem(refused, denied_status=service.spec.access_denied_status)
     if isinstance(answer.body, str):
         return web.Response(status=answer.status, text=answer.body, content_type="text/html")
-    return web.json_response(answer.body, status=answer.status)
+    hidden = {"message": service.spec.error_text} if service.spec.error_text else {}
+    return web.json_response(answer.body | hidden, status=answer.status)
 
 
 def _folded(values: Json) -> Json:

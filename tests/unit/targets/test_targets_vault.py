@@ -305,3 +305,18 @@ async def test_nothing_but_what_is_open_is_had_without_a_token() -> None:
         ):
             async with v.client.get(f"{MOUNT}/api/v1/{path}") as response:
                 assert response.status == 401, path
+
+
+async def test_an_administrator_may_hide_every_error_text() -> None:
+    async with vault(ESTATE + '[vault]\nerror_text = "Something went wrong."') as v:
+        await v.login()
+        assert await v.ask("v1/secrets/999") == (
+            400, {"errorCode": "API_AccessDenied", "message": "Something went wrong."},
+        )  # fmt: skip
+        v.world.logins.tokens.expire_all()
+        assert await v.ask("v1/secrets/1") == EXPIRED
+
+
+async def test_an_older_release_says_healthy_in_plain_text() -> None:
+    async with vault('[vault]\nhealthcheck = "text"') as v:
+        assert await v.ask("v1/healthcheck") == (200, b"Healthy")
