@@ -119,7 +119,12 @@ async def body_of(request: web.Request) -> Body:
 
 
 def look_of(service: Vault, request: web.Request) -> Look:
-    return Look(caller_of(request), service.clock.seconds())
+    nulls = is_v2(request) and service.spec.v2_null_ids
+    return Look(caller_of(request), service.clock.seconds(), None if nulls else -1)
+
+
+def is_v2(request: web.Request) -> bool:
+    return "/api/v2/" in request.path
 
 
 def refusal(service: Vault, refused: Refused) -> web.Response:

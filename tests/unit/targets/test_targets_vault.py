@@ -320,3 +320,13 @@ async def test_an_administrator_may_hide_every_error_text() -> None:
 async def test_an_older_release_says_healthy_in_plain_text() -> None:
     async with vault('[vault]\nhealthcheck = "text"') as v:
         assert await v.ask("v1/healthcheck") == (200, b"Healthy")
+
+
+async def test_v2_may_differ_from_v1_where_nobody_says() -> None:
+    async with vault(ESTATE + "[vault]\nv2_passwords = false\nv2_null_ids = true") as v:
+        await v.login()
+        for version, none, shown in (("v1", -1, True), ("v2", None, False)):
+            _, model = await v.ask(f"{version}/secrets/1")
+            assert model["secretPolicyId"] is none if none is None else model["secretPolicyId"] == none
+            assert bool(items(model)["password"]) is shown
+            assert (await v.ask(f"{version}/secrets/1/fields/password"))[1].startswith("KMS-")
