@@ -133,6 +133,14 @@ class VaultSpec(Part):
     """A restriction by address never refuses 127.0.0.1, as the product documents it."""
     access_denied_status: Literal[400, 403] = 400
     """Both are in the field for API_AccessDenied, depending on the release."""
+    v2_passwords: bool = True
+    """false: a secret read by v2 comes without its passwords, which are had by field (UNSURE which it is)."""
+    v2_null_ids: bool = False
+    """true: v2 says null where v1 says -1 for an id that there is not (UNSURE which it does)."""
+    error_text: str = ""
+    """Not empty: in place of every error's text, as an administrator can have it (ZeroInformationDisclosureMessage)."""
+    healthcheck: Literal["json", "text"] = "json"
+    """Older releases answer `Healthy`, and nothing else."""
     hidden_password: Literal["blank", "masked"] = "blank"  # noqa: S105 - no password
     """What stands in place of a password that may not be seen (UNSURE which it is)."""
     comment_interval: Seconds = 300.0

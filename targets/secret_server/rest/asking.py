@@ -119,14 +119,20 @@ async def body_of(request: web.Request) -> Body:
 
 
 def look_of(service: Vault, request: web.Request) -> Look:
-    return Look(caller_of(request), service.clock.seconds())
+    nulls = is_v2(request) and service.spec.v2_null_ids
+    return Look(caller_of(request), service.clock.seconds(), None if nulls else -1)
+
+
+def is_v2(request: web.Request) -> bool:
+    return "/api/v2/" in request.path
 
 
 def refusal(service: Vault, refused: Refused) -> web.Response:
     answer = problem(refused, denied_status=service.spec.access_denied_status)
     if isinstance(answer.body, str):
         return web.Response(status=answer.status, text=answer.body, content_type="text/html")
-    return web.json_response(answer.body, status=answer.status)
+    hidden = {"message": service.spec.error_text} if service.spec.error_text else {}
+    return web.json_response(answer.body | hidden, status=answer.status)
 
 
 def _folded(values: Json) -> Json:

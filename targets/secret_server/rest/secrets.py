@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import anyio
 from aiohttp import web
@@ -15,6 +16,7 @@ from targets.secret_server.rest.asking import (
     ask_of_query,
     body_of,
     caller_of,
+    is_v2,
     look_of,
     place_of,
     query_of,
@@ -203,6 +205,8 @@ class Secrets:
         shown = self._reading.view(caller_of(request), place, ask)
         if isinstance(shown, Refused):
             return refusal(self._service, shown)
+        if is_v2(request) and not self._service.spec.v2_passwords:
+            shown = replace(shown, hidden="")
         return web.json_response(wire.secret_model(shown, look_of(self._service, request)))
 
     async def _field(self, request: web.Request, ask: Ask) -> web.Response:

@@ -70,6 +70,8 @@ class Sessions:
         return web.json_response({"id": made.id, "clientId": made.client_id, "clientSecret": made.client_secret})
 
     async def healthcheck(self, _request: web.Request) -> web.Response:
+        if self._service.spec.healthcheck == "text":
+            return web.Response(text="Healthy")
         now = date(self._service.clock.now())
         return web.json_response(
             {
@@ -89,7 +91,9 @@ class Sessions:
         )
 
     async def version(self, _request: web.Request) -> web.Response:
-        return web.json_response({"model": {"version": VERSION}, "success": True, "errors": None, "severity": "None"})
+        # The envelope is what servers send, the bare version what the swagger says.
+        envelope = {"model": {"version": VERSION}, "success": True, "errors": None, "severity": "None"}
+        return web.json_response(envelope | {"version": VERSION})
 
     async def user(self, request: web.Request) -> web.Response:
         return web.json_response(current_user(caller_of(request).user))

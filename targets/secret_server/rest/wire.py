@@ -32,6 +32,8 @@ class Look:
 
     caller: Caller
     now: float
+    no_id: int | None = -1
+    """What is said for an id that there is not."""
 
     def minutes_left(self, secret: StoredSecret) -> int:
         return minutes_left(secret, self.now)
@@ -55,10 +57,10 @@ def secret_model(shown: Shown, look: Look) -> Json:
         "autoChangeNextPassword": None,
         "enableInheritPermissions": True,
         "enableInheritSecretPolicy": False,
-        "secretPolicyId": -1,
-        "launcherConnectAsSecretId": -1,
-        "passwordTypeWebScriptId": -1,
-        "accessRequestWorkflowMapId": -1,
+        "secretPolicyId": look.no_id,
+        "launcherConnectAsSecretId": look.no_id,
+        "passwordTypeWebScriptId": look.no_id,
+        "accessRequestWorkflowMapId": look.no_id,
         "jumpboxRouteId": None,
         "proxyEnabled": False,
         "sessionRecordingEnabled": False,

@@ -29,4 +29,4 @@ async def result(service: Vault, call: Call, address: str) -> Values | None:
     given = HANDLERS[name](service, caller, asked)
     if not isinstance(given, Refused):
         return given
-    return None if given.why is Why.UNAVAILABLE else failed(text(given))
+    return None if given.why is Why.UNAVAILABLE else failed(text(given, service.spec.error_text))

@@ -53,18 +53,19 @@ def failed(text: str) -> Values:
     return {"Errors": [text]}
 
 
-def text(refused: Refused) -> str:
-    return _TEXTS[refused.why].format(detail=refused.detail)
+def text(refused: Refused, hidden: str) -> str:
+    """`hidden`: an administrator's text in place of every other; empty for none."""
+    return hidden or _TEXTS[refused.why].format(detail=refused.detail)
 
 
-def secret_error(refused: Refused) -> Values | None:
-    """What a secret asks of its reader; None where there is nothing but the refusal."""
+def secret_error(refused: Refused, hidden: str) -> Values | None:
+    """What a secret asks of its reader; None where there is nothing but the refusal. `hidden` as in `text`."""
     if refused.why not in _CODES:
         return None
     code, comment, additional = _CODES[refused.why]
     return {
         "ErrorCode": code,
-        "ErrorMessage": text(refused),
+        "ErrorMessage": text(refused, hidden),
         "AllowsResponse": bool(comment),
         "CommentTitle": comment or None,
         "AdditionalCommentTitle": additional or None,

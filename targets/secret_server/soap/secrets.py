@@ -22,8 +22,9 @@ _BARE = Ask()
 def get(service: Vault, caller: Caller, asked: Arguments) -> Values | Refused:
     shown = service.reading.view(caller, asked.number("secretId"), ask(asked.values.get("codeResponses", [])))
     if isinstance(shown, Refused):
-        more = secret_error(shown)
-        return failed(text(shown)) | {"SecretError": more} if more else shown
+        hidden = service.spec.error_text
+        more = secret_error(shown, hidden)
+        return failed(text(shown, hidden)) | {"SecretError": more} if more else shown
     found = wire.secret(shown, service.clock.seconds())
     if asked.flag("loadSettingsAndPermissions"):
         found["SecretSettings"] = wire.settings(shown.secret, service.users)

@@ -108,6 +108,16 @@ async def test_a_comment_is_asked_for_and_given_as_a_code_response() -> None:
         assert "SecretError" in await get(s, "why")
 
 
+async def test_an_administrator_may_hide_every_error_text_but_no_code() -> None:
+    async with soap(estate=ESTATE.replace("[vault]", '[vault]\nerror_text = "Something went wrong."')) as s:
+        hidden = "Something went wrong."
+        assert await s.errors("GetSecretLegacy", secretId=999) == [hidden]
+        asked = await get(s, "why")
+        error = asked["SecretError"]
+        assert (asked["Errors"], error["ErrorCode"], error["ErrorMessage"]) == ([hidden], "COMMENT", hidden)
+        assert "Secret" in await get(s, "why", ("COMMENT", "because"))
+
+
 async def test_a_ticket_comes_as_the_additional_comment() -> None:
     async with soap() as s:
         code = {"ErrorCode": "COMMENT", "Comment": "because", "AdditionalComment": "T-1"}

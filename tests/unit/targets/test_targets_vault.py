@@ -305,3 +305,28 @@ async def test_nothing_but_what_is_open_is_had_without_a_token() -> None:
         ):
             async with v.client.get(f"{MOUNT}/api/v1/{path}") as response:
                 assert response.status == 401, path
+
+
+async def test_an_administrator_may_hide_every_error_text() -> None:
+    async with vault(ESTATE + '[vault]\nerror_text = "Something went wrong."') as v:
+        await v.login()
+        assert await v.ask("v1/secrets/999") == (
+            400, {"errorCode": "API_AccessDenied", "message": "Something went wrong."},
+        )  # fmt: skip
+        v.world.logins.tokens.expire_all()
+        assert await v.ask("v1/secrets/1") == EXPIRED
+
+
+async def test_an_older_release_says_healthy_in_plain_text() -> None:
+    async with vault('[vault]\nhealthcheck = "text"') as v:
+        assert await v.ask("v1/healthcheck") == (200, b"Healthy")
+
+
+async def test_v2_may_differ_from_v1_where_nobody_says() -> None:
+    async with vault(ESTATE + "[vault]\nv2_passwords = false\nv2_null_ids = true") as v:
+        await v.login()
+        for version, none, shown in (("v1", -1, True), ("v2", None, False)):
+            _, model = await v.ask(f"{version}/secrets/1")
+            assert model["secretPolicyId"] is none if none is None else model["secretPolicyId"] == none
+            assert bool(items(model)["password"]) is shown
+            assert (await v.ask(f"{version}/secrets/1/fields/password"))[1].startswith("KMS-")
