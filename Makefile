@@ -60,13 +60,16 @@ bench: .venv/.dev
 # the machine's own pip configuration shape the resolution but never reach the files.
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# Other people's programs for the tests, each in an environment of its own: tests/peers/environments.py.
+PROGRAMS := $(basename $(wildcard tests/peers/*.in))
 lock:
 	@scripts/venv.sh .venv-lock
 	@.venv-lock/bin/python -m pip install -qq --no-input --disable-pip-version-check pip-tools
 	@$(COMPILE) --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	@! grep -nE '://|file:/' requirements*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
+	@for name in $(PROGRAMS); do $(COMPILE) -o $$name.lock $$name.in; done
+	@! grep -nE '://|file:/' requirements*.lock tests/peers/*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
 
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
@@ -79,7 +82,7 @@ wheelhouse: .venv/.base
 	@echo "wheelhouse: $$(ls wheelhouse | wc -l) wheels, $$(du -sh wheelhouse | cut -f1)"
 
 clean:
-	rm -rf wheelhouse .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf wheelhouse .venv .venv-lock .venv-peers *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find appliance orchestrator targets tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps: a second call finds them newer than what they were made from, and installs nothing.

@@ -4,7 +4,8 @@ Nothing here imports the scanner or the orchestrator: an estate that shared thei
 it knows about itself is its *truth*, the name of each host's fault; what a fault should be called in a report is for
 those to decide who look at it from outside.
 
-    spec.py        estate.toml, validated
+    spec.py        estate.toml, validated;  vault_spec.py, vault_weather.py  its part about the vault
+    parts.py       what its tables are made of
     faults.py      the faults of hosts, accounts and secrets, as data;  vault_faults.py  those of the vault
     estate.py      spec -> hosts, accounts, secrets: pure, the same for the same seed
     material.py    markers, passwords and keys derived from the seed
@@ -16,5 +17,6 @@ those to decide who look at it from outside.
     smb/           all SMB hosts behind another, and the protocol as they speak it
     secret_server/ the vault
     metrics.py     what hosts and vault really saw;  control.py  metrics and orders over HTTP
+    sample_vault.py  what the vault holds where nobody says
     lab.py         the whole, started and stopped
 """

@@ -68,6 +68,8 @@ class Item:
     is_file: bool = False
     is_password: bool = False
     has_file: bool = False
+    id: int = 0
+    """SOAP asks for an attachment by it; 0 where the answer did not say."""
 
 
 @dataclass(frozen=True, slots=True)

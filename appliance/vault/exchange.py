@@ -23,6 +23,7 @@ from enum import Enum
 from types import SimpleNamespace
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
 
 import aiohttp
 import anyio
@@ -120,6 +121,7 @@ class Exchange:
         headers = {"Accept": "*/*" if "/fields/" in request.path else "application/json", "Accept-Encoding": "identity"}
         if request.content_type:
             headers["Content-Type"] = request.content_type
+        headers.update(request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         url = yarl.URL(self._access.url + request.target, encoded=True)
@@ -216,7 +218,7 @@ def _without(body: bytes, secrets: tuple[Hidden, ...]) -> bytes:
     """An error page with the secrets that it repeats taken out, in each form in which it may have met them."""
     for secret in secrets:
         value = secret.reveal()
-        forms = {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+        forms = {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], escape(value)}
         for form in sorted(forms - {""}, key=len, reverse=True):
             body = body.replace(form.encode("utf-8", "replace"), _WITHHELD)
     return body

@@ -1,4 +1,4 @@
-"""What a vault's refusal means. The one place that turns a status, an `errorCode` or a `secretState` into a reason.
+"""What a vault's refusal means: a status, an `errorCode`, a `secretState`, or one of SOAP's texts, as a reason.
 
 Rules:
 1. The `errorCode` decides before the status: Secret Server answers "missing", "forbidden" and "inactive" alike with
@@ -6,12 +6,15 @@ Rules:
    but where there is no code: the 403 of an expired token, the 403 that names an IP address, and a framework's 404 for
    a route that does not exist.
 2. The text of a failure is made of the documented error fields (`message`, `messageDetail`, `error`) alone.
-3. A page that is not JSON comes from something in between, except under 401, 408, 429 and 5xx, where the status speaks.
+3. SOAP has nothing but wordings for most refusals, so there they do decide, in the few that are known; and the code of
+   a SecretError, which is taken by what it contains. An unknown one is VAULT_ERROR: GetTokenIsValid tells more.
+4. A page that is not JSON comes from something in between, except under 401, 408, 429 and 5xx, where the status speaks.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +43,34 @@ _ERROR_CODES = {
     "API_ValidateSecretAccessCommentRequired": "SECRET_NEEDS_COMMENT",
 }
 
+_SOAP_TEXTS = (
+    ("expired token", "VAULT_TOKEN_EXPIRED"),
+    ("access denied", "SECRET_ACCESS_DENIED"),
+    ("requires a comment", "SECRET_NEEDS_COMMENT"),
+    ("requires approval", "SECRET_NEEDS_APPROVAL"),
+    ("doublelock", "SECRET_DOUBLELOCK"),
+    ("checked out by", "SECRET_CHECKED_OUT_BY"),
+    ("requires check out", "SECRET_NEEDS_CHECKOUT"),
+    ("password change", "SECRET_RPC_PENDING"),
+    ("field does not exist", "SECRET_FIELD_MISSING"),
+    ("ip address", "VAULT_IP_BLOCKED"),
+    ("do not have permission", "VAULT_FORBIDDEN"),
+)
+"""Parts of SOAP's error texts, folded; the first that is there decides."""
+
+_SECRET_ERRORS = (
+    ("COMMENT", "SECRET_NEEDS_COMMENT"),
+    ("TICKET", "SECRET_NEEDS_COMMENT"),
+    ("APPROVAL", "SECRET_NEEDS_APPROVAL"),
+    ("REQUEST", "SECRET_NEEDS_APPROVAL"),
+    ("DOUBLELOCK", "SECRET_DOUBLELOCK"),
+    ("PENDING", "SECRET_RPC_PENDING"),
+    ("RPC", "SECRET_RPC_PENDING"),
+    ("CHECKOUT", "SECRET_CHECKED_OUT_BY"),
+    ("CHECKEDOUT", "SECRET_CHECKED_OUT_BY"),
+)
+"""Parts of a SecretError's code, without its separators; GetSecret checks out by itself, so it was not ours to have."""
+
 _STATUSES = {401: "VAULT_TOKEN_EXPIRED", 408: "VAULT_TIMEOUT", 429: "VAULT_RATE_LIMITED"}
 """Statuses that need no body to be understood; so do all of 5xx (VAULT_ERROR)."""
 
@@ -55,7 +86,7 @@ def reason_of(failure: Failure) -> str:
 
 def bad_response(answer: Answer, expected: str) -> Failure:
     """The answer is no Secret Server answer: what was expected, and the shape of what came instead."""
-    return fail("VAULT_BAD_RESPONSE", f"expected {expected}", **_shape(answer))
+    return fail("VAULT_BAD_RESPONSE", f"expected {expected}", **shape(answer))
 
 
 def wants_new_token(answer: Answer) -> bool:
@@ -79,7 +110,7 @@ def refusal(answer: Answer) -> Failure:
     code = _text(fields, "errorCode")
     text = _message(fields)
     reason = _reason(answer.status, code, text, is_json=bool(fields))
-    facts = _shape(answer)
+    facts = shape(answer)
     if code:
         facts["error_code"] = peer_text(code)
     if answer.retry_after:
@@ -99,6 +130,25 @@ def login_refusal(answer: Answer) -> Failure:
     if answer.status in (400, 401) or (answer.status == 403 and _error_fields(answer)):
         return replace(failure, signal=named("VAULT_LOGIN_REFUSED"))
     return failure
+
+
+def soap_refusal(answer: Answer, texts: Sequence[str]) -> Failure:
+    """The `Errors` of an operation."""
+    said = "; ".join(texts)
+    reason = next((reason for part, reason in _SOAP_TEXTS if part in said.casefold()), "VAULT_ERROR")
+    return fail(reason, said, **shape(answer))
+
+
+def soap_secret_error(answer: Answer, code: str, text: str) -> Failure:
+    """A SecretError; its code is what a comment has to answer."""
+    plain = "".join(c for c in code.upper() if c.isalnum())
+    reason = next((reason for part, reason in _SECRET_ERRORS if part in plain), "SECRET_ACCESS_DENIED")
+    return fail(reason, text or code, error_code=peer_text(code), **shape(answer))
+
+
+def soap_fault(answer: Answer, text: str) -> Failure:
+    """A fault: of ours or of the vault's, it is one that an administrator has to look at."""
+    return fail("VAULT_ERROR", text, **shape(answer))
 
 
 def _reason(status: int, code: str, text: str, *, is_json: bool) -> str:
@@ -128,7 +178,8 @@ def _unexplained(answer: Answer) -> str:
     return f"{kind} (HTTP {answer.status})"
 
 
-def _shape(answer: Answer) -> dict[str, str]:
+def shape(answer: Answer) -> dict[str, str]:
+    """What may be told of any answer."""
     return {
         "status": str(answer.status),
         "content_type": peer_text(answer.content_type),

@@ -25,6 +25,8 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further ones; none of them a secret."""
     limit: int = JSON_LIMIT
     secrets: tuple[Hidden, ...] = ()
     """What the body holds that an error page must not give back to us."""

@@ -2,7 +2,8 @@
 
 An implementation joins by a row in `STANDS`: a context that gives a `Stand`, i.e. a source over the secrets below and a
 way to look behind it. Secrets: `win` and `key` can be read, `ask` only with a comment, `hidden` may not be viewed,
-`gone` is deleted, `twice` exists twice, `absent` does not exist.
+`gone` is deleted, `twice` exists twice, `absent` does not exist; `lent` wants a check-out, `asked` an approval and
+`doubled` a second password.
 """
 
 from __future__ import annotations
@@ -25,8 +26,13 @@ from appliance.vault.secret_server import open_source
 from targets.estate import build
 from targets.faults import SecretState
 from targets.lab import running
-from targets.spec import EstateSpec, SecretSpec, VaultSpec
-from targets.world import Where, World
+from targets.secret_server.changes import Where
+from targets.secret_server.gate import Ask
+from targets.secret_server.refusal import Refused
+from targets.secret_server.users import Caller
+from targets.spec import EstateSpec, SecretSpec
+from targets.vault_spec import SecuritySpec, VaultSpec, VaultUserSpec
+from targets.world import World
 
 SECRETS = (
     SecretSpec(name="win", template="windows", user="vm_scan_account", machine="WIN1"),
@@ -36,6 +42,9 @@ SECRETS = (
     SecretSpec(name="gone", state=SecretState.INACTIVE),
     SecretSpec(name="twice", state=SecretState.AMBIGUOUS),
     SecretSpec(name="absent", state=SecretState.MISSING),
+    SecretSpec(name="lent", security=SecuritySpec(checkout=True, change_on_checkin=True)),
+    SecretSpec(name="asked", security=SecuritySpec(approvers=("boss",))),
+    SecretSpec(name="doubled", security=SecuritySpec(double_lock="KMS-second")),
 )
 
 
@@ -128,8 +137,8 @@ def secret_server(vault: VaultSpec) -> Callable[[Path], AbstractAsyncContextMana
 
 STANDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Stand]]] = {
     "secret server": secret_server(VaultSpec()),
-    "secret server, https, 403, refresh tokens": secret_server(
-        VaultSpec(tls=True, access_denied_status=403, refresh_tokens=True, domain="corp")
+    "secret server, https, 403, refresh tokens, no error texts": secret_server(
+        VaultSpec(tls=True, access_denied_status=403, refresh_tokens=True, domain="corp", error_text="An error.")
     ),
 }
 
@@ -260,6 +269,21 @@ async def test_a_secret_that_may_not_be_viewed(opened: AbstractAsyncContextManag
         assert stand.views("hidden") == 0
 
 
+BARRED = {
+    "lent": "SECRET_NEEDS_CHECKOUT",
+    "asked": "SECRET_NEEDS_APPROVAL",
+    "doubled": "SECRET_DOUBLELOCK",
+}
+
+
+async def test_what_stands_before_a_secret_is_named(opened: AbstractAsyncContextManager[Stand]) -> None:
+    async with opened as stand:
+        for name, expected in BARRED.items():
+            got = await stand.source.fetch(await settled(stand, name), private_key=False, purpose="p")
+            assert reason(got) == expected
+            assert stand.views(name) == 0
+
+
 BREAKDOWNS = {
     "down": "VAULT_ERROR",
     "error": "VAULT_ERROR",
@@ -333,9 +357,24 @@ async def test_a_query_resolves_a_secret_without_a_view(tmp_path: Path) -> None:
         "gone": "SECRET_INACTIVE",
         "twice": "SECRET_AMBIGUOUS_NAME",
         "absent": "SECRET_NOT_FOUND",
+        **BARRED,
     }
     async with granting(tmp_path) as (grantor, world):
         told = {name: (await grantor.look(ref(name))).reason for name in expected}
         assert told == expected
         assert world.metrics.vault.views == 0
         assert world.metrics.vault.grants == 1
+
+
+async def test_another_users_check_out_and_the_change_after_it_are_told_apart(tmp_path: Path) -> None:
+    vault = VaultSpec(users=(VaultUserSpec(name="other"),), rotation_time=3600)
+    async with estate(tmp_path, vault) as (login, world), open_grantor(login) as grantor:
+        other = world.service.users.named("other")
+        assert other is not None
+        caller = Caller(other, "127.0.0.1")
+        assert not isinstance(world.service.check_out(caller, "\\Scan\\lent", Ask()), Refused)
+        held = await grantor.look(ref("lent"))
+        assert (held.reason, held.text) == ("SECRET_CHECKED_OUT_BY", "checked out by other")
+        assert not isinstance(world.service.check_in(caller, "\\Scan\\lent", Ask()), Refused)
+        assert (await grantor.look(ref("lent"))).reason == "SECRET_RPC_PENDING"
+        assert world.metrics.vault.views == 0

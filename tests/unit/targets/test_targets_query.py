@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from targets.secret_server.query import BadQueryError, Query
+from targets.secret_server.rest.query import BadQueryError, Query
 from tests.unit.targets.targets_lab import vault
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def test_any_bytes(query: bytes) -> None:
 
 def read(query: Query) -> None:
     for name in ("take", "skip"):
-        number = answered(name, lambda name: query.number(name, 10))
+        number = answered(name, lambda name: query.number(name, 10, least=0))
         assert number is None or 0 <= number < 2**31
     assert answered("filter.isExactMatch", query.flag) in (True, False, None)
     assert isinstance(query.text("filter.searchText"), str)

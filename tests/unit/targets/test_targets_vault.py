@@ -84,7 +84,7 @@ async def test_refresh_tokens_are_single_use_limited_and_off_by_default() -> Non
 async def test_an_unknown_grant_type_counts_for_nothing() -> None:
     async with vault("") as v:
         for _ in range(9):
-            assert await v.grant(grant_type="client_credentials") == (400, {"error": "unsupported_grant_type"})
+            assert await v.grant(grant_type="device_code") == (400, {"error": "unsupported_grant_type"})
         await v.login()
 
 
@@ -284,3 +284,49 @@ async def test_an_unknown_route_answers_an_object_too() -> None:
         async with v.client.get("/elsewhere") as response:
             assert response.status == 404
             assert "message" in await response.json()
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[1]", b'{"a": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+async def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    async with vault(ESTATE) as v:
+        await v.login()
+        headers = {"Authorization": f"Bearer {v.token}", "Content-Type": "application/json"}
+        async with v.client.post(f"{MOUNT}/api/v1/secrets/1/restricted", data=body, headers=headers) as response:
+            assert response.status == 400
+            assert list((await response.json())["modelState"]) == ["args"]
+
+
+async def test_nothing_but_what_is_open_is_had_without_a_token() -> None:
+    async with vault(ESTATE) as v:
+        for path in (
+            "secrets/1/fields/healthcheck",
+            "secrets/1/restricted/fields/sdk-client-accounts",
+            "users/current",
+        ):
+            async with v.client.get(f"{MOUNT}/api/v1/{path}") as response:
+                assert response.status == 401, path
+
+
+async def test_an_administrator_may_hide_every_error_text() -> None:
+    async with vault(ESTATE + '[vault]\nerror_text = "Something went wrong."') as v:
+        await v.login()
+        assert await v.ask("v1/secrets/999") == (
+            400, {"errorCode": "API_AccessDenied", "message": "Something went wrong."},
+        )  # fmt: skip
+        v.world.logins.tokens.expire_all()
+        assert await v.ask("v1/secrets/1") == EXPIRED
+
+
+async def test_an_older_release_says_healthy_in_plain_text() -> None:
+    async with vault('[vault]\nhealthcheck = "text"') as v:
+        assert await v.ask("v1/healthcheck") == (200, b"Healthy")
+
+
+async def test_v2_may_differ_from_v1_where_nobody_says() -> None:
+    async with vault(ESTATE + "[vault]\nv2_passwords = false\nv2_null_ids = true") as v:
+        await v.login()
+        for version, none, shown in (("v1", -1, True), ("v2", None, False)):
+            _, model = await v.ask(f"{version}/secrets/1")
+            assert model["secretPolicyId"] is none if none is None else model["secretPolicyId"] == none
+            assert bool(items(model)["password"]) is shown
+            assert (await v.ask(f"{version}/secrets/1/fields/password"))[1].startswith("KMS-")

@@ -15,7 +15,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from appliance.contract import Failure
-from appliance.vault import rest
+from appliance.vault import rest, soap
 from appliance.vault.definition import Hidden, VaultAccess, VaultTls
 from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
@@ -192,6 +192,19 @@ async def test_an_error_page_that_repeats_our_secrets_loses_them(vault: Scripted
     assert b"t0ken" not in result.body
     assert request.body.split(b"password=")[1].split(b"&")[0] not in result.body
     assert result.body.count(b"[withheld]") == 3
+
+
+async def test_an_error_page_loses_what_an_envelope_held(vault: ScriptedVault) -> None:
+    request = soap.authenticate(vault.login())
+    assert isinstance(request, Request)
+    assert PASSWORD.encode() not in request.body, "it is escaped there"
+    result = await ask(vault, request, reply(500, request.body))
+    assert isinstance(result, Answer)
+    assert b"Gr4nt" not in result.body
+    assert (vault.asked[-1].headers["soapaction"], vault.asked[-1].headers["accept"]) == (
+        '"urn:thesecretserver.com/Authenticate"',
+        "text/xml",
+    )
 
 
 async def test_a_refused_connection_is_unreachable() -> None:

@@ -1,0 +1,173 @@
+"""Secret Server's SOAP interface as values, the reading half: every answer that we understand. No I/O.
+
+Every parser is total: whatever bytes come, it returns a value or a `Failure` (a test feeds it anything). The values are
+those of `answers`, where SOAP has as much to say; what its refusals mean, is said in `failures`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, replace
+from xml.etree.ElementTree import Element
+
+from appliance.contract import Failure, named
+from appliance.vault.answers import Grant, Item, Page, Secret, Summary
+from appliance.vault.definition import Hidden
+from appliance.vault.failures import (
+    bad_response,
+    fail,
+    login_refusal,
+    refusal,
+    soap_fault,
+    soap_refusal,
+    soap_secret_error,
+)
+from appliance.vault.messages import FILE_LIMIT, Answer
+from appliance.vault.soap_envelope import array, fault, flag, member, number, text, unwrap
+
+SESSION_LIFE = 1200.0
+"""Seconds. The answer does not say how long a token lives: this is the product's default."""
+
+_TOKEN = re.compile(r"[!-~]{4,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Who has a secret checked out; `holder` and the numbers are empty while nobody has."""
+
+    held: bool
+    holder: str = ""
+    holder_id: int | None = None
+    minutes: int | None = None
+    """Until it is checked in by itself."""
+
+
+def read_grant(answer: Answer) -> Grant | Failure:
+    """Any error of this operation is the verdict on the login (VAULT_LOGIN_REFUSED), which nobody may ask for twice."""
+    if answer.status not in (200, 500):
+        return login_refusal(answer)
+    result = _result(answer, "Authenticate")
+    if isinstance(result, Failure):
+        return replace(result, signal=named("VAULT_LOGIN_REFUSED")) if _errors(answer, "Authenticate") else result
+    token = text(result, "Token") or ""
+    if not _TOKEN.fullmatch(token):
+        return bad_response(answer, "a token")
+    return Grant(Hidden(token), SESSION_LIFE)
+
+
+def read_token_is_valid(answer: Answer) -> bool | Failure:
+    """False: it is dead, whatever the words."""
+    result = _result(answer, "GetTokenIsValid")
+    if isinstance(result, Failure):
+        return False if _errors(answer, "GetTokenIsValid") else result
+    return True
+
+
+def read_page(answer: Answer) -> Page | Failure:
+    """All that a search found: there are no further pages. Folders have numbers here."""
+    result = _result(answer, "SearchSecrets")
+    if isinstance(result, Failure):
+        return result
+    if member(result, "SecretSummaries") is None:
+        return bad_response(answer, "a search's summaries")
+    found = [_summary(summary) for summary in array(result, "SecretSummaries", "SecretSummary")]
+    whole = tuple(s for s in found if s is not None)
+    if len(whole) < len(found):
+        return bad_response(answer, "summaries with id and name")
+    return Page(whole, more=False)
+
+
+def read_checkout(answer: Answer) -> Checkout | Failure:
+    result = _result(answer, "GetCheckOutStatus")
+    if isinstance(result, Failure):
+        return result
+    if member(result, "IsCheckedOut") is None:
+        return bad_response(answer, "a check-out's status")
+    if not flag(result, "IsCheckedOut"):
+        return Checkout(held=False)
+    holder, minutes = number(result, "CheckOutUserId"), number(result, "CheckOutMinutesRemaining")
+    return Checkout(True, text(result, "CheckOutUserDisplayName") or "", holder, minutes)
+
+
+def read_secret(answer: Answer) -> Secret | Failure:
+    """What the secret asks for, before the errors that may stand beside it."""
+    result = unwrap(answer.body, "GetSecret") if answer.status == 200 else None
+    error = None if result is None else member(result, "SecretError")
+    if error is not None and (code := (text(error, "ErrorCode") or "").strip()):
+        return soap_secret_error(answer, code, text(error, "ErrorMessage") or "")
+    checked = _result(answer, "GetSecret")
+    if isinstance(checked, Failure):
+        return checked
+    found = member(checked, "Secret")
+    secret_id = None if found is None else number(found, "Id")
+    if found is None or secret_id is None or secret_id <= 0 or member(found, "Items") is None:
+        return bad_response(answer, "a secret with id and items")
+    if flag(found, "Active") is False:
+        return fail("SECRET_INACTIVE")
+    read = [_item(item) for item in array(found, "Items", "SecretItem")]
+    whole = tuple(i for i in read if i is not None)
+    if len(whole) < len(read):
+        return bad_response(answer, "items with id and name")
+    return Secret(secret_id, f"type {number(found, 'SecretTypeId') or 0}", whole)
+
+
+def read_file(answer: Answer) -> bytes | Failure:
+    result = _result(answer, "DownloadFileAttachmentByItemId")
+    if isinstance(result, Failure):
+        return result
+    said = text(result, "FileAttachment")
+    if said is None:
+        return bad_response(answer, "an attachment")
+    try:
+        content = base64.b64decode("".join(said.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return bad_response(answer, "an attachment in base64")
+    return (
+        content if len(content) <= FILE_LIMIT else bad_response(answer, f"an attachment of at most {FILE_LIMIT} bytes")
+    )
+
+
+def _result(answer: Answer, operation: str) -> Element | Failure:
+    """The operation's result, where it has no errors."""
+    if answer.status != 200:
+        said = fault(answer.body)
+        return refusal(answer) if said is None else soap_fault(answer, said)
+    result = unwrap(answer.body, operation)
+    if result is None:
+        return bad_response(answer, f"a result of {operation}")
+    errors = _texts(result)
+    return soap_refusal(answer, errors) if errors else result
+
+
+def _errors(answer: Answer, operation: str) -> list[str]:
+    result = unwrap(answer.body, operation) if answer.status == 200 else None
+    return [] if result is None else _texts(result)
+
+
+def _texts(result: Element) -> list[str]:
+    return [(error.text or "").strip() or "an error without a text" for error in array(result, "Errors", "string")]
+
+
+def _summary(summary: Element) -> Summary | None:
+    secret_id, name, folder = number(summary, "SecretId"), text(summary, "SecretName"), number(summary, "FolderId")
+    if secret_id is None or secret_id <= 0 or name is None:
+        return None
+    return Summary(secret_id, name, f"folder {folder}" if folder else "")
+
+
+def _item(item: Element) -> Item | None:
+    """SOAP knows no slugs: they are made of the names, as the product makes them. A file that is there has a value."""
+    item_id, name = number(item, "Id"), text(item, "FieldName")
+    if item_id is None or name is None:
+        return None
+    value, is_file = text(item, "Value") or "", flag(item, "IsFile") is True
+    return Item(
+        slug=re.sub(r"[^0-9a-z]+", "-", name.lower()).strip("-"),
+        value=value,
+        is_file=is_file,
+        is_password=flag(item, "IsPassword") is True,
+        has_file=is_file and bool(value),
+        id=item_id,
+    )
