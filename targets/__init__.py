@@ -4,7 +4,7 @@ Nothing here imports the scanner or the orchestrator: an estate that shared thei
 it knows about itself is its *truth*, the name of each host's fault; what a fault should be called in a report is for
 those to decide who look at it from outside.
 
-    spec.py        estate.toml, validated
+    spec.py        estate.toml, validated;  vault_spec.py  its part about the vault
     faults.py      the faults of hosts, accounts and secrets, as data;  vault_faults.py  those of the vault
     estate.py      spec -> hosts, accounts, secrets: pure, the same for the same seed
     material.py    markers, passwords and keys derived from the seed

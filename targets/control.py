@@ -1,15 +1,22 @@
 """Metrics and orders over HTTP, on loopback only: what a test reads and how it makes things go wrong in mid-run.
 
     GET  /metrics.json
-    POST /faults   {"vault": ["down"], "secrets": {"unix-127.20.0.1": "inactive"}}    each key optional
-    POST /rotate   {"secret": "unix-127.20.0.1", "where": "vault" | "hosts" | "both"}
+    POST /faults    {"vault": ["down"], "secrets": {"unix-127.20.0.1": "inactive"}}    each key optional
+    POST /rotate    {"secret": "unix-127.20.0.1", "where": "vault" | "hosts" | "both"}
+    GET  /weather   POST /weather   {"latency": {"median": "20ms", "p99": "1s"}, ...}   as [vault.weather]
+    POST /security  {"secret": "unix-127.20.0.1", "security": {"checkout": true}}       as [secrets.security]
+    POST /unlock    {"user": "svc_scan"}
+    GET  /audit?secret=unix-127.20.0.1      what the vault shows, with addresses, and what was done to its audit
+    POST /audit     {"secret": "...", "user": "...", "action": "VIEW"}   a row for what never happened
 
-`vault` replaces the faults on order ([] heals all). Orders must be sent as application/json, which no web page can do
-to a loopback port without asking first.
+They are served twice: at a port of their own, and below `/_lab` at the vault's. `vault` replaces the faults on order
+([] heals all), a weather the whole weather ({} is fair). Orders must be sent as application/json, which no web page can
+do to a loopback port without asking first.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TypeVar
 
 from aiohttp import web
@@ -17,8 +24,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from targets.faults import SecretState
 from targets.metrics import report
-from targets.spec import VaultFaultName
-from targets.world import Where, World
+from targets.secret_server.changes import Where
+from targets.secret_server.secrets import StoredSecret
+from targets.vault_spec import SecuritySpec, VaultFaultName
+from targets.vault_weather import WeatherSpec
+from targets.world import World
 
 
 class FaultOrder(BaseModel):
@@ -33,33 +43,114 @@ class RotateOrder(BaseModel):
     where: Where = Where.BOTH
 
 
+class SecurityOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    secret: str
+    security: SecuritySpec
+
+
+class UnlockOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    user: str
+
+
+class ForgeOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    secret: str
+    user: str
+    action: str = "VIEW"
+    notes: str = ""
+    address: str = ""
+    seconds_ago: float = 0.0
+
+
 _Order = TypeVar("_Order", bound=BaseModel)
 
 
-def application(world: World) -> web.Application:
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.json_response(report(world.metrics, world.accounts))
+class _Control:
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    async def faults(request: web.Request) -> web.Response:
+    async def metrics(self, _request: web.Request) -> web.Response:
+        return web.json_response(report(self._world.metrics, self._world.accounts))
+
+    async def faults(self, request: web.Request) -> web.Response:
         order = await _order(request, FaultOrder)
-        if unknown := [name for name in order.secrets if name not in world.estate.secrets]:
+        if unknown := [name for name in order.secrets if name not in self._world.estate.secrets]:
             raise web.HTTPNotFound(text=f"the estate has no secret {', '.join(unknown)}")
         if order.vault is not None:
-            world.order_vault_faults(frozenset(order.vault))
+            self._world.order_vault_faults(frozenset(order.vault))
         for name, state in order.secrets.items():
-            world.vault.set_state(name, state)
-        return web.json_response({"vault": sorted(world.vault_faults)})
+            self._world.vault.set_state(name, state)
+        return web.json_response({"vault": sorted(self._world.vault_faults)})
 
-    async def rotate(request: web.Request) -> web.Response:
+    async def rotate(self, request: web.Request) -> web.Response:
         order = await _order(request, RotateOrder)
-        if order.secret not in world.estate.secrets:
-            raise web.HTTPNotFound(text=f"the estate has no secret {order.secret}")
-        now = world.rotate(order.secret, order.where)
+        now = self._world.rotate(_secret(self._world, order.secret).name, order.where)
         return web.json_response({"vault": now.vault, "hosts": now.hosts})
 
+    async def weather(self, request: web.Request) -> web.Response:
+        if request.method == "POST":
+            self._world.order_weather(await _order(request, WeatherSpec))
+        return web.json_response(self._world.weather.spec.model_dump(mode="json"))
+
+    async def security(self, request: web.Request) -> web.Response:
+        order = await _order(request, SecurityOrder)
+        _secret(self._world, order.secret).security = order.security
+        return web.json_response({"secret": order.secret})
+
+    async def unlock(self, request: web.Request) -> web.Response:
+        order = await _order(request, UnlockOrder)
+        user = self._world.service.users.named(order.user)
+        if user is None:
+            raise web.HTTPNotFound(text=f"the vault has no user {order.user}")
+        self._world.logins.unlock(user)
+        return web.json_response({"user": user.name})
+
+    async def audit(self, request: web.Request) -> web.Response:
+        log = self._world.service.audit
+        if request.method == "POST":
+            order = await _order(request, ForgeOrder)
+            date = self._world.service.clock.at(self._world.service.clock.seconds() - order.seconds_ago)
+            log.forge(
+                _secret(self._world, order.secret),
+                user=order.user,
+                action=order.action,
+                notes=order.notes,
+                address=order.address,
+                date=date,
+            )
+        counts = {"dropped": log.dropped, "duplicated": log.duplicated, "forged": log.forged}
+        name = request.query.get("secret", "")
+        rows = _secret(self._world, name).audits if name else log.logins
+        shown = [asdict(row) | {"recorded": row.recorded.isoformat()} for row in rows]
+        return web.json_response({**counts, "rows": shown})
+
+
+def application(world: World) -> web.Application:
+    control = _Control(world)
     app = web.Application()
-    app.add_routes([web.get("/metrics.json", metrics), web.post("/faults", faults), web.post("/rotate", rotate)])
+    app.add_routes(
+        [
+            web.get("/metrics.json", control.metrics),
+            web.post("/faults", control.faults),
+            web.post("/rotate", control.rotate),
+            web.get("/weather", control.weather),
+            web.post("/weather", control.weather),
+            web.post("/security", control.security),
+            web.post("/unlock", control.unlock),
+            web.get("/audit", control.audit),
+            web.post("/audit", control.audit),
+        ]
+    )
     return app
+
+
+def _secret(world: World, name: str) -> StoredSecret:
+    """Raises HTTPNotFound for a name that the estate does not have."""
+    if name not in world.estate.secrets:
+        raise web.HTTPNotFound(text=f"the estate has no secret {name}")
+    return world.vault.named(name)
 
 
 async def _order(request: web.Request, model: type[_Order]) -> _Order:

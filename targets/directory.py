@@ -86,6 +86,11 @@ class Accounts:
         known = self._materials.get(self._key(host, user))
         return known is not None and hmac.compare_digest(known.public_blob, blob)
 
+    def opens(self, key: AccountKey, material: Material) -> bool:
+        """Would this material be accepted? Nothing is counted."""
+        known = self._materials.get(key)
+        return known is not None and known.password == material.password
+
     def knows(self, host: Host, user: str) -> bool:
         """Is there such an account?"""
         return self._key(host, user) in self._materials

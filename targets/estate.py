@@ -19,8 +19,10 @@ from typing import Literal
 
 from targets.faults import HOST_FAULTS, HostFault, Port, SecretState, foremost
 from targets.material import Material, marker
-from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, Sharing, VaultSpec
+from targets.secret_server.templates import TemplateName
+from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, SecretSpec, Sharing
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
+from targets.vault_spec import SecuritySpec, VaultSpec
 
 Login = Literal["password", "keyboard-interactive", "key"]
 Technology = Literal["unix", "windows"]
@@ -69,13 +71,16 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Secret:
     name: str
-    template: Technology
+    template: TemplateName
     folder: str
     user: str
     machine: str
     material: Material
     holds_key: bool
     state: SecretState
+    security: SecuritySpec
+    domain: str = ""
+    """Of an Active Directory Account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,12 @@ class Estate:
 
     @property
     def vault_password(self) -> str:
-        return marker(self.seed, "vault", self.vault.user)
+        """Of the scanner's user."""
+        return self.vault.all_users[0].password or self.password_of(self.vault.user)
+
+    def password_of(self, user: str) -> str:
+        """Of a vault user to whom the estate file gives none."""
+        return marker(self.seed, "vault", user)
 
     @property
     def user_ca(self) -> Material:
@@ -138,12 +148,23 @@ class _Builder:
 
     def add_own_secrets(self) -> None:
         for own in self._spec.secrets:
-            material = Material(self._spec.seed, f"secret|{own.name}", own.password)
-            self._keep(
-                Secret(
-                    own.name, own.template, own.folder, own.user, own.machine, material, own.login == "key", own.state
-                )
-            )
+            for number in range(1, own.count + 1):
+                self._keep(self._own_secret(own, str(number)))
+
+    def _own_secret(self, own: SecretSpec, number: str) -> Secret:
+        name = own.name.replace("{n}", number)
+        return Secret(
+            name,
+            own.template,
+            own.folder.replace("{n}", number),
+            own.user,
+            own.machine.replace("{n}", number),
+            Material(self._spec.seed, f"secret|{name}", own.password),
+            own.login == "key",
+            own.state,
+            own.security,
+            own.domain,
+        )
 
     def _host(self, number: int, group: HostGroup, fault: HostFault, system: str) -> Host:
         known = UNIX_SYSTEMS if group.technology == "unix" else WINDOWS_SYSTEMS
@@ -192,6 +213,7 @@ class _Builder:
                 material,
                 group.login == "key",
                 fault.secret,
+                group.security,
             )
         )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,15 +14,18 @@ import anyio
 from aiohttp import web
 
 from targets import control, estate
-from targets.secret_server import routes, tls
+from targets.secret_server import server, tls
 from targets.smb import host as smb_host
-from targets.spec import EstateError, TlsSpec, VaultSpec
+from targets.spec import EstateError
 from targets.ssh import host as ssh_host
 from targets.ssh import known_hosts
+from targets.vault_spec import TlsSpec, VaultSpec
 from targets.world import World
 
 STOP_WITHIN = 0.3
 """Seconds that a server has to end; what is left then is cut."""
+TICK_S = 0.2
+"""Seconds between two looks at what time alone brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,11 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
     truth_file = state / "truth.ndjson"
     password_file, certificate, ca = await anyio.to_thread.run_sync(_prepare, what, state)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_ticking(world))
         closed_port = await stack.enter_async_context(ssh_host.refusing())
         ssh_port = await stack.enter_async_context(ssh_host.listening(world))
         smb_port = await stack.enter_async_context(smb_host.listening(world))
-        vault_port = await stack.enter_async_context(_http(routes.application(world), certificate))
+        vault_port = await stack.enter_async_context(_http(server.application(world), certificate))
         control_port = await stack.enter_async_context(_http(control.application(world), None))
         rows = estate.truth(what, ports={"unix": ssh_port, "windows": smb_port}, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -67,7 +72,7 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
         await anyio.to_thread.run_sync(tls.write_private, user_ca, known_hosts.user_ca(what))
         base = f"http://127.0.0.1:{control_port}"
         ready = Ready(
-            vault_url=f"http{'s' if certificate else ''}://127.0.0.1:{vault_port}{routes.MOUNT}",
+            vault_url=f"http{'s' if certificate else ''}://127.0.0.1:{vault_port}{what.vault.mount}",
             vault_user=what.vault.user,
             vault_password_file=str(password_file),
             vault_ca=None if ca is None else str(ca),
@@ -102,6 +107,25 @@ def _certificate(vault: VaultSpec, state: Path) -> tuple[ssl.SSLContext | None, 
             return tls.context(made.certificate, made.key), made.ca
         case _:
             return None, None
+
+
+@contextmanager
+def _ticking(world: World) -> Iterator[None]:
+    """Password changes reach hosts, and check-outs end, whether or not anybody asks the vault."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def tick() -> None:
+        nonlocal timer
+        world.service.tick()
+        timer = loop.call_later(TICK_S, tick)
+
+    tick()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 @asynccontextmanager

@@ -33,6 +33,8 @@ class VaultMetrics:
     requests: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     """Answers by status code; a request whose client went away before its answer has none."""
+    mangled: Counter[str] = field(default_factory=Counter)
+    """Answers that came wrong, by how; they are in `answers` as what they would have been."""
     in_flight_peak: int = 0
     grants: int = 0
     failed_grants: int = 0
@@ -43,6 +45,13 @@ class VaultMetrics:
     views_by_secret: Counter[str] = field(default_factory=Counter)
     field_reads: int = 0
     """Those of the views that were single fields (a private key is only to be had so)."""
+    checkouts: int = 0
+    checkins: int = 0
+    """By whoever held the secret."""
+    forced_checkins: int = 0
+    automatic_checkins: int = 0
+    password_changes: int = 0
+    heartbeats: int = 0
 
 
 class Metrics:

@@ -1,5 +1,7 @@
 """estate.toml: what an estate file may say. Unknown keys are refused; errors name file, line and key.
 
+The vault's part is in `vault_spec`.
+
 seed = 7
 [vault]
 user = "svc_scan"
@@ -25,11 +27,13 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 
 from targets.faults import HOST_FAULTS, Port, SecretState, Stage
+from targets.parts import Part, Seconds
+from targets.secret_server.templates import TEMPLATES, TemplateName
 from targets.systems import DEFAULT, UNIX_SYSTEMS, WINDOWS_SYSTEMS
-from targets.vault_faults import VAULT_FAULTS
+from targets.vault_spec import SecuritySpec, VaultSpec
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 
@@ -38,28 +42,13 @@ class EstateError(Exception):
     """An estate file that cannot be used; the text says where and what to write instead."""
 
 
-def _seconds(value: object) -> object:
-    """`"30m"` -> 1800.0; numbers are seconds already."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip())):
-        return float(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
-    return value
-
-
 def _known_host_fault(name: str) -> str:
     if name not in HOST_FAULTS:
         raise ValueError(f"unknown fault {name!r}; known are {', '.join(HOST_FAULTS)}")
     return name
 
 
-def _known_vault_fault(name: str) -> str:
-    if name not in VAULT_FAULTS:
-        raise ValueError(f"unknown vault fault {name!r}; known are {', '.join(VAULT_FAULTS)}")
-    return name
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 HostFaultName = Annotated[str, BeforeValidator(_known_host_fault)]
-VaultFaultName = Annotated[str, BeforeValidator(_known_vault_fault)]
 SecretName = Annotated[str, Field(min_length=1, pattern=r"^[^\\]+$")]
 Folder = Annotated[str, Field(pattern=r"^\\[^\\]+(\\[^\\]+)*$")]
 """An absolute folder path, `\\Scan\\Linux`."""
@@ -72,34 +61,7 @@ class Sharing(StrEnum):
     SHARED = "shared"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TlsSpec(_Part):
-    certificate: Path
-    key: Path
-
-
-class VaultSpec(_Part):
-    user: str = "svc_scan"
-    domain: str = ""
-    """Not empty: grants must name it, as a field or as `DOMAIN\\user`."""
-    token_lifetime: Annotated[int, Field(ge=1)] = 1200
-    """Seconds; what `expires_in` says."""
-    refresh_tokens: bool = False
-    login_failures: PositiveInt = 5
-    """Failed grants in a row after which the vault user is locked."""
-    access_denied_status: Literal[400, 403] = 400
-    """Both are in the field for API_AccessDenied, depending on the release."""
-    tls: bool | TlsSpec = False
-    """true: a certificate is made (its CA is in the ready line)."""
-    faults: tuple[VaultFaultName, ...] = ()
-    slow: Seconds = 2.0
-    retry_after: Annotated[int, Field(ge=0)] = 1
-
-
-class DirectorySpec(_Part):
+class DirectorySpec(Part):
     """Lock-out policy of a directory: `threshold` failures within `window` lock an account for `lockout`."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -125,7 +87,7 @@ class DirectorySpec(_Part):
         return self
 
 
-class HostGroup(_Part):
+class HostGroup(Part):
     count: PositiveInt = 1
     technology: Literal["unix", "windows"] = "unix"
     network: IPv4Network = IPv4Network("127.20.0.0/16")
@@ -144,6 +106,8 @@ class HostGroup(_Part):
     """What the hosts run; default debian or server-2019."""
     systems: dict[str, PositiveInt] = Field(default_factory=dict)
     """A mix by weight, dealt as `faults` are."""
+    security: SecuritySpec = SecuritySpec()
+    """Of the group's secrets."""
 
     @property
     def weights(self) -> dict[str, int]:
@@ -197,23 +161,37 @@ class HostGroup(_Part):
             )
 
 
-class SecretSpec(_Part):
-    """A secret that belongs to no simulated host: for real servers that a test brings along."""
+class SecretSpec(Part):
+    """A secret that belongs to no simulated host: for real servers that a test brings along, or for its own sake."""
 
     name: SecretName
-    template: Literal["windows", "unix"] = "unix"
+    """May hold {n}, the number of the secret among its `count`."""
+    count: PositiveInt = 1
+    template: TemplateName = "unix"
     user: str = "scan"
     machine: str = ""
+    """May hold {n}."""
+    domain: str = ""
+    """Of an Active Directory Account."""
     folder: Folder = "\\Scan"
+    """May hold {n}."""
     state: SecretState = SecretState.READABLE
     login: Literal["password", "key"] = "password"
     password: str = ""
     """Empty: a marker."""
+    security: SecuritySpec = SecuritySpec()
 
     @model_validator(mode="after")
     def _has_key_field(self) -> Self:
-        if self.template == "windows" and self.login == "key":
-            raise ValueError("the Windows Account template has no private key")
+        template = TEMPLATES[self.template]
+        if self.login == "key" and template.field("private-key") is None:
+            raise ValueError(f"the {template.name} template has no private key")
+        return self
+
+    @model_validator(mode="after")
+    def _one_name_each(self) -> Self:
+        if self.count > 1 and "{n}" not in self.name:
+            raise ValueError("count needs {n} in name, or all of them would bear one name")
         return self
 
 
@@ -230,7 +208,7 @@ def _account_faults(groups: tuple[HostGroup, ...], directories: tuple[DirectoryS
             raise ValueError(f'account {group.user} is "{name}", which a login by key does not meet')
 
 
-class EstateSpec(_Part):
+class EstateSpec(Part):
     seed: int = 0
     vault: VaultSpec = VaultSpec()
     directories: tuple[DirectorySpec, ...] = ()

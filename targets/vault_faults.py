@@ -14,6 +14,21 @@ class Scope(StrEnum):
     API = "api"
 
 
+class Mangle(StrEnum):
+    """How an answer comes wrong, whatever it is. What it tells has happened all the same."""
+
+    HTML = "html"
+    """200 with a web page in its place."""
+    TRUNCATED = "truncated"
+    """Half of what its Content-Length says; then the connection ends."""
+    OVERSIZED = "oversized"
+    """Behind more white space than any client should read."""
+    DRIP = "drip"
+    """A byte at a time, slower than anybody waits."""
+    RESET = "reset"
+    """The connection is reset in its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A canned answer that takes the place of the real one."""
@@ -35,12 +50,16 @@ class VaultFault:
     """Replies carry `Retry-After` with the estate's `vault.retry_after` seconds."""
     expires_tokens: bool = False
     """An event rather than a state: at the order, every token issued so far is dead."""
+    loses_tokens: bool = False
+    """An event too: at the order, every token issued so far is unknown, refresh tokens and SDK clients' ones too."""
+    read_only: bool = False
+    mangles: Mangle | None = None
 
 
 EXPIRED = '{"message": "Authentication failed or expired token."}'
 REFUSED = '{"error": "Login failed."}'
-_HTML = "<!DOCTYPE html><html><head><title>Secret Server</title></head><body>{}</body></html>"
-UNAVAILABLE = _HTML.format("Unavailable")
+HTML = "<!DOCTYPE html><html><head><title>Secret Server</title></head><body>{}</body></html>"
+UNAVAILABLE = HTML.format("Unavailable")
 
 VAULT_FAULTS = {
     f.name: f
@@ -50,6 +69,7 @@ VAULT_FAULTS = {
         VaultFault("slow", "answers late", slow=True),
         VaultFault("refuse", "refuses every login", (Reply(Scope.GRANT, 400, REFUSED),)),
         VaultFault("expire_tokens", "tokens issued so far are dead; new ones live", expires_tokens=True),
+        VaultFault("restart", "tokens issued so far are unknown; new ones live", loses_tokens=True),
         VaultFault("dead_tokens", "every token counts as expired", (Reply(Scope.API, 403, EXPIRED),)),
         VaultFault(
             "ip_blocked",
@@ -64,12 +84,17 @@ VAULT_FAULTS = {
             "the user's role has no right to the API",
             (Reply(Scope.API, 403, '{"message": "You do not have permission to perform this operation."}'),),
         ),
-        VaultFault("html", "200 with a web page", (Reply(Scope.ALL, 200, _HTML.format("Log in"), "text/html"),)),
+        VaultFault("html", "200 with a web page", (Reply(Scope.ALL, 200, HTML.format("Log in"), "text/html"),)),
         VaultFault(
             "throttled",
             "429 with Retry-After",
             (Reply(Scope.ALL, 429, '{"message": "Too many requests."}'),),
             throttled=True,
         ),
+        VaultFault("read_only", "nothing is written: no check-out, change or request", read_only=True),
+        VaultFault("truncated", "answers break off in the middle", mangles=Mangle.TRUNCATED),
+        VaultFault("oversized", "answers of many megabytes", mangles=Mangle.OVERSIZED),
+        VaultFault("drip", "answers come a byte at a time", mangles=Mangle.DRIP),
+        VaultFault("reset", "connections are reset instead of an answer", mangles=Mangle.RESET),
     )
 }

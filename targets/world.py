@@ -10,20 +10,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from targets.directory import Accounts
-from targets.estate import AccountKey, Estate
+from targets.estate import Estate, Host
+from targets.faults import Port
 from targets.material import Material
 from targets.metrics import Metrics
-from targets.secret_server.store import VaultStore
-from targets.secret_server.tokens import VaultLogins
-
-
-class Where(StrEnum):
-    VAULT = "vault"
-    HOSTS = "hosts"
-    BOTH = "both"
+from targets.secret_server.changes import Where
+from targets.secret_server.clock import VaultClock
+from targets.secret_server.secrets import Heartbeat, StoredSecret
+from targets.secret_server.service import Vault
+from targets.secret_server.weather import Weather
+from targets.vault_faults import VAULT_FAULTS
+from targets.vault_weather import WeatherSpec
 
 
 @dataclass(slots=True)
@@ -37,22 +36,37 @@ class World:
         self.estate = estate
         self.metrics = Metrics(estate.hosts)
         self.accounts = Accounts(estate.accounts, estate.directories, clock, estate.former)
-        self.vault = VaultStore(estate.seed, estate.secrets.values())
-        self.logins = VaultLogins(estate.vault, estate.vault_password, clock)
-        self.vault_faults: frozenset[str] = frozenset(estate.vault.faults)
-        self._served: defaultdict[str, set[AccountKey]] = defaultdict(set)
+        self.service = Vault(estate, VaultClock(clock), self.metrics.vault, self._change_password, self._heartbeat)
+        self.vault = self.service.store
+        self.logins = self.service.logins
+        self.weather = Weather(estate.vault.weather, estate.seed, self.service.clock)
+        self._hosts: defaultdict[str, list[Host]] = defaultdict(list)
         self._generations: defaultdict[str, Generations] = defaultdict(Generations)
+        self._given: dict[tuple[str, int], str] = {}
+        """Passwords that were given rather than made, by secret and generation."""
         for host in estate.hosts.values():
-            self._served[host.secret].add(host.account_key)
+            self._hosts[host.secret].append(host)
+        self.vault_faults: frozenset[str] = frozenset()
+        self.order_vault_faults(frozenset(estate.vault.faults))
+        self.order_weather(estate.vault.weather)
 
     def order_vault_faults(self, names: frozenset[str]) -> None:
-        """These faults and no others from now on; `expire_tokens` among them kills the tokens there are."""
+        """These faults and no others from now on; those that are events happen now."""
         self.vault_faults = names
-        if "expire_tokens" in names:
-            self.logins.expire_all()
+        faults = [VAULT_FAULTS[name] for name in names]
+        if any(fault.loses_tokens for fault in faults):
+            self.logins.tokens.forget_all()
+        if any(fault.expires_tokens for fault in faults):
+            self.logins.tokens.expire_all()
+        self.service.mode.read_only = any(fault.read_only for fault in faults)
 
-    def rotate(self, secret: str, where: Where) -> Generations:
-        """Raises KeyError for a secret that the estate does not have."""
+    def order_weather(self, weather: WeatherSpec) -> None:
+        """This weather from now on, and this reliability of the audit."""
+        self.weather.set(weather)
+        self.service.audit.faults = weather.audit
+
+    def rotate(self, secret: str, where: Where, password: str = "") -> Generations:
+        """A new password, the given one or a fresh marker. Raises KeyError for a secret the estate does not have."""
         self.estate.secrets[secret]
         side = self._generations[secret]
         if where is Where.BOTH:
@@ -61,12 +75,36 @@ class World:
             side.vault += 1
         else:
             side.hosts += 1
+        if password:
+            self._given[secret, side.hosts if where is Where.HOSTS else side.vault] = password
         if where is not Where.HOSTS:
             self.vault.change(secret, self._material(secret, side.vault))
         if where is not Where.VAULT:
-            for account in self._served[secret]:
+            for account in {host.account_key for host in self._hosts[secret]}:
                 self.accounts.change(account, self._material(secret, side.hosts))
         return side
 
+    def _change_password(self, secret: StoredSecret, where: Where, password: str, *, follows: bool) -> None:
+        """As the vault orders it: whatever the sides had before, in the end they are equal."""
+        if not self.vault.is_original(secret):
+            return
+        side = self._generations[secret.name]
+        latest = max(side.vault, side.hosts) - follows
+        if where is Where.VAULT:
+            side.vault = latest
+        elif where is Where.HOSTS:
+            side.hosts = latest
+        self.rotate(secret.name, where, password)
+
+    def _heartbeat(self, secret: StoredSecret) -> Heartbeat:
+        """Does the secret's password open its first host's account? No logon is counted for it."""
+        host = next(iter(self._hosts.get(secret.name, ())), None) if self.vault.is_original(secret) else None
+        if host is None or host.fault.port is not Port.OPEN:
+            return Heartbeat.UNABLE_TO_CONNECT
+        if host.fault.locked or self.accounts.locked(host.account_key):
+            return Heartbeat.ACCOUNT_LOCKED
+        return Heartbeat.SUCCESS if self.accounts.opens(host.account_key, secret.material) else Heartbeat.FAILED
+
     def _material(self, secret: str, generation: int) -> Material:
-        return Material(self.estate.seed, f"secret|{secret}|generation {generation}")
+        fixed = self._given.get((secret, generation), "")
+        return Material(self.estate.seed, f"secret|{secret}|generation {generation}", fixed)

@@ -1,12 +1,12 @@
-"""A simulated Secret Server: the REST API as release 11.2 documents it and its clients expect it.
+"""A simulated Secret Server: as release 11.2 documents it and its clients expect it.
 
-    tokens.py   grants, refreshes, expiry, lock-out of the vault user
-    store.py    secrets, their states and their audit
-    wire.py     the JSON of answers and errors: pure
-    query.py    query strings as ASP.NET reads them: pure
-    orders.py   the middleware that counts requests and lets faults answer in a route's place
-    routes.py   the routes
-    tls.py      a certificate authority of its own, for https
-
-Where public sources leave a body or a text open, the choice is marked UNSURE beside it: no client should rely on it.
+service.py  the service: who may do what, what is refused, audited and counted; without HTTP, upon
+logins.py, tokens.py, users.py, rights.py         who calls, and what they may
+gate.py, reading.py, searching.py, refusal.py     what stands before a secret, and its values
+checkouts.py, access_requests.py, changes.py, managing.py
+store.py, secrets.py, templates.py, folders.py, text_index.py, audit.py, clock.py
+rest/       the REST interface upon it
+server.py   the interfaces on one web server
+orders.py   the middleware that counts requests and lets faults answer in a route's place
+tls.py      a certificate authority of its own, for https
 """

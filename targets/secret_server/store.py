@@ -1,52 +1,19 @@
-"""The vault's secrets while it runs: found by id, name and path, in a state that can be changed, with an audit each."""
+"""The vault's secrets while it runs: found by id, path, name and field, in a state that can be changed."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from targets.estate import Secret
 from targets.faults import SecretState
 from targets.material import Material
-
-AUDITS_KEPT = 1000
-"""Audit rows per secret; beyond it the oldest are dropped."""
+from targets.secret_server.folders import Folders
+from targets.secret_server.secrets import StoredSecret
+from targets.secret_server.text_index import TextIndex
 
 DECOY_FOLDER = "\\Archive"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    id: int
-    action: str
-    user: str
-    recorded: datetime
-    notes: str = ""
-
-
-@dataclass(slots=True)
-class StoredSecret:
-    id: int
-    name: str
-    template: str
-    folder: str
-    folder_id: int
-    user: str
-    machine: str
-    material: Material
-    holds_key: bool
-    state: SecretState
-    audits: deque[AuditRow] = field(default_factory=lambda: deque(maxlen=AUDITS_KEPT))
-
-    @property
-    def active(self) -> bool:
-        return self.state is not SecretState.INACTIVE
-
-    @property
-    def path(self) -> str:
-        return f"{self.folder}\\{self.name}"
+_SEPARATOR = "\0"
 
 
 class VaultStore:
@@ -54,16 +21,19 @@ class VaultStore:
 
     def __init__(self, seed: int, secrets: Iterable[Secret]) -> None:
         self._seed = seed
+        self.folders = Folders()
         self._by_id: dict[int, StoredSecret] = {}
         self._by_term: defaultdict[str, list[int]] = defaultdict(list)
         self._by_path: dict[str, int] = {}
+        self._by_folder: defaultdict[int, list[int]] = defaultdict(list)
         self._originals: dict[str, StoredSecret] = {}
         self._decoys: dict[str, StoredSecret] = {}
-        self._folders: dict[str, int] = {}
-        self._audit_rows = 0
+        self._ordered: list[StoredSecret] = []
+        self._indexes: dict[str, TextIndex] = {}
         for secret in secrets:
             self._originals[secret.name] = self._add(secret, secret.folder, secret.material, secret.state)
-            self.set_state(secret.name, secret.state)
+            if secret.state is SecretState.AMBIGUOUS:
+                self.set_state(secret.name, secret.state)
 
     def get(self, secret_id: int) -> StoredSecret | None:
         found = self._by_id.get(secret_id)
@@ -73,15 +43,45 @@ class VaultStore:
         secret_id = self._by_path.get(path.casefold())
         return None if secret_id is None else self.get(secret_id)
 
+    def named(self, name: str) -> StoredSecret:
+        """The estate's secret of this very name. Raises KeyError for a name the estate does not have."""
+        return self._originals[name]
+
+    def is_original(self, secret: StoredSecret) -> bool:
+        """Is it the one that the estate's hosts know, and no decoy?"""
+        return self._originals.get(secret.name) is secret
+
     def search(self, text: str, *, exact: bool) -> Sequence[StoredSecret]:
         """Secrets whose name or Machine field is (or contains) the text, in whatever case; by name, then id."""
-        folded = text.casefold()
-        if exact:
-            ids: Iterable[int] = self._by_term.get(folded, ())
+        return list(self.matching(text, exact=exact))
+
+    def matching(self, text: str, *, exact: bool, slug: str = "") -> Iterator[StoredSecret]:
+        """As `search`, or by another field than name and Machine; by name, then id. An empty text matches all."""
+        if not text:
+            yield from (s for s in self.ordered() if s.state is not SecretState.MISSING)
+            return
+        if slug or not exact:
+            found: Iterable[StoredSecret] = self._containing(text, slug)
         else:
-            ids = {i for term, found in self._by_term.items() if folded in term for i in found}
-        hits = [found for i in ids if (found := self.get(i))]
-        return sorted(hits, key=lambda s: (s.name.casefold(), s.id))
+            found = sorted((self._by_id[i] for i in self._by_term.get(text.casefold(), ())), key=_order)
+        wanted = text.casefold()
+        for secret in found:
+            if secret.state is SecretState.MISSING:
+                continue
+            if slug and exact and _field_text(secret, slug).casefold() != wanted:
+                continue
+            yield secret
+
+    def in_folders(self, folders: Iterable[int]) -> list[StoredSecret]:
+        found = (s for folder in folders for i in self._by_folder.get(folder, ()) if (s := self.get(i)))
+        return sorted(found, key=_order)
+
+    def ordered(self) -> Sequence[StoredSecret]:
+        """Every secret, missing ones too; by name, then id."""
+        if len(self._ordered) != len(self._by_id):
+            self._ordered = sorted(self._by_id.values(), key=_order)
+            self._indexes.clear()
+        return self._ordered
 
     def set_state(self, name: str, state: SecretState) -> None:
         """Raises KeyError for a name the estate does not have."""
@@ -94,28 +94,56 @@ class VaultStore:
             decoy.state = SecretState.READABLE if state is SecretState.AMBIGUOUS else SecretState.MISSING
 
     def change(self, name: str, material: Material) -> None:
-        """Raises KeyError for a name the estate does not have."""
-        self._originals[name].material = material
+        """New material, in place of what was written. Raises KeyError for a name the estate does not have."""
+        secret = self._originals[name]
+        secret.material = material
+        secret.edited.pop("password", None)
 
-    def audit(self, secret: StoredSecret, user: str, action: str, notes: str = "") -> None:
-        self._audit_rows += 1
-        secret.audits.append(AuditRow(self._audit_rows, action, user, datetime.now(UTC), notes))
+    def edit(self, secret: StoredSecret, slug: str, value: str) -> None:
+        """Write a field's value."""
+        secret.edited[slug] = value
+        self._indexes.clear()
+        if slug == "machine" and secret.id not in self._by_term[value.casefold()]:
+            self._by_term[value.casefold()].append(secret.id)
+
+    def _containing(self, text: str, slug: str) -> Iterator[StoredSecret]:
+        ordered = self.ordered()
+        if slug not in self._indexes:
+            self._indexes[slug] = TextIndex([_field_text(s, slug) if slug else _terms(s) for s in ordered])
+        return (ordered[position] for position in self._indexes[slug].containing(text))
 
     def _add(self, like: Secret | StoredSecret, folder: str, material: Material, state: SecretState) -> StoredSecret:
         added = StoredSecret(
             id=len(self._by_id) + 1,
             name=like.name,
-            template=like.template,
+            template_name=like.template if isinstance(like, Secret) else like.template_name,
             folder=folder,
-            folder_id=self._folders.setdefault(folder.casefold(), len(self._folders) + 2),
+            folder_id=self.folders.add(folder),
             user=like.user,
             machine=like.machine,
+            domain=like.domain,
             material=material,
             holds_key=like.holds_key,
             state=state,
+            security=like.security,
         )
         self._by_id[added.id] = added
         self._by_path[added.path.casefold()] = added.id
+        self._by_folder[added.folder_id].append(added.id)
         for term in {added.name.casefold(), added.machine.casefold()} - {""}:
             self._by_term[term].append(added.id)
         return added
+
+
+def _order(secret: StoredSecret) -> tuple[str, int]:
+    return secret.name.casefold(), secret.id
+
+
+def _terms(secret: StoredSecret) -> str:
+    return f"{secret.name}{_SEPARATOR}{secret.edited.get('machine', secret.machine)}"
+
+
+def _field_text(secret: StoredSecret, slug: str) -> str:
+    """A field that may be searched: passwords and files may not."""
+    field = secret.template.field(slug)
+    return "" if field is None or field.is_password or field.is_file else secret.text(field)

@@ -25,8 +25,10 @@ from appliance.vault.secret_server import open_source
 from targets.estate import build
 from targets.faults import SecretState
 from targets.lab import running
-from targets.spec import EstateSpec, SecretSpec, VaultSpec
-from targets.world import Where, World
+from targets.secret_server.changes import Where
+from targets.spec import EstateSpec, SecretSpec
+from targets.vault_spec import VaultSpec
+from targets.world import World
 
 SECRETS = (
     SecretSpec(name="win", template="windows", user="vm_scan_account", machine="WIN1"),

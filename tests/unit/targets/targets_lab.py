@@ -13,10 +13,10 @@ import asyncssh
 from aiohttp.test_utils import TestClient, TestServer
 
 from targets import estate, lab, spec
-from targets.secret_server import routes
+from targets.secret_server import server
 from targets.world import World
 
-MOUNT = routes.MOUNT
+MOUNT = "/SecretServer"
 
 
 class Clock:
@@ -38,17 +38,21 @@ async def running(text: str, state: Path) -> AsyncIterator[tuple[lab.Ready, Worl
 
 
 class Vault:
-    """A vault's client that is logged in: `ask` gives status and body."""
+    """A vault's client that is logged in: `ask` gives status and body. `mount` may be empty: it is mounted at / too."""
 
-    def __init__(self, world: World, client: Any) -> None:
+    def __init__(self, world: World, client: Any, user: str = "") -> None:
         self.world = world
         self.client = client
+        self.user = user or world.estate.vault.user
+        self.mount = MOUNT
         self.token = ""
 
-    async def grant(self, **changed: str) -> tuple[int, Any]:
-        what = self.world.estate
-        form = {"grant_type": "password", "username": what.vault.user, "password": what.vault_password} | changed
-        async with self.client.post(f"{MOUNT}/oauth2/token", data=form) as response:
+    async def grant(self, *, otp: str = "", **changed: str) -> tuple[int, Any]:
+        users = self.world.service.users
+        known = users.named(self.user) or users.first
+        form = {"grant_type": "password", "username": self.user, "password": known.password} | changed
+        headers = {"otp": otp} if otp else {}
+        async with self.client.post(f"{self.mount}/oauth2/token", data=form, headers=headers) as response:
             return response.status, await response.json()
 
     async def login(self) -> None:
@@ -56,22 +60,35 @@ class Vault:
         assert status == 200
         self.token = body["access_token"]
 
-    async def ask(self, path: str, *, body: Any = None, token: str | None = None) -> tuple[int, Any]:
+    async def as_user(self, name: str) -> Vault:
+        """Another user's client, logged in, at the same vault."""
+        other = Vault(self.world, self.client, name)
+        await other.login()
+        return other
+
+    async def ask(self, path: str, *, body: Any = None, token: str | None = None, method: str = "") -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
-        method = "GET" if body is None else "POST"
-        url = f"{MOUNT}/api/{path}"
+        method = method or ("GET" if body is None else "POST")
+        url = f"{self.mount}/api/{path}"
         async with self.client.request(method, url, headers=headers, json=body) as response:
             plain = response.content_type != "application/json"
             return response.status, await (response.read() if plain else response.json())
 
+    async def post(self, path: str, **body: Any) -> tuple[int, Any]:
+        return await self.ask(path, body=body)
+
     def id(self, name: str) -> int:
         return self.world.vault.search(name, exact=True)[0].id
+
+    def audit(self, name: str) -> list[tuple[str, str]]:
+        """(action, user) of a secret's audit, oldest first."""
+        return [(row.action, row.user) for row in self.world.vault.search(name, exact=True)[0].audits]
 
 
 @asynccontextmanager
 async def vault(text: str, clock: Clock | None = None) -> AsyncIterator[Vault]:
     world = World(build(text), clock or Clock())
-    async with TestClient(TestServer(routes.application(world))) as client:
+    async with TestClient(TestServer(server.application(world))) as client:
         yield Vault(world, client)
 
 

@@ -84,7 +84,7 @@ async def test_refresh_tokens_are_single_use_limited_and_off_by_default() -> Non
 async def test_an_unknown_grant_type_counts_for_nothing() -> None:
     async with vault("") as v:
         for _ in range(9):
-            assert await v.grant(grant_type="client_credentials") == (400, {"error": "unsupported_grant_type"})
+            assert await v.grant(grant_type="device_code") == (400, {"error": "unsupported_grant_type"})
         await v.login()
 
 

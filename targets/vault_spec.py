@@ -1,0 +1,164 @@
+r"""The vault's part of estate.toml: `[vault]`, `[[vault.users]]`, and what a secret's Security tab may ask for.
+
+[vault]
+user = "svc_scan"
+mount = "/SecretServer"
+[[vault.users]]
+name = "boss"
+permissions = ["View Secret", "Force Check In"]
+access = { '\' = "list", '\Scan' = "owner" }
+addresses = ["127.0.0.0/28", "127.0.1.1-127.0.1.9"]
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
+
+from targets.parts import Part, Seconds
+from targets.secret_server.rights import DEFAULT_PERMISSIONS, Permission, address_range
+from targets.vault_faults import VAULT_FAULTS
+from targets.vault_weather import WeatherSpec
+
+
+def _known_vault_fault(name: str) -> str:
+    if name not in VAULT_FAULTS:
+        raise ValueError(f"unknown vault fault {name!r}; known are {', '.join(VAULT_FAULTS)}")
+    return name
+
+
+def _range(text: str) -> str:
+    address_range(text)
+    return text
+
+
+VaultFaultName = Annotated[str, BeforeValidator(_known_vault_fault)]
+AddressRangeText = Annotated[str, AfterValidator(_range)]
+AccessName = Literal["none", "list", "view", "edit", "owner"]
+AccessPath = Annotated[str, Field(pattern=r"^\\([^\\]+(\\[^\\]+)*)?$")]
+"""A folder's or secret's path; `\\` is all."""
+
+
+def _views_all() -> dict[AccessPath, AccessName]:
+    return {"\\": "view"}
+
+
+class TlsSpec(Part):
+    certificate: Path
+    key: Path
+
+
+class RotationOrder(StrEnum):
+    """Which side has a new password first."""
+
+    VAULT_FIRST = "vault-first"
+    HOSTS_FIRST = "hosts-first"
+
+
+class VaultUserSpec(Part):
+    name: Annotated[str, Field(min_length=1)]
+    domain: str = ""
+    """Not empty: grants must name it, as a field or as `DOMAIN\\user`."""
+    password: str = ""
+    """Empty: a marker."""
+    permissions: tuple[Permission, ...] = DEFAULT_PERMISSIONS
+    access: dict[AccessPath, AccessName] = Field(default_factory=_views_all)
+    """What the user may do with secrets, by folder or secret; the longest path that fits counts."""
+    addresses: tuple[AddressRangeText, ...] = ()
+    """Where the user may come from: `127.0.0.2`, `127.0.0.2-127.0.0.9`, `127.0.0.0/28`. Empty: anywhere."""
+    one_time_code: str = ""
+    """Not empty: password grants must bring it in the header `OTP`."""
+    enabled: bool = True
+
+
+class SecuritySpec(Part):
+    """What stands between a secret and those who may view it; as on the product's Security tab."""
+
+    checkout: bool = False
+    checkout_interval: Seconds = 1800.0
+    change_on_checkin: bool = False
+    comment: bool = False
+    approvers: tuple[str, ...] = ()
+    """Users who answer access requests; not empty: others need their approval."""
+    double_lock: str = ""
+    """The second password; not empty: values are shown only with it."""
+    hide_password: bool = False
+    """Only users with View Launcher Password see the password."""
+    rotate_every: Seconds = 0.0
+    """The password is changed on this schedule; 0: never."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.double_lock and self.checkout:
+            raise ValueError("double_lock and checkout cannot be combined")
+        if self.change_on_checkin and not self.checkout:
+            raise ValueError("change_on_checkin needs checkout = true")
+        return self
+
+
+class OnboardingSpec(Part):
+    """A rule by which an SDK client gets an account of its own."""
+
+    rule: Annotated[str, Field(min_length=1)]
+    key: str = ""
+    """The onboarding key; empty: none is asked for."""
+    user: str
+    """The vault user that its clients act as."""
+    addresses: tuple[AddressRangeText, ...] = ()
+
+
+class VaultSpec(Part):
+    user: str = "svc_scan"
+    domain: str = ""
+    """Of `user`. Not empty: grants must name it, as a field or as `DOMAIN\\user`."""
+    users: tuple[VaultUserSpec, ...] = ()
+    """Further users; one named like `user` says more about that one."""
+    onboarding: tuple[OnboardingSpec, ...] = ()
+    mount: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = "/SecretServer"
+    """Where the vault is mounted, besides `/`."""
+    token_lifetime: Annotated[int, Field(ge=1)] = 1200
+    """Seconds; what `expires_in` says."""
+    refresh_tokens: bool = False
+    login_failures: PositiveInt = 5
+    """Failed grants in a row after which a vault user is locked."""
+    local_always_allowed: bool = True
+    """A restriction by address never refuses 127.0.0.1, as the product documents it."""
+    access_denied_status: Literal[400, 403] = 400
+    """Both are in the field for API_AccessDenied, depending on the release."""
+    hidden_password: Literal["blank", "masked"] = "blank"  # noqa: S105 - no password
+    """What stands in place of a password that may not be seen (UNSURE which it is)."""
+    comment_interval: Seconds = 300.0
+    """So long a comment serves its user for further views."""
+    rotation_order: RotationOrder = RotationOrder.HOSTS_FIRST
+    rotation_time: Seconds = 0.0
+    """From the order of a password change until the first side has it."""
+    rotation_lag: Seconds = 0.0
+    """From then until the other side has it."""
+    tls: bool | TlsSpec = False
+    """true: a certificate is made (its CA is in the ready line)."""
+    faults: tuple[VaultFaultName, ...] = ()
+    weather: WeatherSpec = WeatherSpec()
+    slow: Seconds = 2.0
+    retry_after: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _users_once(self) -> Self:
+        names = [u.name.casefold() for u in self.all_users]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"user given twice: {', '.join(sorted(twice))}")
+        if unknown := [o.user for o in self.onboarding if o.user.casefold() not in names]:
+            raise ValueError(f"onboarding rule of an unknown user: {', '.join(unknown)}")
+        return self
+
+    @property
+    def all_users(self) -> tuple[VaultUserSpec, ...]:
+        """`user` first, then the others."""
+        named = [u for u in self.users if u.name.casefold() == self.user.casefold()]
+        first = named[0] if named else VaultUserSpec(name=self.user, domain=self.domain)
+        if self.domain and not first.domain:
+            first = first.model_copy(update={"domain": self.domain})
+        rest = [u for u in self.users if u not in named[:1]]
+        return first, *rest
