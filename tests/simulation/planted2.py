@@ -83,16 +83,16 @@ class Planted:
 
 
 PLANTED = (
-    Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 6),
-    Planted("permit released early", Permit, "ask", _gives_back_at_once, 6),
+    Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 2),
+    Planted("permit released early", Permit, "ask", _gives_back_at_once, 2),
     Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
-    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 42),
-    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 37),
+    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 9),
+    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 0),
     Planted("leased jobs are nobody's concern", SimAppliance, "unended", _only_the_waiting, 75),
     Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 60),
     Planted("a password is kept", Credential, "forget", _keeps, 0),
     Planted("the heart stops", Supervisor, "_beat", _one_beat, 4),
-    Planted("budget off by one", service, "Pacer", OneMore, 11),
+    Planted("budget off by one", service, "Pacer", OneMore, 35),
     Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 38),
 )
 
