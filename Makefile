@@ -66,7 +66,8 @@ lock:
 	@$(COMPILE) --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	@! grep -nE '://|file:/' requirements*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
+	@$(COMPILE) -o tests/peers/vault_clients.lock tests/peers/vault_clients.in
+	@! grep -nE '://|file:/' requirements*.lock tests/peers/*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
 
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
@@ -79,7 +80,7 @@ wheelhouse: .venv/.base
 	@echo "wheelhouse: $$(ls wheelhouse | wc -l) wheels, $$(du -sh wheelhouse | cut -f1)"
 
 clean:
-	rm -rf wheelhouse .venv .venv-lock *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf wheelhouse .venv .venv-lock .venv-peers *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find appliance orchestrator targets tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps: a second call finds them newer than what they were made from, and installs nothing.

@@ -16,5 +16,6 @@ those to decide who look at it from outside.
     smb/           all SMB hosts behind another, and the protocol as they speak it
     secret_server/ the vault
     metrics.py     what hosts and vault really saw;  control.py  metrics and orders over HTTP
+    sample_vault.py  what the vault holds where nobody says
     lab.py         the whole, started and stopped
 """

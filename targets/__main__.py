@@ -1,54 +1,86 @@
 """`python -m targets ESTATE.toml [--seed N] --state DIR`: serve an estate until SIGTERM or SIGINT.
 
-Prints one JSON line (`lab.Ready`) when everything answers. Exit 0 when stopped, 2 when the estate file or the state
-directory cannot be used.
+With `--vault-only` its vault alone, and a sample where no estate is given. Prints one JSON line (`lab.Ready`,
+`lab.VaultReady`) when everything answers. Exit 0 when stopped, 2 when the estate file, the state directory or the port
+cannot be used.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import resource
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import anyio
 
 from targets import estate, lab, spec
 from targets.faults import HOST_FAULTS, HostFault
+from targets.sample_vault import SAMPLE
 from targets.vault_faults import VAULT_FAULTS, VaultFault
+from targets.world import World
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.estate is None and not arguments.vault_only:
+        parser.error("give an estate file, or --vault-only for a sample of secrets")
     _raise_file_limit()
     # Failed logons are what an estate is for: they are in the metrics, and no one reads a log of them.
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     try:
-        # Absolute, since the ready line is for programs that may stand elsewhere.
-        anyio.run(_serve, arguments.estate, arguments.seed, arguments.state.absolute())
+        anyio.run(_serve, arguments)
     except spec.EstateError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
 
 
-async def _serve(path: Path, seed: int | None, state: Path) -> None:
+async def _serve(arguments: argparse.Namespace) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        what = estate.build(spec.load(path, seed=seed))
-        async with lab.running(what, state) as (ready, _):
+        async with _running(_estate(arguments), arguments) as (ready, _):
+            # A hundred thousand secrets stay: a collector that walked them all would hold every answer back.
+            gc.freeze()
             sys.stdout.write(ready.line() + "\n")
             sys.stdout.flush()
             async for _ in signals:
                 return
 
 
+def _estate(arguments: argparse.Namespace) -> estate.Estate:
+    seed = arguments.seed
+    if arguments.estate is None:
+        what = spec.parse(SAMPLE, name="the sample", seed=seed)
+    else:
+        what = spec.load(arguments.estate, seed=seed)
+    if arguments.tls and what.vault.tls is False:
+        what = what.model_copy(update={"vault": what.vault.model_copy(update={"tls": True})})
+    return estate.build(what)
+
+
+def _running(
+    what: estate.Estate, arguments: argparse.Namespace
+) -> AbstractAsyncContextManager[tuple[lab.Ready | lab.VaultReady, World]]:
+    if arguments.vault_only:
+        return lab.vault_alone(what, arguments.state, arguments.port)
+    return lab.running(what, arguments.state)
+
+
 def _raise_file_limit() -> None:
     """Every open connection is a file descriptor; a thousand silent ones are more than most soft limits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _absolute(path: str) -> Path:
+    """The ready line is for programs that may stand elsewhere."""
+    return Path(path).absolute()
 
 
 def _described(faults: Mapping[str, HostFault] | Mapping[str, VaultFault]) -> str:
@@ -62,9 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="faults of hosts:\n" + _described(HOST_FAULTS) + "\n\nfaults of the vault:\n" + _described(VAULT_FAULTS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("estate", type=Path, help="estate file (TOML)")
+    parser.add_argument("estate", type=Path, nargs="?", default=None, help="estate file (TOML)")
     parser.add_argument("--seed", type=int, default=None, help="instead of the estate file's seed")
-    parser.add_argument("--state", type=Path, required=True, help="directory for the vault's password and the truth")
+    parser.add_argument("--state", type=_absolute, required=True, help="directory for the vault's password and the truth")
+    parser.add_argument("--vault-only", action="store_true", help="the vault, without hosts")
+    parser.add_argument("--port", type=int, default=0, help="the vault's, with --vault-only; 0: a free one")
+    parser.add_argument("--tls", action="store_true", help="https, whatever the estate file says")
     return parser
 
 

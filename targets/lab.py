@@ -15,6 +15,7 @@ from aiohttp import web
 
 from targets import control, estate
 from targets.secret_server import server, tls
+from targets.secret_server.orders import LAB
 from targets.smb import host as smb_host
 from targets.spec import EstateError
 from targets.ssh import host as ssh_host
@@ -35,6 +36,8 @@ class Ready:
     vault_url: str
     vault_user: str
     vault_password_file: str
+    vault_users_file: str
+    """All users of the vault with their passwords and rights, as JSON."""
     vault_ca: str | None
     """The CA to trust, where the certificate was made here."""
     metrics_url: str
@@ -52,18 +55,35 @@ class Ready:
         return json.dumps(asdict(self))
 
 
+@dataclass(frozen=True, slots=True)
+class VaultReady:
+    """Where a vault without hosts is."""
+
+    url: str
+    user: str
+    password_file: str
+    users_file: str
+    ca: str | None
+    lab_url: str
+    """Orders and metrics: see `control`."""
+    secrets: int
+
+    def line(self) -> str:
+        return json.dumps(asdict(self))
+
+
 @asynccontextmanager
 async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready, World]]:
     """Serve an estate until the context is left. Raises EstateError when `state` or the certificate cannot be used."""
     world = World(what)
     truth_file = state / "truth.ndjson"
-    password_file, certificate, ca = await anyio.to_thread.run_sync(_prepare, what, state)
+    files = await anyio.to_thread.run_sync(_prepare, what, state)
     async with AsyncExitStack() as stack:
         stack.enter_context(_ticking(world))
         closed_port = await stack.enter_async_context(ssh_host.refusing())
         ssh_port = await stack.enter_async_context(ssh_host.listening(world))
         smb_port = await stack.enter_async_context(smb_host.listening(world))
-        vault_port = await stack.enter_async_context(_http(server.application(world), certificate))
+        vault_port = await stack.enter_async_context(_http(server.application(world), files.context))
         control_port = await stack.enter_async_context(_http(control.application(world), None))
         rows = estate.truth(what, ports={"unix": ssh_port, "windows": smb_port}, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -72,10 +92,11 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
         await anyio.to_thread.run_sync(tls.write_private, user_ca, known_hosts.user_ca(what))
         base = f"http://127.0.0.1:{control_port}"
         ready = Ready(
-            vault_url=f"http{'s' if certificate else ''}://127.0.0.1:{vault_port}{what.vault.mount}",
+            vault_url=files.url(vault_port, what.vault),
             vault_user=what.vault.user,
-            vault_password_file=str(password_file),
-            vault_ca=None if ca is None else str(ca),
+            vault_password_file=str(files.password),
+            vault_users_file=str(files.users),
+            vault_ca=None if files.ca is None else str(files.ca),
             metrics_url=f"{base}/metrics.json",
             control_url=base,
             ssh_port=ssh_port,
@@ -88,12 +109,63 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
         yield ready, world
 
 
-def _prepare(what: estate.Estate, state: Path) -> tuple[Path, ssl.SSLContext | None, Path | None]:
-    password_file = state / "vault-password"
+@asynccontextmanager
+async def vault_alone(what: estate.Estate, state: Path, port: int) -> AsyncIterator[tuple[VaultReady, World]]:
+    """Serve an estate's vault, and none of its hosts. Raises EstateError as `running` does, for a taken port too."""
+    world = World(what)
+    files = await anyio.to_thread.run_sync(_prepare, what, state)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_ticking(world))
+        try:
+            at = await stack.enter_async_context(_http(server.application(world), files.context, port))
+        except OSError as error:
+            raise EstateError(f"cannot listen on port {port}: {error.strerror}; --port 0 takes a free one") from None
+        url = files.url(at, what.vault)
+        ready = VaultReady(
+            url=url,
+            user=what.vault.user,
+            password_file=str(files.password),
+            users_file=str(files.users),
+            ca=None if files.ca is None else str(files.ca),
+            lab_url=f"{url.removesuffix(what.vault.mount)}{LAB}",
+            secrets=len(what.secrets),
+        )
+        yield ready, world
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a vault's clients need, and the server's own certificate."""
+
+    password: Path
+    users: Path
+    context: ssl.SSLContext | None
+    ca: Path | None
+
+    def url(self, port: int, vault: VaultSpec) -> str:
+        return f"http{'s' if self.context else ''}://127.0.0.1:{port}{vault.mount}"
+
+
+def _prepare(what: estate.Estate, state: Path) -> _Files:
+    password_file, users_file = state / "vault-password", state / "vault-users.json"
+    users = [
+        {
+            "user": user.name,
+            "domain": user.domain,
+            "password": user.password or what.password_of(user.name),
+            "one_time_code": user.one_time_code,
+            "enabled": user.enabled,
+            "permissions": user.permissions,
+            "access": user.access,
+            "addresses": user.addresses,
+        }
+        for user in what.vault.all_users
+    ]
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         tls.write_private(password_file, what.vault_password.encode())
-        return password_file, *_certificate(what.vault, state)
+        tls.write_private(users_file, json.dumps(users, indent=2).encode())
+        return _Files(password_file, users_file, *_certificate(what.vault, state))
     except OSError as error:
         raise EstateError(f"cannot set up the state directory {state} or the vault's certificate: {error}") from None
 
@@ -129,11 +201,11 @@ def _ticking(world: World) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _http(app: web.Application, certificate: ssl.SSLContext | None) -> AsyncIterator[int]:
+async def _http(app: web.Application, certificate: ssl.SSLContext | None, port: int = 0) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_WITHIN / 2)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate, backlog=ssh_host.BACKLOG)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate, backlog=ssh_host.BACKLOG)
         await site.start()
         yield runner.addresses[0][1]
     finally:

@@ -54,6 +54,9 @@ Folder = Annotated[str, Field(pattern=r"^\\[^\\]+(\\[^\\]+)*$")]
 """An absolute folder path, `\\Scan\\Linux`."""
 
 
+_HEADER = r"\s*\[+\s*([\w.-]+)\s*\]"
+
+
 class Sharing(StrEnum):
     """How the hosts of a group come by their secret."""
 
@@ -257,16 +260,18 @@ def _fault(name: str, text: str, error: Any) -> str:
 
 def _line(text: str, location: tuple[int | str, ...]) -> int:
     """The line of a key (`hosts.2.fault`), or of the table that lacks it; 1 where neither can be found."""
-    match location:
-        case (str(table), int(index), *rest):
-            pass
-        case (str(table), *rest) if rest:
-            index = 0
-        case _:
-            table, index, rest = "", 0, list(location)
+    headers = set(re.findall(_HEADER, text, re.MULTILINE))
+    table, index, rest = "", 0, location
+    for depth in range(len(location), 0, -1):
+        names = [part for part in location[:depth] if isinstance(part, str)]
+        if len(names) == depth and ".".join(names) in headers:
+            table, rest = ".".join(names), location[depth:]
+            if rest and isinstance(rest[0], int):
+                index, rest = rest[0], rest[1:]
+            break
     best, seen, inside = 1, -1, not table
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
+        if header := re.match(_HEADER, line):
             seen += header[1] == table
             inside = header[1] == table and seen == index
             best = number if inside else best

@@ -23,6 +23,9 @@ from targets.secret_server.rights import DEFAULT_PERMISSIONS, Permission, addres
 from targets.vault_faults import VAULT_FAULTS
 from targets.vault_weather import WeatherSpec
 
+_TAKEN = ("_lab", "api", "internals", "oauth2", "platform")
+"""What the vault serves at `/` already."""
+
 
 def _known_vault_fault(name: str) -> str:
     if name not in VAULT_FAULTS:
@@ -149,6 +152,8 @@ class VaultSpec(Part):
         names = [u.name.casefold() for u in self.all_users]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"user given twice: {', '.join(sorted(twice))}")
+        if self.mount.split("/")[1:2] in ([name] for name in _TAKEN):
+            raise ValueError(f"mount {self.mount} is taken by the vault itself; take another path")
         if unknown := [o.user for o in self.onboarding if o.user.casefold() not in names]:
             raise ValueError(f"onboarding rule of an unknown user: {', '.join(unknown)}")
         return self

@@ -355,6 +355,23 @@ def lab_up(
     _tell(context, lab.up, estate, directory, write_campaign)
 
 
+@lab_app.command("vault")
+def lab_vault(
+    context: typer.Context,
+    estate: Annotated[
+        Path | None, typer.Option(help="Serve this estate file's vault instead of a sample.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the passwords; else the file's.", show_default=False)] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8443,
+    tls: Annotated[bool, typer.Option("--tls", help="https, with a CA made for it.")] = False,
+    directory: Annotated[Path, typer.Option("--dir", help="For the passwords and the CA.")] = Path("lab-vault"),
+) -> None:
+    """Serve a simulated Secret Server alone until Ctrl-C, to test integrations with; see docs/lab-vault.md."""
+    from orchestrator.cli import lab
+
+    _tell(context, lab.vault, estate, directory, seed, port, tls)
+
+
 @lab_app.command("preset")
 def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, seed: Seed = 7) -> None:
     """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain."""

@@ -1,9 +1,10 @@
-"""`keymuster lab`: a simulated estate in the foreground, and a run on it judged by the truth."""
+"""`keymuster lab`: a simulated estate or vault in the foreground, and a run on it judged by the truth."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,12 +56,37 @@ async def up(estate: Path, state: Path, campaign: Path | None) -> Exit:
     return Exit.OK
 
 
+async def vault(estate: Path | None, state: Path, seed: int | None, port: int, tls: bool) -> Exit:
+    """Serve a simulated vault alone until Ctrl-C or SIGTERM."""
+    options = ["--vault-only", "--port", str(port), *(["--tls"] if tls else [])]
+    options += [] if seed is None else ["--seed", str(seed)]
+    options += [] if estate is None else [str(estate)]
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with _lab(state, *options) as ready:
+            print(json.dumps(dict(ready)), flush=True)
+            ca = f"--cacert {shlex.quote(ready['ca'])} " if ready["ca"] else ""
+            sys.stderr.write(
+                f"{ready['secrets']:,} secrets at {ready['url']}; users and their passwords: {ready['users_file']}\n"
+                f"Try: curl {ca}-d grant_type=password -d username={ready['user']}"
+                f" --data-urlencode password@{shlex.quote(ready['password_file'])} {ready['url']}/oauth2/token\n"
+            )
+            async for _ in signals:
+                return Exit.OK
+    return Exit.OK
+
+
 @asynccontextmanager
 async def serving(estate: Path, state: Path) -> AsyncIterator[Mapping[str, Any]]:
     """A lab process that serves an estate; its ready line. Raises BadInput when it does not come up."""
+    async with _lab(state, str(estate)) as ready:
+        yield ready
+
+
+@asynccontextmanager
+async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
     # It must not outlive us, however we end.
     argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]
-    argv += [sys.executable, "-m", "targets", str(estate), "--state", str(state)]
+    argv += [sys.executable, "-m", "targets", "--state", str(state), *options]
     process = await anyio.open_process(argv, stdin=subprocess.DEVNULL, stderr=None, start_new_session=True)
     assert process.stdout is not None  # noqa: S101 - it is a pipe by default
     try:

@@ -21,6 +21,7 @@ from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access, Permission
 from targets.secret_server.secrets import Checkout, StoredSecret
 from targets.secret_server.users import Caller
+from targets.vault_spec import SecuritySpec
 
 
 class Checkouts:
@@ -90,22 +91,19 @@ class Checkouts:
         self._audit.record(secret, caller, Action.EXTENDED, notes)
         return secret.checkout.until
 
-    def configure(
-        self, secret: StoredSecret, caller: Caller, *, enabled: bool, interval: float, change: bool
-    ) -> Refused | None:
-        """The Security tab's check-out settings; they end a check-out that there is."""
+    def secure(self, secret: StoredSecret, caller: Caller, security: SecuritySpec) -> Refused | None:
+        """Other settings on the Security tab; without check-out, a check-out that there is ends."""
         if caller.user.access(secret) < Access.OWNER:
             return Refused(Why.ACCESS_DENIED)
         if self._mode.read_only:
             return Refused(Why.READ_ONLY)
-        if secret.security.double_lock and enabled:
+        if security.double_lock and security.checkout:
             return Refused(Why.NOT_POSSIBLE, "a double-locked secret cannot be checked out")
-        settings = {"checkout": enabled, "checkout_interval": interval, "change_on_checkin": change and enabled}
-        secret.security = secret.security.model_copy(update=settings)
-        if not enabled:
+        secret.security = security
+        if not security.checkout:
             secret.checkout = None
             self._held.pop(secret.id, None)
-        self._audit.record(secret, caller, Action.UPDATE, "check-out settings")
+        self._audit.record(secret, caller, Action.UPDATE, "security settings")
         return None
 
     def held(self) -> int:

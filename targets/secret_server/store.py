@@ -34,6 +34,7 @@ class VaultStore:
             self._originals[secret.name] = self._add(secret, secret.folder, secret.material, secret.state)
             if secret.state is SecretState.AMBIGUOUS:
                 self.set_state(secret.name, secret.state)
+        self._index("")  # or the first search would wait for it
 
     def get(self, secret_id: int) -> StoredSecret | None:
         found = self._by_id.get(secret_id)
@@ -108,9 +109,14 @@ class VaultStore:
 
     def _containing(self, text: str, slug: str) -> Iterator[StoredSecret]:
         ordered = self.ordered()
+        return (ordered[position] for position in self._index(slug).containing(text))
+
+    def _index(self, slug: str) -> TextIndex:
+        """Of a field, or, for an empty slug, of name and Machine; made when it is first asked for."""
+        ordered = self.ordered()
         if slug not in self._indexes:
             self._indexes[slug] = TextIndex([_field_text(s, slug) if slug else _terms(s) for s in ordered])
-        return (ordered[position] for position in self._indexes[slug].containing(text))
+        return self._indexes[slug]
 
     def _add(self, like: Secret | StoredSecret, folder: str, material: Material, state: SecretState) -> StoredSecret:
         added = StoredSecret(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient;
-# and Chromium, which opens the HTML report.
+# Chromium, which opens the HTML report; and curl, which runs the examples of docs/lab-vault.md.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
 set -euo pipefail
@@ -16,6 +16,7 @@ need smbd samba
 need smbpasswd samba-common-bin
 need smbclient smbclient
 need chromium chromium
+need curl curl
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -21,6 +21,15 @@ from targets.secret_server.rest.query import BadQueryError
 from targets.secret_server.secrets import StoredSecret
 from targets.secret_server.service import Vault
 
+_SETTINGS = {
+    "checkOutEnabled": "checkout",
+    "checkOutChangePasswordEnabled": "change_on_checkin",
+    "checkOutIntervalMinutes": "checkout_interval",
+    "requiresComment": "comment",
+    "hideLauncherPassword": "hide_password",
+}
+"""Of the Security tab, by the names of REST."""
+
 
 class Checkouts:
     def __init__(self, service: Vault) -> None:
@@ -36,7 +45,8 @@ class Checkouts:
             web.post(f"{one}/stop-password-change", self.stop_change),
             web.post(f"{one}/heartbeat", self.heartbeat),
             web.post(f"{one}/expire", self.expire),
-            web.patch(f"{one}/security-checkout", self.configure),
+            web.patch(f"{one}/security-checkout", self.security),
+            web.patch(f"{one}/security-general", self.security),
             web.get(requests, self.requests),
             web.post(requests, self.file),
             web.put(requests, self.answer),
@@ -82,29 +92,26 @@ class Checkouts:
     async def expire(self, request: web.Request) -> web.Response:
         return self._summary(request, self._service.managing.expire(caller_of(request), place_of(request)))
 
-    async def configure(self, request: web.Request) -> web.Response:
-        """Only members with `dirty: true` are changed."""
+    async def security(self, request: web.Request) -> web.Response:
+        """Only members with `dirty: true` are changed; the settings are given back."""
         data = (await body_of(request)).inner("data")
         found = self._service.reading.listed(caller_of(request), place_of(request))
         if isinstance(found, Refused):
             return refusal(self._service, found)
-        asks = found.security
-        enabled, change, minutes = asks.checkout, asks.change_on_checkin, int(asks.checkout_interval // 60)
-        for name in ("checkOutEnabled", "checkOutChangePasswordEnabled", "checkOutIntervalMinutes"):
+        changed: dict[str, float] = {}
+        for name, setting in _SETTINGS.items():
             if name.lower() not in data.values or not (field := data.inner(name)).flag("dirty"):
                 continue
-            match name:
-                case "checkOutEnabled":
-                    enabled = field.flag("value")
-                case "checkOutChangePasswordEnabled":
-                    change = field.flag("value")
-                case _:
-                    minutes = field.number("value")
-        if minutes < 1:
-            raise BadQueryError("checkOutIntervalMinutes")
-        refused = self._service.checkouts.configure(
-            found, caller_of(request), enabled=enabled, interval=minutes * 60.0, change=change
-        )
+            if name != "checkOutIntervalMinutes":
+                changed[setting] = field.flag("value")
+            elif field.number("value") < 1:
+                raise BadQueryError(name)
+            else:
+                changed[setting] = field.number("value") * 60.0
+        security = found.security.model_copy(update=changed)
+        if not security.checkout:
+            security = security.model_copy(update={"change_on_checkin": False})
+        refused = self._service.checkouts.secure(found, caller_of(request), security)
         return refusal(self._service, refused) if refused else web.json_response(wire.settings(found))
 
     async def requests(self, request: web.Request) -> web.Response:

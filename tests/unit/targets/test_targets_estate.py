@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from targets import estate, material, spec
 from targets.faults import HOST_FAULTS, SecretState
+from targets.sample_vault import SAMPLE
+from targets.secret_server.templates import TEMPLATES
 from targets.vault_faults import VAULT_FAULTS
 from tests.unit.targets.targets_lab import build
 
@@ -174,6 +178,19 @@ def test_own_secrets_take_a_given_password() -> None:
         ('[vault]\nuser = "x"\nuzer = "y"', ["estate.toml:3: vault.uzer: unknown key"]),
         ('[[hosts]]\n[[hosts]]\nfault = "sillent"', ["estate.toml:3: hosts.1.fault", "'sillent'", "silent"]),
         ("[[hosts]]\nfaults = {non = 1}", ["estate.toml:2: hosts.0.faults", "'non'"]),
+        (
+            '[vault]\nuser = "x"\n[[vault.users]]\nname = "a"\n[[vault.users]]\nname = "b"\naddresses = ["1.2.3"]',
+            ["estate.toml:7: vault.users.1.addresses.0", "1.2.3"],
+        ),
+        (
+            '[vault]\n[[vault.users]]\nname = "a"\n[[vault.users]]\nname = "A"',
+            ["estate.toml:1: vault: user given twice"],
+        ),
+        ('[vault]\nmount = "/api/x"', ["estate.toml:1: vault: mount /api/x"]),
+        ('[vault]\n[[vault.onboarding]]\nrule = "r"\nuser = "b"', ["estate.toml:1: vault: onboarding", "b"]),
+        ("[vault.weather]\nlatency = {median = 3, p99 = 1}", ["estate.toml:2: vault.weather.latency", "median"]),
+        ('[[secrets]]\nname = "a"\ncount = 2', ["estate.toml:1: secrets.0", "{n}"]),
+        ('[[secrets]]\nname = "a"\nsecurity = {change_on_checkin = true}', ["estate.toml:3: secrets.0.security"]),
         ('[vault]\nfaults = ["up"]', ["estate.toml:2: vault.faults.0", "'up'", "down"]),
         ('[[hosts]]\nfault = "none"\nfaults = {none = 1}', ["estate.toml:1: hosts.0: give `fault` or `faults`"]),
         ('[[hosts]]\nnetwork = "10.0.0.0/8"', ["10.0.0.0/8 is not within 127.0.0.0/8"]),
@@ -220,3 +237,11 @@ def test_every_fault_says_what_it_means() -> None:
     meanings = [f.meaning for f in HOST_FAULTS.values()] + [f.meaning for f in VAULT_FAULTS.values()]
     assert all(meanings)
     assert len(set(meanings)) == len(meanings)
+
+
+def test_the_sample_vault_and_the_estate_of_its_page_are_estates() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "lab-vault.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(build(example).secrets) == 1000
+    sample = build(SAMPLE)
+    assert {s.template for s in sample.secrets.values()} == set(TEMPLATES)

@@ -223,10 +223,8 @@ async def test_a_preview_and_settings_are_no_views() -> None:
 
 
 async def test_hosts_get_their_new_passwords_with_nobody_asking(tmp_path: Path) -> None:
-    async with running(ESTATE.format(more="").replace("rotation_time = 10", "rotation_time = 0"), tmp_path) as (
-        _,
-        world,
-    ):
+    text = ESTATE.format(more="").replace("rotation_time = 10", "rotation_time = 0")
+    async with running(text, tmp_path) as (_, world):
         before = world.vault.search(UNIX, exact=True)[0].material.password
         world.service.changes.order(world.vault.named(UNIX))
 

@@ -319,6 +319,12 @@ async def test_check_out_settings_are_an_owners() -> None:
             "checkOutEnabled"
         ] is False
         assert (await v.ask(f"{at}/state"))[1]["isCheckedOut"] is False
+        for minutes in (0, "5", None):
+            wrong = {"data": {"checkOutIntervalMinutes": {"dirty": True, "value": minutes}}}
+            assert (await boss.ask(f"{at}/security-checkout", body=wrong, method="PATCH"))[0] == 400
+        comment = {"data": {"requiresComment": {"dirty": True, "value": True}}}
+        assert (await boss.ask(f"{at}/security-general", body=comment, method="PATCH"))[1]["requiresComment"] is True
+        assert await code(v, at) == "API_ValidateSecretAccessCommentRequired"
         locked = f"v1/secrets/{v.id('locked')}/security-checkout"
         assert (await boss.ask(locked, body={"data": change}, method="PATCH"))[0] == 400
 
