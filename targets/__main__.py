@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("estate", type=Path, nargs="?", default=None, help="estate file (TOML)")
     parser.add_argument("--seed", type=int, default=None, help="instead of the estate file's seed")
-    parser.add_argument("--state", type=_absolute, required=True, help="directory for the vault's password and the truth")
+    parser.add_argument(
+        "--state", type=_absolute, required=True, help="directory for the vault's password and the truth"
+    )
     parser.add_argument("--vault-only", action="store_true", help="the vault, without hosts")
     parser.add_argument("--port", type=int, default=0, help="the vault's, with --vault-only; 0: a free one")
     parser.add_argument("--tls", action="store_true", help="https, whatever the estate file says")
