@@ -369,11 +369,42 @@ class PermitRelease(Wire):
     facts: dict[str, str] = Field(default_factory=dict)
 
 
+class CheckOutRequest(Wire):
+    """A secret wants to be checked out before it is viewed. A check-out belongs to the run: the orchestrator sees to it
+    that there is one, and only one.
+    """
+
+    v: Literal[1] = VERSION
+    run: str
+    job: str
+    attempt: int
+    lease: str
+    secret: CredentialRef
+    """As the record names it."""
+    secret_id: int
+
+
+class CheckOutAnswer(Wire):
+    """The secret is checked out for the run, or the reason why not."""
+
+    v: Literal[1] = VERSION
+    ok: bool
+    reason: str = ""
+    text: str = ""
+
+
 class VaultQueryKind(StrEnum):
     CHECK = "check"
     """Can the vault be reached, and does it take the login?"""
     SECRET = "secret"  # noqa: S105 - a kind of question, not a secret
     """Does this secret resolve, and is it readable? No value is fetched."""
+    CHECK_OUT = "check-out"
+    """Check this secret (named by its id) out for the vault's user. Facts of the answer: `minutes`, how long it is
+    held; `already`, where the user had it before."""
+    EXTEND = "extend"
+    """Hold it for so many `minutes` more. Facts: `minutes`, how long it is held from now."""
+    CHECK_IN = "check-in"
+    """Check it in again; ok also where it is not checked out (any more). Fact `already` then."""
 
 
 class VaultQuery(Wire):
@@ -385,6 +416,9 @@ class VaultQuery(Wire):
     kind: VaultQueryKind
     vault: str
     secret: CredentialRef | None = None
+    comment: str = ""
+    """Why a secret is checked out, for a vault that wants to know."""
+    minutes: int = 0
 
 
 class VaultAnswer(Wire):

@@ -16,6 +16,8 @@ import structlog
 from appliance.bus import NoPacer
 from appliance.contract import (
     Candidate,
+    CheckOutAnswer,
+    CheckOutRequest,
     Failure,
     Job,
     PermitAnswer,
@@ -41,11 +43,13 @@ log = structlog.get_logger()
 
 
 class PermitDesk(Protocol):
-    """The part of the bus that a scan speaks to."""
+    """The part of the bus that a scan speaks to: may a password be submitted, and is a secret the run's to view?"""
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer: ...
 
     async def release(self, release: PermitRelease) -> None: ...
+
+    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from typing import Protocol, TypeVar
 
 import anyio
 
+from appliance.bus import BusUnavailable
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
     Candidate,
+    CheckOutRequest,
     Deferred,
     Evidence,
     Failure,
@@ -204,8 +206,30 @@ class _Attempt:
         return credential
 
     async def _read(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
-        source = self._source(candidate)
-        return await _in_session(source.fetch(handle, private_key=candidate.private_key, purpose=self.job.purpose))
+        return await _in_session(self._fetched(candidate, handle))
+
+    async def _fetched(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
+        """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
+        source, purpose = self._source(candidate), self.job.purpose
+        credential = await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
+        if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
+            return credential
+        job = self.job
+        request = CheckOutRequest(
+            run=job.run,
+            job=job.job,
+            attempt=job.attempt,
+            lease=job.lease,
+            secret=candidate.secret,
+            secret_id=handle.secret_id,
+        )
+        try:
+            answer = await self.kit.desk.check_out(request, wait=SESSION_WAIT_S)
+        except BusUnavailable as error:
+            return Failure(Phase.VAULT, named("NO_PACER"), str(error))
+        if not answer.ok:
+            return Failure(Phase.VAULT, named(answer.reason), answer.text)
+        return await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]

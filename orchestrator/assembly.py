@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.contract import Account, Target, Technology
 from orchestrator.campaign_model import Campaign
+from orchestrator.check_outs import VaultUse
 from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
 from orchestrator.pacing import Budget
@@ -118,6 +119,8 @@ def run_plan(prepared: Prepared) -> RunPlan:
         pace=_pace(campaign),
         vaults=tuple(v.title for v in campaign.vaults),
         budget=budget,
+        vault_uses=tuple(VaultUse(v.title, v.url, v.user, v.check_out) for v in campaign.vaults),
+        uses=prepared.plan.uses,
     )
 
 

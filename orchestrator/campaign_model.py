@@ -107,6 +107,8 @@ class Vault(Table):
     tls: VaultTls = VaultTls()
     proxy: ProxyUrl | None = None
     """The HTTP proxy through which appliances reach the vault."""
+    check_out: StrictBool = True
+    """Secrets that want to be checked out are, for the run, and given back at its end; false: their targets fail."""
 
 
 class SecretReference(Table):

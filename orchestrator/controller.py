@@ -14,8 +14,9 @@ import anyio
 import structlog
 
 from appliance.bus import BusError, OrchestratorBus, Placed, ReportDelivery
-from appliance.contract import Account, Candidate, Evidence, HostKeyPolicy, Job, Phase, RunNotice, named
+from appliance.contract import Account, Candidate, CredentialRef, Evidence, HostKeyPolicy, Job, Phase, RunNotice, named
 from appliance.reasons import REASONS, Status
+from orchestrator.check_outs import VaultUse
 from orchestrator.collect import Decision, Final, Stale, decide, lost
 from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.pacing import Budget
@@ -51,6 +52,9 @@ class RunPlan:
     pace: Pace
     vaults: tuple[str, ...]
     budget: Callable[[Account, str], Budget | None]
+    vault_uses: tuple[VaultUse, ...] = ()
+    uses: Callable[[], Mapping[CredentialRef, Sequence[str]]] = dict
+    """The jobs that may ask for each secret; takes a while for a large plan."""
 
 
 @dataclass(frozen=True, slots=True)

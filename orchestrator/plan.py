@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
-from appliance.contract import Target, Technology, canonical
+from appliance.contract import CredentialRef, Target, Technology, canonical
 from orchestrator.addresses import AddressSet, canonical_address
 from orchestrator.campaign_model import Campaign, Targets
 from orchestrator.dispatch import Planned, Unplannable
@@ -154,6 +154,15 @@ class Plan:
                     yield self.at(name, index)
                 else:
                     del following[name]
+
+    def uses(self) -> Mapping[CredentialRef, Sequence[str]]:
+        """The jobs that may ask for each secret, in the plan's order. Walks the whole plan."""
+        found: dict[CredentialRef, list[str]] = {}
+        for unit in self.walk():
+            if isinstance(unit, Planned):
+                for secret in dict.fromkeys(candidate.secret for candidate in unit.candidates):
+                    found.setdefault(secret, []).append(unit.job)
+        return found
 
 
 def build_plan(campaign: Campaign, book: RecordBook, *, run: str, seed: int) -> Plan | NothingSelected:

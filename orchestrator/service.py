@@ -15,10 +15,12 @@ from anyio.abc import TaskStatus
 
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
 from appliance.contract import Heartbeat, VaultAnswer, VaultQuery
+from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController, RunPlan
 from orchestrator.dispatch import Dispatcher
 from orchestrator.pacing import Pacer
 from orchestrator.permits import REMEMBER_S, PermitOffice
+from orchestrator.run_holding import RunHolding
 from orchestrator.store import Store
 
 log = structlog.get_logger()
@@ -41,6 +43,7 @@ class Service:
         self._reconcile_every = reconcile_every
         self._pacer = Pacer()
         self._office = PermitOffice(self._pacer, store.ledger, clock)
+        self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock)
         self._runs: dict[str, RunController] = {}
         self._appliances: Mapping[str, Heartbeat] = {}
         self._seen = anyio.Event()
@@ -56,6 +59,7 @@ class Service:
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.request, self._office.release),
+            self._bus.check_outs(self._check_outs.request),
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(self._office.run, name="service: permits")
@@ -133,12 +137,20 @@ class Service:
             clock=self._clock,
             reconcile_every=self._reconcile_every,
         )
+        holding = RunHolding(plan, controller, self._store.attempts)
+        await self._check_outs.enter(holding)
         self._runs[plan.run] = controller
-        controller_ready(controller)
         try:
-            return await controller.drive()
+            controller_ready(controller)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._check_outs.tend, holding, name=f"check-outs {plan.run}")
+                finished = await controller.drive()
+                tasks.cancel_scope.cancel()
+            await self._check_outs.leave(holding)
         finally:
+            self._check_outs.abandon(holding)
             del self._runs[plan.run]
+        return finished
 
     async def purge(self, run: str, zone: str) -> None:
         """Before a resume: nothing of the run's earlier life may be delivered any more."""

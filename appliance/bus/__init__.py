@@ -12,7 +12,8 @@ RUNS, key <zone>.<run>, the announcements of open runs.
 a work queue must not overlap). It gives out at most `capacity` unacknowledged jobs, and takes back what is not
 acknowledged or kept alive for 10 s. One durable consumer, `orchestrator`, reads OUTCOMES.
 
-**Requests.** permits.<zone>.<appliance>.request and .release are answered by the pacer; vault.<zone> by one supervisor
+**Requests.** permits.<zone>.<appliance>.request and .release are answered by the pacer, checkouts.<zone>.<appliance> by
+the office of check-outs; vault.<zone> by one supervisor
 of the zone (queue group); control.<verb> by the process that holds the state directory. These need no stream: a
 question that nobody hears is answered "nobody hears it", at once.
 
@@ -39,6 +40,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.contract import (
+    CheckOutAnswer,
+    CheckOutRequest,
     Heartbeat,
     Job,
     PermitAnswer,
@@ -129,6 +132,10 @@ class ApplianceBus(Protocol):
         """Tell the pacer the verdict; waits for its acknowledgement. Raises NoPacer: the permit then counts as a
         failure when it expires.
         """
+        ...
+
+    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
+        """Have a secret checked out for the run. Raises BusUnavailable when nobody answers within `wait` seconds."""
         ...
 
     async def heartbeat(self, beat: Heartbeat) -> None:
@@ -233,6 +240,14 @@ class OrchestratorBus(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """Serve permits while the context is open; the second argument is the sender that the subject names. Requests
         are served concurrently (an answer may wait up to 5 s); an unreadable one is answered with SKIP.
+        """
+        ...
+
+    def check_outs(
+        self, answer: Callable[[CheckOutRequest, str], Awaitable[CheckOutAnswer]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Serve requests for check-outs while the context is open; the second argument is the sender that the subject
+        names. They are served concurrently; an unreadable one is refused.
         """
         ...
 

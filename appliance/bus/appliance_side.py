@@ -17,6 +17,8 @@ from appliance.bus.pull import Puller, delivery
 from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
 from appliance.contract import (
+    CheckOutAnswer,
+    CheckOutRequest,
     ContractError,
     Heartbeat,
     Job,
@@ -165,6 +167,13 @@ class JetStreamAppliance:
                 if last:
                     raise NoPacer(f"the verdict could not be reported: {error}") from error
             await anyio.sleep(0.2)
+
+    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
+        try:
+            reply = await self._link.request(subjects.check_out(self._zone, self._name), request.encode(), wait=wait)
+            return CheckOutAnswer.decode(reply.data)
+        except (BusError, ContractError) as error:
+            raise BusUnavailable(f"no answer about a check-out: {error}") from error
 
     async def heartbeat(self, beat: Heartbeat) -> None:
         try:

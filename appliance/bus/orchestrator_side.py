@@ -17,6 +17,8 @@ from appliance.bus.reports import Reports
 from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
 from appliance.contract import (
+    CheckOutAnswer,
+    CheckOutRequest,
     ContractError,
     Heartbeat,
     Job,
@@ -205,6 +207,20 @@ class JetStreamOrchestrator:
             return (await request(asked, sender)).encode()
 
         return serve(self._link, subjects.PERMITS, answer)
+
+    def check_outs(
+        self, answer: Callable[[CheckOutRequest, str], Awaitable[CheckOutAnswer]]
+    ) -> AbstractAsyncContextManager[None]:
+        async def reply(message: Message) -> bytes:
+            sender = subjects.sender(message.subject)
+            try:
+                request = CheckOutRequest.decode(message.data)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="check-out", sender=sender, text=str(error))
+                return CheckOutAnswer(ok=False, reason="INTERNAL", text=str(error)).encode()
+            return (await answer(request, sender)).encode()
+
+        return serve(self._link, subjects.CHECK_OUTS, reply)
 
     @asynccontextmanager
     async def lost_jobs(self) -> AsyncIterator[AsyncIterator[Job]]:

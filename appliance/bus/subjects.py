@@ -16,6 +16,8 @@ RUNS_PREFIX = "$KV.RUNS."
 
 PERMITS = "permits.*.*.*"
 """What the pacer listens on: zone, appliance, `request` or `release`."""
+CHECK_OUTS = "checkouts.*.*"
+"""What the office of check-outs listens on: zone, appliance."""
 VAULT_QUEUE = "vault"
 """The queue group of the supervisors of a zone: one of them answers a vault query."""
 CONTROL = "control.*"
@@ -60,6 +62,10 @@ def permit_release(zone: str, appliance: str) -> str:
     return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.release"
 
 
+def check_out(zone: str, appliance: str) -> str:
+    return f"checkouts.{token(zone, 'zone')}.{token(appliance, 'appliance')}"
+
+
 def vault(zone: str) -> str:
     return f"vault.{token(zone, 'zone')}"
 
@@ -85,5 +91,5 @@ def appliance_inbox(zone: str, appliance: str) -> str:
 
 
 def sender(subject: str) -> str:
-    """The appliance that an `outcomes.` or `permits.` subject names."""
+    """The appliance that an `outcomes.`, `permits.` or `checkouts.` subject names."""
     return subject.split(".")[2]

@@ -23,6 +23,10 @@ LONGEST_SESSION = 365 * 24 * 3600.0
 """Seconds; a longer `expires_in` is nonsense."""
 
 
+LONGEST_CHECKOUT = 366 * 24 * 60
+"""Minutes; a longer one is nonsense."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A session: an access token for `life` seconds, and perhaps a single-use refresh token."""
@@ -40,6 +44,8 @@ class Summary:
     name: str
     folder_path: str = ""
     active: bool = True
+    checked_out: bool = False
+    """By whomever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,10 @@ class State:
     reason: str
     holder: str = ""
     """Who has it checked out."""
+    ours: bool = False
+    """The vault's user has it checked out."""
+    minutes: int = 0
+    """How long whoever has it checked out has it still, as far as the vault says."""
     facts: dict[str, str] = field(default_factory=dict)
 
 
@@ -120,7 +130,13 @@ def read_page(answer: Answer) -> Page | Failure:
 def _summary(record: Any) -> Summary | None:
     if not isinstance(record, dict) or not _is_id(record.get("id")) or not isinstance(record.get("name"), str):
         return None
-    return Summary(record["id"], record["name"], _str(record, "folderPath"), record.get("active") is not False)
+    return Summary(
+        record["id"],
+        record["name"],
+        _str(record, "folderPath"),
+        record.get("active") is not False,
+        record.get("checkedOut") is True,
+    )
 
 
 def read_state(answer: Answer) -> State | Failure:
@@ -138,7 +154,15 @@ def read_state(answer: Answer) -> State | Failure:
         reason = "SECRET_CHECKED_OUT_BY" if reason in ("", "SECRET_NEEDS_CHECKOUT") else reason
     elif body.get("passwordChangePending") is True and reason == "SECRET_NEEDS_CHECKOUT":
         reason = "SECRET_RPC_PENDING"
-    return State(body["id"], reason, _str(body, "checkedOutUserDisplayName"), facts)
+    minutes = body.get("checkOutMinutesRemaining")
+    return State(
+        body["id"],
+        reason,
+        _str(body, "checkedOutUserDisplayName"),
+        ours=body.get("isCheckedOutByCurrentUser") is True,
+        minutes=minutes if isinstance(minutes, int) and 0 < minutes <= LONGEST_CHECKOUT else 0,
+        facts=facts,
+    )
 
 
 def read_secret(answer: Answer) -> Secret | Failure:
@@ -184,6 +208,11 @@ def _item(item: Any) -> Item | None:
         is_password=item.get("isPassword") is True,
         has_file=_is_id(attachment),
     )
+
+
+def read_done(answer: Answer) -> Failure | None:
+    """An order whose answer's body says nothing that we need."""
+    return None if answer.status == 200 else refusal(answer)
 
 
 def read_text_field(answer: Answer) -> str | Failure:

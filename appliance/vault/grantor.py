@@ -15,11 +15,13 @@ from anyio.abc import TaskGroup
 
 from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import answers, rest
+from appliance.vault.checkouts import VaultCheckouts, told
 from appliance.vault.definition import VaultLogin
 from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer
 from appliance.vault.secret_server import SecretServerSource
+from appliance.vault.session import Session
 from appliance.vault.tokens import Token, TokenBook
 
 GRANT_PATIENCE = 30.0
@@ -65,20 +67,20 @@ class Grantor:
 
     async def answer(self, query: VaultQuery) -> VaultAnswer:
         """Any VaultQuery for this vault."""
+        if query.kind is VaultQueryKind.CHECK:
+            return await self.check()
         if query.kind is VaultQueryKind.SECRET and query.secret is not None:
             return await self.look(query.secret)
-        return await self.check()
+        return await VaultCheckouts(Session(self._exchange, self.token), self._patience).obey(query)
 
     async def check(self) -> VaultAnswer:
         """Can the vault be reached (asked without a password first), and does it take the login?"""
         ill = await within(self._patience, self._ill)
         if ill is not None:
-            return _told(ill)
+            return told(ill)
         token = await self.token()
         return (
-            _told(token)
-            if isinstance(token, Failure)
-            else VaultAnswer(ok=True, facts={"user": self._login.access.user})
+            told(token) if isinstance(token, Failure) else VaultAnswer(ok=True, facts={"user": self._login.access.user})
         )
 
     async def look(self, ref: CredentialRef) -> VaultAnswer:
@@ -86,16 +88,16 @@ class Grantor:
         source = SecretServerSource(self._exchange, self.token)
         handle = await source.settle(ref)
         if isinstance(handle, Failure):
-            return _told(handle)
+            return told(handle)
         state = await source.state(handle)
         if isinstance(state, Failure):
-            return _told(state)
+            return told(state)
         facts = {**state.facts, "secret_id": str(handle.secret_id)}
         # A comment is no obstacle: the fetch sends one.
         if state.reason in ("", "SECRET_NEEDS_COMMENT"):
             return VaultAnswer(ok=True, facts=facts)
         holder = f"checked out by {state.holder}" if state.holder else ""
-        return _told(fail(state.reason, holder, **facts))
+        return told(fail(state.reason, holder, **facts))
 
     def close(self) -> None:
         """From now on everybody is told STOPPED, those who wait for a grant included."""
@@ -151,10 +153,6 @@ class Grantor:
         if isinstance(answer, Failure):
             return answer
         return refusal(answer) if answer.status >= 500 or answer.status == 429 else None
-
-
-def _told(failure: Failure) -> VaultAnswer:
-    return VaultAnswer(ok=False, reason=reason_of(failure), text=failure.text, facts=failure.facts)
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """Secret Server's REST interface as values, the asking half: every request that we make. No I/O; see `answers` too.
 
-Sources: the 11.2 swagger and the behaviour of the vendor's own clients. No request performs a check-out: GET does so by
-itself unless `noAutoCheckout` is sent, and a check-out that nobody checks in again keeps others out.
+Sources: the 11.2 swagger and the behaviour of the vendor's own clients. No view performs a check-out: GET does so by
+itself unless `noAutoCheckout` is sent, and a check-out that nobody checks in again keeps others out. Who checks out
+and in again is in `checkouts`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,27 @@ def state(where: int | str) -> Request:
 def secret(secret_id: int, comment: str) -> Request:
     """View a secret; with a comment where the vault asks for one."""
     return _view(f"{_API}/secrets/{secret_id}", "", comment)
+
+
+def check_out(secret_id: int) -> Request:
+    return Request("POST", f"{_API}/secrets/{secret_id}/check-out", body=b"{}", content_type=_JSON)
+
+
+def extend_check_out(secret_id: int, minutes: int, notes: str) -> Request:
+    body = json.dumps({"data": {"minutesToAdd": minutes, "notes": notes}}).encode()
+    return Request("POST", f"{_API}/secrets/{secret_id}/extend-check-out", body=body, content_type=_JSON)
+
+
+def check_in(secret_id: int, comment: str) -> Request:
+    body = json.dumps({"comment": comment}).encode()
+    return Request("POST", f"{_API}/secrets/{secret_id}/check-in", body=body, content_type=_JSON)
+
+
+def view_comment(secret_id: int, comment: str) -> Request:
+    """Say why, for a while: a check-out takes no comment of its own."""
+    body = json.dumps({"comment": comment}).encode()
+    path = f"{_API}/secret-access-requests/secrets/{secret_id}/view-comment"
+    return Request("POST", path, body=body, content_type=_JSON)
 
 
 def text_field(secret_id: int, slug: str, comment: str) -> Request:

@@ -6,7 +6,7 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -94,14 +94,23 @@ class SecretServerSource:
             hits.update((s.id, s) for s in page.records if s.name == name)
             skip += len(page.records)
             if not page.more:
-                return _only(list(hits.values()))
+                return await self._free(_only(list(hits.values())), hits, trip)
         return fail("VAULT_BAD_RESPONSE", f"a search for one name has more than {MOST_PAGES} pages")
+
+    async def _free(self, found: int | Failure, hits: Mapping[int, answers.Summary], trip: Trip) -> int | Failure:
+        """The secret, unless somebody else has it checked out: that is better waited for before a target is dialled."""
+        if isinstance(found, Failure) or not hits[found].checked_out:
+            return found
+        state = await self._session.read(rest.state(found), answers.read_state, trip)
+        return held_by_another(state) or found if isinstance(state, answers.State) else found
 
     async def _by_place(self, where: int | str, trip: Trip) -> int | Failure:
         """An id or a path, by the secret's state. What may change during a run (an approval) is left to the fetch."""
         found = await self._session.read(rest.state(where), answers.read_state, trip)
         if isinstance(found, answers.State):
-            return fail("SECRET_INACTIVE", **found.facts) if found.reason == "SECRET_INACTIVE" else found.id
+            if found.reason == "SECRET_INACTIVE":
+                return fail("SECRET_INACTIVE", **found.facts)
+            return held_by_another(found) or found.id
         # Missing and forbidden look alike, and for one who looks for a secret both mean that there is none.
         denied = reason_of(found) == "SECRET_ACCESS_DENIED"
         return replace(found, signal=named("SECRET_NOT_FOUND")) if denied else found
@@ -178,6 +187,13 @@ class SecretServerSource:
         if value == answers.NOT_FOR_DISPLAY:
             return fail("VAULT_FORBIDDEN", f"the field {item.slug} is not shown to the vault's user")
         return value
+
+
+def held_by_another(state: answers.State) -> Failure | None:
+    """Why the secret cannot be had for now, and that it may be had later."""
+    if state.reason not in ("SECRET_CHECKED_OUT_BY", "SECRET_RPC_PENDING"):
+        return None
+    return fail(state.reason, f"checked out by {state.holder}" if state.holder else "", **state.facts)
 
 
 def _only(hits: list[answers.Summary]) -> int | Failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.output import say
-from orchestrator.dispatch import Planned
 from orchestrator.plan import Plan
 from orchestrator.report.tables import CODE, FittedTable, cell, column
 
@@ -47,21 +46,12 @@ class SecretCheck:
         return f"{self.secret.by} {self.secret.key} in {self.secret.vault!r}"
 
 
-def secrets_of(plan: Plan) -> Mapping[CredentialRef, int]:
-    """Every secret that a plan may ask for, with the number of its targets, in the plan's order."""
-    uses: Counter[CredentialRef] = Counter()
-    for unit in plan.walk():
-        if isinstance(unit, Planned):
-            uses.update(list(dict.fromkeys(candidate.secret for candidate in unit.candidates)))
-    return uses
-
-
 async def check_secrets(plan: Plan, look: Look) -> list[SecretCheck]:
-    uses = secrets_of(plan)
+    uses = plan.uses()
     refs, answers = list(uses), list[VaultAnswer]()
     for begin in range(0, len(refs), PORTION):
         answers += await look(refs[begin : begin + PORTION])
-    return [SecretCheck(ref, uses[ref], answer) for ref, answer in zip(refs, answers, strict=True)]
+    return [SecretCheck(ref, len(uses[ref]), answer) for ref, answer in zip(refs, answers, strict=True)]
 
 
 async def look_by(engine: Engine, campaign: Campaign, logins: tuple[Login, ...]) -> Look:

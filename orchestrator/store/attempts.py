@@ -8,7 +8,7 @@ from dataclasses import astuple
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.store import progress
@@ -110,6 +110,15 @@ class Attempts:
             if new:
                 await connection.execute(self._database.insert(outcomes).on_conflict_do_nothing(), list(new.values()))
         return taken
+
+    async def finished(self, run: str, names: Sequence[str]) -> int:
+        """How many of these jobs have their outcome."""
+        found = 0
+        async with self._database.read() as connection:
+            for some in portions(names):
+                query = select(func.count()).where(outcomes.c.run == run, outcomes.c.job.in_(some))
+                found += (await connection.execute(query)).scalar_one()
+        return found
 
     async def open(self, run: str) -> list[OpenAttempt]:
         """Attempts that nobody has reported, oldest first."""

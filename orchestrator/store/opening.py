@@ -11,6 +11,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.attempts import Attempts
+from orchestrator.store.check_outs import CheckOuts
 from orchestrator.store.condition import Condition, condition_of
 from orchestrator.store.database import Database, make_engine
 from orchestrator.store.errors import StoreBusyError, StoreError
@@ -35,6 +36,7 @@ class Store:
     attempts: Attempts
     ledger: Ledger
     host_keys: HostKeys
+    check_outs: CheckOuts
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -67,7 +69,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
     writers = anyio.Lock()
     main = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="NORMAL"), writers)
     durable = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), writers)
-    store = Store(Runs(main), Attempts(main), Ledger(durable), HostKeys(main), (main, durable))
+    store = Store(Runs(main), Attempts(main), Ledger(durable), HostKeys(main), CheckOuts(durable), (main, durable))
     try:
         await upgrade(main, url, busy_timeout)
     except BaseException:  # cancellation too: connections are threads

@@ -125,6 +125,24 @@ class PermitCount:
         return max(0, self.granted - self.succeeded - self.failed - self.neutral)
 
 
+@dataclass(frozen=True, slots=True)
+class CheckOutRow:
+    """A secret that a run has checked out of a vault, or was about to: written before the vault is asked."""
+
+    url: str
+    user: str
+    """The vault counts check-outs per user: with `url` this is whose it is."""
+    secret_id: int
+    run: str
+    vault: str
+    """The vault's title in that run."""
+    zone: str
+    secret: str
+    """As the record names it."""
+    ours: bool = True
+    """False: the vault's user had it before us, so it is not ours to give back."""
+
+
 SeenKey = tuple[str, int, str, str]
 """A host key: (address, port, OpenSSH public key line, run)."""
 

@@ -10,9 +10,9 @@ tables in their primary key, which saves SQLite one tree a table.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -119,5 +119,19 @@ host_keys = Table(
     Column("algorithm", Text, primary_key=True),
     Column("key", Text, nullable=False),
     Column("run", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+check_outs = Table(
+    "check_outs",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("secret_id", BigInteger, primary_key=True),
+    Column("run", Text, primary_key=True),
+    Column("vault", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("ours", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )

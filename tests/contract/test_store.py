@@ -38,6 +38,7 @@ from orchestrator.store import (
     Undispatched,
     open_store,
 )
+from orchestrator.store.records import CheckOutRow
 
 RUN = "r1"
 
@@ -363,6 +364,28 @@ async def test_totals_count_by_technology_status_and_reason(store: Store) -> Non
 
 def entry(kind: EntryKind, at: float) -> LedgerEntry:
     return LedgerEntry(kind, Account(authority="dir:corp", user="scan"), RUN, "j1", 1, at, at + 40, "BAD_CREDENTIALS")
+
+
+async def test_check_outs_are_kept_until_they_are_dropped(store: Store) -> None:
+    row = CheckOutRow("https://v.example", "svc", 7, RUN, "Vault", "default", "shared")
+    other = replace(row, run="r2")
+    for one in (row, row, other, replace(row, ours=False)):
+        await store.check_outs.put(one)
+    assert await store.check_outs.all() == [replace(row, ours=False), other]
+    await store.check_outs.drop(row)
+    await store.check_outs.drop(row)
+    assert await store.check_outs.all() == [other]
+
+
+async def test_how_many_of_some_jobs_have_their_outcome(store: Store) -> None:
+    jobs = [job(f"j{number}", address=f"10.0.{number // 250}.{number % 250}") for number in range(1200)]
+    await dispatch(store, *jobs)
+    await store.attempts.settle([settled(one) for one in jobs[:1100]])
+    names = [one.job for one in jobs]
+    assert await store.attempts.finished(RUN, names) == 1100
+    assert await store.attempts.finished(RUN, names[1090:]) == 10
+    assert await store.attempts.finished(RUN, []) == 0
+    assert await store.attempts.finished("r2", names) == 0
 
 
 async def test_the_ledger_keeps_its_order(store: Store) -> None:

@@ -17,7 +17,15 @@ from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus
 from appliance.channel import Busy, Channel, Drain, Hello, Message
-from appliance.contract import PermitAnswer, PermitRelease, PermitRequest, Report, Technology
+from appliance.contract import (
+    CheckOutAnswer,
+    CheckOutRequest,
+    PermitAnswer,
+    PermitRelease,
+    PermitRequest,
+    Report,
+    Technology,
+)
 from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
@@ -106,6 +114,9 @@ class Desk:
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
         return await self._bus.permit(request, wait)
+
+    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
+        return await self._bus.check_out(request, wait)
 
     async def release(self, release: PermitRelease) -> None:
         if self._process.returncode is not None:

@@ -19,6 +19,8 @@ from anyio.lowlevel import checkpoint
 
 from appliance.bus import BusError, BusUnavailable, NoPacer, Placed, RunView, Timing
 from appliance.contract import (
+    CheckOutAnswer,
+    CheckOutRequest,
     Heartbeat,
     Job,
     PermitAnswer,
@@ -342,6 +344,10 @@ class SimAppliance:
                     raise NoPacer(str(error)) from error
             await anyio.sleep(0.2)
 
+    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
+        answer: CheckOutAnswer = await self._broker.ask("check_out", wait, request, self._name)
+        return answer
+
     async def heartbeat(self, beat: Heartbeat) -> None:
         await self._broker.reach_streams()
         self._broker.beats[self._name] = (beat, anyio.current_time() + self._broker.timing.beat_ttl)
@@ -485,6 +491,13 @@ class SimOrchestrator:
         release: Callable[[PermitRelease, str], Awaitable[None]],
     ) -> AsyncIterator[None]:
         async with self._broker.serve("permit", request), self._broker.serve("release", release):
+            yield
+
+    @asynccontextmanager
+    async def check_outs(
+        self, answer: Callable[[CheckOutRequest, str], Awaitable[CheckOutAnswer]]
+    ) -> AsyncIterator[None]:
+        async with self._broker.serve("check_out", answer):
             yield
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ import anyio
 from appliance.contract import Reread
 from orchestrator.pacing import LedgerEntry
 from orchestrator.store import Store
-from orchestrator.store.records import AttemptRow, JobRow, Placement, SeenKey, Settled, Undispatched
+from orchestrator.store.records import AttemptRow, CheckOutRow, JobRow, Placement, SeenKey, Settled, Undispatched
 from tests.simulation.kernel import Violation
 from tests.simulation.memory import Memory
 from tests.simulation.oracle import Oracle
@@ -101,12 +101,26 @@ class SimLedger:
         self._memory.ledger[:] = [entry for entry in self._memory.ledger if entry.at >= before]
 
 
+class NoCheckOuts:
+    """The simulated vault's secrets want none."""
+
+    async def put(self, row: CheckOutRow) -> None:
+        raise AssertionError(f"nobody asks for a check-out here: {row}")
+
+    async def drop(self, row: CheckOutRow) -> None:
+        raise AssertionError(f"there is none to drop: {row}")
+
+    async def all(self) -> list[CheckOutRow]:
+        return []
+
+
 class SimStore:
     def __init__(self, memory: Memory, oracle: Oracle, rng: Random) -> None:
         disk = _Disk(rng)
         self.attempts = SimAttempts(memory, oracle, disk)
         self.host_keys = SimHostKeys()
         self.ledger = SimLedger(memory, oracle, disk)
+        self.check_outs = NoCheckOuts()
 
     def as_store(self) -> Store:
         return cast("Store", self)

@@ -42,6 +42,10 @@ class Estate:
     def rotate(self, secret: str, where: str) -> None:
         self._order("rotate", {"secret": secret, "where": where})
 
+    def security(self, secret: str, **settings: Any) -> None:
+        """What stands before a secret from now on, as in an estate file."""
+        self._order("security", {"secret": secret, "security": settings})
+
     def _order(self, what: str, body: dict[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310 - our own loopback URL
             f"{self.ready['control_url']}/{what}", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -1,0 +1,295 @@
+"""Check-outs: a vault's exclusive secrets, taken for a run when the first target asks, given back exactly once.
+
+Rules:
+1. A check-out belongs to the run, not to the process that wanted it: the vault counts per user, and one process's
+   check-in would take the secret from all others (and perhaps change its password). So scan processes ask here, one
+   question at a time goes to the vault for each secret, and who asks later is told that it is there.
+2. A row is durable before the vault is asked, and goes when the secret is back: a killed orchestrator, whose answer
+   never came, leaves a row, and what the row says is looked at in the vault before anything is done twice.
+3. It is held on while the run works with it, and given back when the last job that may ask for it has its outcome, or
+   the run ends. Another run that holds it too keeps it. What a dead run has left is given back by the next run on the
+   same vault.
+4. What the vault's user had before us is used and not given back.
+5. A vault that is away keeps nobody: what cannot be given back in GIVE_BACK_S stays in the store for the next run, and
+   the vault checks it in by itself when its interval is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import anyio
+import structlog
+
+from appliance.bus import BusError
+from appliance.contract import (
+    CheckOutAnswer,
+    CheckOutRequest,
+    CredentialRef,
+    SecretLookup,
+    VaultAnswer,
+    VaultQuery,
+    VaultQueryKind,
+)
+from orchestrator.dispatch import OpenAttempt
+from orchestrator.store.records import CheckOutRow
+
+ASK_WAIT_S = 15.0
+"""For one question to a vault; who asked us may have hung up by then, and comes again."""
+TEND_S = 5.0
+GIVE_BACK_S = 30.0
+AGAIN_S = 0.5
+ANSWER_KEPT_S = 2.0
+"""For so long the same question gets the same answer: a thousand targets may wait for one secret."""
+EXTENSION_MIN = 30
+
+log = structlog.get_logger()
+
+Ask = Callable[[str, VaultQuery, float], Awaitable[VaultAnswer]]
+"""Puts a question to a vault through an appliance of a zone. Raises BusError."""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultUse:
+    """A vault of a run: whose check-outs they are, and whether there may be any."""
+
+    title: str
+    url: str
+    user: str
+    check_out: bool = True
+
+
+class HoldingRun(Protocol):
+    """What must be known of a run that is open."""
+
+    @property
+    def run(self) -> str: ...
+
+    @property
+    def zone(self) -> str: ...
+
+    @property
+    def vaults(self) -> Iterable[VaultUse]: ...
+
+    def current(self, job: str) -> OpenAttempt | None: ...
+
+    async def needs(self, secret: CredentialRef) -> bool:
+        """May a job that has no outcome yet ask for it?"""
+        ...
+
+
+class Rows(Protocol):
+    """Where check-outs are remembered. Raises StoreError."""
+
+    async def put(self, row: CheckOutRow) -> None: ...
+
+    async def drop(self, row: CheckOutRow) -> None: ...
+
+    async def all(self) -> list[CheckOutRow]: ...
+
+
+_Key = tuple[str, str, int]
+
+
+@dataclass(slots=True)
+class _Held:
+    """One secret of one vault and user."""
+
+    rows: dict[str, CheckOutRow] = field(default_factory=dict)
+    """By run: those that hold it, or were about to."""
+    named: dict[str, dict[CredentialRef, None]] = field(default_factory=dict)
+    """By run: as its records name it."""
+    until: float = 0.0
+    minutes: int = 0
+    answer: CheckOutAnswer | None = None
+    answered_at: float = 0.0
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @property
+    def third(self) -> float:
+        """Seconds before its end in which it is held on."""
+        return self.minutes * 60.0 / 3
+
+    def holds_for(self, answer: VaultAnswer, now: float) -> None:
+        said = answer.facts.get("minutes", "")
+        self.minutes = max(1, int(said)) if said.isascii() and said.isdigit() else EXTENSION_MIN
+        self.until = now + self.minutes * 60.0
+
+
+class CheckOutOffice:
+    """Serves all open runs of one orchestrator."""
+
+    def __init__(self, rows: Rows, ask: Ask, clock: Callable[[], float]) -> None:
+        self._rows = rows
+        self._ask = ask
+        self._clock = clock
+        self._runs: dict[str, HoldingRun] = {}
+        self._held: dict[_Key, _Held] = {}
+
+    # -- a run's life --------------------------------------------------------------------------------------------------
+
+    async def enter(self, run: HoldingRun) -> None:
+        """A run begins: what dead ones have left in its vaults is given back first."""
+        identities = {(vault.url, vault.user): vault.title for vault in run.vaults}
+        for row in await self._rows.all():
+            title = identities.get((row.url, row.user))
+            if title is None or row.run in self._runs:
+                continue
+            if await self._return(row, zone=run.zone, asking=run.run, title=title):
+                self._forget((row.url, row.user, row.secret_id), row.run)
+        self._runs[run.run] = run
+
+    async def tend(self, run: HoldingRun) -> None:
+        """Until cancelled: hold on what the run still needs, give back what it does not."""
+        while True:
+            await anyio.sleep(TEND_S)
+            for key, held in list(self._held.items()):
+                if run.run in held.rows:
+                    await self._tend_one(run, key, held)
+
+    async def leave(self, run: HoldingRun) -> None:
+        """A run ends: give everything back, within GIVE_BACK_S."""
+        with anyio.move_on_after(GIVE_BACK_S):
+            while held_by := [(key, held) for key, held in self._held.items() if run.run in held.rows]:
+                for key, held in held_by:
+                    await self._give_back(run, key, held)
+                await anyio.sleep(AGAIN_S)
+        self.abandon(run)
+
+    def abandon(self, run: HoldingRun) -> None:
+        """A run is gone, whatever it holds: the rows stay for the next run on these vaults."""
+        self._runs.pop(run.run, None)
+        left = [row.secret for held in self._held.values() if (row := held.rows.get(run.run))]
+        if left:
+            log.warning("secrets were not given back; the next run on their vault does it", run=run.run, secrets=left)
+
+    async def _tend_one(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+        if not await self._needed(run, held):
+            await self._give_back(run, key, held)
+        elif held.until - self._clock() < held.third:
+            await self._hold_on(run, key, held)
+
+    async def _needed(self, run: HoldingRun, held: _Held) -> bool:
+        for secret in list(held.named.get(run.run, ())):
+            if await run.needs(secret):
+                return True
+        return False
+
+    # -- taking --------------------------------------------------------------------------------------------------------
+
+    async def request(self, request: CheckOutRequest, sender: str) -> CheckOutAnswer:
+        """Answer a scan process: the secret is checked out for its run, or why not."""
+        run = self._runs.get(request.run)
+        if run is None or not _is_genuine(request, run):
+            log.warning("check-out refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
+            return CheckOutAnswer(ok=False, reason="APPLIANCE_LOST", text="this is not an open attempt")
+        vault = next((vault for vault in run.vaults if vault.title == request.secret.vault), None)
+        if vault is None:
+            return CheckOutAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault {request.secret.vault!r}")
+        if not vault.check_out:
+            return CheckOutAnswer(ok=False, reason="SECRET_NEEDS_CHECKOUT", text="the campaign says check_out = false")
+        key = (vault.url, vault.user, request.secret_id)
+        held = self._held.setdefault(key, _Held())
+        async with held.lock:
+            return await self._take(run, vault, request, key, held)
+
+    async def _take(
+        self, run: HoldingRun, vault: VaultUse, request: CheckOutRequest, key: _Key, held: _Held
+    ) -> CheckOutAnswer:
+        known = held.rows.get(run.run)
+        recent = self._clock() - held.answered_at < ANSWER_KEPT_S
+        if held.answer is not None and recent and (known is not None or not held.answer.ok):
+            return held.answer
+        # A row means that we have asked before: what the vault shows as its user's already is then what the row says.
+        earlier = [row.ours for row in held.rows.values()]
+        row = known or CheckOutRow(*key, run.run, vault.title, run.zone, request.secret.key, ours=True)
+        if known is None:
+            await self._rows.put(row)
+            held.rows[run.run] = row
+        held.named.setdefault(run.run, {})[request.secret] = None
+        answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, comment=_why(run, request))
+        held.answer = CheckOutAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
+        held.answered_at = self._clock()
+        if answer.ok:
+            held.holds_for(answer, self._clock())
+            if "already" in answer.facts and not any(earlier):
+                held.rows[run.run] = replace(row, ours=False)
+                await self._rows.put(held.rows[run.run])
+                log.info("the vault's user had a secret checked out before us", secret=request.secret.key)
+        elif not earlier and answer.reason.startswith("SECRET_"):
+            # A definite refusal leaves no row; one in doubt does, and is cleared up at the end.
+            await self._rows.drop(row)
+            self._forget(key, run.run)
+        return held.answer
+
+    def _forget(self, key: _Key, run: str) -> None:
+        held = self._held.get(key)
+        if held is not None:
+            held.rows.pop(run, None)
+            held.named.pop(run, None)
+
+    # -- holding on, and giving back -----------------------------------------------------------------------------------
+
+    async def _hold_on(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+        async with held.lock:
+            row = held.rows.get(run.run)
+            if row is None:
+                return
+            kind, minutes = VaultQueryKind.EXTEND, max(held.minutes, EXTENSION_MIN)
+            answer = await self._asked(run, row.vault, kind, key, comment=f"keymuster run {run.run}", minutes=minutes)
+            if answer.ok:
+                held.holds_for(answer, self._clock())
+            else:
+                log.warning("a check-out could not be extended", secret=row.secret, reason=answer.reason)
+
+    async def _give_back(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+        async with held.lock:
+            row = held.rows.get(run.run)
+            if row is None:
+                return
+            if len(held.rows) > 1:
+                await self._rows.drop(row)  # another run holds it too, and gives it back
+            elif not await self._return(row, zone=run.zone, asking=run.run, title=row.vault):
+                return
+            self._forget(key, run.run)
+            held.answer = None
+
+    async def _return(self, row: CheckOutRow, *, zone: str, asking: str, title: str) -> bool:
+        """Give one secret back and forget it; False where the vault could not be asked."""
+        if row.ours:
+            ref = CredentialRef(vault=title, by=SecretLookup.ID, key=str(row.secret_id))
+            comment = f"keymuster run {row.run}"
+            query = VaultQuery(run=asking, kind=VaultQueryKind.CHECK_IN, vault=title, secret=ref, comment=comment)
+            answer = await self._put(zone, query)
+            if not answer.ok and not answer.reason.startswith("SECRET_"):
+                log.warning("a secret could not be given back", secret=row.secret, reason=answer.reason)
+                return False
+        await self._rows.drop(row)
+        return True
+
+    async def _asked(
+        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: _Key, *, comment: str, minutes: int = 0
+    ) -> VaultAnswer:
+        ref = CredentialRef(vault=title, by=SecretLookup.ID, key=str(key[2]))
+        query = VaultQuery(run=run.run, kind=kind, vault=title, secret=ref, comment=comment, minutes=minutes)
+        return await self._put(run.zone, query)
+
+    async def _put(self, zone: str, query: VaultQuery) -> VaultAnswer:
+        try:
+            return await self._ask(zone, query, ASK_WAIT_S)
+        except BusError as error:
+            return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))
+
+
+def _is_genuine(request: CheckOutRequest, run: HoldingRun) -> bool:
+    """Is it for an attempt that we have out, with its lease, and for a secret that one of its records names?"""
+    attempt = run.current(request.job)
+    if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
+        return False
+    return any(candidate.secret == request.secret for candidate in attempt.planned.candidates)
+
+
+def _why(run: HoldingRun, request: CheckOutRequest) -> str:
+    return f"keymuster run {run.run}, secret {request.secret.key}"
