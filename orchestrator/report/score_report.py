@@ -81,7 +81,7 @@ def _summed(logons: Logons) -> list[AccountLine]:
 def _seen(lines: Sequence[AccountLine]) -> str:
     counts = [line.hosts for line in lines]
     failed = sum(count.failed for count in counts)
-    most = f" ({max(count.failed for count in counts)} at most)" if failed and len(lines) > 1 else ""
+    most = f" (at most {max(count.failed for count in counts)} each)" if failed and len(lines) > 1 else ""
     locked = ", LOCKED" if any(count.lockouts for count in counts) else ""
     return f"{sum(count.succeeded for count in counts):,} ok, {failed:,} failed{most}{locked}"
 
