@@ -8,12 +8,11 @@ from typing import TextIO
 from rich.console import Console
 
 from orchestrator.campaign_model import Campaign
-from orchestrator.cli.output import say
 from orchestrator.explain import Explanation, explain
 from orchestrator.plan import Plan
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.rows import account_name
-from orchestrator.report.tables import ADDRESS, FittedTable, cell, column
+from orchestrator.report.tables import ADDRESS, FittedTable, cell, column, say
 
 
 def write_plan(plan: Plan, campaign: Campaign, limit: int, out: TextIO, *, json: bool) -> None:

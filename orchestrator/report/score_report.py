@@ -9,7 +9,7 @@ from rich.console import Console
 
 from orchestrator.logons import AccountLine, Asked, Logons
 from orchestrator.report.documents import SCHEMA_VERSION, Document, instant
-from orchestrator.report.tables import ADDRESS, BAD, CODE, GOOD, FittedTable, cell, column
+from orchestrator.report.tables import ADDRESS, BAD, CODE, GOOD, FittedTable, cell, column, say
 from orchestrator.score import Score
 
 HOSTS_SHOWN = 8
@@ -22,11 +22,11 @@ def write_score(score: Score, logons: Logons | str, out: TextIO) -> None:
     console = Console(file=out)
     console.print(_reasons(score))
     if isinstance(logons, str):
-        console.print(cell(f"No logons: {logons}."), soft_wrap=not console.is_terminal)
+        say(console, f"No logons: {logons}.")
         return
     console.print(_accounts(logons))
     for line in _complaints(logons):
-        console.print(cell(line, BAD), soft_wrap=not console.is_terminal)
+        say(console, line, BAD)
 
 
 def _reasons(score: Score) -> FittedTable:
