@@ -21,6 +21,7 @@ from orchestrator.score import HostAccount
 _COLUMNS = ("address", "technology", "fault", "login", "user", "account")
 """What a row of the truth must have to be held against an outcome."""
 ANSWER_S = 10.0
+"""A lab under load takes its time."""
 
 Truths = Sequence[Mapping[str, Any]]
 """The rows of a truth.ndjson."""

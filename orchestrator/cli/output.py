@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-
 from orchestrator.cli.errors import BadInput
-from orchestrator.report.tables import cell
 
 
 def check_output(output: Path | None) -> None:
@@ -43,11 +40,6 @@ def written_to(output: Path | None, hint: str = "") -> Iterator[TextIO]:
         if output is None:
             discard_stdout()
         raise BadInput(f"cannot write {output or 'to stdout'}: {error.strerror}{hint}") from None
-
-
-def say(console: Console, text: str) -> None:
-    """A sentence, with its words whole on a terminal; a file and another program get it on one line."""
-    console.print(cell(text), soft_wrap=not console.is_terminal)
 
 
 def discard_stdout() -> None:

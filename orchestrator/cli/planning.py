@@ -9,13 +9,12 @@ from rich.console import Console
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli import vault_check
-from orchestrator.cli.output import say
 from orchestrator.cli.vault_check import SecretCheck
 from orchestrator.explain import Explanation, explain
 from orchestrator.plan import Plan
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.rows import account_name
-from orchestrator.report.tables import ADDRESS, FittedTable, cell, column
+from orchestrator.report.tables import ADDRESS, FittedTable, cell, column, say
 
 
 def write_plan(

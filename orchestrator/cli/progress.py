@@ -10,9 +10,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from appliance.reasons import Status
-from orchestrator.cli.output import say
 from orchestrator.controller import Progress as RunProgress
-from orchestrator.report.tables import GOOD, cell
+from orchestrator.report.tables import GOOD, cell, say
 
 
 class _Bar(Progress):

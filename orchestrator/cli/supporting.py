@@ -13,13 +13,13 @@ from rich.console import Console
 
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.errors import BadInput, Exit
-from orchestrator.cli.output import check_output, say
+from orchestrator.cli.output import check_output
 from orchestrator.cli.reporting import judge
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.report.summary import ReportRows, summarise
-from orchestrator.report.tables import FittedTable, cell, column
+from orchestrator.report.tables import FittedTable, cell, column, say
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord
 from orchestrator.support import contents

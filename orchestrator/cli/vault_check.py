@@ -20,9 +20,8 @@ from appliance.reasons import REASONS
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
-from orchestrator.cli.output import say
 from orchestrator.plan import Plan
-from orchestrator.report.tables import CODE, FittedTable, cell, column
+from orchestrator.report.tables import CODE, FittedTable, cell, column, say
 
 AT_ONCE = 16
 """Questions on the bus at once; the vault's own limit on requests is the appliance's."""

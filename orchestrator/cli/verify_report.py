@@ -7,10 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.cli.output import say
 from orchestrator.cli.own_processes import SCAN_PROCESS, OwnProcess
 from orchestrator.report.documents import SCHEMA_VERSION
-from orchestrator.report.tables import BAD, GOOD, FittedTable, cell, column
+from orchestrator.report.tables import BAD, GOOD, FittedTable, cell, column, say
 
 
 def document_of(

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from orchestrator.logons import AccountLine, Asked, Logons
 from orchestrator.report.documents import SCHEMA_VERSION, Document, instant
-from orchestrator.report.tables import ADDRESS, BAD, CODE, GOOD, FittedTable, cell, column
+from orchestrator.report.tables import ADDRESS, BAD, CODE, GOOD, FittedTable, cell, column, say
 from orchestrator.score import Score
 
 HOSTS_SHOWN = 8
@@ -22,11 +22,11 @@ def write_score(score: Score, logons: Logons | str, out: TextIO) -> None:
     console = Console(file=out)
     console.print(_reasons(score))
     if isinstance(logons, str):
-        console.print(cell(f"No logons: {logons}."), soft_wrap=not console.is_terminal)
+        say(console, f"No logons: {logons}.")
         return
     console.print(_accounts(logons))
     for line in _complaints(logons):
-        console.print(cell(line, BAD), soft_wrap=not console.is_terminal)
+        say(console, line, BAD)
 
 
 def _reasons(score: Score) -> FittedTable:
@@ -81,7 +81,7 @@ def _summed(logons: Logons) -> list[AccountLine]:
 def _seen(lines: Sequence[AccountLine]) -> str:
     counts = [line.hosts for line in lines]
     failed = sum(count.failed for count in counts)
-    most = f" ({max(count.failed for count in counts)} at most)" if failed and len(lines) > 1 else ""
+    most = f" (at most {max(count.failed for count in counts)} each)" if failed and len(lines) > 1 else ""
     locked = ", LOCKED" if any(count.lockouts for count in counts) else ""
     return f"{sum(count.succeeded for count in counts):,} ok, {failed:,} failed{most}{locked}"
 

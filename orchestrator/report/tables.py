@@ -44,6 +44,11 @@ def cell(value: str, style: str = "") -> Text:
     return Text(plain(value), style=style)
 
 
+def say(console: Console, text: str, style: str = "") -> None:
+    """A sentence, with its words whole on a terminal; a file and another program get it on one line."""
+    console.print(cell(text, style), soft_wrap=not console.is_terminal)
+
+
 class FittedTable(Table):
     """A table of `column`s, as wide as its text or the terminal."""
 

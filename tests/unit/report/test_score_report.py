@@ -55,7 +55,7 @@ def test_directories_are_shown_and_many_hosts_are_summed_up(monkeypatch: pytest.
         ["scan@corp", "1 ok, 0 failed", "1 granted, 0 failed", "2", "right"],
         [
             "9 accounts of single hosts",
-            "9 ok, 4 failed (1 at most)",
+            "9 ok, 4 failed (at most 1 each)",
             "18 granted, 9 failed",
             "2 each",
             "right",
