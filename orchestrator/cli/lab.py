@@ -21,6 +21,9 @@ from orchestrator.cli.estate_files import read_truth
 
 READY_S = 60.0
 STOP_S = 5.0
+IN_FLIGHT = 96
+"""Targets in flight in a lab's campaign: hosts, vault and scanner share this machine's cores, and with more of them in
+flight a host that is well is as late as one that is not."""
 
 # What each technology's record says of accounts of the hosts' own, and of those of a directory.
 _ACCOUNTS = {
@@ -132,6 +135,7 @@ include = {json.dumps([host["address"] for host in truth])}
 
 [pace]
 deadline = "3s"
+capacity = {IN_FLIGHT}
 vault_patience = "5s"
 """
 
