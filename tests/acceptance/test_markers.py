@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.leaks import places
+from appliance.leaks.finder import Finder, Sought
+from appliance.leaks.forms import Forms, text_forms
 from targets import estate, spec
 from targets.material import MARKER
 from tests.acceptance.chaos.processes import descendants, nats_server, scan_processes, supervisor, until
 from tests.acceptance.lab import Lab
-from tests.acceptance.memscan import forms, remembered
 from tests.acceptance.product import Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -53,6 +54,18 @@ def target_secrets() -> set[bytes]:
         if secret.holds_key:
             found |= {material.private_bytes, material.private_key_file().splitlines()[3]}
     return found
+
+
+def forms(secret: bytes) -> Forms:
+    """What is no text (the bytes of a key) is looked for as it is."""
+    return text_forms(secret.decode("ascii")) if secret.isascii() else {secret: "as it is"}
+
+
+def remembered(pid: int, secrets: Iterable[bytes]) -> set[bytes]:
+    """Which of these secrets a process holds anywhere in its memory."""
+    named = {str(number): secret for number, secret in enumerate(secrets)}
+    finder = Finder([Sought(name, forms(secret)) for name, secret in named.items()])
+    return {named[hit.name] for hit in finder.hits(places.memory(pid))}
 
 
 @pytest.fixture
@@ -135,20 +148,3 @@ def running(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
             family = descendants(process.pid)
             process.kill()
             until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in family), "the end of its children")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of other processes")
-@pytest.mark.parametrize("form", range(5))
-def test_the_search_finds_what_is_there(form: int) -> None:
-    """In each form that it looks for; the planted process hears its secret by pipe, and keeps it in a list."""
-    secret = b"KMS-0123456789abcdef01234567"
-    planted = sorted(forms(secret))[form]
-    script = "import sys; kept = [sys.stdin.buffer.read(int(sys.argv[1]))]; print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", script, str(len(planted))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(planted)
-        process.stdin.flush()
-        process.stdout.readline()
-        assert remembered(process.pid, [secret, b"KMS-of-nobody"]) == {secret}

@@ -103,3 +103,20 @@ def test_the_memory_and_arguments_of_a_process(tmp_path: Path) -> None:
     assert {f.place for f in looked.found} == {f"memory of {process}"}
     assert looked.processes == (process,)
     assert f"arguments and environment of {process}" in {f.place for f in argv.found}
+
+
+@pytest.mark.skipif(not ROOT, reason="only root may read the memory of other processes")
+@pytest.mark.parametrize(("planted", "called"), text_forms(SECRET).items())
+def test_each_form_is_found_in_a_memory(planted: bytes, called: str) -> None:
+    """The planted process hears it by pipe, and keeps it in a list."""
+    script = "import sys; kept = [sys.stdin.buffer.read(int(sys.argv[1]))]; print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", script, str(len(planted))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(planted)
+        process.stdin.flush()
+        process.stdout.readline()
+        found = look(processes=(Process(pid=process.pid, what="command"),)).found
+        process.communicate()
+    assert called in {f.form for f in found}
