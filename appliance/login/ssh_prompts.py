@@ -44,7 +44,8 @@ _SECOND_FACTOR = re.compile(
     re.IGNORECASE,
 )
 _NEW_PASSWORD = re.compile(
-    r"\b(new|old|current|retype|re-enter)\b[^:]{0,200}password|password[^:]{0,200}\b(again|change)|change your password|"
+    r"\b(new|old|current|retype|re-enter)\b[^:]{0,200}password|password[^:]{0,200}\b(again|change)|"
+    r"change your password|"
     r"(neues|altes|aktuelles|derzeitiges) (passwort|kennwort)|(nouveau|ancien) mot de passe|mot de passe actuel|"
     r"(nueva|antigua) contraseña|contraseña actual|nova senha|senha atual|новый пароль|新密码|新しいパスワード",
     re.IGNORECASE,

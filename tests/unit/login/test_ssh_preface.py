@@ -55,7 +55,9 @@ def test_what_a_hang_up_means(data: bytes, reason: str | None) -> None:
 
 @given(
     st.lists(
-        st.sampled_from([b"SSH", b"-2.0-x", b"\r", b"\n", b"hello", b"HTTP/", b"Exceeded MaxStartups", b"\x00", b"\xff"])
+        st.sampled_from(
+            [b"SSH", b"-2.0-x", b"\r", b"\n", b"hello", b"HTTP/", b"Exceeded MaxStartups", b"\x00", b"\xff"]
+        )
     )
 )
 def test_bytes_that_drip_are_judged_like_those_that_come_together(pieces: list[bytes]) -> None:
