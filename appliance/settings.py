@@ -52,10 +52,17 @@ class PasswordReference(_Table):
             if value is None:
                 raise SettingsError(f"the environment has no {self.env}; set it for this command")
             return value
-        try:
-            return Path(self.file).read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise SettingsError(f"cannot read the password file {self.file}: {error.strerror}") from None
+        return _text(self.file, "password file").rstrip("\r\n")
+
+
+def _text(file: str, what: str) -> str:
+    """Raises SettingsError."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot read the {what} {file}: {error.strerror}") from None
+    except ValueError:  # a decoder's, whose text quotes the bytes; or a path with a NUL in it
+        raise SettingsError(f"cannot read the {what} {file!r}: it is not UTF-8 text") from None
 
 
 class Vault(_Table):
@@ -71,15 +78,19 @@ class Vault(_Table):
     requests: int = Field(default=8, ge=1, le=256)
 
     def login(self) -> VaultLogin:
-        ca = Path(self.ca).read_text(encoding="utf-8") if self.ca else ""
-        access = VaultAccess(
-            title=self.title,
-            url=self.url,
-            user=self.user,
-            tls=VaultTls(ca=ca),
-            proxy=self.proxy,
-            requests=self.requests,
-        )
+        """Raises SettingsError."""
+        ca = _text(self.ca, "CA file") if self.ca else ""
+        try:
+            access = VaultAccess(
+                title=self.title,
+                url=self.url,
+                user=self.user,
+                tls=VaultTls(ca=ca),
+                proxy=self.proxy,
+                requests=self.requests,
+            )
+        except ValidationError as error:
+            raise SettingsError(_faults(f"vault {self.title!r}", error)) from None
         return VaultLogin(access, Hidden(self.password.read()), self.domain)
 
 
@@ -100,23 +111,34 @@ class Settings(_Table):
             data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}; `keymuster appliance init {path}` writes one") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except RecursionError:
+            raise SettingsError(f"{path}: is nested too deeply; flatten it") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+        except ValueError as error:  # of the TOML, or of a number in it that Python refuses; it quotes no value
             raise SettingsError(f"{path}: {error}") from None
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            faults = (f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            raise SettingsError("\n".join(faults)) from None
+            raise SettingsError(_faults(path, error)) from None
 
     def identity(self) -> Identity:
         return Identity(self.name, self.zone, self.bus.url, self.bus.seed, self.capacity, self.processes)
 
     def admission(self) -> Admission:
-        """Raises SettingsError for a password that cannot be read."""
+        """Raises SettingsError for a password or a CA that cannot be read, and for a vault that cannot be used."""
         networks = tuple(map(str, self.networks))
         logins = tuple(vault.login() for vault in self.vaults)
         policy = Policy.of(networks, self.host_keys, {v.access.title: v.access.url for v in logins})
         return Admission(policy, networks, logins)
+
+
+def _faults(where: str, error: ValidationError) -> str:
+    """One line each, without the values: they may be secrets."""
+    return "\n".join(
+        f"{where}: {'.'.join(map(str, e['loc'])) or 'all'}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors(include_input=False)
+    )
 
 
 TEMPLATE = """\

@@ -71,7 +71,7 @@ def _url(value: str) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value.strip())
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and _bare(value)
     except ValueError:
         good = False
     if not good:
@@ -83,10 +83,19 @@ def _url(value: str) -> str:
     return value.strip().rstrip("/")
 
 
+def _bare(url: str) -> bool:
+    """Is it written with the characters that a URL may have?"""
+    return url.isascii() and url.isprintable() and " " not in url.strip()
+
+
 def _proxy(value: str) -> str:
     """The value is not repeated in the message: a password may stand in it."""
-    parts = urlsplit(value)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and _bare(value)
+    except ValueError:
+        good = False
+    if not good or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("is no address of a proxy; write for example http://proxy.example:3128")
     if parts.username is not None:
         raise ValueError("must not hold a user or a password; let the appliance's address through the proxy instead")
@@ -109,6 +118,8 @@ def _template(value: str) -> str:
 
 def _file(value: str, info: ValidationInfo) -> str:
     """A path is meant relative to the campaign file, and kept absolute."""
+    if "\0" in value:
+        raise ValueError("holds a NUL character, which no path can; correct it")
     base = (info.context or {}).get("base", "")
     return os.path.abspath(os.path.join(base, os.path.expanduser(value)))  # noqa: PTH100, PTH111, PTH118 - pathlib raises for an unknown home, and does not drop ".." without touching the disk
 

@@ -86,21 +86,31 @@ class StateDir:
         except BlockingIOError:
             pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             os.close(descriptor)
-            return self._holder(int(pid) if pid.isdigit() else None)
+            return self._holder(int(pid) if pid.isascii() and pid.isdecimal() else None)
         except OSError as error:
             os.close(descriptor)
             raise StateDirError(f"the file system of {self.path} has no locks ({error.strerror})") from error
-        _record(self.path).unlink(missing_ok=True)  # of a holder that was killed
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            _record(self.path).unlink(missing_ok=True)  # of a holder that was killed
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:  # a full disk; or one of them is something else than a file
+            os.close(descriptor)
+            raise StateDirError(
+                f"the state directory {self.path} cannot be used (its lock or holder.json: {error.strerror}): "
+                "look what is there, or name another one"
+            ) from error
         return Held(self.path, descriptor)
 
     def _holder(self, pid: int | None) -> HolderInfo:
         try:
             record = json.loads(_record(self.path).read_text())
-            return HolderInfo(pid, str(record["url"]), str(record["control_seed"]))
-        except (OSError, ValueError, KeyError):
+            url, seed = record["url"], record["control_seed"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return HolderInfo(pid, None)
+        if not (isinstance(url, str) and isinstance(seed, str)):
+            return HolderInfo(pid, None)
+        return HolderInfo(pid, url, seed)
 
 
 def _record(path: Path) -> Path:

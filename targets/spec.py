@@ -233,7 +233,7 @@ class EstateSpec(Part):
 def load(path: Path, *, seed: int | None = None) -> EstateSpec:
     """Read an estate file; `seed` overrides the file's. Raises EstateError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise EstateError(f"{path}: cannot be read: {error}") from None
     return parse(text, name=str(path), seed=seed)
@@ -246,8 +246,12 @@ def parse(text: str, *, name: str = "estate.toml", seed: int | None = None) -> E
         spec = EstateSpec.model_validate(data)
     except tomllib.TOMLDecodeError as error:
         raise EstateError(f"{name}: not TOML: {error}") from None
+    except RecursionError:
+        raise EstateError(f"{name}: not TOML that can be read: it is nested too deeply") from None
     except ValidationError as error:
         raise EstateError("\n".join(_fault(name, text, e) for e in error.errors(include_input=False))) from None
+    except ValueError as error:  # of a number that Python refuses
+        raise EstateError(f"{name}: not TOML that can be read: {error}") from None
     return spec if seed is None else spec.model_copy(update={"seed": seed})
 
 

@@ -6,6 +6,7 @@ value by value: SQLite cuts a long value into pages, which need not lie side by 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -22,9 +23,15 @@ _WRITABLE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw")
 
 
 def files(root: Path, unreadable: Callable[[OSError], None]) -> Iterator[Path]:
-    """The file itself, or every regular file below the directory, in order; what cannot be listed is told of."""
+    """The file itself, or every regular file below the directory, in order; what cannot be listed is told of.
+
+    Pipes, sockets and devices hold nothing that was left behind, and reading one may never end.
+    """
     if not root.is_dir():
-        yield root
+        if root.is_file() or not root.exists():  # what is not there is for the reader to tell
+            yield root
+        else:
+            unreadable(OSError(errno.EINVAL, "it is neither a file nor a directory", str(root)))
         return
     for directory, subdirectories, names in os.walk(root, onerror=unreadable):
         subdirectories.sort()
@@ -55,7 +62,7 @@ def values(path: Path) -> Iterator[bytes]:
     """Every text and blob of a SQLite database, whole. Raises BrokenDatabaseError."""
     try:
         yield from _rows(path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:  # a table's name that is no UTF-8, or holds a NUL
         raise BrokenDatabaseError(str(error)) from None
 
 

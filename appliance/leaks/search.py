@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -42,8 +43,8 @@ class _Search:
         try:
             self._look(str(path), self._counted(places.content(path)))
             database = places.is_database(path)
-        except OSError as error:
-            self._unreadable(error)
+        except OSError as error:  # of a failed read it does not say which file
+            self._skip(str(path), error.strerror or "cannot be read")
             return
         self._files += 1
         self._look(f"the name of {path}", [str(path).encode(errors="surrogateescape")])
@@ -68,7 +69,7 @@ class _Search:
 
     def _look(self, place: str, stream: Iterable[bytes]) -> None:
         hits = self._finder.hits(stream)
-        self._found += [Found(secret=h.name, form=h.form, place=place, offset=h.offset) for h in hits]
+        self._found += [Found(secret=h.name, form=h.form, place=_printable(place), offset=h.offset) for h in hits]
 
     def _counted(self, stream: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in stream:
@@ -84,4 +85,9 @@ class _Search:
         self._skip(str(error.filename), error.strerror or "cannot be read")
 
     def _skip(self, place: str, why: str) -> None:
-        self._skipped.append(Skipped(place=place, why=why))
+        self._skipped.append(Skipped(place=_printable(place), why=_printable(why)))
+
+
+def _printable(place: str) -> str:
+    """A file's name need not be UTF-8, and what is told of it has to be."""
+    return os.fsencode(place).decode("utf-8", "backslashreplace")

@@ -43,18 +43,21 @@ class Preface:
 
     def __init__(self) -> None:
         self._received = b""
+        self._line = 0
+        """Where the line begins that is not complete yet: each byte is judged once, however slowly they drip."""
 
     def feed(self, data: bytes) -> Identification | Refusal | None:
         """The verdict, or None while more bytes are needed."""
         self._received += data
-        *lines, rest = self._received.split(b"\n")
+        *lines, rest = self._received[self._line :].split(b"\n")
+        self._line = len(self._received) - len(rest)
         for line in lines:
             if line.startswith(b"SSH-"):
                 return Identification(peer_text(line.rstrip(b"\r")), self._received)
             for words, reason in _TURNED_AWAY.items():
                 if line.startswith(words):
                     return Refusal(reason, peer_text(line))
-        if not self._may_be_ssh(rest):
+        if not self._may_be_ssh(rest, data):
             return self._not_ssh()
         return None
 
@@ -67,12 +70,12 @@ class Preface:
             return None
         return verdict or self._not_ssh()
 
-    def _may_be_ssh(self, rest: bytes) -> bool:
+    def _may_be_ssh(self, rest: bytes, data: bytes) -> bool:
         if rest.startswith(b"SSH-"):
             return len(rest) <= LIMIT
         if len(self._received) > LIMIT or self._received.startswith(_OTHERS):
             return False
-        return all(byte in _TEXT for byte in self._received)
+        return _TEXT.issuperset(data)
 
     def _not_ssh(self) -> Refusal:
         return Refusal("NOT_SSH", peer_text(self._received[:LIMIT]))

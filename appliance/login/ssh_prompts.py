@@ -6,6 +6,9 @@ knows. Words for a second factor win over words for a password, since `one-time 
 
 sshd puts what PAM has to say in front of PAM's prompt, so that `The account is locked due to 3 failed logins.` comes as
 the first line of a prompt for the password. An answer could only be refused, and would count as one more failure.
+
+A server may send a quarter of a megabyte here, so no pattern looks further than 200 characters ahead: without such a
+bound the time grows with the square of the length, and one hostile server holds up every other login of its process.
 """
 
 from __future__ import annotations
@@ -41,19 +44,20 @@ _SECOND_FACTOR = re.compile(
     re.IGNORECASE,
 )
 _NEW_PASSWORD = re.compile(
-    r"\b(new|old|current|retype|re-enter)\b[^:]*password|password[^:]*\b(again|change)|change your password|"
+    r"\b(new|old|current|retype|re-enter)\b[^:]{0,200}password|password[^:]{0,200}\b(again|change)|"
+    r"change your password|"
     r"(neues|altes|aktuelles|derzeitiges) (passwort|kennwort)|(nouveau|ancien) mot de passe|mot de passe actuel|"
     r"(nueva|antigua) contraseña|contraseña actual|nova senha|senha atual|новый пароль|新密码|新しいパスワード",
     re.IGNORECASE,
 )
 _MUST_CHANGE = re.compile(
-    r"required to change your password|must change your password|change your password|password[^.]*\bhas expired|"
+    r"required to change your password|must change your password|change your password|password[^.]{0,200}\bhas expired|"
     r"password change required",
     re.IGNORECASE,
 )
-_ACCOUNT_EXPIRED = re.compile(r"account[^.]*\bhas expired", re.IGNORECASE)
-_ACCOUNT_LOCKED = re.compile(r"account[^.]*\b(is|has been)( temporarily)? locked", re.IGNORECASE)
-_LOCKED_OUT = re.compile(r"account[^.\n]*\blocked (due to \d+ failed|\(\d+ seconds? left)", re.IGNORECASE)
+_ACCOUNT_EXPIRED = re.compile(r"account[^.]{0,200}\bhas expired", re.IGNORECASE)
+_ACCOUNT_LOCKED = re.compile(r"account[^.]{0,200}\b(is|has been)( temporarily)? locked", re.IGNORECASE)
+_LOCKED_OUT = re.compile(r"account[^.\n]{0,200}\blocked (due to \d+ failed|\(\d+ seconds? left)", re.IGNORECASE)
 """pam_faillock's and pam_tally2's words, and no less: a site's own greeting may well say when accounts are locked."""
 
 

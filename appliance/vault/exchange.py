@@ -7,7 +7,8 @@ Rules:
    await.
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
    cookie kept, no body decompressed.
-4. The body of an error answer loses the bearer and the request's own secrets before anything reads it.
+4. The body of an error answer loses the bearer and the request's own secrets before anything reads it; one that still
+   spells out one of them in a way that cannot be cut out, is dropped as a whole.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from __future__ import annotations
 import errno
 import json
 import random
+import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
+from html import unescape
 from types import SimpleNamespace
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
@@ -31,7 +34,7 @@ import yarl
 
 from appliance.contract import Failure
 from appliance.vault.definition import Hidden, VaultAccess
-from appliance.vault.failures import fail, reason_of
+from appliance.vault.failures import fail, load_json, reason_of
 from appliance.vault.messages import Answer, Request
 
 T = TypeVar("T")
@@ -44,6 +47,8 @@ KEEP_ALIVE = 30.0
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 
 _WITHHELD = b"[withheld]"
+_ZEROS, _NO_CHARACTER = re.compile("&#0+(?=[0-9])"), re.compile("&#[0-9]{8,}")
+"""Of a character's number; Python refuses those that are very long."""
 _TLS_UNUSABLE = "the CA given for this vault (tls.ca) holds no readable certificate"
 
 
@@ -215,10 +220,39 @@ def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
 
 
 def _without(body: bytes, secrets: tuple[Hidden, ...]) -> bytes:
-    """An error page with the secrets that it repeats taken out, in each form in which it may have met them."""
-    for secret in secrets:
-        value = secret.reveal()
-        forms = {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], escape(value)}
-        for form in sorted(forms - {""}, key=len, reverse=True):
+    r"""An error page with the secrets that it repeats taken out, in each form in which it may have met them.
+
+    JSON and XML have more than one way to write a character (.NET writes `+` as `\u002B`), and say themselves in which
+    encoding they are. So JSON is written anew where a reader of it would still meet a secret; another page is dropped.
+    """
+    values = [value for secret in secrets if (value := secret.reveal())]
+    body = _cut(body, values)
+    anew = _written_anew(body)
+    if (clean := _cut(anew, values)) != anew:
+        body = clean
+    met = (text.replace(_WITHHELD.decode(), "") for text in _readings(body))
+    return b"" if any(value in text for text in met for value in values) else body
+
+
+def _cut(body: bytes, values: Sequence[str]) -> bytes:
+    for value in values:
+        as_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+        forms = {value, quote(value), quote(value, safe=""), quote_plus(value), escape(value), *as_json}
+        for form in sorted(forms, key=len, reverse=True):
             body = body.replace(form.encode("utf-8", "replace"), _WITHHELD)
     return body
+
+
+def _written_anew(body: bytes) -> bytes:
+    """JSON in one spelling; nothing for what is none."""
+    value = load_json(body)
+    try:
+        return b"" if value is None else json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except RecursionError:
+        return b""
+
+
+def _readings(body: bytes) -> Iterator[str]:
+    """What a reader of XML or HTML may make of it."""
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        yield unescape(_NO_CHARACTER.sub("", _ZEROS.sub("&#", body.decode(encoding, "replace"))))

@@ -19,6 +19,7 @@ from orchestrator.campaign import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
 from orchestrator.cli.output import discard_stdout
 from orchestrator.nats_binary import NatsServerError
+from orchestrator.report.escape import plain
 from orchestrator.state_dir import StateDirError
 from orchestrator.store.errors import StoreError
 
@@ -71,9 +72,9 @@ def told(error: BaseException, *, verbose: int = 0) -> int:
 
 
 def complain(text: str) -> None:
-    """One line on stderr for each line of the text."""
+    """One line on stderr for each line of the text, which may quote others' files: nothing in it steers a terminal."""
     for line in text.splitlines():
-        sys.stderr.write(f"keymuster: {line}\n")
+        sys.stderr.write(f"keymuster: {plain(line)}\n")
 
 
 def _code(error: BaseException) -> Exit | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 
 from appliance.contract import account_key
 from orchestrator.cli.errors import BadInput
@@ -25,22 +26,31 @@ ANSWER_S = 10.0
 
 Truths = Sequence[Mapping[str, Any]]
 """The rows of a truth.ndjson."""
+FAR_FUTURE = float(1 << 33)
+"""The year 2242, in Unix seconds."""
+_NOT_WRITTEN_BY_A_LAB = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What comes of JSON that is none, or other JSON than expected."""
 
 
 def read_truth(file: Path) -> list[dict[str, Any]]:
     """Raises BadInput, with the line."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-            rows.append({**row, **{name: row[name] for name in _COLUMNS}})
-        except (ValueError, KeyError, TypeError):
+            rows.append(_row(json.loads(line)))
+        except _NOT_WRITTEN_BY_A_LAB:
             raise BadInput(f"{file}:{number}: is no row of an estate's truth.ndjson") from None
     return rows
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(row[name], str) for name in _COLUMNS):
+        raise TypeError
+    return row
 
 
 async def read_counts(truth: Path) -> HostCounts | str:
@@ -49,22 +59,22 @@ async def read_counts(truth: Path) -> HostCounts | str:
     """
     file = truth.with_name("metrics.json")
     try:
-        left = json.loads(file.read_bytes())
-        url, since = left.get("url"), float(left["since"])
+        left = json.loads(await anyio.Path(file).read_bytes())
+        url, since = left.get("url"), _instant(left["since"])
         if url is None:
             return _counts(left)
     except FileNotFoundError:
         return f"there is no {file}; name the truth in its lab's own directory with --truth"
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _NOT_WRITTEN_BY_A_LAB:
         raise BadInput(f"{file}: is not what a lab writes; start the lab anew, and run the campaign on it") from None
     served = await _served(str(url))
     if served is None or served.get("since") != since:
         return f"the lab of {file} ended without leaving its counters; start it anew, and run the campaign on it"
     try:
         return _counts(served)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _NOT_WRITTEN_BY_A_LAB:
         raise BadInput(f"{url}: is not what a lab answers") from None
 
 
@@ -74,7 +84,7 @@ async def _served(url: str) -> dict[str, Any] | None:
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
             document = await response.json()
-    except (aiohttp.ClientError, OSError, ValueError):
+    except (aiohttp.ClientError, OSError, ValueError, LookupError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -92,4 +102,12 @@ def _counts(document: Mapping[str, Any]) -> HostCounts:
             lockouts=before.lockouts + int(seen["lockouts"]),
         )
     until = document.get("until")
-    return HostCounts(float(document["since"]), None if until is None else float(until), accounts)
+    return HostCounts(_instant(document["since"]), None if until is None else _instant(until), accounts)
+
+
+def _instant(seconds: Any) -> float:
+    """Unix seconds. Raises ValueError for what no clock says: JSON of Python's knows NaN and infinity."""
+    instant = float(seconds)
+    if not 0 <= instant < FAR_FUTURE:
+        raise ValueError
+    return instant

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,7 @@ from orchestrator.campaign_model import Campaign, TargetEntry, Targets
 from orchestrator.cli.arguments import From
 from orchestrator.cli.errors import BadInput
 from orchestrator.inventory.found import InventoryError, InventoryFormat
-from orchestrator.inventory.reading import Inventory, read_inventory
+from orchestrator.inventory.reading import BYTES_MAX, Inventory, read_inventory
 
 SHOWN = 50
 """Refused lines that are shown; more of them say nothing new."""
@@ -34,9 +35,11 @@ def with_targets(campaign: Campaign, given: From) -> Campaign:
     for file in given.files:
         name, inventory = _read(file, given.form)
         entries |= dict.fromkeys(inventory.entries)
-        for one in inventory.refusals:
-            if one.ignored:
-                sys.stderr.write(f"{name}:{one.line}: {one.why}\n")
+        ignored = [one for one in inventory.refusals if one.ignored]
+        for one in ignored[:SHOWN]:
+            sys.stderr.write(f"{name}:{one.line}: {one.why}\n")
+        if len(ignored) > SHOWN:
+            sys.stderr.write(f"{name}: and {len(ignored) - SHOWN:,} more lines of which something is ignored\n")
         refused += [f"{name}:{one.line}: {one.why}" for one in inventory.refused]
         if inventory.repeated:
             sys.stderr.write(f"{name}: {inventory.repeated:,} entries came more than once\n")
@@ -55,7 +58,8 @@ def with_targets(campaign: Campaign, given: From) -> Campaign:
 def _read(file: Path, form: InventoryFormat | None) -> tuple[str, Inventory]:
     name = "stdin" if str(file) == "-" else str(file)
     try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as stream:
+            data = stream.read(BYTES_MAX + 1)  # enough to be refused: a device has no end
     except OSError as error:
         raise BadInput(f"{name}: cannot be read: {error.strerror}") from None
     try:

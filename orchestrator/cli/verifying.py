@@ -68,6 +68,8 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
     for path in also:
         if not await anyio.Path(path).exists():
             raise BadInput(f"--also {path}: there is no such file or directory")
+        if any("\ud800" <= c <= "\udfff" for c in str(path.absolute())):  # a byte of the name that is no UTF-8
+            raise BadInput(f"--also {str(path)!r}: its name is not UTF-8; name the directory that it lies in")
     async with stored(state) as store:
         record = await find_run(store, run)
         prepared = recalled(record)

@@ -21,9 +21,7 @@ def read(text: str) -> Iterator[Found | Refusal]:
     try:
         for event, element in iterparse(io.BytesIO(text.encode()), events=("start", "end")):
             if not root:
-                root = element.tag
-                if root != "nmaprun":
-                    raise InventoryError(f"is XML of something else (<{root[:40]}>), not of nmap -oX", 1)
+                root = _nmaprun(element.tag)
             if event == "end" and element.tag == "host":
                 yield from _host(next(lines, 0), element)
                 element.clear()
@@ -31,6 +29,16 @@ def read(text: str) -> Iterator[Found | Refusal]:
         raise InventoryError(f"is no XML that ends as it should: {error}", error.position[0]) from None
     except DefusedXmlException as error:
         raise InventoryError(f"holds what no scan of nmap does ({type(error).__name__}); it is not read") from None
+    except InventoryError:
+        raise
+    except (LookupError, ValueError):  # of the codec; the others here are ValueErrors too
+        raise InventoryError("names an encoding that it is not in; save it as UTF-8", 1) from None
+
+
+def _nmaprun(root: str) -> str:
+    if root != "nmaprun":
+        raise InventoryError(f"is XML of something else (<{root[:40]}>), not of nmap -oX", 1)
+    return root
 
 
 def _host(line: int, host: Element) -> Iterator[Found | Refusal]:

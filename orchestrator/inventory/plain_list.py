@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from orchestrator.inventory.found import Found, Refusal
-
-_SPACED_RANGE = re.compile(r"\S+\s*-\s*\S+")
 
 
 def read(text: str) -> Iterator[Found | Refusal]:
@@ -15,7 +12,13 @@ def read(text: str) -> Iterator[Found | Refusal]:
         line = raw.partition("#")[0].strip()
         if not line:
             continue
-        if len(line.split()) > 1 and not _SPACED_RANGE.fullmatch(line):
+        if len(line.split()) > 1 and not _is_spaced_range(line):
             yield Refusal(number, "is more than one word; write one target a line")
         else:
             yield Found(number, line)
+
+
+def _is_spaced_range(line: str) -> bool:
+    """`10.0.0.1 - 10.0.0.9`"""
+    first, _, last = line.partition("-")
+    return len(first.split()) == len(last.split()) == 1

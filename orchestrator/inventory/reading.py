@@ -14,7 +14,10 @@ from orchestrator.inventory.found import Found, InventoryError, InventoryFormat,
 
 BYTES_MAX = 64 << 20
 ENTRIES_MAX = 1_000_000
-
+READ_MAX = 2 * ENTRIES_MAX
+"""Repeated and refused entries included: a few ranges or aliases repeat more than could be read in a day."""
+TEXT_MAX = 253
+"""Characters of an address or a name: a DNS name's."""
 
 _GROUP = re.compile(r"[\w.-]+:(\s|$)")
 """How a YAML inventory begins."""
@@ -46,7 +49,9 @@ def read_inventory(data: bytes, form: InventoryFormat | None = None) -> Inventor
     entries: dict[TargetEntry, None] = {}
     refusals: list[Refusal] = []
     repeated = 0
-    for one in _READERS[form or detect(text)](text):
+    for number, one in enumerate(_READERS[form or detect(text)](text)):
+        if number >= READ_MAX:
+            raise InventoryError(f"names more than {READ_MAX:,} targets, most of them more than once; write each once")
         made = one if isinstance(one, Refusal) else _entry(one)
         if isinstance(made, Refusal):
             refusals.append(made)
@@ -86,10 +91,13 @@ def _decoded(data: bytes) -> str:
 
 
 def _entry(found: Found) -> TargetEntry | Refusal:
-    fields = {"address": found.address, "host": found.host, "fqdn": found.fqdn}
+    fields = {name: value for name in ("address", "host", "fqdn") if (value := getattr(found, name))}
+    if any(len(value) > TEXT_MAX for value in fields.values()):
+        return Refusal(found.line, f"is too long for an address or a name ({TEXT_MAX} characters)")
     try:
-        return TargetEntry.model_validate({name: value for name, value in fields.items() if value})
+        return TargetEntry.model_validate(fields)
     except ValidationError as error:
         [first, *_] = error.errors(include_url=False, include_input=False)
-        said = str(first.get("ctx", {}).get("error") or first["msg"])
-        return Refusal(found.line, said if found.address in said else f"{found.address!r}: {said}")
+        if first["type"] == "value_error":
+            return Refusal(found.line, str(first["ctx"]["error"]))
+        return Refusal(found.line, f"{fields[str(first['loc'][0])]!r} is no host name; correct it, or leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_files import ServerFiles
 from orchestrator.state_dir import StateDirError
 from orchestrator.store import StoreError
+from tests.cli.refusals import here, refused
 
 TAKEN = "[FTL] Error listening on port: 127.0.0.1:4222, listen tcp 127.0.0.1:4222: bind: address already in use"
 
@@ -44,6 +46,17 @@ def test_a_server_whose_port_was_taken_while_it_was_down(tmp_path: Path, capsys:
         "keymuster: port 4222 of 127.0.0.1 is in use by another program: end it, "
         "or start again, which takes another port\n"
     )
+
+
+def test_what_an_error_quotes_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(StateDirError("title \x1b[2Jw\u202eer\udcff\nmore")) == 2
+    assert capsys.readouterr().err == "keymuster: title \\x1b[2Jw\\u202eer\\udcff\nkeymuster: more\n"
+
+
+def test_a_place_to_search_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    odd.touch()
+    refused(here("verify-clean", "--state", tmp_path / "state", "--also", odd), "is not UTF-8; name the directory")
 
 
 def test_an_interrupt_outweighs_what_it_broke() -> None:

@@ -126,3 +126,16 @@ def test_from_stdin_and_into_a_reader_that_goes_away(campaign: Path) -> None:
         ["sh", "-c", shell], input="10.1.0.0/16\n", capture_output=True, text=True, check=True, timeout=30
     )
     assert "bug" not in done.stderr
+
+
+def test_a_list_without_an_end_is_refused(campaign: Path) -> None:
+    refused(here("plan", campaign, "--targets", "/dev/zero"), "larger than 64 MiB")
+
+
+def test_ignored_lines_are_told_and_cut_where_they_are_many(campaign: Path, tmp_path: Path) -> None:
+    lines = "".join(f"h{n} ansible_host=10.0.1.{n} ansible_password=KMS-secret\n" for n in range(1, 61))
+    ended = here("plan", campaign, "--json", "--targets", listed(tmp_path, "[web]\n" + lines))
+    assert ended.code == 0
+    assert "60 targets from" in ended.stderr
+    assert ended.stderr.count("is ignored: credentials") == 50
+    assert "and 10 more lines of which something is ignored" in ended.stderr

@@ -237,6 +237,7 @@ def test_a_peers_words_are_printable_and_bounded(raw: bytes | str) -> None:
 def test_a_long_text_says_that_it_was_cut() -> None:
     assert peer_text("é" * 400).endswith("é...")
     assert peer_text("x" * PEER_TEXT_LIMIT) == "x" * PEER_TEXT_LIMIT
+    assert peer_text(" " * 5000 + "x" * PEER_TEXT_LIMIT + "\n" * 5000) == "x" * PEER_TEXT_LIMIT
 
 
 def test_signals_of_statuses_and_exceptions() -> None:

@@ -42,10 +42,31 @@ def test_the_record_of_a_killed_holder_is_not_believed(tmp_path: Path) -> None:
         assert StateDir(tmp_path).acquire() == HolderInfo(os.getpid(), None)
 
 
-def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "record",
+    ["{", "[]", "3", "[" * 100_000, "\udcff", '{"url": null, "control_seed": "x"}', '{"url": "nats://127.0.0.1:1"}'],
+    ids=["cut", "list", "number", "deep", "bytes", "no url", "no seed"],
+)
+def test_a_damaged_record_is_no_record(tmp_path: Path, record: str) -> None:
     with acquire(tmp_path):
-        (tmp_path / "holder.json").write_text("{")
+        (tmp_path / "holder.json").write_text(record, errors="surrogateescape")
         assert StateDir(tmp_path).acquire() == HolderInfo(os.getpid(), None)
+
+
+@pytest.mark.parametrize("pid", ["²", "x", "", "9" * 30])
+def test_a_lock_that_says_no_number_is_somebodys(tmp_path: Path, pid: str) -> None:
+    with acquire(tmp_path):
+        (tmp_path / "lock").write_text(pid)
+        assert isinstance(StateDir(tmp_path).acquire(), HolderInfo)
+
+
+def test_something_else_in_the_place_of_its_files_is_said(tmp_path: Path) -> None:
+    for name, make in (("lock", os.mkfifo), ("holder.json", os.mkdir)):
+        directory = tmp_path / name
+        directory.mkdir()
+        make(directory / name)
+        with pytest.raises(StateDirError, match="look what is there"):
+            StateDir(directory).acquire()
 
 
 def test_release_is_idempotent(tmp_path: Path) -> None:

@@ -163,6 +163,16 @@ def test_a_line_that_is_no_target_is_refused_by_its_number(line: str, said: str)
         (b"[web]\nweb[1:99999999]\n", None, 2, "a range of more than"),
         (b"[web]\nweb[1:9999][1:9999]\n", None, 2, "ranges of more than"),
         (b"[web]\nweb[a:99]\n", None, 2, "a range that is none"),
+        (b"[web]\nweb[5:1]\n", None, 2, "ends before it begins"),
+        (b"[web]\nweb[0:65535][0:65535][5:1]\n", None, 2, "ranges of more than"),
+        (b"[web]\nweb[0:99999999999999999999]\n", None, 2, "a range that is none"),
+        (b"[web]\nweb[0:" + b"9" * 5000 + b"]\n", None, 2, "a range that is none"),
+        (b"[web:hots]\n10.0.0.1\n", InventoryFormat.ANSIBLE_INI, 1, "of kind 'hots'"),
+        (b"[web:vars\nansible_password=KMS\n", InventoryFormat.ANSIBLE_INI, 1, "is none; write [group]"),
+        *(
+            (b'<?xml version="1.0" encoding="%s"?><nmaprun/>' % name, None, 1, "an encoding")
+            for name in (b"foo", b"idna", b"shift_jis")
+        ),
     ],
 )
 def test_what_cannot_be_read_at_all(data: bytes, form: InventoryFormat | None, line: int, said: str) -> None:
@@ -177,6 +187,75 @@ def test_yaml_that_nests_or_repeats_itself_without_end() -> None:
         read_inventory(deep.encode(), InventoryFormat.ANSIBLE_YAML)
     loop = "all: &a\n  hosts:\n    web.example:\n  children:\n    again: *a\n"
     assert told(loop)[0] == ["web.example"]
+
+
+def test_yaml_that_an_alias_multiplies_is_read_once() -> None:
+    """3,000 groups that share 3,000 hosts with 3,000 variables in common are not 27 billion things to read."""
+    many = range(3000)
+    variables = "".join(f"      v{n}: x\n" for n in many)
+    hosts = "".join(f"      h{n}.example: *v\n" for n in many)
+    groups = "".join(f"g{n}: {{hosts: *h}}\n" for n in many)
+    text = f"first:\n  hosts: &h\n    h.example: &v\n      ansible_password: KMS\n{variables}{hosts}".replace(
+        "      h", "    h"
+    )
+    found = read_inventory((text + groups).encode(), InventoryFormat.ANSIBLE_YAML)
+    assert (len(found.entries), found.repeated, len(found.refusals)) == (3001, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("all:\n  hosts: [10.0.0.1]\n", 2, "hosts is no mapping"),
+        ("all:\n  children: web\n", 2, "children is no mapping"),
+        ("one: &o\n  vars: {a: b}\ntwo:\n  <<: *o\n", 4, "'two' merges another"),
+        ("all:\n  hosts:\n    a.example: &a {x: y}\n    b.example:\n      <<: *a\n", 5, "merges other variables"),
+    ],
+)
+def test_yaml_of_which_nothing_would_be_read_is_told(text: str, line: int, said: str) -> None:
+    [(where, why)] = told(text, InventoryFormat.ANSIBLE_YAML)[1]
+    assert (where, said in why) == (line, True), why
+
+
+def test_yaml_whose_address_is_null_has_the_name_only() -> None:
+    assert told("all: {hosts: {web.example: {ansible_host: null}, db.example: {ansible_host: }}}")[0] == [
+        "web.example",
+        "db.example",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("-" * 200_000 + " " + "-" * 200_000 + " x", InventoryFormat.LIST),
+        ("a" * 300_000, InventoryFormat.LIST),
+        ("[a:vars]\n" + "a" * 400_000, InventoryFormat.ANSIBLE_INI),
+        ("a" + "[" * 200_000, InventoryFormat.ANSIBLE_INI),
+        ("a" + "[0:0]" * 2_000, InventoryFormat.ANSIBLE_INI),
+        ("ip\n" + "a" * 100_000, InventoryFormat.CSV),
+    ],
+    ids=["dashes", "name", "variable", "brackets", "ranges", "cell"],
+)
+def test_a_line_without_end_is_refused_at_once_and_in_few_words(text: str, form: InventoryFormat) -> None:
+    entries, refusals = told(text, form)
+    assert entries == []
+    assert all(len(why) < 200 for _, why in refusals)
+
+
+def test_a_password_where_a_host_should_stand_is_not_quoted() -> None:
+    [(line, why)] = told("[web]\nansible_password=KMS-secret\n")[1]
+    assert (line, "begins with a variable" in why, "KMS" in why) == (2, True, False)
+
+
+def test_a_bad_name_beside_a_good_address_is_the_one_that_is_quoted() -> None:
+    assert told("ip,name\n10.0.0.1,we b\n")[1] == [(2, "'we b' is no host name; correct it, or leave it out")]
+
+
+def test_repetition_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.inventory.reading.READ_MAX", 100)
+    lines = b"[a]\nweb[1:50].example\nweb[1:50].example\n"
+    assert read_inventory(lines).repeated == 50
+    with pytest.raises(InventoryError, match="more than once"):
+        read_inventory(lines + b"web1.example\n")
 
 
 def test_too_many_targets() -> None:

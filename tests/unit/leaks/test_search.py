@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -69,6 +70,40 @@ def test_a_broken_database_is_told_and_still_searched_as_a_file(tmp_path: Path) 
     looked = look(file)
     assert [f.place for f in looked.found] == [str(file)]
     assert [s.place for s in looked.skipped] == [f"{file}, value by value"]
+
+
+def test_a_database_whose_tables_cannot_be_named_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "odd.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE told (value)")
+        database.execute("PRAGMA writable_schema = 1")
+        database.execute(
+            "UPDATE sqlite_master SET name = CAST(x'ff' AS TEXT), sql = 'CREATE TABLE '||CAST(x'ff' AS TEXT)||'(v)'"
+        )
+        database.commit()
+    looked = look(file)
+    assert (looked.files, [s.place for s in looked.skipped]) == (1, [f"{file}, value by value"])
+
+
+def test_a_pipe_a_socket_and_a_device_are_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        for place in (tmp_path / "pipe", tmp_path / "socket", Path("/dev/zero")):
+            assert [(s.place, s.why) for s in look(place).skipped] == [
+                (str(place), "it is neither a file nor a directory")
+            ]
+    assert look(tmp_path).skipped == ()
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_told_by_its_name() -> None:
+    assert [s.place for s in look(Path("/proc/self/mem")).skipped] == ["/proc/self/mem"]
+
+
+def test_names_that_are_not_utf_8_can_be_told(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).write_text(SECRET)
+    looked = look(tmp_path)
+    assert [f.place for f in Looked.decode(looked.encode()).found] == [f"{tmp_path}/\\xff"]
 
 
 @pytest.mark.skipif(ROOT, reason="root may read everything")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.contract import PEER_TEXT_LIMIT
 from appliance.login.ssh_preface import LIMIT, Identification, Preface, Refusal
@@ -49,3 +51,24 @@ def test_what_a_hang_up_means(data: bytes, reason: str | None) -> None:
     assert preface.feed(data) is None
     ended = preface.end()
     assert (ended.reason if ended else None) == reason
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"SSH", b"-2.0-x", b"\r", b"\n", b"hello", b"HTTP/", b"Exceeded MaxStartups", b"\x00", b"\xff"]
+        )
+    )
+)
+def test_bytes_that_drip_are_judged_like_those_that_come_together(pieces: list[bytes]) -> None:
+    """Up to the piece with which the verdict comes."""
+    dripping, so_far = Preface(), b""
+    for piece in pieces:
+        so_far += piece
+        for byte in range(len(piece)):
+            verdict = dripping.feed(piece[byte : byte + 1])
+            if verdict is not None:
+                together = Preface().feed(so_far[: len(so_far) - len(piece) + byte + 1])
+                assert together == verdict
+                return
+    assert Preface().feed(so_far) is None

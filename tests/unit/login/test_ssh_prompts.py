@@ -116,3 +116,12 @@ def test_notices_about_the_account(notice: str, state: str | None) -> None:
 def test_notices_about_the_password() -> None:
     assert demands_change("WARNING: Your password has expired.")
     assert not demands_change("Your password will expire in 5 days.")
+
+
+@pytest.mark.parametrize("word", ["new ", "password ", "account ", "change your password "])
+def test_a_quarter_of_a_megabyte_of_words_holds_nobody_up(word: str) -> None:
+    """What backtracks over all of it takes longer than a test may."""
+    words = word * ((1 << 18) // len(word))
+    assert judge("", words, [("quest? ", False)]) in (Ask.UNKNOWN, Ask.NEW_PASSWORD)
+    assert judge(words, "", [(words, True)]) in (Ask.UNKNOWN, Ask.NEW_PASSWORD)
+    assert account_state(words) is None

@@ -458,3 +458,43 @@ def test_the_schema_has_the_files_keys_and_accepts_its_short_forms() -> None:
     assert {d.get("type") for d in definitions["UnixRecord"]["properties"]["secret"]["anyOf"]} == {"string", None}
     assert definitions["Pace"]["properties"]["deadline"]["type"] == "string"
     assert "password" in definitions["Vault"]["required"]
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://[",
+        "http://p:99999",
+        "http://p:x",
+        "http://scan:hunter2\u2100@p",
+        "http://scan:hunter2@p",
+        "http://p p",
+        "http://p#x",
+    ],
+)
+def test_a_proxy_that_is_none_is_not_quoted(proxy: str) -> None:
+    text = f"""name = "n"
+[[vaults]]
+title = "V"
+url = "https://vault.example"
+user = "u"
+password = {{ prompt = true }}
+proxy = "{proxy}"
+"""
+    with pytest.raises(CampaignError) as caught:
+        parse_campaign(text, "c.toml")
+    [fault] = caught.value.faults
+    assert (fault.line, fault.key) == (7, "vaults[0].proxy")
+    assert "hunter2" not in fault.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("url", "https://vault.example/a b"), ("url", "https://vault.example/\\u0000"), ("tls", '{ ca = "a\\u0000b" }')],
+)
+def test_what_no_url_and_no_path_can_hold(key: str, value: str) -> None:
+    given = {"url": "https://vault.example"} | {key: value}
+    lines = [f"{name} = {text if name == 'tls' else chr(34) + text + chr(34)}" for name, text in given.items()]
+    text = '[[vaults]]\ntitle = "V"\nuser = "u"\npassword = { prompt = true }\n' + "\n".join(lines)
+    with pytest.raises(CampaignError, match=rf"vaults\[0\]\.{key}"):
+        parse_campaign('name = "n"\n' + text, "c.toml")

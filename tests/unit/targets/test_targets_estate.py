@@ -246,3 +246,11 @@ def test_the_sample_vault_and_the_estate_of_its_page_are_estates() -> None:
     assert len(build(example).secrets) == 1000
     sample = build(SAMPLE)
     assert {s.template for s in sample.secrets.values()} == set(TEMPLATES)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("seed = " + "1" * 5000, "Exceeds the limit"), ("seed = " + "[" * 5000, "too deeply")]
+)
+def test_toml_that_python_refuses(text: str, said: str) -> None:
+    with pytest.raises(spec.EstateError, match=f"estate.toml: not TOML that can be read: .*{said}"):
+        spec.parse(text)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import pytest
 import trustme
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from appliance.contract import Failure
 from appliance.vault import rest, soap
 from appliance.vault.definition import Hidden, VaultAccess, VaultTls
-from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
+from appliance.vault.exchange import Exchange, Stage, Trip, _without, open_exchange, within
+from appliance.vault.failures import refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
 from tests.unit.vault.scripted import (
     API,
@@ -42,7 +47,11 @@ async def vault() -> AsyncIterator[ScriptedVault]:
         yield vault
 
 
-async def ask(vault: ScriptedVault, request: Request, *acts: Act, token: str = "") -> Answer | Failure:
+async def ask(
+    vault: ScriptedVault, request: Request, *acts: Act, token: str = "", secret: str = ""
+) -> Answer | Failure:
+    if secret:
+        request = replace(request, secrets=(Hidden(secret),))
     vault.on(request.method, request.path, *acts)
     async with open_exchange(vault.access()) as exchange:
         return await exchange.send(request, Trip(), Hidden(token) if token else None)
@@ -192,6 +201,55 @@ async def test_an_error_page_that_repeats_our_secrets_loses_them(vault: Scripted
     assert b"t0ken" not in result.body
     assert request.body.split(b"password=")[1].split(b"&")[0] not in result.body
     assert result.body.count(b"[withheld]") == 3
+
+
+ODD = "Kms+/'<é1"
+_JSON = json.dumps({"message": f"no {ODD} here", "errorCode": "API_AccessDenied"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _JSON.encode(),
+        json.dumps({"errorCode": "API_AccessDenied", "message": ODD}, ensure_ascii=False).encode(),
+        _JSON.replace("+", "\\u002B").replace("'", "\\u0027").replace("<", "\\u003C").encode(),
+        _JSON.replace("/", "\\/").encode(),
+        _JSON.replace("K", "\\u004b").encode(),
+        _JSON.encode("utf-16"),
+        _JSON.encode("utf-32"),
+    ],
+    ids=["python", "utf-8", ".net", "slash", "letter", "utf-16", "utf-32"],
+)
+async def test_however_json_spells_a_secret_it_is_cut_out_and_the_code_stays(vault: ScriptedVault, body: bytes) -> None:
+    result = await ask(vault, GET, reply(403, body), secret=ODD)
+    assert isinstance(result, Answer)
+    failure = refusal(result)
+    assert failure.signal.name == "SECRET_ACCESS_DENIED"
+    assert "[withheld]" in failure.text
+    assert "Kms" not in repr(failure)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<a>&#75;ms+/'&lt;&#xe9;1</a>",
+        "<a>&#00000000000075;ms+/'&lt;\xe91</a>".encode("utf-16"),
+        b"<a>&#" + b"9" * 5000 + "&#x4b;ms+/'&lt;é1</a>".encode(),
+    ],
+    ids=["references", "utf-16", "a number too long"],
+)
+async def test_a_page_that_spells_a_secret_in_another_way_is_dropped(vault: ScriptedVault, body: bytes) -> None:
+    result = await ask(vault, GET, reply(403, body, kind="text/xml"), secret=ODD)
+    assert isinstance(result, Answer)
+    assert result.body == b""
+
+
+@given(st.binary(max_size=300) | st.text(max_size=200).map(str.encode), st.text(min_size=1, max_size=5))
+@example(b"[" * 100_000, "x")
+@example(b"&#" + b"9" * 5000 + b";", "x")
+def test_whatever_an_error_page_is_it_can_be_searched(body: bytes, value: str) -> None:
+    left = _without(body, (Hidden(value),))
+    assert left == body or value.encode("utf-8", "replace") not in left.replace(b"[withheld]", b"")
 
 
 async def test_an_error_page_loses_what_an_envelope_held(vault: ScriptedVault) -> None:

@@ -1,0 +1,66 @@
+"""A stand-alone appliance's file, damaged: told with the field, never with a value that could be a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.settings import Settings, SettingsError
+
+HEAD = 'name = "a"\nnetworks = ["127.0.0.0/8"]\n[bus]\nurl = "nats://127.0.0.1:1"\nseed = "SUSECRET"\n'
+VAULT = '[[vaults]]\ntitle = "V"\nuser = "u"\n'
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    (tmp_path / "password").write_text("hunter2\n")
+    (tmp_path / "binary").write_bytes(b"\xffhunter2")
+    return tmp_path / "appliance.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name =", "Invalid value"),
+        ("capacity = " + "1" * 5000, "Exceeds the limit"),
+        ("capacity = " + "[" * 5000, "nested too deeply"),
+        (HEAD.replace('"SUSECRET"', "3"), "bus.seed: Input should be a valid string"),
+        (HEAD + "sead = 1\n", "bus.sead: Extra inputs"),
+    ],
+)
+def test_a_file_that_cannot_be_used(written: Path, text: str, said: str) -> None:
+    written.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(str(written))
+    assert said in str(caught.value)
+    assert str(written) in str(caught.value)
+    assert "SUSECRET" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text(written: Path) -> None:
+    with pytest.raises(SettingsError, match="binary: is not UTF-8 text"):
+        Settings.load(str(written.with_name("binary")))
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "more", "said"),
+    [
+        ("https://v", "none", "", "cannot read the password file .*none: No such file"),
+        ("https://v", "binary", "", "cannot read the password file .*binary.*: it is not UTF-8"),
+        ("https://v", "a\\u0000b", "", "cannot read the password file .*: it is not UTF-8"),
+        ("https://v", "password", 'ca = "/none"', "cannot read the CA file /none: No such file"),
+        ("https://v", "password", 'ca = "{0}/binary"', "cannot read the CA file .*binary.*: it is not UTF-8"),
+        ("http://vault.example", "password", "", "vault 'V': url: the vault's URL must begin with https"),
+        ("https://[v", "password", "", "vault 'V': url: "),
+        ("https://v", "password", 'proxy = "ftp://p"', "vault 'V': proxy: the proxy's URL must be"),
+    ],
+)
+def test_a_vault_that_cannot_be_used(written: Path, url: str, password: str, more: str, said: str) -> None:
+    directory = written.parent
+    file = f'password = {{ file = "{directory}/{password}" }}'
+    written.write_text(f'{HEAD}{VAULT}url = "{url}"\n{file}\n{more.format(directory)}\n')
+    settings = Settings.load(str(written))
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.admission()
+    assert "hunter2" not in str(caught.value)
