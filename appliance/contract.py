@@ -296,6 +296,8 @@ class Deferred(Wire):
     reason: str
     text: str = ""
     not_before: float
+    vault: str = ""
+    """The title of the vault that is away as a whole, where that is the reason; whoever needs it need not be sent."""
 
 
 Report = Outcome | Deferred

@@ -59,6 +59,8 @@ class Later:
     reason: str
     not_before: float
     text: str = ""
+    vault: str = ""
+    """The vault that is away, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

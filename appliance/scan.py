@@ -40,6 +40,7 @@ from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
 from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ class _Attempt:
         if not candidates:
             return Failure(Phase.LEASE, named("NO_RECORD"))
 
-        settled = await self._settle(candidates)
+        settled = await self._settle(choosable(candidates))
         if isinstance(settled, Later):
             return settled
 
@@ -142,7 +143,7 @@ class _Attempt:
             return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
         handle = settled[candidate.record]
         if isinstance(handle, Failure):
-            return handle
+            return self._later(handle, candidate) or handle
 
         self.ledger.enter(Phase.PERMIT)
         self.permit = Permit(self.job, candidate, self.kit.desk, self.kit.wall)
@@ -186,21 +187,25 @@ class _Attempt:
     # -- vault ---------------------------------------------------------------------------------------------------------
 
     async def _settle(self, candidates: list[Candidate]) -> Settled | Later:
-        """Names to ids, before dialling and without a view. A vault that cannot answer now defers the job."""
+        """Names to ids, before dialling and without a view. Where no record's secret can be had now, the job is
+        deferred; where the target may still choose one that can, it goes on.
+        """
         settled: dict[str, SecretHandle | Failure] = {}
+        waits: list[Later] = []
         self.ledger.enter(Phase.VAULT)
         for candidate in candidates:
-            found = await _in_session(self._source(candidate).settle(candidate.secret))
-            if isinstance(found, Failure) and (later := self._later(found)):
-                return later
-            settled[candidate.record] = found
+            found = settled[candidate.record] = await _in_session(self._source(candidate).settle(candidate.secret))
+            if isinstance(found, Failure) and (later := self._later(found, candidate)):
+                waits.append(later)
+        if len(waits) == len(candidates):
+            return min(waits, key=lambda later: later.not_before)
         return settled
 
     async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The secret, read only now that the target has asked for it."""
         credential = await self._read(candidate, handle)
         if isinstance(credential, Failure):
-            return self._later(credential) or credential
+            return self._later(credential, candidate) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
             self.facts["warning"] = "the secret names another user than the record"
         return credential
@@ -234,12 +239,14 @@ class _Attempt:
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
 
-    def _later(self, failure: Failure) -> Later | None:
+    def _later(self, failure: Failure, candidate: Candidate) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
         reason, now = self._reason(failure), self.kit.wall()
         if not reason.transient or now >= self.job.give_up_at:
             return None
-        return Later(reason.code, now + DEFER_S, failure.text)
+        away = seconds_away(failure)
+        vault = "" if away is None else candidate.secret.vault
+        return Later(reason.code, now + max(away or 0.0, DEFER_S), failure.text, vault)
 
     async def _refused(
         self, failure: Failure, candidate: Candidate, handle: SecretHandle, tried: Credential
@@ -285,7 +292,8 @@ class _Attempt:
         ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
         if isinstance(end, Later):
             not_before = max(end.not_before, self.kit.wall())
-            return Deferred(**ids, attempt=job.attempt, reason=end.reason, text=end.text, not_before=not_before)
+            why = {"reason": end.reason, "text": end.text, "vault": end.vault}
+            return Deferred(**ids, attempt=job.attempt, **why, not_before=not_before)
         return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
 
     def _evidence(self, end: Failure) -> Evidence:
@@ -313,6 +321,12 @@ async def _in_session(question: Awaitable[T | Failure]) -> T | Failure:
     with anyio.move_on_after(SESSION_WAIT_S):
         return await question
     return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")
+
+
+def choosable(candidates: list[Candidate]) -> list[Candidate]:
+    """Those that `choose` can come to: none after the first that applies whatever the target says."""
+    chosen = [c.selection is not Selection.SERVICE_SELECTED for c in candidates]
+    return candidates[: chosen.index(True) + 1] if any(chosen) else candidates
 
 
 def choose(candidates: list[Candidate], negotiated: Negotiated) -> Candidate | None:

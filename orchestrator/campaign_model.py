@@ -219,7 +219,8 @@ class Pace(Table):
     deadline: Annotated[Duration, Field(ge=1.0, le=3600.0)] = 30.0
     per_subnet: Annotated[StrictInt, Field(ge=0)] = 0
     """Targets in flight per /24 or /64; 0 is no cap."""
-    vault_requests: Annotated[StrictInt, Field(ge=1, le=1000)] = 8
+    vault_requests: Annotated[StrictInt, Field(ge=1, le=256)] = 8
+    """At most so many at once from one scan process to one vault; fewer while the vault throttles or is slow."""
     vault_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 120.0
     capacity: Annotated[StrictInt, Field(ge=1, le=10000)] = 256
     zone: Zone = "default"

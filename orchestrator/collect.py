@@ -8,6 +8,7 @@ The rules, stated here and nowhere else:
  C4 fallback    Where a service-selected Windows record was refused, a local record of the target gets one attempt.
  C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry.
  C6 final       Everything else is the job's outcome.
+ C7 vaults      A deferral may name a vault as away; an attempt that came to its target shows that its vault is there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from appliance.classify import classify
 from appliance.contract import Deferred, Evidence, Outcome, Phase, Report, Selection, named
 from appliance.reasons import REASONS, Owner, Reason, Status, counts_towards_lockout
-from orchestrator.dispatch import OpenAttempt, Pace, Repeat, deferred, repeat_of
+from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Repeat, deferred, repeat_of
 
 RETRY_AFTER_S = 3.0
 
@@ -34,6 +35,8 @@ class Again:
     reason: Reason
     evidence: Evidence
     repeat: Repeat
+    away: str = ""
+    """A vault that is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def _deferral(report: Deferred, attempt: OpenAttempt, now: float) -> Decision:
     evidence = Evidence(phase=Phase.DISPATCH, signal=named(report.reason), text=report.text)
     reason = REASONS.get(report.reason, REASONS["INTERNAL"])
     for_vault = reason.owner is Owner.VAULT
-    return Again(reason, evidence, deferred(attempt, not_before=report.not_before, for_vault=for_vault, now=now))  # C5
+    repeat = deferred(attempt, not_before=report.not_before, for_vault=for_vault, now=now)
+    return Again(reason, evidence, repeat, report.vault)  # C5
 
 
 def _outcome(report: Outcome, attempt: OpenAttempt, pace: Pace, now: float) -> Decision:
@@ -82,6 +86,24 @@ def _judge(evidence: Evidence, attempt: OpenAttempt, pace: Pace, now: float) -> 
     if _may_fall_back(reason, evidence, attempt):  # C4
         return Again(reason, evidence, repeat_of(attempt, not_before=now, tried=evidence.record))
     return Final(reason, evidence)  # C6
+
+
+def note_vault(dispatcher: Dispatcher, attempt: OpenAttempt, decision: Again | Final, *, now: float) -> None:  # C7
+    """Tell the dispatcher what an attempt shows of its vault; before its job is dispatched again."""
+    if isinstance(decision, Again) and decision.away:
+        dispatcher.vault_away(decision.away, now=now, until=decision.repeat.not_before)
+    elif shown := _vault_shown(decision.evidence, attempt):
+        dispatcher.vault_back(shown, attempt)
+
+
+def _vault_shown(evidence: Evidence, attempt: OpenAttempt) -> str:
+    """The title of the vault that was there for this attempt; empty where it tells nothing of a vault."""
+    if evidence.phase in (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.VAULT):
+        return ""
+    vaults = dict.fromkeys(
+        c.secret.vault for c in attempt.planned.candidates if c.record == evidence.record or not evidence.record
+    )
+    return next(iter(vaults)) if len(vaults) == 1 else ""
 
 
 def _may_fall_back(reason: Reason, evidence: Evidence, attempt: OpenAttempt) -> bool:

@@ -17,7 +17,7 @@ from appliance.bus import BusError, OrchestratorBus, Placed, ReportDelivery
 from appliance.contract import Account, Candidate, CredentialRef, Evidence, HostKeyPolicy, Job, Phase, RunNotice, named
 from appliance.reasons import REASONS, Status
 from orchestrator.check_outs import VaultUse
-from orchestrator.collect import Decision, Final, Stale, decide, lost
+from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.pacing import Budget
 from orchestrator.permits import PermitOffice
@@ -25,6 +25,7 @@ from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
+from orchestrator.vault_watch import Away
 
 RECONCILE_S = 10.0
 IDLE_S = 1.0
@@ -64,6 +65,7 @@ class Progress:
     planned: int
     in_flight: int
     by_status: Mapping[Status, int]
+    away: tuple[Away, ...] = ()
 
     @property
     def done(self) -> int:
@@ -103,7 +105,7 @@ class RunController:
         return self.plan.budget(account, record)
 
     def progress(self) -> Progress:
-        return Progress(self.plan.planned, self.dispatcher.in_flight, dict(self.counts))
+        return Progress(self.plan.planned, self.dispatcher.in_flight, dict(self.counts), self.dispatcher.vaults_away)
 
     def wake(self) -> None:
         """Something has changed that may let more attempts out."""
@@ -274,6 +276,7 @@ class RunController:
             if not counted:
                 continue
             self._placed.pop((attempt.planned.job, attempt.attempt), None)
+            self._note_vault(attempt, decision, now)
             if isinstance(decision, Final):
                 self.dispatcher.close(attempt.planned.job)
                 self.counts[row.status] += 1
@@ -281,6 +284,17 @@ class RunController:
                 self.dispatcher.again(decision.repeat)
         await self._learn([d for d, counted in zip(decided, first, strict=True) if counted])
         self.wake()
+
+    def _note_vault(self, attempt: OpenAttempt, decision: Decision, now: float) -> None:
+        if isinstance(decision, Stale):
+            return
+        before = {away.vault for away in self.dispatcher.vaults_away}
+        note_vault(self.dispatcher, attempt, decision, now=now)
+        after = {away.vault for away in self.dispatcher.vaults_away}
+        for vault in after - before:
+            log.warning("vault away", run=self.plan.run, vault=vault, text=decision.evidence.text)
+        for vault in before - after:
+            log.warning("vault back", run=self.plan.run, vault=vault)
 
     def _settled(self, attempt: OpenAttempt, sender: str, decision: Decision, now: float) -> Settled:
         assert not isinstance(decision, Stale), "stale reports are sorted out before"  # noqa: S101 - narrows the type

@@ -9,6 +9,8 @@ The rules, stated here and nowhere else:
                 targets are held, no new ones are taken. Its cursor has passed a held target: the store must know of it.
  D4 subnet      At most `per_subnet` attempts are open in one /24 (IPv4) or /64 (IPv6), where the campaign sets it.
  D5 one         At most one attempt of a job is open. A new attempt has the next number and a fresh lease token.
+ D6 vault       A job that only vaults that are away could serve waits (`vault_watch`), apart from those held under D3;
+                with PARKED_LIMIT of them no new targets are taken.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 from appliance.contract import Account, Candidate, Job, Target, Technology
+from orchestrator.vault_watch import Away, VaultWatch
 
 WINDOW = 4
 HELD_LIMIT = 4096
+PARKED_LIMIT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ class Dispatcher:
         self._open: dict[str, OpenAttempt] = {}
         self._repeats: list[tuple[float, int, Repeat]] = []
         self._sequence = 0
+        self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
         self._held: deque[Repeat] = deque()
         self._by_account: dict[Account, int] = {}
         self._by_subnet: dict[str, int] = {}
@@ -149,12 +154,14 @@ class Dispatcher:
         attempts = self._due(now, stopped, room)
         unplannable: list[Unplannable] = []
         held: list[Planned] = []
-        while len(attempts) < room and len(unplannable) < limit and len(self._held) < HELD_LIMIT:
+        while len(attempts) < room and max(len(unplannable), len(held)) < limit and self._may_hold:
             fresh = self._fresh(now)
             if fresh is None:
                 break
             if isinstance(fresh, Unplannable):
                 unplannable.append(fresh)
+            elif self._parked(fresh, now):
+                held.append(fresh.planned)
             elif self._fits(fresh, stopped):
                 attempts.append(self._start(fresh, now))
             else:
@@ -166,15 +173,27 @@ class Dispatcher:
         """Start held and repeated jobs whose time has come and that fit, in order; the others stay, in order."""
         while self._repeats and self._repeats[0][0] <= now:
             self._held.append(heapq.heappop(self._repeats)[2])
+        released = self._watch.released(now)
         started: list[OpenAttempt] = []
         waiting: deque[Repeat] = deque()
-        for repeat in self._held:
+        for repeat in (*released, *(r for r in self._held if not self._parked(r, now))):
             if len(started) < room and self._fits(repeat, stopped):
                 started.append(self._start(repeat, now))
             else:
                 waiting.append(repeat)
         self._held = waiting
         return started
+
+    @property
+    def _may_hold(self) -> bool:
+        return len(self._held) < HELD_LIMIT and self._watch.parked < PARKED_LIMIT
+
+    def _parked(self, repeat: Repeat, now: float) -> bool:
+        """Does it wait for a vault (from now on)?"""
+        vault = self._watch.parked_by(_vaults(repeat), now)
+        if vault is not None:
+            self._watch.park(vault, repeat)
+        return vault is not None
 
     def _fresh(self, now: float) -> Repeat | Unplannable | None:
         for _ in range(len(self._turn)):
@@ -197,12 +216,15 @@ class Dispatcher:
 
     def _start(self, repeat: Repeat, now: float) -> OpenAttempt:
         waited = repeat.waiting_since
+        give_up_at = (waited if waited is not None else now) + self._pace.vault_patience
+        if (over := self._watch.gives_up_at(_vaults(repeat))) is not None:
+            give_up_at = min(give_up_at, over)
         attempt = OpenAttempt(
             planned=repeat.planned,
             attempt=repeat.attempt,
             lease=self._lease(),
             dispatched_at=now,
-            give_up_at=(waited if waited is not None else now) + self._pace.vault_patience,
+            give_up_at=give_up_at,
             retries=repeat.retries,
             rotations=repeat.rotations,
             tried=repeat.tried,
@@ -229,14 +251,24 @@ class Dispatcher:
     def again(self, repeat: Repeat) -> None:
         """Dispatch a job anew when its time has come. Its open attempt, if any, is closed: it has been superseded."""
         self.close(repeat.planned.job)
+        if self._parked(repeat, repeat.not_before):
+            return
         self._sequence += 1
         heapq.heappush(self._repeats, (repeat.not_before, self._sequence, repeat))
+
+    def vault_away(self, vault: str, *, now: float, until: float) -> None:
+        self._watch.away(vault, now=now, until=until)
+
+    def vault_back(self, vault: str, attempt: OpenAttempt) -> None:
+        """The vault was there for this attempt."""
+        self._held.extend(self._watch.back(vault, attempt.dispatched_at))
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
-        return not self._open and not self._repeats and not self._held and not self.fresh_left
+        waiting = self._open or self._repeats or self._held or self._watch.parked
+        return not waiting and not self.fresh_left
 
     @property
     def fresh_left(self) -> int:
@@ -247,8 +279,13 @@ class Dispatcher:
         return len(self._open)
 
     def next_due(self) -> float | None:
-        """When the earliest repeat falls due, if any waits for its time."""
-        return self._repeats[0][0] if self._repeats else None
+        """When the earliest job that waits for its time, or for a vault, may go out."""
+        dues = [self._repeats[0][0] if self._repeats else None, self._watch.next_due()]
+        return min((due for due in dues if due is not None), default=None)
+
+    @property
+    def vaults_away(self) -> tuple[Away, ...]:
+        return self._watch.those_away()
 
     def _count(self, attempt: OpenAttempt, step: int) -> None:
         account = attempt.planned.account
@@ -257,6 +294,11 @@ class Dispatcher:
         if self._pace.per_subnet:
             subnet = subnet_of(attempt.planned.target)
             self._by_subnet[subnet] = self._by_subnet.get(subnet, 0) + step
+
+
+def _vaults(repeat: Repeat) -> tuple[str, ...]:
+    """Those that could serve the job."""
+    return tuple(c.secret.vault for c in repeat.planned.candidates if c.record not in repeat.tried)
 
 
 def subnet_of(target: Target) -> str:

@@ -1,14 +1,17 @@
 """The one module that speaks HTTP to a vault. aiohttp's exceptions end here: they may quote headers and bodies.
 
 Rules:
-1. Only GET is repeated, only on 408, 429, 500, 502, 503, 504 and connection errors: three tries, 200 ms pause, doubled.
-   A Retry-After of up to 5 s is kept; a longer one is the caller's business.
+1. Only GET is repeated, only on 408, 429, 500, 502, 503, 504 and connection errors: three tries, 200 ms pause, doubled,
+   and none once the breaker is open. A Retry-After of up to 5 s is kept, by every request of this exchange; a longer
+   one is the caller's business, who is told of it by `ready`.
 2. No time-out of aiohttp's: the caller's scope bounds everything, waiting for a free slot included, and cancels at any
    await.
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
    cookie kept, no body decompressed.
 4. The body of an error answer loses the bearer and the request's own secrets before anything reads it; one that still
    spells out one of them in a way that cannot be cut out, is dropped as a whole.
+5. How many requests are in flight is decided in `window`, when the vault is left alone in `breaker`; both are told here
+   what became of each request. One that is cut off after UNANSWERED seconds was not answered, whoever cut it off.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import json
 import random
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,18 +37,23 @@ import anyio
 import yarl
 
 from appliance.contract import Failure
+from appliance.vault.breaker import LONGEST_WAIT, Breaker, Probe
 from appliance.vault.definition import Hidden, VaultAccess
-from appliance.vault.failures import fail, load_json, reason_of
-from appliance.vault.messages import Answer, Request
+from appliance.vault.failures import fail, load_json, reason_of, refusal
+from appliance.vault.messages import Answer, Request, retry_after
+from appliance.vault.window import Sent, Window
 
 T = TypeVar("T")
 
 TRIES = 3
 FIRST_PAUSE = 0.2
-LONGEST_RETRY_AFTER = 5.0
+PROBE_PATIENCE = 3.0
+"""Seconds for a sign of life: the one who asks may keep others waiting meanwhile."""
+UNANSWERED = 4.0
 KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept; IIS keeps them for 120."""
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
+THROTTLED = frozenset({429, 503})
 
 _WITHHELD = b"[withheld]"
 _ZEROS, _NO_CHARACTER = re.compile("&#0+(?=[0-9])"), re.compile("&#[0-9]{8,}")
@@ -69,9 +78,13 @@ class Trip:
     """Where a caller's work is: what to say when its time runs out, and whether a password can have arrived."""
 
     stage: Stage = Stage.QUEUED
+    held_up: str = ""
+    """While it is queued: the reason, where it is the vault's doing that it must wait."""
 
     def timed_out(self, patience: float) -> Failure:
         """The failure of one whose time ran out here. Waiting for our own slots is our overload, not the vault's."""
+        if self.stage is Stage.QUEUED and self.held_up:
+            return fail(self.held_up, f"the vault lets so few requests in that none was free within {patience:g} s")
         if self.stage is Stage.QUEUED:
             return fail("OWN_OVERLOAD", f"no free vault request within {patience:g} s (pace.vault_requests)")
         lacking = {Stage.SESSION: "session", Stage.CONNECTING: "connection"}.get(self.stage, "answer")
@@ -89,24 +102,73 @@ async def within(patience: float, work: Callable[[Trip], Awaitable[T | Failure]]
 class Exchange:
     """Carries requests to one vault over kept connections, at most `access.requests` at once."""
 
-    def __init__(self, access: VaultAccess, session: aiohttp.ClientSession, unusable: Failure | None) -> None:
+    def __init__(
+        self,
+        access: VaultAccess,
+        session: aiohttp.ClientSession,
+        unusable: Failure | None,
+        clock: Callable[[], float],
+    ) -> None:
         self._access = access
         self._session = session
         self._unusable = unusable
-        self._slots = anyio.Semaphore(access.requests)
+        self._clock = clock
         self._jitter = random.SystemRandom()
+        self._window = Window(access.requests)
+        self._slots = anyio.CapacityLimiter(self._window.size)
+        self._breaker = Breaker(lambda: self._jitter.uniform(0.8, 1.2))
+        self._held_until = 0.0
+        self._complaint = "VAULT_TIMEOUT"
+        """What narrowed the window last."""
 
     async def send(self, request: Request, trip: Trip, token: Hidden | None = None) -> Answer | Failure:
-        """The vault's answer, whatever its status, or a Failure: VAULT_UNREACHABLE, VAULT_TLS or VAULT_BAD_RESPONSE."""
+        """The vault's answer, whatever its status, or a Failure: VAULT_UNREACHABLE, VAULT_TLS or VAULT_BAD_RESPONSE.
+
+        Sent whatever the breaker says: `ready` is for those who can do without an answer.
+        """
         if self._unusable is not None:
             return self._unusable
+        if (wait := self._held_until - self._clock()) > 0:
+            trip.stage, trip.held_up = Stage.QUEUED, "VAULT_RATE_LIMITED"
+            await anyio.sleep(wait * self._jitter.uniform(1.0, 1.2))
+        result = await self._insisted(request, trip, token)
+        if (ill := _illness(result)) is not None:
+            self._breaker.failed(self._clock(), ill)
+        elif isinstance(result, Answer):
+            self._breaker.alive()
+        return result
+
+    async def ready(self, probe: Request, trip: Trip) -> Failure | None:
+        """None where the vault may be asked; a Failure with the fact `breaker.AWAY` while it is left alone.
+
+        When it is time to look again, one caller does, with `probe`, which needs no token.
+        """
+        verdict = self._breaker.admit(self._clock())
+        if not isinstance(verdict, Probe):
+            return verdict
+        ill: Failure | None = fail("VAULT_TIMEOUT", f"no answer within {PROBE_PATIENCE:g} s")
+        try:
+            with anyio.move_on_after(PROBE_PATIENCE):
+                answer = await self._once(probe, trip, None)
+                ill = _illness(answer) or _throttling(answer)
+        except anyio.get_cancelled_exc_class():
+            self._breaker.probe_given_up()
+            raise
+        return self._breaker.probed(self._clock(), ill)
+
+    def no_token(self, failure: Failure) -> None:
+        """Whoever logs in for us had this failure; it counts as one of ours, if it is one of the vault as a whole."""
+        if (ill := _illness(failure)) is not None:
+            self._breaker.failed(self._clock(), ill)
+
+    async def _insisted(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         pause = FIRST_PAUSE
         for last in (False,) * (TRIES - 1) + (True,):
             result = await self._once(request, trip, token)
-            if last or request.method != "GET" or not _worth_repeating(result):
+            if last or request.method != "GET" or self._breaker.is_open or not _worth_repeating(result):
                 break
             wait = result.asked_pause if isinstance(result, Answer) else 0.0
-            if wait > LONGEST_RETRY_AFTER:
+            if wait > LONGEST_WAIT:
                 break
             await anyio.sleep(max(wait, pause * self._jitter.uniform(0.8, 1.2)))
             pause *= 2
@@ -114,13 +176,47 @@ class Exchange:
 
     async def _once(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         trip.stage = Stage.QUEUED
+        trip.held_up = self._complaint if self._window.narrowed else ""
         async with self._slots:
             trip.stage = Stage.CONNECTING
+            sent = self._window.sent(self._clock(), self._slots.borrowed_tokens)
             try:
-                return await self._carry(request, trip, token)
+                result = await self._carry(request, trip, token)
             except (aiohttp.ClientError, OSError) as error:
                 # The value replaces the exception, whose request_info and args may hold the bearer or the body.
-                return _translated(error, trip.stage)
+                result = _translated(error, trip.stage)
+            except anyio.get_cancelled_exc_class():
+                self._cut_off(sent, trip)
+                raise
+            self._observe(request, sent, result)
+            return result
+
+    def _observe(self, request: Request, sent: Sent, result: Answer | Failure) -> None:
+        now = self._clock()
+        if isinstance(result, Failure):
+            self._window.refused(sent)
+        elif (throttling := _throttling(result)) is not None:
+            self._complaint = "VAULT_RATE_LIMITED"
+            self._window.refused(sent)
+            if (wait := result.asked_pause) > LONGEST_WAIT:
+                self._breaker.asked_to_wait(now, wait, throttling)
+            else:
+                self._held_until = max(self._held_until, now + wait)
+        else:
+            self._window.answered(sent, now, request.kind)
+        self._resize()
+
+    def _cut_off(self, sent: Sent, trip: Trip) -> None:
+        waited = self._clock() - sent.at
+        if waited >= UNANSWERED:
+            self._complaint = "VAULT_TIMEOUT"
+            self._window.refused(sent)
+            self._breaker.failed(self._clock(), trip.timed_out(waited))
+            self._resize()
+
+    def _resize(self) -> None:
+        if self._window.size != self._slots.total_tokens:
+            self._slots.total_tokens = self._window.size
 
     async def _carry(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         headers = {"Accept": "*/*" if "/fields/" in request.path else "application/json", "Accept-Encoding": "identity"}
@@ -152,13 +248,15 @@ class Exchange:
             return Answer(
                 status=response.status,
                 content_type=response.headers.get("Content-Type", ""),
-                retry_after=response.headers.get("Retry-After", ""),
+                retry_after=retry_after(
+                    response.headers.get("Retry-After", ""), response.headers.get("Date", ""), time.time()
+                ),
                 body=raw,
             )
 
 
 @asynccontextmanager
-async def open_exchange(access: VaultAccess) -> AsyncIterator[Exchange]:
+async def open_exchange(access: VaultAccess, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Exchange]:
     """An exchange and its connections, closed on the way out."""
     unusable: Failure | None = None
     try:
@@ -176,7 +274,7 @@ async def open_exchange(access: VaultAccess) -> AsyncIterator[Exchange]:
         trace_configs=[_watch()],
     )
     async with session:
-        yield Exchange(access, session, unusable)
+        yield Exchange(access, session, unusable, clock)
 
 
 def _watch() -> aiohttp.TraceConfig:
@@ -196,6 +294,17 @@ def _worth_repeating(result: Answer | Failure) -> bool:
     if isinstance(result, Answer):
         return result.status in REPEATED
     return reason_of(result) == "VAULT_UNREACHABLE"
+
+
+def _illness(result: Answer | Failure) -> Failure | None:
+    """What says that the vault as a whole is not well."""
+    if isinstance(result, Answer):
+        return refusal(result) if result.status >= 500 else None
+    return result if reason_of(result) in ("VAULT_UNREACHABLE", "VAULT_TIMEOUT", "VAULT_ERROR") else None
+
+
+def _throttling(result: Answer | Failure) -> Failure | None:
+    return refusal(result) if isinstance(result, Answer) and result.status in THROTTLED else None
 
 
 def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -13,6 +15,8 @@ JSON_LIMIT = 1024 * 1024
 
 FILE_LIMIT = 256 * 1024
 """Bytes of an attachment. A private key has a few thousand."""
+
+_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,12 @@ class Request:
         """Path and query as they go over the wire. Spaces are `%20` and backslashes `%5C`."""
         return f"{self.path}?{urlencode(self.query, quote_via=quote, errors='replace')}" if self.query else self.path
 
+    @property
+    def kind(self) -> str:
+        """Alike for requests that should take a vault the same time: method, path without its numbers, operation."""
+        operation = next((value for name, value in self.headers if name.lower() == "soapaction"), "")
+        return f"{self.method} {self.path.translate(_NO_DIGITS)} {operation}"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -44,6 +54,7 @@ class Answer:
     status: int
     content_type: str = ""
     retry_after: str = ""
+    """Whole seconds, or empty; see `retry_after` below."""
     body: bytes = field(default=b"", repr=False)
 
     @property
@@ -53,6 +64,27 @@ class Answer:
 
 
 def delta_seconds(header: str) -> float:
-    """A Retry-After in seconds; 0 for anything else. Dates are not read: the vault's clock is not ours."""
+    """A Retry-After in seconds; 0 for anything else. Dates have become seconds where the answer was read."""
     said = header.strip()
     return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0.0
+
+
+def retry_after(header: str, date: str, now: float) -> str:
+    """A Retry-After as whole seconds, rounded up, or "" where it names neither seconds nor a time to come.
+
+    An HTTP-date is held against the answer's own `Date` where there is one, since the vault's clock is not ours; else
+    against `now` (Unix seconds). Whoever obeys it bounds it.
+    """
+    said = header.strip()
+    if delta_seconds(said):
+        return said
+    wanted, sent = _instant(said), _instant(date)
+    wait = 0 if wanted is None else ceil(wanted - (now if sent is None else sent))
+    return str(wait) if wait > 0 else ""
+
+
+def _instant(http_date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(http_date).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -51,6 +51,8 @@ class SecretServerSource:
     # -- the seam ------------------------------------------------------------------------------------------------------
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
+        if (away := await within(self._settle_patience, self._session.ready)) is not None:
+            return away
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))
 
@@ -118,6 +120,8 @@ class SecretServerSource:
     # -- fetch ---------------------------------------------------------------------------------------------------------
 
     async def _fetch(self, secret_id: int, private_key: bool, purpose: str, trip: Trip) -> Credential | Failure:
+        if (away := await self._session.ready(trip)) is not None:
+            return away
         comment = purpose if secret_id in self._commented else ""
         secret = await self._view(secret_id, comment, trip)
         if isinstance(secret, Failure) and reason_of(secret) == "SECRET_NEEDS_COMMENT" and not comment:

@@ -35,6 +35,10 @@ class Session:
         self._until = 0.0
         self._asking: SingleFlight[Token | Failure] = SingleFlight()
 
+    async def ready(self, trip: Trip) -> Failure | None:
+        """May the vault be asked now? See `Exchange.ready`."""
+        return await self._exchange.ready(rest.health(), trip)
+
     async def call(self, request: Request, trip: Trip) -> Answer | Failure:
         """Any answer but the two that ask for a new token: VAULT_TOKEN_EXPIRED, when a new one did not help."""
         token = await self._bearer(None, trip)
@@ -78,4 +82,6 @@ class Session:
         token = await self._source(stale)
         if isinstance(token, Token):
             self._token, self._until = token, self._clock() + token.fresh_for
+        else:
+            self._exchange.no_token(token)
         return token

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import anyio
@@ -31,6 +31,7 @@ from orchestrator.cli.vault_check import look_by
 from orchestrator.cli.vaults import ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
+from orchestrator.vault_watch import Away
 
 KEY_S = 10.0
 """A holder that is alive gives its key at once: one that does not is stopped, or hangs."""
@@ -133,7 +134,9 @@ class Desk:
             return {"open": run in self._open}
         progress = controller.progress()
         by = {status.value: number for status, number in progress.by_status.items()}
-        return {"open": True, "planned": progress.planned, "in_flight": progress.in_flight, "by_status": by}
+        away = [asdict(vault) for vault in progress.away]
+        numbers = {"planned": progress.planned, "in_flight": progress.in_flight, "by_status": by}
+        return {"open": True, **numbers, "away": away}
 
     def stop(self, run: str) -> None:
         """Stop a run that is open; one that is only about to begin is stopped as soon as it does."""
@@ -195,7 +198,8 @@ class Client:
         if not answer["open"]:
             return None
         by = {Status(status): number for status, number in answer.get("by_status", {}).items()}
-        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by)
+        away = tuple(Away(**vault) for vault in answer.get("away", ()))
+        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away)
 
     async def stop(self, run: str) -> None:
         await self._ask("stop", {"run": run})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -12,16 +13,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from appliance.reasons import Status
 from orchestrator.controller import Progress as RunProgress
 from orchestrator.report.tables import GOOD, cell, say
+from orchestrator.vault_watch import Away
 
 
 class _Bar(Progress):
-    """The bar, and under it the numbers, which would leave it no room beside them."""
+    """The bar, and under it the numbers, which would leave it no room beside them, and the vaults that are away."""
 
-    numbers = ""
+    lines: tuple[str, ...] = ()
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
-        yield cell(self.numbers)
+        yield from map(cell, self.lines)
 
 
 class ProgressDisplay:
@@ -56,7 +58,7 @@ class ProgressDisplay:
         if self._task is None:
             self._task = self._bar.add_task("", total=progress.planned)
         self._bar.update(self._task, completed=progress.done, total=progress.planned)
-        self._bar.numbers = self._rate() + _numbers(progress)
+        self._bar.lines = (self._rate() + _numbers(progress), *map(_away, progress.away))
 
     def note(self, text: str) -> None:
         say(self._console, text)
@@ -76,3 +78,8 @@ def _numbers(progress: RunProgress) -> str:
         "not attempted": by.get(Status.NOT_ATTEMPTED, 0),
     }
     return " · ".join(f"{number} {name}" for name, number in parts.items())
+
+
+def _away(away: Away) -> str:
+    since = datetime.fromtimestamp(away.since).astimezone()
+    return f"vault {away.vault}: away since {since:%H:%M:%S}, {away.waiting} jobs wait"

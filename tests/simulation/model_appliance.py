@@ -44,6 +44,7 @@ CLOSED = Signal(kind=SignalKind.ERRNO, name="ECONNREFUSED")
 RESET = Signal(kind=SignalKind.EXCEPTION, name="builtins.ConnectionResetError", bases=("builtins.ConnectionError",))
 DISABLED = named("ACCOUNT_DISABLED")
 LIMITED = named("PRIV_NO_SUDO")
+VAULT = "vault"
 NO_ANSWER = named("VAULT_UNREACHABLE")
 MISSING = named("SECRET_NOT_FOUND")
 DOUBLING = ("lapsed-lease", "appliance-crash", "orchestrator-crash", "power-cut", "stop")
@@ -201,7 +202,9 @@ class Scan:
 
     def _wait_for_vault(self) -> None:
         if self.kernel.now < self.attempt.give_up_at:
-            self._end_later("VAULT_UNREACHABLE", self.kernel.now + DEFER_S)
+            # The real one's breaker opens only after several failures in a row: till then it tells of no vault.
+            vault = VAULT if self.kernel.chance(0.7) else ""
+            self._end_later("VAULT_UNREACHABLE", self.kernel.now + DEFER_S, vault)
         else:
             self._end(Phase.VAULT, NO_ANSWER)
 
@@ -311,7 +314,7 @@ class Scan:
         phase = Phase.AUTH if self.submitted else Phase.PERMIT if self.candidate is not None else Phase.NEGOTIATE
         self._end(phase, DEADLINE)
 
-    def _end_later(self, reason: str, not_before: float) -> None:
+    def _end_later(self, reason: str, not_before: float, vault: str = "") -> None:
         report = Deferred(
             run=self.message.run,
             job=self.planned.job,
@@ -320,6 +323,7 @@ class Scan:
             appliance=self.home.name,
             reason=reason,
             not_before=max(not_before, self.kernel.now),
+            vault=vault,
         )
         self._finish(report, Phase.AUTH, DEADLINE, Reread.NOT_DONE)
 

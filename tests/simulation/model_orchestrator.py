@@ -22,7 +22,7 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import REASONS
-from orchestrator.collect import Again, Decision, Final, Stale
+from orchestrator.collect import Again, Decision, Final, Stale, note_vault
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.permits import HOLD_S, REMEMBER_S, PermitOffice
@@ -314,6 +314,9 @@ class Orchestrator(Actor):
         if not counted:
             return
         run.placed.pop((attempt.planned.job, attempt.attempt), None)
+        parked = run.dispatcher._watch.parked
+        note_vault(run.dispatcher, attempt, decision, now=self.kernel.now)
+        self.watch.vault_noted(run.dispatcher, decision, parked)
         if isinstance(decision, Again):
             run.dispatcher.again(decision.repeat)
         else:

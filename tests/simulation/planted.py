@@ -96,6 +96,13 @@ class _Forgetful(Dispatcher):
         return replace(super().step(capacity=capacity, now=now, stopped=stopped, limit=limit), held=())
 
 
+class _LeftBehind(Dispatcher):
+    """A vault that is back is noted, and those who waited for it are not."""
+
+    def vault_back(self, vault: str, attempt: OpenAttempt) -> None:
+        self._watch.back(vault, attempt.dispatched_at)
+
+
 class _Crowd(Dispatcher):
     """An account's crowd is no bar."""
 
@@ -144,6 +151,7 @@ PLANTED = (
     Planted("restore forgets unanswered permits", Parts(pacer=Amnesia), 0),
     Planted("answered before the ledger is durable", Parts(grant_first=True), 351),
     Planted("held targets are not written down", Parts(dispatcher=_Forgetful), 0),
+    Planted("jobs parked for a vault are left behind", Parts(dispatcher=_LeftBehind), 4),
     Planted("an account's crowd is unbounded", Parts(dispatcher=_Crowd), 0),
 )
 

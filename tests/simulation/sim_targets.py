@@ -15,6 +15,7 @@ from appliance.contract import Candidate, CredentialRef, Failure, Job, Phase, Te
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
 from appliance.vault import SecretHandle
+from appliance.vault.breaker import AWAY
 from appliance.vault.credential import Credential
 from tests.simulation.coverage import Coverage
 from tests.simulation.estate import DOMAIN, AccountTruth, Answer, Estate, HostTruth, Submission
@@ -44,7 +45,9 @@ class SimVault:
             await anyio.sleep(self.down_until - anyio.current_time())
         else:
             await anyio.sleep(0.01)
-            return Failure(Phase.VAULT, NO_ANSWER, "the vault is down")
+            return Failure(
+                Phase.VAULT, NO_ANSWER, "the vault is down", {AWAY: "1.0"} if self._rng.random() < 0.7 else {}
+            )
         return None
 
 

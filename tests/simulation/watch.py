@@ -135,6 +135,10 @@ class Watch:
             self._hit("D2 turns")
         if dispatcher._held:
             self._hit("D4" if self._by_subnet(dispatcher) else "D3")
+        if dispatcher._watch.parked:
+            self._hit("D6 parked")
+        if any(a.give_up_at < a.dispatched_at for a in batch.attempts):
+            self._hit("D6 patience")
         if stopped and self.crowded(dispatcher):
             self._hit("D3 stopped")
 
@@ -161,6 +165,12 @@ class Watch:
         if decision.repeat.rotations > attempt.rotations:
             return "C2"
         return "C4" if len(decision.repeat.tried) > len(attempt.tried) else "C3"
+
+    def vault_noted(self, dispatcher: Dispatcher, decision: Again | Final, parked: int) -> None:
+        if isinstance(decision, Again) and decision.away:
+            self._hit("C7 away")
+        elif parked and not dispatcher._watch.parked:
+            self._hit("C7 back")
 
     def lost(self, why: str) -> None:
         self._hit(_LOST[why])

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from appliance.contract import Failure
 from appliance.vault import rest, soap
+from appliance.vault.breaker import OPEN_AFTER, seconds_away
 from appliance.vault.definition import Hidden, VaultAccess, VaultTls
-from appliance.vault.exchange import Exchange, Stage, Trip, _without, open_exchange, within
-from appliance.vault.failures import refusal
+from appliance.vault.exchange import UNANSWERED, Exchange, Stage, Trip, _without, open_exchange, within
+from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
 from tests.unit.vault.scripted import (
     API,
@@ -362,6 +363,144 @@ async def test_a_time_out_says_where_the_time_went(vault: ScriptedVault) -> None
     assert reason(answered) == "VAULT_TIMEOUT"
     assert isinstance(answered, Failure)
     assert answered.facts["stage"] == "sent"
+
+
+# -- a vault that is not well --------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def on_clock(vault: ScriptedVault) -> AsyncIterator[tuple[Exchange, Clock]]:
+    clock = Clock()
+    async with open_exchange(vault.access(), clock) as exchange:
+        yield exchange, clock
+
+
+HEALTH = rest.health()
+
+
+async def test_a_vault_that_answers_5xx_is_left_alone_until_a_probe_finds_it_well(vault: ScriptedVault) -> None:
+    vault.on("GET", GET.path, reply(501, {"message": "An error has occurred."}))
+    vault.on("GET", HEALTH.path, reply(503), reply(200))
+    async with on_clock(vault) as (exchange, clock):
+        for _ in range(OPEN_AFTER):
+            assert await exchange.ready(HEALTH, Trip()) is None
+            await exchange.send(GET, Trip())
+        away = await exchange.ready(HEALTH, Trip())
+        assert (reason(away), vault.count(HEALTH.path)) == ("VAULT_ERROR", 0)
+        assert isinstance(away, Failure)
+        assert away.text == "An error has occurred."
+        assert seconds_away(away)
+        clock.now += 2.0
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
+        assert vault.count(HEALTH.path) == 1
+        clock.now += 3.0
+        assert await exchange.ready(HEALTH, Trip()) is None
+        assert [a.bearer for a in vault.asked if a.path == HEALTH.path] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        reply(400, {"errorCode": "API_AccessDenied", "message": "Access Denied"}),
+        reply(403, {"message": "Authentication failed or expired token."}),
+        reply(404, {"message": "No such secret"}),
+        reply(200, b"<html>", kind="text/html"),
+    ],
+)
+async def test_refusals_of_single_secrets_never_open_the_breaker(vault: ScriptedVault, act: Act) -> None:
+    vault.on("GET", GET.path, act)
+    async with on_clock(vault) as (exchange, _):
+        for _ in range(3 * OPEN_AFTER):
+            await exchange.send(GET, Trip())
+            assert await exchange.ready(HEALTH, Trip()) is None
+
+
+async def test_a_vault_that_nobody_can_log_in_to_is_left_alone(vault: ScriptedVault) -> None:
+    async with on_clock(vault) as (exchange, _):
+        for _ in range(3 * OPEN_AFTER):
+            exchange.no_token(fail("VAULT_LOGIN_REFUSED"))
+        assert await exchange.ready(HEALTH, Trip()) is None
+        for _ in range(OPEN_AFTER):
+            exchange.no_token(fail("VAULT_UNREACHABLE", "ECONNREFUSED"))
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_UNREACHABLE"
+
+
+async def test_one_who_is_cut_off_was_not_answered(vault: ScriptedVault) -> None:
+    async def cut_off_after(seconds: float) -> None:
+        vault.on("GET", GET.path, hang := Hang())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(exchange.send, GET, Trip())
+            await hang.reached.wait()
+            clock.now += seconds
+            tasks.cancel_scope.cancel()
+
+    async with on_clock(vault) as (exchange, clock):
+        for _ in range(2 * OPEN_AFTER):
+            await cut_off_after(UNANSWERED - 0.1)
+        assert await exchange.ready(HEALTH, Trip()) is None
+        for _ in range(OPEN_AFTER):
+            await cut_off_after(UNANSWERED)
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_TIMEOUT"
+
+
+async def test_a_probe_that_is_cancelled_leaves_the_turn_to_the_next(vault: ScriptedVault) -> None:
+    vault.on("GET", HEALTH.path, hang := Hang(), reply(200))
+    async with on_clock(vault) as (exchange, clock):
+        for _ in range(OPEN_AFTER):
+            exchange.no_token(fail("VAULT_UNREACHABLE"))
+        clock.now += 2.0
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(exchange.ready, HEALTH, Trip())
+            await hang.reached.wait()
+            assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_UNREACHABLE"
+            tasks.cancel_scope.cancel()
+        assert await exchange.ready(HEALTH, Trip()) is None
+
+
+async def test_a_long_retry_after_keeps_everybody_away(vault: ScriptedVault) -> None:
+    when = "Wed, 25 Nov 2026 10:01:30 GMT"
+    vault.on("GET", GET.path, reply(429, Retry_After=when, Date="Wed, 25 Nov 2026 10:00:00 GMT"))
+    async with on_clock(vault) as (exchange, clock):
+        await exchange.send(GET, Trip())
+        away = await exchange.ready(HEALTH, Trip())
+        assert isinstance(away, Failure)
+        assert (reason(away), seconds_away(away)) == ("VAULT_RATE_LIMITED", 90.0)
+        clock.now += 90.0
+        assert await exchange.ready(HEALTH, Trip()) is None
+        assert (vault.count(HEALTH.path), len(vault.asked)) == (0, 1)
+
+
+async def test_a_throttling_vault_gets_fewer_at_once(vault: ScriptedVault) -> None:
+    """Whoever waits then waits for the vault: it is not our own overload."""
+    refusing = Gate(reply(429))
+    vault.on("POST", POST.path, refusing)
+    async with open_exchange(vault.access(requests=4)) as exchange:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(exchange.send, POST, Trip())
+            await refusing.reached.wait()
+            refusing.open.set()
+        vault.peak = 0
+        vault.on("GET", GET.path, hang := Hang())
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(exchange.send, GET, Trip())
+            await hang.reached.wait()
+            kept = await within(0.3, lambda trip: exchange.send(GET, trip))
+            tasks.cancel_scope.cancel()
+    assert vault.peak == 2
+    assert reason(kept) == "VAULT_RATE_LIMITED"
 
 
 # -- through a proxy ---------------------------------------------------------------------------------------------------

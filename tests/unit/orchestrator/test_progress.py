@@ -1,0 +1,20 @@
+"""What a run in progress says of a vault that is away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from appliance.reasons import Status
+from orchestrator.cli.progress import ProgressDisplay
+from orchestrator.controller import Progress
+from orchestrator.vault_watch import Away
+
+
+def test_a_vault_that_is_away_has_a_line_of_its_own() -> None:
+    since = datetime(2026, 11, 25, 12, 3, 5).astimezone()
+    away = Away("Vault [1]", since.timestamp(), 40)
+    with ProgressDisplay(enabled=False) as display:
+        display.show(Progress(100, 7, {Status.PASSED: 3}, (away,)))
+        assert display._bar.lines[1:] == ("vault Vault [1]: away since 12:03:05, 40 jobs wait",)
+        display.show(Progress(100, 7, {Status.PASSED: 3}))
+        assert len(display._bar.lines) == 1
