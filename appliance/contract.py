@@ -339,7 +339,8 @@ class PermitVerdict(StrEnum):
     WAIT = "wait"
     """Not now: hang up, defer the job until `until`."""
     SKIP = "skip"
-    """The account's breaker is open or its budget is spent: do not submit; `cause` says why."""
+    """The account's breaker is open or its budget spent, or an admin has stopped the login: do not submit; `cause` says
+    why."""
     DUPLICATE = "duplicate"
     """This attempt has had its permit: a redelivery must not submit a second password."""
 
@@ -348,7 +349,7 @@ class PermitAnswer(Wire):
     v: Literal[1] = VERSION
     verdict: PermitVerdict
     cause: str = ""
-    """For SKIP: the reason code that opened the breaker, or LOCKOUT_BUDGET_SPENT."""
+    """For SKIP: the reason code that opened the breaker, LOCKOUT_BUDGET_SPENT, or STOPPED, with the stop in `text`."""
     text: str = ""
     until: float = 0.0
 

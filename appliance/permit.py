@@ -85,7 +85,7 @@ class Permit:
         self._open = False
 
     async def ask(self) -> Failure | Later | None:
-        """None: the password may be submitted now. A skip carries the fact `cause`."""
+        """None: the password may be submitted now. A skip has the fact `cause`; an admin's stop is its own reason."""
         job = self._job
         request = PermitRequest(
             run=job.run,
@@ -107,7 +107,8 @@ class Permit:
         self._open = False
         match answer.verdict:
             case PermitVerdict.SKIP:
-                return Failure(Phase.PERMIT, named("SKIPPED_BREAKER"), answer.text, {"cause": answer.cause})
+                reason = answer.cause if answer.cause == "STOPPED" else "SKIPPED_BREAKER"
+                return Failure(Phase.PERMIT, named(reason), answer.text, {"cause": answer.cause})
             case PermitVerdict.DUPLICATE:
                 return Failure(Phase.PERMIT, named("APPLIANCE_LOST"), answer.text)
             case _:

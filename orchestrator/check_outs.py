@@ -12,6 +12,7 @@ Rules:
 4. What the vault's user had before us is used and not given back.
 5. A vault that is away keeps nobody: what cannot be given back in GIVE_BACK_S stays in the store for the next run, and
    the vault checks it in by itself when its interval is over.
+6. What an admin has stopped is not checked out, and given back at once, whoever still needs it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from appliance.contract import (
     VaultQueryKind,
 )
 from orchestrator.dispatch import OpenAttempt
+from orchestrator.pacing import STOPPED
+from orchestrator.stops import Stops
 from orchestrator.store.records import CheckOutRow
 
 ASK_WAIT_S = 15.0
@@ -121,8 +124,10 @@ class _Held:
 class CheckOutOffice:
     """Serves all open runs of one orchestrator."""
 
-    def __init__(self, rows: Rows, ask: Ask, clock: Callable[[], float]) -> None:
+    def __init__(self, rows: Rows, ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
         self._rows = rows
+        self._stops = stops
+        self._stirred = anyio.Event()
         self._ask = ask
         self._clock = clock
         self._runs: dict[str, HoldingRun] = {}
@@ -144,10 +149,17 @@ class CheckOutOffice:
     async def tend(self, run: HoldingRun) -> None:
         """Until cancelled: hold on what the run still needs, give back what it does not."""
         while True:
-            await anyio.sleep(TEND_S)
+            stirred = self._stirred
             for key, held in list(self._held.items()):
                 if run.run in held.rows:
                     await self._tend_one(run, key, held)
+            with anyio.move_on_after(TEND_S):
+                await stirred.wait()
+
+    def stops_changed(self) -> None:
+        """Look at what is held now, not only when its turn comes."""
+        self._stirred.set()
+        self._stirred = anyio.Event()
 
     async def leave(self, run: HoldingRun) -> None:
         """A run ends: give everything back, within GIVE_BACK_S."""
@@ -172,7 +184,10 @@ class CheckOutOffice:
             await self._hold_on(run, key, held)
 
     async def _needed(self, run: HoldingRun, held: _Held) -> bool:
-        for secret in list(held.named.get(run.run, ())):
+        named = list(held.named.get(run.run, ()))
+        if any(self._stops.on_secret(secret) for secret in named):
+            return False
+        for secret in named:
             if await run.needs(secret):
                 return True
         return False
@@ -193,6 +208,8 @@ class CheckOutOffice:
         key = (vault.url, vault.user, request.secret_id)
         held = self._held.setdefault(key, _Held())
         async with held.lock:
+            if stop := self._stops.on_secret(request.secret):
+                return CheckOutAnswer(ok=False, reason=STOPPED, text=stop.text)
             return await self._take(run, vault, request, key, held)
 
     async def _take(

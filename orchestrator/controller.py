@@ -14,14 +14,25 @@ import anyio
 import structlog
 
 from appliance.bus import BusError, OrchestratorBus, Placed, ReportDelivery
-from appliance.contract import Account, Candidate, CredentialRef, Evidence, HostKeyPolicy, Job, Phase, RunNotice, named
+from appliance.contract import (
+    Account,
+    Candidate,
+    CredentialRef,
+    Evidence,
+    HostKeyPolicy,
+    Job,
+    Phase,
+    RunNotice,
+    named,
+)
 from appliance.reasons import REASONS, Status
 from orchestrator.check_outs import VaultUse
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
-from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Planned, Unplannable, job_of
-from orchestrator.pacing import Budget
+from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
+from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
 from orchestrator.reconcile import Suspect, reconcile
+from orchestrator.stops import Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
@@ -80,6 +91,7 @@ class RunController:
     host_keys: HostKeys
     bus: OrchestratorBus
     office: PermitOffice
+    stops: Stops
     capacity: Callable[[], int]
     clock: Callable[[], float]
     counts: Counter[Status] = field(default_factory=Counter)
@@ -137,8 +149,10 @@ class RunController:
             self._note_absence(capacity)
             if capacity != self._opened_for:
                 await self._insist(self._open)
-            batch = self.dispatcher.step(capacity=capacity, now=self.clock(), stopped=self._stopped)
-            if batch.attempts or batch.unplannable or batch.held:
+            batch = self.dispatcher.step(
+                capacity=capacity, now=self.clock(), broken=self._broken, stop_on=self.stops.on_login
+            )
+            if batch.attempts or batch.unplannable or batch.left_out or batch.held:
                 await self._send(batch)
                 continue
             due = self.dispatcher.next_due()
@@ -154,8 +168,8 @@ class RunController:
             log.error("run stopped", run=self.plan.run, why=self.gave_up)
             self.stopping.set()
 
-    def _stopped(self, account: Account) -> bool:
-        return self.office.stopped(account, self.plan.run)
+    def _broken(self, account: Account) -> bool:
+        return self.office.broken(account, self.plan.run)
 
     async def _drain(self) -> None:
         """Take the run off the appliances, and wait for what they have in hand; the rest is for `--resume`.
@@ -204,8 +218,8 @@ class RunController:
         keys = await self.host_keys.known(a.planned.target.address for a in batch.attempts)
         jobs = [self._job(attempt, keys.get(attempt.planned.target.address, ())) for attempt in batch.attempts]
         now = self.clock()
-        if batch.unplannable:
-            await self._end_at_once(batch.unplannable, now)
+        if batch.unplannable or batch.left_out:
+            await self._end_at_once(batch, now)
         rows: list[tuple[JobRow, AttemptRow | None]] = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
         rows += [(self._row(planned), None) for planned in batch.held]
         await self.attempts.dispatched(self.plan.run, rows, batch.cursors)
@@ -236,14 +250,26 @@ class RunController:
         records = tuple(map(RecordUse.of, planned.candidates))
         return JobRow(self.plan.run, planned.job, planned.technology, planned.target, records)
 
-    async def _end_at_once(self, targets: Sequence[Unplannable], now: float) -> None:
-        rows = []
-        for target in targets:
-            row = JobRow(self.plan.run, target.job, target.technology, target.target, ())
-            evidence = Evidence(phase=Phase.PLAN, signal=named(target.reason), text=target.text, started_at=now)
-            rows.append(Undispatched(row, target.reason, REASONS[target.reason].status, evidence, now))
+    async def _end_at_once(self, batch: Batch, now: float) -> None:
+        rows = [self._unplannable(target, now) for target in batch.unplannable]
+        rows += [self._left_out(job, now) for job in batch.left_out]
         for outcome, fresh in zip(rows, await self.attempts.finish_without_attempt(self.plan.run, rows), strict=True):
             self.counts[outcome.status] += fresh
+
+    def _unplannable(self, target: Unplannable, now: float) -> Undispatched:
+        row = JobRow(self.plan.run, target.job, target.technology, target.target, ())
+        evidence = Evidence(phase=Phase.PLAN, signal=named(target.reason), text=target.text, started_at=now)
+        return Undispatched(row, target.reason, REASONS[target.reason].status, evidence, now)
+
+    def _left_out(self, job: LeftOut, now: float) -> Undispatched:
+        evidence = Evidence(
+            phase=Phase.DISPATCH,
+            signal=named(STOPPED),
+            text=job.stop.text,
+            facts={"cause": STOPPED},
+            started_at=now,
+        )
+        return Undispatched(self._row(job.planned), STOPPED, REASONS[STOPPED].status, evidence, now, after=job.after)
 
     # -- what comes back ---------------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ The rules, stated here and nowhere else:
  D5 one         At most one attempt of a job is open. A new attempt has the next number and a fresh lease token.
  D6 vault       A job that only vaults that are away could serve waits (`vault_watch`), apart from those held under D3;
                 with PARKED_LIMIT of them no new targets are taken.
+ D7 stop        A job is left out, and ends, when an admin's stop binds every login that is left to it (`stops`), before
+                its first attempt or before the next one. Where only some are stopped it goes out: the target says which
+                login applies, and the permit decides.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 from appliance.contract import Account, Candidate, Job, Target, Technology
+from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 
 WINDOW = 4
@@ -98,11 +102,22 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A job that will not be dispatched (again), since an admin has stopped what it would use."""
+
+    planned: Planned
+    stop: Stop
+    after: int
+    """Its newest attempt, which is over, whether it was reported or not; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One step of dispatching: attempts to write down and publish, and targets that end at once."""
 
     attempts: tuple[OpenAttempt, ...] = ()
     unplannable: tuple[Unplannable, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     held: tuple[Planned, ...] = ()
     """Targets taken from their cursors that must wait: to be written down, since a restart would pass over them."""
     cursors: Mapping[str, int] = field(default_factory=dict)
@@ -117,6 +132,10 @@ class Pace:
     vault_patience: float
     retries: int = 1
     per_subnet: int = 0
+
+
+StopOn = Callable[[Candidate], Stop | None]
+"""The admin's stop that binds a login, if there is one."""
 
 
 class Dispatcher:
@@ -146,42 +165,55 @@ class Dispatcher:
 
     # -- what goes out -------------------------------------------------------------------------------------------------
 
-    def step(self, *, capacity: int, now: float, stopped: Callable[[Account], bool], limit: int = 500) -> Batch:
-        """The next attempts. `stopped` says whether an account's breaker is open for this run."""
+    def step(
+        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
+    ) -> Batch:
+        """The next attempts. `broken` says whether an account's breaker is open for this run."""
         room = min(WINDOW * capacity - len(self._open), limit)
         if room <= 0:
             return Batch(cursors=dict(self._next))
-        attempts = self._due(now, stopped, room)
+        left_out: list[LeftOut] = []
+        attempts = self._due(now, broken, stop_on, room, left_out)
         unplannable: list[Unplannable] = []
         held: list[Planned] = []
-        while len(attempts) < room and max(len(unplannable), len(held)) < limit and self._may_hold:
+        while len(attempts) < room and max(len(unplannable) + len(left_out), len(held)) < limit and self._may_hold:
             fresh = self._fresh(now)
             if fresh is None:
                 break
             if isinstance(fresh, Unplannable):
                 unplannable.append(fresh)
+            elif (stop := _stop_of(fresh, stop_on)) is not None:
+                left_out.append(LeftOut(fresh.planned, stop, after=0))
             elif self._parked(fresh, now):
                 held.append(fresh.planned)
-            elif self._fits(fresh, stopped):
+            elif self._fits(fresh, broken):
                 attempts.append(self._start(fresh, now))
             else:
                 self._held.append(fresh)
                 held.append(fresh.planned)
-        return Batch(tuple(attempts), tuple(unplannable), tuple(held), dict(self._next))
+        return Batch(tuple(attempts), tuple(unplannable), tuple(left_out), tuple(held), dict(self._next))
 
-    def _due(self, now: float, stopped: Callable[[Account], bool], room: int) -> list[OpenAttempt]:
-        """Start held and repeated jobs whose time has come and that fit, in order; the others stay, in order."""
+    def _due(
+        self, now: float, broken: Callable[[Account], bool], stop_on: StopOn, room: int, left_out: list[LeftOut]
+    ) -> list[OpenAttempt]:
+        """Start held and repeated jobs whose time has come and that fit, in order; the others stay, in order, but for
+        those that are left out.
+        """
         while self._repeats and self._repeats[0][0] <= now:
             self._held.append(heapq.heappop(self._repeats)[2])
         released = self._watch.released(now)
         started: list[OpenAttempt] = []
         waiting: deque[Repeat] = deque()
-        for repeat in (*released, *(r for r in self._held if not self._parked(r, now))):
-            if len(started) < room and self._fits(repeat, stopped):
+        held, self._held = self._held, waiting
+        for repeat, let_out in (*((r, True) for r in released), *((r, False) for r in held)):
+            if (stop := _stop_of(repeat, stop_on)) is not None:
+                left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
+            elif not let_out and self._parked(repeat, now):
+                continue
+            elif len(started) < room and self._fits(repeat, broken):
                 started.append(self._start(repeat, now))
             else:
                 waiting.append(repeat)
-        self._held = waiting
         return started
 
     @property
@@ -206,10 +238,10 @@ class Dispatcher:
                 return planned if isinstance(planned, Unplannable) else Repeat(planned, attempt=1, not_before=now)
         return None
 
-    def _fits(self, repeat: Repeat, stopped: Callable[[Account], bool]) -> bool:
+    def _fits(self, repeat: Repeat, broken: Callable[[Account], bool]) -> bool:
         account = repeat.planned.account
         crowd = self._by_account.get(account, 0) if account is not None else 0
-        if account is not None and crowd >= WINDOW * self._budget(account) and not stopped(account):
+        if account is not None and crowd >= WINDOW * self._budget(account) and not broken(account):
             return False
         cap = self._pace.per_subnet
         return not cap or self._by_subnet.get(subnet_of(repeat.planned.target), 0) < cap
@@ -299,6 +331,12 @@ class Dispatcher:
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
     """Those that could serve the job."""
     return tuple(c.secret.vault for c in repeat.planned.candidates if c.record not in repeat.tried)
+
+
+def _stop_of(repeat: Repeat, stop_on: StopOn) -> Stop | None:
+    """The stop that leaves a job no login (D7)."""
+    stops = [stop_on(candidate) for candidate in repeat.planned.candidates if candidate.record not in repeat.tried]
+    return stops[0] if stops and all(stop is not None for stop in stops) else None
 
 
 def subnet_of(target: Target) -> str:

@@ -20,6 +20,8 @@ The rules, stated here and nowhere else (design: nobody is locked out):
  R8 expiry      A permit that is not returned in time is a failure. So is every unanswered one found at a restart, at
                 once; it may still be under way, so no success clears it before it would have expired.
  R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
+ R10 stop       While an admin's stop binds the login (`stops`), nobody submits; only R1 goes before it. A permit that
+                nobody has been told of when the stop comes is withdrawn: unused, so it proves nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ from appliance.contract import (
     Reread,
 )
 from appliance.reasons import Lockout, Reason, Status, counts_towards_lockout
+from orchestrator.stops import Stop
+
+STOPPED = "STOPPED"
+"""The cause of a refusal by R10: a reason code, and the outcome's too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +140,13 @@ class Pacer:
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    def request(self, request: PermitRequest, budget: Budget, *, run_began: float, now: float) -> Decision:
+    def request(
+        self, request: PermitRequest, budget: Budget, *, run_began: float, now: float, stop: Stop | None = None
+    ) -> Decision:
         """Answer a request. WAIT means: ask again when the account changes, or when `until` has come."""
         state = self._accounts.setdefault(request.account, _AccountState())
         expired = self._expire(request.account, state, now)
-        answer = self._judge(request, state, budget, run_began=run_began, now=now)
+        answer = self._judge(request, state, budget, run_began=run_began, now=now, stop=stop)
         if answer.verdict is not PermitVerdict.GRANTED:
             return Decision(answer, expired)
         expires_at = now + request.valid_for
@@ -149,10 +157,19 @@ class Pacer:
         return Decision(answer, (*expired, grant))
 
     def _judge(
-        self, request: PermitRequest, state: _AccountState, budget: Budget, *, run_began: float, now: float
+        self,
+        request: PermitRequest,
+        state: _AccountState,
+        budget: Budget,
+        *,
+        run_began: float,
+        now: float,
+        stop: Stop | None,
     ) -> PermitAnswer:
         if request.attempt <= self._granted.get(request.run, {}).get(request.job, 0):  # R1
             return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this attempt has had its permit")
+        if stop is not None:  # R10
+            return stopped(stop)
         breaker = state.breaker
         if breaker is not None and (breaker.run == request.run or run_began <= breaker.opened_at):  # R2
             return PermitAnswer(verdict=PermitVerdict.SKIP, cause=breaker.cause, text=f"{request.account} is stopped")
@@ -168,6 +185,16 @@ class Pacer:
                 verdict=PermitVerdict.WAIT, text=f"a login of {request.account} is under way", until=until
             )
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
+
+    def withdraw(self, request: PermitRequest, *, now: float) -> tuple[LedgerEntry, ...]:
+        """Take a permit back that its holder has not been told of (R10)."""
+        state = self._accounts.get(request.account)
+        key = (request.run, request.job, request.attempt)
+        grant = state.outstanding.get(key) if state is not None else None
+        if state is None or grant is None or grant.holder != request.holder:
+            return ()
+        del state.outstanding[key]
+        return (LedgerEntry(EntryKind.NEUTRAL, request.account, *key, at=now, cause=STOPPED),)
 
     # -- verdicts --------------------------------------------------------------------------------------------------
 
@@ -301,6 +328,11 @@ class Pacer:
         """Unanswered permits plus failures since a time: what the budget bounds."""
         state = self._accounts.get(account)
         return len(state.outstanding) + sum(at > since for at in state.failures) if state else 0
+
+
+def stopped(stop: Stop) -> PermitAnswer:
+    """The answer to whoever asks for a login that an admin has stopped."""
+    return PermitAnswer(verdict=PermitVerdict.SKIP, cause=STOPPED, text=stop.text)
 
 
 def _reason_of(release: PermitRelease) -> Reason:

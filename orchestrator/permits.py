@@ -2,6 +2,7 @@
 
 One writer commits for all: requests that wait share one commit, and none waits by a timer. The order of ledger entries
 is the order of the pacer's decisions. A request that must wait is held here for as long as a session may be kept open.
+What an admin has stopped is looked up before each decision, and once more before a grant is told.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import structlog
 
 from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.dispatch import OpenAttempt
-from orchestrator.pacing import Budget, LedgerEntry, Pacer
+from orchestrator.pacing import Budget, LedgerEntry, Pacer, stopped
+from orchestrator.stops import Stop, Stops
 
 HOLD_S = 5.0
 SWEEP_S = 1.0
@@ -54,8 +56,9 @@ class _Ticket:
 class PermitOffice:
     """Serves permits for all open runs of one orchestrator."""
 
-    def __init__(self, pacer: Pacer, ledger: Ledger, clock: Callable[[], float]) -> None:
+    def __init__(self, pacer: Pacer, ledger: Ledger, clock: Callable[[], float], stops: Stops) -> None:
         self._pacer = pacer
+        self._stops = stops
         self._ledger = ledger
         self._clock = clock
         self._runs: dict[str, PacedRun] = {}
@@ -76,7 +79,12 @@ class PermitOffice:
         oldest = min((r.began for r in self._runs.values()), default=self._clock())
         self._pacer.prune(before=min(oldest, self._clock() - REMEMBER_S))
 
-    def stopped(self, account: Account, run: str) -> bool:
+    def stops_changed(self) -> None:
+        """Whoever waits is judged anew."""
+        for account in list(self._changed):
+            self._notify(account)
+
+    def broken(self, account: Account, run: str) -> bool:
         """Is the account's breaker open for this run?"""
         paced, breaker = self._runs.get(run), self._pacer.breaker(account)
         return breaker is not None and paced is not None and (breaker.run == run or paced.began <= breaker.opened_at)
@@ -101,9 +109,13 @@ class PermitOffice:
                 return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
             if request.holder not in self._held:
                 return PermitAnswer(verdict=PermitVerdict.WAIT, text="given back before it was granted")
+            attempt = paced.current(request.job)
             budget, now = self._budget(request), self._clock()
-            decision = self._pacer.request(request, budget, run_began=paced.began, now=now)
+            stop = self._stop_on(request, attempt)
+            decision = self._pacer.request(request, budget, run_began=paced.began, now=now, stop=stop)
             await self._commit(decision.entries)
+            if decision.answer.verdict is PermitVerdict.GRANTED:
+                return await self._unless_stopped(request, attempt, decision.answer)
             left = until - anyio.current_time()
             if decision.answer.verdict is not PermitVerdict.WAIT or left <= 0:
                 return decision.answer
@@ -112,6 +124,23 @@ class PermitOffice:
             changed = self._changed.setdefault(request.account, anyio.Event())
             with anyio.move_on_after(min(left, max(decision.answer.until - now, 0.01))):
                 await changed.wait()
+
+    async def _unless_stopped(
+        self, request: PermitRequest, attempt: OpenAttempt | None, granted: PermitAnswer
+    ) -> PermitAnswer:
+        """A stop may have come while the grant was being made durable: who issued it has been told that it holds."""
+        stop = self._stop_on(request, attempt)
+        if stop is None:
+            return granted
+        entries = self._pacer.withdraw(request, now=self._clock())
+        self._notify(request.account)
+        await self._commit(entries)
+        return stopped(stop)
+
+    def _stop_on(self, request: PermitRequest, attempt: OpenAttempt | None) -> Stop | None:
+        candidates = attempt.planned.candidates if attempt is not None else ()
+        login = next((c for c in candidates if c.record == request.record), None)
+        return self._stops.on_login(login) if login is not None else None
 
     async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
         """Take one verdict; acknowledged when it is durable."""

@@ -14,13 +14,14 @@ import structlog
 from anyio.abc import TaskStatus
 
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
-from appliance.contract import Heartbeat, VaultAnswer, VaultQuery
+from appliance.contract import Heartbeat, VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController, RunPlan
 from orchestrator.dispatch import Dispatcher
-from orchestrator.pacing import Pacer
+from orchestrator.pacing import STOPPED, Pacer
 from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.run_holding import RunHolding
+from orchestrator.stop_office import StopOffice
 from orchestrator.store import Store
 
 log = structlog.get_logger()
@@ -42,8 +43,9 @@ class Service:
         self._clock = clock
         self._reconcile_every = reconcile_every
         self._pacer = Pacer()
-        self._office = PermitOffice(self._pacer, store.ledger, clock)
-        self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock)
+        self.stops = StopOffice(store.stops, self._stops_changed)
+        self._office = PermitOffice(self._pacer, store.ledger, clock, self.stops.stops)
+        self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock, self.stops.stops)
         self._runs: dict[str, RunController] = {}
         self._appliances: Mapping[str, Heartbeat] = {}
         self._seen = anyio.Event()
@@ -52,6 +54,7 @@ class Service:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
+        await self.stops.load()
         now = self._clock()
         ledger = await self._store.ledger.load(now - REMEMBER_S)
         unanswered = self._pacer.restore(ledger, now=now)
@@ -113,8 +116,20 @@ class Service:
             await self._seen.wait()
 
     async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
-        """Raises BusError when no appliance of the zone answers in time."""
+        """Raises BusError when no appliance of the zone answers in time. Of what is stopped nothing is asked, but to
+        check it in, which ends a use: it has its answer here.
+        """
+        stops = self.stops.stops
+        stop = stops.on_secret(query.secret) if query.secret is not None else stops.on_vault(query.vault)
+        if stop is not None and query.kind is not VaultQueryKind.CHECK_IN:
+            return VaultAnswer(ok=False, reason=STOPPED, text=stop.text)
         return await self._bus.ask_vault(zone, query, wait)
+
+    def _stops_changed(self) -> None:
+        self._office.stops_changed()
+        self._check_outs.stops_changed()
+        for controller in self._runs.values():
+            controller.wake()
 
     def controller(self, run: str) -> RunController | None:
         return self._runs.get(run)
@@ -133,6 +148,7 @@ class Service:
             host_keys=self._store.host_keys,
             bus=self._bus,
             office=self._office,
+            stops=self.stops.stops,
             capacity=lambda: self.capacity(plan.zone),
             clock=self._clock,
             reconcile_every=self._reconcile_every,

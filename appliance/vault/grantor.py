@@ -63,7 +63,7 @@ class Grantor:
                 return step.give
             if self._renewal is not None:
                 await self._renewal.wait()
-        return fail("STOPPED")
+        return fail("APPLIANCE_LOST")
 
     async def answer(self, query: VaultQuery) -> VaultAnswer:
         """Any VaultQuery for this vault."""
@@ -100,7 +100,7 @@ class Grantor:
         return told(fail(state.reason, holder, **facts))
 
     def close(self) -> None:
-        """From now on everybody is told STOPPED, those who wait for a grant included."""
+        """From now on everybody is told APPLIANCE_LOST, those who wait for a grant included."""
         self._closed = True
         if self._renewal is not None:
             self._renewal.set()

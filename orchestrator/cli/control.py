@@ -1,4 +1,4 @@
-"""A second command line and the holder of the state directory, over the bus: submit, watch, stop.
+"""A second command line and the holder of the state directory, over the bus: submit, watch, stop, forbid, allow.
 
 One holder paces all runs of a state directory, so that two commands at once share one failure budget. The holder stays
 until the last run that was submitted to it has ended.
@@ -31,12 +31,15 @@ from orchestrator.cli.vault_check import look_by
 from orchestrator.cli.vaults import ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
+from orchestrator.stops import Selector, Stop
 from orchestrator.vault_watch import Away
 
 KEY_S = 10.0
 """A holder that is alive gives its key at once: one that does not is stopped, or hangs."""
 ANSWER_S = 120.0
 """A submission is answered when the vaults have been checked."""
+ORDER_S = 15.0
+"""An order is a write to the store, which may wait for a busy disk."""
 POLL_S = 0.5
 
 _ERRORS = {e.code: e for e in (BadInput, Unreachable, Incomplete, NothingToDo)}
@@ -90,6 +93,13 @@ class Desk:
             case "stop":
                 self.stop(message["run"])
                 return {}
+            case "forbid":
+                standing = await self.engine.service.stops.stop(Stop.of(message["stop"]))
+                return {"stop": standing.data(), "runs": len(self.engine.service.open_runs())}
+            case "allow":
+                wanted = message["selector"]
+                lifted = await self.engine.service.stops.allow(None if wanted is None else Selector.of(wanted))
+                return {"lifted": [stop.data() for stop in lifted]}
         raise BadInput(f"the holder of the state directory does not know {verb!r}; it may be an older release")
 
     def _campaign(self, message: Mapping[str, Any]) -> tuple[Campaign, tuple[Login, ...]]:
@@ -203,6 +213,17 @@ class Client:
 
     async def stop(self, run: str) -> None:
         await self._ask("stop", {"run": run})
+
+    async def forbid(self, stop: Stop) -> tuple[Stop, int]:
+        """The stop that stands now, in force and durable, and how many runs of the holder it meets."""
+        answer = await self._ask("forbid", {"stop": stop.data()}, ORDER_S)
+        return Stop.of(answer["stop"]), int(answer["runs"])
+
+    async def allow(self, selector: Selector | None) -> Sequence[Stop]:
+        """What was lifted."""
+        wanted = None if selector is None else selector.data()
+        answer = await self._ask("allow", {"selector": wanted}, ORDER_S)
+        return [Stop.of(stop) for stop in answer["lifted"]]
 
     async def _sealed(self, campaign: Campaign, logins: tuple[Login, ...]) -> dict[str, Any]:
         try:

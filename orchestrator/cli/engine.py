@@ -29,6 +29,7 @@ from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
+from orchestrator.pacing import STOPPED
 from orchestrator.plan import select
 from orchestrator.service import Service
 from orchestrator.state_dir import Held
@@ -67,7 +68,7 @@ class Engine:
         await self.wait_for_appliance()
         for vault in campaign.vaults:
             answer = await self.ask_vault(VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=vault.title))
-            if not answer.ok:
+            if not answer.ok and answer.reason != STOPPED:  # a stopped vault keeps no run from the other ones
                 raise Unreachable(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
 
     async def ask_secret(self, run: str, ref: CredentialRef) -> VaultAnswer:
@@ -178,7 +179,7 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 @asynccontextmanager
 async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
-    url, seed, tls = _credentials(where)
+    url, seed, tls = bus_credentials(where)
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
         stack.push_async_callback(_close, store.close)
@@ -191,7 +192,7 @@ async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> Asy
             tasks.cancel_scope.cancel()
 
 
-def _credentials(where: Where) -> tuple[str, str, ssl.SSLContext | None]:
+def bus_credentials(where: Where) -> tuple[str, str, ssl.SSLContext | None]:
     """URL, nkey seed and TLS context of the user's own bus. Raises BadInput."""
     if where.nats is None or where.nats_seed is None:
         raise BadInput("--nats needs --nats-seed FILE, the nkey seed of the orchestrator's user")

@@ -59,6 +59,27 @@ ResolveNames = Annotated[
     bool,
     typer.Option("--resolve-names", help="Look names up now; by default the appliance does, at scan time."),
 ]
+StopAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="USER@AUTHORITY",
+        help="An account, by its directory, domain or host; DOMAIN\\USER too.",
+        show_default=False,
+    ),
+]
+StopSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--secret", metavar="NAME", help="A secret, as records name it: name, id or path.", show_default=False
+    ),
+]
+StopVault = Annotated[
+    str | None,
+    typer.Option(
+        "--vault", metavar="TITLE", help="A whole vault; with --secret, only the secret in it.", show_default=False
+    ),
+]
 Hosts = Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same estate.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -28,6 +28,13 @@ async def stored(state: Path) -> AsyncIterator[Store]:
     """Raises BadInput where there is no store, or none that can be opened."""
     if not await anyio.Path(state / FILE).exists():
         raise BadInput(f"there is no run in {state} yet")
+    async with opened(state) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(state: Path) -> AsyncIterator[Store]:
+    """The same, made where there is none. Raises BadInput."""
     store = await open_in(state)
     try:
         yield store

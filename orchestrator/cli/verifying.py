@@ -34,6 +34,7 @@ from orchestrator.cli.verify_report import document_of, tell
 from orchestrator.records import NoCandidate
 from orchestrator.report.documents import dumps
 from orchestrator.state_dir import HolderInfo, StateDir
+from orchestrator.stops import Stops
 from orchestrator.store import Store
 from orchestrator.store.records import OutcomeRow, RunState
 
@@ -74,12 +75,15 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         record = await find_run(store, run)
         prepared = recalled(record)
         wanted = await _read_by(store, prepared)
+        stops = Stops(await store.stops.all())
     holder = await anyio.to_thread.run_sync(_holder, state)
     if record.state is RunState.RUNNING and holder is not None:
         raise BadInput(f"run {record.id} goes on in process {holder}: its scan processes hold what they use; wait")
     if not wanted:
         sys.stderr.write(f"run {record.id} has read no secret: there is nothing to look for\n")
         return Exit.OK
+    if stopped := [stop for ref, _ in wanted if (stop := stops.on_secret(ref))]:
+        raise BadInput(f"what the run has read must not be read now: {stopped[0].text}; `keymuster allow` lifts it")
     used = dict.fromkeys(ref.vault for ref, _ in wanted)
     await anyio.to_thread.run_sync(Consent(yes).ask, len(wanted), [repr(title) for title in used])
     campaign = prepared.campaign.model_copy(

@@ -91,7 +91,8 @@ class Attempts:
 
     async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
         """Final outcomes of jobs that were not dispatched, or wait for a next attempt that will not come. False, and no
-        change, where the job has its outcome already or has an open attempt (settle that instead).
+        change, where the job has its outcome already or has an open attempt (settle that instead) after the one that
+        the caller knows to be over.
         """
         if not rows:
             return []
@@ -103,7 +104,8 @@ class Attempts:
             taken, new = [], {}
             for row in rows:
                 state = states.get(row.job.job, JobState({}, 0, finished=False))
-                take = not state.open and not state.finished and row.job.job not in new
+                going_on = any(number > row.after for number in state.open)
+                take = not going_on and not state.finished and row.job.job not in new
                 taken.append(take)
                 if take:
                     new[row.job.job] = _undispatched_values(row, state.newest)

@@ -172,6 +172,8 @@ class Undispatched:
     status: Status
     evidence: Evidence
     finished_at: float
+    after: int = 0
+    """The job's newest attempt that the caller knows to be over, reported or not; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -133,5 +133,17 @@ check_outs = Table(
     Column("zone", Text, nullable=False),
     Column("secret", Text, nullable=False),
     Column("ours", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+stops = Table(
+    "stops",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("vault", Text, primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -11,11 +11,20 @@ from random import Random
 
 from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Technology
 from orchestrator.dispatch import Planned, Unplannable
+from orchestrator.stops import Selector
 from tests.simulation.kernel import Violation
 from tests.simulation.options import Options
 
 DIRECTORY = Account(authority="dir:corp", user="scan")
 DOMAIN = "corp"
+VAULT = "vault"
+STOPPABLE = (
+    Selector.of_account("scan@corp"),
+    Selector.of_secret(str(DIRECTORY)),
+    Selector.of_secret(str(DIRECTORY), VAULT),
+    Selector.of_vault(VAULT),
+)
+"""What an admin may stop: the account that targets share, by each of the ways to it."""
 UNIX, WINDOWS = "unix/default", "windows/default"
 Submission = tuple[str, str, int]
 """(run, job, attempt)"""
@@ -170,13 +179,17 @@ class Estate:
         account.in_vault = account.at_directory
 
 
+def secret_of(account: Account) -> CredentialRef:
+    return CredentialRef(vault=VAULT, by=SecretLookup.NAME, key=str(account))
+
+
 def _candidate(record: str, account: Account, selection: Selection, port: int) -> Candidate:
     return Candidate(
         record=record,
         user=account.user,
         domain=DOMAIN if selection is Selection.SERVICE_SELECTED else "",
         account=account,
-        secret=CredentialRef(vault="vault", by=SecretLookup.NAME, key=str(account)),
+        secret=secret_of(account),
         selection=selection,
         port=port,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from orchestrator.stops import Selector
 from tests.simulation.coverage import Coverage
-from tests.simulation.estate import Estate
+from tests.simulation.estate import STOPPABLE, Estate
 from tests.simulation.kernel import Actor, Kernel, Violation
 from tests.simulation.memory import Memory
 from tests.simulation.model_appliance import Appliance
@@ -89,6 +90,15 @@ class World(Actor):
             if self.options.on(fault):
                 for _ in range(rng.choice((1, 1, 2, 3))):
                     self.kernel.at(rng.uniform(0.0, self.options.heal_at), self, strike)
+
+        if self.options.admin:
+            at, lasts = rng.uniform(0.0, self.options.heal_at), rng.uniform(0.5, 30.0)
+            act = self._lie_in_wait if rng.random() < 0.5 else self.orchestrator.stop_use
+            self.kernel.at(at, self, act, rng.choice(STOPPABLE))
+            self.kernel.at(at + lasts, self, self.orchestrator.allow_use)
+
+    def _lie_in_wait(self, selector: Selector) -> None:
+        self.oracle.ambush = lambda: self.kernel.at(0.0, self, self.orchestrator.stop_use, selector)
 
     def _crash_appliance(self) -> None:
         victim = self.kernel.rng.choice(self.appliances)

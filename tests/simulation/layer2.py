@@ -24,8 +24,9 @@ from orchestrator.controller import ALONE_S, RunController, RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget
 from orchestrator.service import Service
+from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
-from tests.simulation.estate import Estate, Plan
+from tests.simulation.estate import STOPPABLE, VAULT, Estate, Plan
 from tests.simulation.kernel import Violation
 from tests.simulation.layer1 import DOWN_S, PATIENCE_S, Result
 from tests.simulation.memory import Memory
@@ -34,7 +35,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.sim_appliance import ZONE, SimHost, Surroundings
 from tests.simulation.sim_bus import Faults, SimBroker
 from tests.simulation.sim_store import SimStore
-from tests.simulation.sim_targets import VAULT, SimTargets, SimVault
+from tests.simulation.sim_targets import SimTargets, SimVault
 from tests.simulation.virtual_loop import Stuck, run
 
 log = structlog.get_logger()
@@ -51,6 +52,8 @@ SEEN = {
     "wipe": "the bus comes back empty",
     "lost-job": "the bus loses what it had acknowledged",
     "stop": "an operator stops the runs",
+    "admin": "somebody stops an account, a secret or the vault, and is told that it holds",
+    "allowed": "somebody lifts it again",
     "alone": "a run without appliances stops by itself",
     "resumed": "a run is taken up again",
     "rotated": "a refused login finds another secret in the vault than it had read",
@@ -64,6 +67,7 @@ SEEN = {
     "VAULT_UNREACHABLE": "an outcome",
     "VAULT_TIMEOUT": "an outcome",
     "APPLIANCE_LOST": "an outcome",
+    "STOPPED": "an outcome",
     "NO_RECORD": "an outcome",
 }
 """What schedules of this layer are for; one that no schedule reaches is not tested."""
@@ -87,6 +91,8 @@ class World:
         self.todo = {name: (self.estate.plan(name), n * options.second_run_at) for n, name in enumerate(names)}
         self.controllers: dict[str, RunController] = {}
         self._life = anyio.CancelScope()
+        self._alive: tuple[Service, TaskGroup] | None = None
+        """The orchestrator, while there is one, and what ends with it."""
         self._powerless = False
 
     def _faults(self) -> Faults:
@@ -119,6 +125,7 @@ class World:
         while self.todo:
             with anyio.CancelScope() as self._life:
                 await self._serve()
+            self._alive = None
             self.controllers.clear()
             if self._powerless:
                 self.memory.power_cut(self.rng)
@@ -131,6 +138,7 @@ class World:
         service = Service(store, self.broker.orchestrator(), anyio.current_time)
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="service")
+            self._alive = (service, tasks)
             async with anyio.create_task_group() as runs:
                 for name in self.todo:
                     runs.start_soon(self._run, service, name, name=name)
@@ -215,6 +223,10 @@ class World:
             if self.options.on(fault):
                 for _ in range(rng.choice((1, 1, 2, 3))):
                     when.append((rng.uniform(0.0, self.options.heal_at), strike))
+        if self.options.admin:
+            at = rng.uniform(0.0, self.options.heal_at)
+            act = self._lie_in_wait if rng.random() < 0.5 else self._stop_use
+            when += [(at, act), (at + rng.uniform(0.5, 30.0), self._allow_use)]
         for at, strike in sorted(when, key=lambda pair: pair[0]):
             await anyio.sleep(max(at - anyio.current_time(), 0.0))
             strike()
@@ -223,6 +235,29 @@ class World:
                 self.estate.tell_vault()
         await anyio.sleep(max(self.options.heal_at - anyio.current_time(), 0.0))
         self.broker.faults = Faults(latency=0.05)
+
+    def _lie_in_wait(self) -> None:
+        self.oracle.ambush = self._stop_use
+
+    def _stop_use(self) -> None:
+        async def order(service: Service) -> None:
+            stop = await service.stops.stop(Stop(self.rng.choice(STOPPABLE), anyio.current_time(), "admin"))
+            self.oracle.stopped(stop, anyio.current_time())
+            self._struck("admin")
+
+        if self._alive is not None:
+            service, tasks = self._alive
+            tasks.start_soon(order, service, name="admin")
+
+    def _allow_use(self) -> None:
+        async def order(service: Service) -> None:
+            self.oracle.allowed()
+            if await service.stops.allow(None):
+                self._struck("allowed")
+
+        if self._alive is not None:
+            service, tasks = self._alive
+            tasks.start_soon(order, service, name="admin")
 
     def _kill_appliance(self) -> None:
         victim, kind = self.rng.choice(self.hosts), self.rng.random()

@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.reasons import Status
 from orchestrator.pacing import LedgerEntry
+from orchestrator.stops import Stops
 from orchestrator.store.fencing import JobState, Verdict, judge
 from orchestrator.store.records import Settled
 
@@ -21,6 +22,8 @@ JobKey = tuple[str, str]
 """(run, job)"""
 AttemptValues = tuple[str, int, str, tuple[str, ...]]
 """(job, attempt, lease, tried)"""
+EndValues = tuple[str, str, Status, int]
+"""(job, reason, status, the attempt that is over)"""
 
 
 @dataclass(slots=True)
@@ -40,12 +43,13 @@ class StoredJob:
 
 
 class Memory:
-    """What survives. `ledger` is durable with every write, as the real one is."""
+    """What survives. `ledger` and `stops` are durable with every write, as the real ones are."""
 
     def __init__(self) -> None:
         self.jobs: dict[JobKey, StoredJob] = {}
         self.cursors: dict[str, dict[str, int]] = defaultdict(dict)
         self.ledger: list[LedgerEntry] = []
+        self.stops = Stops()
         self._journal: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._synced = 0
 
@@ -61,8 +65,8 @@ class Memory:
         taken: list[bool] = self._write(self._settle, tuple(rows))
         return taken
 
-    def finish(self, run: str, rows: Sequence[tuple[str, str, Status]]) -> list[bool]:
-        """Outcomes without an attempt: (job, reason, status)."""
+    def finish(self, run: str, rows: Sequence[EndValues]) -> list[bool]:
+        """Outcomes without an attempt."""
         taken: list[bool] = self._write(self._finish, run, tuple(rows))
         return taken
 
@@ -95,11 +99,11 @@ class Memory:
                 job.outcome = (row.attempt, row.reason, row.status)
         return [verdict is Verdict.DECIDES for verdict in verdicts]
 
-    def _finish(self, run: str, rows: Sequence[tuple[str, str, Status]]) -> list[bool]:
+    def _finish(self, run: str, rows: Sequence[EndValues]) -> list[bool]:
         taken = []
-        for name, reason, status in rows:
+        for name, reason, status, after in rows:
             job = self.jobs.setdefault((run, name), StoredJob())
-            take = job.outcome is None and not job.state().open
+            take = job.outcome is None and all(number <= after for number in job.state().open)
             if take:
                 job.outcome = (job.newest, reason, status)
             taken.append(take)

@@ -253,7 +253,8 @@ class Scan:
         self.permit_open = False
         match answer.verdict:
             case PermitVerdict.SKIP:
-                self._end(Phase.PERMIT, named("SKIPPED_BREAKER"), cause=answer.cause)
+                reason = answer.cause if answer.cause == "STOPPED" else "SKIPPED_BREAKER"
+                self._end(Phase.PERMIT, named(reason), cause=answer.cause)
             case PermitVerdict.DUPLICATE:
                 self._end(Phase.PERMIT, named("APPLIANCE_LOST"))
             case _:

@@ -24,9 +24,10 @@ from appliance.contract import (
 from appliance.reasons import REASONS
 from orchestrator.collect import Again, Decision, Final, Stale, note_vault
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt, Pace, Repeat, Unplannable
-from orchestrator.pacing import Budget, LedgerEntry, Pacer
+from orchestrator.pacing import STOPPED, Budget, LedgerEntry, Pacer, stopped
 from orchestrator.permits import HOLD_S, REMEMBER_S, PermitOffice
 from orchestrator.reconcile import Suspect
+from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import Settled
 from tests.simulation.estate import DIRECTORY, Plan
 from tests.simulation.kernel import Actor, Kernel, Violation
@@ -102,7 +103,8 @@ class Orchestrator(Actor):
         lost = self.pacer.restore([e for e in self.memory.ledger if e.at >= now - REMEMBER_S], now=now)
         self.watch.restored(self.memory.ledger, lost)
         self._append(lost)
-        self.office = PermitOffice(self.pacer, _NoLedger(), lambda: self.kernel.now)
+        self.stops = Stops(self.memory.stops)
+        self.office = PermitOffice(self.pacer, _NoLedger(), lambda: self.kernel.now, self.stops)
         self._held: list[_Held] = []
         self._queue: list[tuple[Sequence[LedgerEntry], Callable[[], None]]] = []
         self._committing = False
@@ -169,6 +171,32 @@ class Orchestrator(Actor):
                 self.bus.paused[run.name] = None
                 self.kernel.at(self.options.deadline + 10.0, self, self._stopped, run)
 
+    def stop_use(self, selector: Selector) -> None:
+        """An admin's order: in force at once, durable a moment later, and then it is answered."""
+        if not self.alive:
+            return
+        stop = self.stops.put(Stop(selector, self.kernel.now, "admin"))
+        self.kernel.note("stop use", stop.selector)
+        for held in list(self._held):
+            self._again(held)
+        for run in self.runs.values():
+            self.wake(run)
+        self.kernel.at(self.bus.delay(), self, self._stop_stands, stop)
+
+    def _stop_stands(self, stop: Stop) -> None:
+        if self.stops.get(stop.selector) is stop:
+            self.memory.stops.put(stop)
+            self.oracle.stopped(stop, self.kernel.now)
+
+    def allow_use(self) -> None:
+        """All of it."""
+        if self.alive:
+            self.kernel.note("allow use")
+            self.oracle.allowed()
+            for stop in list(self.stops):
+                self.memory.stops.lift(stop)
+                self.stops.lift(stop)
+
     def _stopped(self, run: Run) -> None:
         if self.runs.get(run.name) is run and run.stopping:
             self.office.leave(run.name)
@@ -193,18 +221,21 @@ class Orchestrator(Actor):
             return
         now = self.kernel.now
         before = self.watch.before(run.dispatcher)
-        stopped = [account for account in self._accounts(run) if self.office.stopped(account, run.name)]
-        batch = run.dispatcher.step(capacity=self.capacity(), now=now, stopped=stopped.__contains__)
-        self.watch.step(run.dispatcher, batch, capacity=self.capacity(), stopped=bool(stopped))
+        broken = [account for account in self._accounts(run) if self.office.broken(account, run.name)]
+        batch = run.dispatcher.step(
+            capacity=self.capacity(), now=now, broken=broken.__contains__, stop_on=self.stops.on_login
+        )
+        self.watch.step(run.dispatcher, batch, capacity=self.capacity(), broken=bool(broken))
+        self.oracle.goes_out(batch.attempts)
         for attempt in batch.attempts:
             self.oracle.dispatched(run.name, attempt.planned.job, attempt.attempt, attempt.lease, self.memory)
         self.oracle.open(
             run.dispatcher.open_attempts(),
             most=max(WINDOW * self.capacity(), before.open),
-            per_account=0 if stopped or before.lifted else WINDOW * self.options.budget,
+            per_account=0 if broken or before.lifted else WINDOW * self.options.budget,
             per_subnet=run.pace.per_subnet,
         )
-        if batch.attempts or batch.unplannable or batch.held:
+        if batch.attempts or batch.unplannable or batch.left_out or batch.held:
             self._write(run, batch)
             self.kernel.at(self.bus.delay(), self, self._put, run, deque(batch.attempts))
         due = run.dispatcher.next_due()
@@ -219,8 +250,9 @@ class Orchestrator(Actor):
         return list(dict.fromkeys(unit.account for unit in units if unit.account is not None))
 
     def _write(self, run: Run, batch: Batch) -> None:
-        ends = [(u.job, u.reason, REASONS[u.reason].status) for u in batch.unplannable]
-        for (_, _, status), fresh in zip(ends, self.memory.finish(run.name, ends), strict=True):
+        ends = [(u.job, u.reason, REASONS[u.reason].status, 0) for u in batch.unplannable]
+        ends += [(left.planned.job, STOPPED, REASONS[STOPPED].status, left.after) for left in batch.left_out]
+        for (_, _, status, _), fresh in zip(ends, self.memory.finish(run.name, ends), strict=True):
             run.counts[status.value] += fresh
         rows = [(a.planned.job, a.attempt, a.lease, a.tried) for a in batch.attempts]
         self.memory.dispatched(run.name, rows, batch.cursors, [planned.job for planned in batch.held])
@@ -367,7 +399,8 @@ class Orchestrator(Actor):
             return
         budget = self.office._budget(request)
         before = self.watch.account(self.pacer, request, run, now)
-        decision = self.pacer.request(request, budget, run_began=run.began, now=now)
+        stop = self.office._stop_on(request, run.current(request.job))
+        decision = self.pacer.request(request, budget, run_began=run.began, now=now, stop=stop)
         answer = decision.answer
         self.watch.answer(before, answer, decision.entries)
         self.kernel.note("permit", request.job, request.attempt, request.account, answer.verdict, answer.cause)
@@ -381,8 +414,21 @@ class Orchestrator(Actor):
             self._held.append(held)
             self.kernel.at(max(min(held.until, answer.until) - now, 0.01), self, self._again, held)
             self._commit(decision.entries, lambda: None)
+        elif answer.verdict is PermitVerdict.GRANTED and self.parts.withdraw:
+            attempt = run.current(request.job)
+            self._commit(decision.entries, lambda: self._unless_stopped(held, attempt, answer))
         else:
             self._commit(decision.entries, lambda: held.reply(answer))
+
+    def _unless_stopped(self, held: _Held, attempt: OpenAttempt | None, granted: PermitAnswer) -> None:
+        stop = self.office._stop_on(held.request, attempt)
+        if stop is None:
+            held.reply(granted)
+            return
+        entries = self.pacer.withdraw(held.request, now=self.kernel.now)
+        self.watch.withdrawn(entries)
+        self._commit(entries, lambda: held.reply(stopped(stop)))
+        self._changed(held.request.account)
 
     def _again(self, held: _Held) -> None:
         if held in self._held:
@@ -440,6 +486,7 @@ class Orchestrator(Actor):
             then()
             then = lambda: None  # noqa: E731 - nothing is left to do once it is durable
         if entries:
+            self.oracle.appending(entries)
             self._queue.append((entries, then))
             if not self._committing:
                 self._committing = True

@@ -5,7 +5,7 @@ repeats a rule, it repeats it in another way, over the ledger's entries and the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.contract import Account, Report
@@ -14,9 +14,10 @@ from orchestrator.collect import Again, Final
 from orchestrator.controller import ORCHESTRATOR
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.stops import Stop
 from orchestrator.store.records import Settled
 from tests.simulation.coverage import Coverage
-from tests.simulation.estate import Submission
+from tests.simulation.estate import Submission, secret_of
 from tests.simulation.kernel import Violation
 from tests.simulation.memory import JobKey, Memory
 
@@ -41,6 +42,10 @@ class Oracle:
         self._submitted: dict[Submission, None] = {}
         self._leases: dict[str, None] = {}
         self._sent: dict[tuple[str, str, int, str], None] = {}
+        self.ambush: Callable[[], None] | None = None
+        """Happens while the next permit is being made durable."""
+        self._told: list[tuple[Stop, float]] = []
+        self._too_late: dict[Submission, str] = {}
 
     # -- permits -----------------------------------------------------------------------------------------------------
 
@@ -74,8 +79,40 @@ class Oracle:
         broken = paced.breaker
         if broken is not None and (broken.run == entry.run or self.began[entry.run] <= broken.at):
             raise Violation(f"{entry.account}: {key} has a permit though the breaker is open ({broken.cause})")
+        for stop, told_at in self._told:
+            if stop.selector.binds_account(entry.account) or stop.selector.binds_secret(secret_of(entry.account)):
+                if entry.at > told_at:
+                    raise Violation(
+                        f"{key} is granted a permit at {entry.at}, and stopped since {told_at}: {stop.text}"
+                    )
+                self._too_late[key] = stop.text
         self._granted[key] = None
         paced.unanswered[key] = None
+
+    def stopped(self, stop: Stop, at: float) -> None:
+        """An admin has been told that it holds."""
+        self._told.append((stop, at))
+
+    def appending(self, entries: Iterable[LedgerEntry]) -> None:
+        """Ledger entries are on their way to the disk."""
+        if self.ambush is not None and any(entry.kind is EntryKind.GRANTED for entry in entries):
+            spring, self.ambush = self.ambush, None
+            spring()
+
+    def allowed(self) -> None:
+        """Every stop is about to be lifted."""
+        self.ambush = None
+        self.ambush = None
+        self._told.clear()
+
+    def goes_out(self, attempts: Iterable[OpenAttempt]) -> None:
+        """Attempts are about to be dispatched."""
+        for attempt in attempts:
+            left = [c for c in attempt.planned.candidates if c.record not in attempt.tried]
+            for stop, _ in self._told:
+                at = stop.selector
+                if all(at.binds_account(c.account) or at.binds_secret(c.secret) for c in left):
+                    raise Violation(f"{attempt.planned.job} is dispatched, and nothing is left to it: {stop.text}")
 
     def granted_to(self, attempt: OpenAttempt, run: str, memory: Memory) -> None:
         """A permit is about to be granted for an attempt."""
@@ -88,10 +125,13 @@ class Oracle:
         for key in [key for key in self._granted if key[0] == run]:
             del self._granted[key]
             self._submitted.pop(key, None)
+            self._too_late.pop(key, None)
 
     def submitted(self, who: Submission) -> None:
         if who not in self._granted:
             raise Violation(f"{who} submits a password without a durable permit")
+        if who in self._too_late:
+            raise Violation(f"{who} submits with a permit that was durable after its stop: {self._too_late[who]}")
         if who in self._submitted:
             raise Violation(f"{who} submits a second password")
         self._submitted[who] = None

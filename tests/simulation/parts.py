@@ -24,6 +24,8 @@ class Parts:
     genuine: Callable[[PermitRequest, PacedRun], bool] = PermitOffice._is_genuine
     early_release: bool = False
     """The appliance gives its permit back before it has the verdict."""
+    withdraw: bool = True
+    """The office looks for a stop once more before it tells a grant."""
     grant_first: bool = False
     """The office answers before the ledger is durable."""
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from appliance.contract import OK, Account, PermitAnswer, PermitRelease, PermitRequest, Report
 from appliance.reasons import counts_towards_lockout
 from orchestrator.collect import Again, Decision, Final, decide
-from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, repeat_of
+from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, StopOn, repeat_of
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.pacing import Decision as Answer
 from orchestrator.permits import PacedRun
+from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
 from tests.simulation.layer1 import simulate
 from tests.simulation.parts import Parts
@@ -66,8 +67,20 @@ class _OwnBreakerOnly(Pacer):
 class OneMore(Pacer):
     """The budget is off by one."""
 
-    def request(self, request: PermitRequest, budget: Budget, *, run_began: float, now: float) -> Answer:
-        return super().request(request, replace(budget, failures=budget.failures + 1), run_began=run_began, now=now)
+    def request(
+        self, request: PermitRequest, budget: Budget, *, run_began: float, now: float, stop: Stop | None = None
+    ) -> Answer:
+        more = replace(budget, failures=budget.failures + 1)
+        return super().request(request, more, run_began=run_began, now=now, stop=stop)
+
+
+class _Unstopped(Pacer):
+    """An admin's stop is for the dispatcher alone."""
+
+    def request(
+        self, request: PermitRequest, budget: Budget, *, run_began: float, now: float, stop: Stop | None = None
+    ) -> Answer:
+        return super().request(request, budget, run_began=run_began, now=now)
 
 
 class _NoCanary(Pacer):
@@ -92,8 +105,20 @@ class Amnesia(Pacer):
 class _Forgetful(Dispatcher):
     """A target that is held is known to memory only."""
 
-    def step(self, *, capacity: int, now: float, stopped: Callable[[Account], bool], limit: int = 500) -> Batch:
-        return replace(super().step(capacity=capacity, now=now, stopped=stopped, limit=limit), held=())
+    def step(
+        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
+    ) -> Batch:
+        step = super().step(capacity=capacity, now=now, broken=broken, stop_on=stop_on, limit=limit)
+        return replace(step, held=())
+
+
+class _SendsStopped(Dispatcher):
+    """What an admin has stopped is for the permits alone."""
+
+    def step(
+        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
+    ) -> Batch:
+        return super().step(capacity=capacity, now=now, broken=broken, stop_on=lambda _: None, limit=limit)
 
 
 class _LeftBehind(Dispatcher):
@@ -106,7 +131,7 @@ class _LeftBehind(Dispatcher):
 class _Crowd(Dispatcher):
     """An account's crowd is no bar."""
 
-    def _fits(self, repeat: object, stopped: object) -> bool:
+    def _fits(self, repeat: object, broken: object) -> bool:
         return True
 
 
@@ -138,10 +163,10 @@ class Planted:
 
 
 PLANTED = (
-    Planted("no fencing of permits", Parts(genuine=any_attempt), 431),
+    Planted("no fencing of permits", Parts(genuine=any_attempt), 850),
     Planted("permit released early", Parts(early_release=True), 11),
     Planted("reset on a stale success", Parts(pacer=_StaleReset), 22),
-    Planted("duplicate permit granted", Parts(pacer=_Duplicates), 10),
+    Planted("duplicate permit granted", Parts(pacer=_Duplicates), 23),
     Planted("expiry not counted", Parts(pacer=_NoExpiry), 9),
     Planted("breaker ignores other run", Parts(pacer=_OwnBreakerOnly), 24),
     Planted("budget off by one", Parts(pacer=OneMore), 5),
@@ -153,6 +178,9 @@ PLANTED = (
     Planted("held targets are not written down", Parts(dispatcher=_Forgetful), 0),
     Planted("jobs parked for a vault are left behind", Parts(dispatcher=_LeftBehind), 4),
     Planted("an account's crowd is unbounded", Parts(dispatcher=_Crowd), 0),
+    Planted("a stop is not looked up for a permit", Parts(pacer=_Unstopped), 35),
+    Planted("a stopped job is dispatched", Parts(dispatcher=_SendsStopped), 35),
+    Planted("a permit outlives the stop that it met", Parts(withdraw=False), 777),
 )
 
 

@@ -9,13 +9,13 @@ from unittest.mock import patch
 import anyio
 import anyio.lowlevel
 
-from appliance.contract import DEADLINE, Failure, Phase
+from appliance.contract import DEADLINE, Failure, PermitAnswer, PermitRequest, Phase
 from appliance.permit import Later, Permit, Verdict
 from appliance.supervisor import Admission, Supervisor, _OpenRun
 from appliance.vault.credential import Credential
 from orchestrator import controller, service
 from orchestrator.controller import RunController
-from orchestrator.dispatch import Batch
+from orchestrator.dispatch import Batch, OpenAttempt
 from orchestrator.pacing import LedgerEntry
 from orchestrator.permits import PermitOffice, _Ticket
 from orchestrator.store.records import AttemptRow, JobRow
@@ -42,10 +42,16 @@ async def _gives_back_at_once(self: Permit) -> Failure | Later | None:
     return refused
 
 
+async def _told_all_the_same(
+    _self: PermitOffice, _request: PermitRequest, _attempt: OpenAttempt | None, granted: PermitAnswer
+) -> PermitAnswer:
+    return granted
+
+
 async def _publishes_first(self: RunController, batch: Batch) -> None:
     jobs = [self._job(attempt, ()) for attempt in batch.attempts]
     now = self.clock()
-    await self._end_at_once(batch.unplannable, now)
+    await self._end_at_once(batch, now)
     await self._insist(lambda: self._put(jobs))
     rows: list[tuple[JobRow, AttemptRow | None]] = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
     rows += [(self._row(planned), None) for planned in batch.held]
@@ -79,12 +85,13 @@ PLANTED = (
     Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 2),
     Planted("permit released early", Permit, "ask", _gives_back_at_once, 2),
     Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
-    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 9),
-    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 0),
+    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 0),
+    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 37),
     Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 60),
     Planted("a password is kept", Credential, "forget", _keeps, 0),
     Planted("the heart stops", Supervisor, "_beat", _one_beat, 4),
-    Planted("budget off by one", service, "Pacer", OneMore, 35),
+    Planted("budget off by one", service, "Pacer", OneMore, 142),
+    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 66),
     Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 38),
 )
 

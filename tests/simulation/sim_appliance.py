@@ -31,9 +31,10 @@ from appliance.scan import Kit
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
 from appliance.worker import Worker
+from tests.simulation.estate import VAULT
 from tests.simulation.sim_bus import SimAppliance as SimBus
 from tests.simulation.sim_bus import SimBroker
-from tests.simulation.sim_targets import VAULT, SimSource, SimTargets, SimVault
+from tests.simulation.sim_targets import SimSource, SimTargets, SimVault
 
 ZONE = "default"
 NETWORKS = ("10.0.0.0/8",)

@@ -10,6 +10,7 @@ import anyio
 
 from appliance.contract import Reread
 from orchestrator.pacing import LedgerEntry
+from orchestrator.stops import Stop
 from orchestrator.store import Store
 from orchestrator.store.records import AttemptRow, CheckOutRow, JobRow, Placement, SeenKey, Settled, Undispatched
 from tests.simulation.kernel import Violation
@@ -63,7 +64,7 @@ class SimAttempts:
 
     async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
         await self._disk.turn()
-        return self._memory.finish(run, [(row.job.job, row.reason, row.status) for row in rows])
+        return self._memory.finish(run, [(row.job.job, row.reason, row.status, row.after) for row in rows])
 
 
 class SimHostKeys:
@@ -86,6 +87,7 @@ class SimLedger:
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
         if not entries:
             return
+        self._oracle.appending(entries)
         await self._disk.turn()
         self._memory.ledger.extend(entries)
         self._memory.sync()
@@ -114,6 +116,26 @@ class NoCheckOuts:
         return []
 
 
+class SimStops:
+    """Durable when a call returns."""
+
+    def __init__(self, memory: Memory, disk: _Disk) -> None:
+        self._memory, self._disk = memory, disk
+
+    async def put(self, stop: Stop) -> None:
+        await self._disk.turn()
+        self._memory.stops.put(stop)
+        await self._disk.turn()
+
+    async def drop(self, stop: Stop) -> None:
+        await self._disk.turn()
+        self._memory.stops.lift(stop)
+        await self._disk.turn()
+
+    async def all(self) -> list[Stop]:
+        return list(self._memory.stops)
+
+
 class SimStore:
     def __init__(self, memory: Memory, oracle: Oracle, rng: Random) -> None:
         disk = _Disk(rng)
@@ -121,6 +143,7 @@ class SimStore:
         self.host_keys = SimHostKeys()
         self.ledger = SimLedger(memory, oracle, disk)
         self.check_outs = NoCheckOuts()
+        self.stops = SimStops(memory, disk)
 
     def as_store(self) -> Store:
         return cast("Store", self)

@@ -23,7 +23,6 @@ from tests.simulation.kernel import Violation
 from tests.simulation.model_appliance import CLOSED, DISABLED, LIMITED, MISSING, NO_ANSWER, REFUSED, RESET
 from tests.simulation.oracle import Oracle
 
-VAULT = "vault"
 JUDGE_MAX_S = 1.0
 """A host decides about a password that it has received within this time, whatever becomes of the sender."""
 

@@ -16,7 +16,7 @@ from appliance.contract import (
 )
 from orchestrator.collect import Again, Decision, Final, Stale
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt
-from orchestrator.pacing import Breaker, EntryKind, LedgerEntry, Pacer
+from orchestrator.pacing import STOPPED, Breaker, EntryKind, LedgerEntry, Pacer
 from orchestrator.permits import PacedRun
 from tests.simulation.coverage import Coverage
 
@@ -70,6 +70,8 @@ class Watch:
                 self._hit("R1")
             case PermitVerdict.SKIP if answer.cause == "LOCKOUT_BUDGET_SPENT":
                 self._hit("R3 spent")
+            case PermitVerdict.SKIP if answer.cause == STOPPED:
+                self._hit("R10")
             case PermitVerdict.SKIP:
                 own = asked.breaker is not None and asked.breaker.run == asked.run
                 self._hit("R2" if own else "R2 other run")
@@ -113,6 +115,10 @@ class Watch:
         if unanswered or lost:
             self._hit("R8 restart")
 
+    def withdrawn(self, entries: Sequence[LedgerEntry]) -> None:
+        if entries:
+            self._hit("R10 late")
+
     # -- dispatch ----------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -122,7 +128,9 @@ class Watch:
     def before(self, dispatcher: Dispatcher) -> Before:
         return Before(dispatcher.in_flight, len(dispatcher._held), len(dispatcher._repeats), self.crowded(dispatcher))
 
-    def step(self, dispatcher: Dispatcher, batch: Batch, *, capacity: int, stopped: bool) -> None:
+    def step(self, dispatcher: Dispatcher, batch: Batch, *, capacity: int, broken: bool) -> None:
+        for job in batch.left_out:
+            self._hit("D7 again" if job.after else "D7")
         if dispatcher.in_flight >= WINDOW * capacity and not dispatcher.finished:
             self._hit("D1")
         again = [a for a in batch.attempts if a.attempt > 1]
@@ -139,7 +147,7 @@ class Watch:
             self._hit("D6 parked")
         if any(a.give_up_at < a.dispatched_at for a in batch.attempts):
             self._hit("D6 patience")
-        if stopped and self.crowded(dispatcher):
+        if broken and self.crowded(dispatcher):
             self._hit("D3 stopped")
 
     @staticmethod

@@ -27,6 +27,7 @@ from appliance.contract import (
 )
 from orchestrator.check_outs import TEND_S, CheckOutOffice, VaultUse
 from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.stops import Stops
 from orchestrator.store.records import CheckOutRow
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -144,13 +145,14 @@ class Run:
 class Bench:
     clock: Clock = field(default_factory=Clock)
     rows: Rows = field(default_factory=Rows)
+    stops: Stops = field(default_factory=Stops)
     vault: Vault = field(init=False)
 
     def __post_init__(self) -> None:
         self.vault = Vault(self.clock)
 
     def office(self) -> CheckOutOffice:
-        return CheckOutOffice(self.rows, self.vault.ask, self.clock)
+        return CheckOutOffice(self.rows, self.vault.ask, self.clock, self.stops)
 
     @asynccontextmanager
     async def open(self, office: CheckOutOffice, run: Run) -> AsyncIterator[None]:

@@ -33,6 +33,7 @@ from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPl
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
+from orchestrator.stops import Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, Placement, Settled, Undispatched
@@ -132,6 +133,7 @@ class World:
         self.bus = Bus(self.broker, self.story)
         self.store = Store(self.story)
         self.appliances = 4
+        self.stops = Stops()
         self._leases = iter(range(1_000_000))
         pace = Pace(DEADLINE, 0.0)
         self.controller = RunController(
@@ -140,7 +142,8 @@ class World:
             attempts=cast("Attempts", self.store),
             host_keys=cast("HostKeys", self.store),
             bus=self.bus,
-            office=PermitOffice(Pacer(), _NoLedger(), anyio.current_time),
+            office=PermitOffice(Pacer(), _NoLedger(), anyio.current_time, self.stops),
+            stops=self.stops,
             capacity=lambda: self.appliances,
             clock=anyio.current_time,
         )

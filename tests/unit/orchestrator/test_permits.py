@@ -33,6 +33,7 @@ from appliance.contract import (
 from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.permits import HOLD_S, PermitOffice
+from orchestrator.stops import Stops
 from orchestrator.store import StoreError
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -122,7 +123,8 @@ class Desk:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.turned = 0.0
-        self.office = PermitOffice(Pacer(), self.ledger, lambda: anyio.current_time() + self.turned)
+        self.stops = Stops()
+        self.office = PermitOffice(Pacer(), self.ledger, lambda: anyio.current_time() + self.turned, self.stops)
         self.run = Run()
         self.office.enter("r", self.run)
         self.answers: dict[str, PermitVerdict] = {}
@@ -386,7 +388,7 @@ async def test_a_run_that_has_left_gets_nothing_and_leaves_its_breaker(desk: Des
     await desk.ask("2")
     assert desk.verdict("2") is DUPLICATE
     desk.office.enter("r", desk.run)
-    assert desk.office.stopped(ACCOUNT, "r")
+    assert desk.office.broken(ACCOUNT, "r")
     await desk.ask("3")
     assert desk.verdict("3") is SKIP
 

@@ -237,8 +237,8 @@ async def test_on_the_way_out_nobody_is_left_waiting(vault: ScriptedVault) -> No
             await hang.reached.wait()
         with anyio.fail_after(5):
             await hang.left.wait()
-    assert [reason(r) for r in got] == ["STOPPED"]
-    assert reason(await grantor.token()) == "STOPPED"
+    assert [reason(r) for r in got] == ["APPLIANCE_LOST"]
+    assert reason(await grantor.token()) == "APPLIANCE_LOST"
 
 
 async def test_check_sends_no_password_to_a_vault_that_is_ill(vault: ScriptedVault) -> None:

@@ -1,0 +1,230 @@
+"""`stop`, `allow` and `stops`: an admin ends the use of an account, a secret or a vault at once, and lets it go on.
+
+Whoever holds the state directory is told over the control protocol, and answers when the stop is in force and durable.
+Without a holder this process is it for a moment, and writes the store. Where a holder does not answer the user is told:
+the stop is written beside it, and binds whatever begins later.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from rich.console import Console
+
+from appliance.bus import BusError
+from appliance.bus.control import connect_control
+from orchestrator.cli.arguments import Where
+from orchestrator.cli.control import Client, connect
+from orchestrator.cli.engine import bus_credentials
+from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
+from orchestrator.cli.holding import acquire
+from orchestrator.cli.output import written_to
+from orchestrator.cli.storing import FILE, opened, stored
+from orchestrator.report.documents import SCHEMA_VERSION, dumps
+from orchestrator.report.tables import FittedTable, cell, column
+from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.stop_office import StopOffice
+from orchestrator.stops import Selector, Stop, checked_why
+
+PATIENCE_S = 10.0
+AGAIN_S = 0.3
+
+Words = tuple[str | None, str | None, str | None]
+"""What --account, --secret and --vault say."""
+
+
+def selected(words: Words) -> Selector:
+    """Raises BadInput."""
+    account, secret, vault = words
+    if account is not None and (secret is not None or vault is not None):
+        raise BadInput("--account stands alone: a stop is for one account, one secret or one vault")
+    try:
+        if account is not None:
+            return Selector.of_account(account)
+        if secret is not None:
+            return Selector.of_secret(secret, "" if vault is None else Selector.of_vault(vault).name)
+        if vault is not None:
+            return Selector.of_vault(vault)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    raise BadInput("say what: --account USER@AUTHORITY, --secret NAME [--vault TITLE], or --vault TITLE")
+
+
+async def stop(where: Where, words: Words, why: str, json: bool) -> Exit:
+    """Returns when it is in force. Raises BadInput, Unreachable."""
+    selector = selected(words)
+    try:
+        wanted = Stop(selector, time.time(), _who(), checked_why(why))
+    except ValueError as error:
+        raise BadInput(f"--why: {error}") from None
+    try:
+        standing, runs = await _forbid(where, wanted)
+    except CommandError as error:
+        await _written_down(where.state, wanted)
+        raise Unreachable(
+            f"{error}\n{selector} is written down as stopped and binds every run that begins from now on; what that "
+            "process runs is not stopped: end it"
+        ) from None
+    with written_to(None) as out:
+        if json:
+            print(dumps(document([standing])), file=out)
+        elif standing.since != wanted.since:
+            print(f"was stopped already: {_told(standing)}", file=out)
+        else:
+            met = f"; {runs} open run{'' if runs == 1 else 's'} told" if runs else ""
+            print(f"stopped: {selector}{met}. `keymuster allow` with the same words lifts it.", file=out)
+    return Exit.OK
+
+
+async def allow(where: Where, words: Words | None, json: bool) -> Exit:
+    """Lift one stop, or all (None). Raises BadInput, NothingToDo, Unreachable."""
+    selector = None if words is None else selected(words)
+    found = await _found(where)
+    if isinstance(found, HolderInfo):
+        async with _client(found, where) as client:
+            lifted = await client.allow(selector)
+    else:
+        async with _own_office(found) as office:
+            lifted = await office.allow(selector)
+    if not lifted:
+        standing = await _standing(where.state)
+        if not standing or selector is None:
+            raise NothingToDo("nothing is stopped")
+        raise NothingToDo(f"{selector} is not stopped; what is: {'; '.join(map(_told, standing))}")
+    with written_to(None) as out:
+        if json:
+            print(dumps(document(lifted)), file=out)
+        for one in () if json else lifted:
+            print(f"allowed again: {one.selector}", file=out)
+    return Exit.OK
+
+
+async def stops(state: Path, json: bool) -> Exit:
+    standing = await _standing(state)
+    with written_to(None) as out:
+        if json:
+            print(dumps(document(standing)), file=out)
+        elif not standing:
+            print("nothing is stopped", file=out)
+        else:
+            table = FittedTable("", *map(column, ("Stopped", "Since", "By", "Why")))
+            for one in standing:
+                table.add_row(*map(cell, (str(one.selector), _iso(one.since), one.by, one.why)))
+            Console(file=out).print(table)
+    return Exit.OK
+
+
+def document(standing: Sequence[Stop]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "stops": [
+            {
+                "kind": one.selector.kind.value,
+                "name": one.selector.name,
+                "vault": one.selector.vault or None,
+                "since": _iso(one.since),
+                "by": one.by,
+                "why": one.why,
+            }
+            for one in standing
+        ],
+    }
+
+
+# -- the holder, or ourselves ------------------------------------------------------------------------------------------
+
+
+async def _forbid(where: Where, wanted: Stop) -> tuple[Stop, int]:
+    """The stop that stands, and how many open runs were told. Raises CommandError."""
+    end = anyio.current_time() + PATIENCE_S
+    while True:
+        found = await _found(where)
+        if not isinstance(found, HolderInfo):
+            async with _own_office(found) as office:
+                return await office.stop(wanted), 0
+        try:
+            async with _client(found, where) as client:
+                return await client.forbid(wanted)
+        except Unreachable:
+            # A holder that is about to begin or to end is not heard for a moment.
+            if anyio.current_time() >= end:
+                raise
+            await anyio.sleep(AGAIN_S)
+
+
+async def _found(where: Where) -> Held | HolderInfo:
+    """A holder on a bus of the user's own says nowhere how to speak to it: the same --nats does."""
+    if where.nats is None:
+        return await acquire(where.state)
+    return await anyio.to_thread.run_sync(StateDir(where.state).acquire)
+
+
+@asynccontextmanager
+async def _client(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
+    """Raises Unreachable."""
+    if where.nats is None or holder.url is not None:
+        control = await connect(holder)
+    else:
+        url, seed, tls = bus_credentials(where)
+        try:
+            control = await connect_control(url, seed=seed, tls=tls)
+        except (BusError, ValueError) as error:
+            raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
+    async with control:
+        yield Client(control, holder)
+
+
+@asynccontextmanager
+async def _own_office(held: Held) -> AsyncIterator[StopOffice]:
+    """Nobody runs anything in this state directory, and nobody can begin to before we are done."""
+    with held:
+        async with opened(held.path) as store:
+            office = StopOffice(store.stops, lambda: None)
+            await office.load()
+            yield office
+
+
+async def _written_down(state: Path, wanted: Stop) -> None:
+    async with opened(state) as store:
+        office = StopOffice(store.stops, lambda: None)
+        await office.load()
+        await office.stop(wanted)
+
+
+async def _standing(state: Path) -> list[Stop]:
+    """From the store, beside whoever holds it."""
+    if not await anyio.Path(state / FILE).exists():
+        return []
+    async with stored(state) as store:
+        return await store.stops.all()
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def _who() -> str:
+    """Who gives the order: the user of this process and, where it is root for somebody, who that is."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
+    real = os.environ.get("SUDO_USER", "")
+    return f"{real[:64]} as {user}" if real.isprintable() and real else user
+
+
+def _told(stop: Stop) -> str:
+    why = f": {stop.why}" if stop.why else ""
+    return f"{stop.selector}, since {_iso(stop.since)} by {stop.by}{why}"
+
+
+def _iso(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
