@@ -6,6 +6,7 @@
 #   make test                   everything, real sshd and smbd included (as root on Debian: installs them)
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
+#   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  logins per second and CPU per login beside the bare libraries
 #   make lock                   resolve the lock files anew from pyproject.toml
@@ -24,7 +25,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +53,9 @@ lint: .venv/.dev
 
 simulate: .venv/.dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+mutate: .venv/.dev
+	@$(BIN)/python -m tests.mutation $(ONLY)
 
 bench: .venv/.dev
 	@$(BIN)/python -m tests.bench

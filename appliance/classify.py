@@ -40,7 +40,6 @@ _CUT: PhaseRow = {
     Phase.PERMIT: "CONNECTION_RESET",
     Phase.VAULT: "VAULT_UNREACHABLE",
     Phase.AUTH: "AUTH_DROPPED",
-    Phase.PRIVILEGE: "PRIV_CHECK_FAILED",
 }
 """What a connection that ends under us means, by phase."""
 
@@ -50,16 +49,15 @@ _PEER_CUT: PhaseRow = {**_CUT, Phase.VAULT: "CONNECTION_RESET"}
 _BROKEN_SSH: PhaseRow = {
     **dict.fromkeys((Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT, Phase.VAULT), "SSH_PROTOCOL"),
     Phase.AUTH: "AUTH_DROPPED",
-    Phase.PRIVILEGE: "PRIV_CHECK_FAILED",
 }
 _BROKEN_SMB: PhaseRow = {
     **dict.fromkeys((Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT, Phase.VAULT), "SMB_PROTOCOL"),
     Phase.AUTH: "AUTH_DROPPED",
-    Phase.PRIVILEGE: "PRIV_CHECK_FAILED",
 }
 """A peer that breaks its protocol, by phase."""
 
 _LEFT: PhaseRow = {Phase.AUTH: "AUTH_REFUSED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED", Phase.VAULT: "VAULT_BAD_RESPONSE"}
+"""What is left where a row says nothing of the phase."""
 
 _ERRNO: dict[str, str] = {
     "ECONNREFUSED": "PORT_CLOSED",
@@ -129,16 +127,12 @@ _EXCEPTIONS: dict[str, str | PhaseRow] = {
     "builtins.TimeoutError": _SLOW,
     "socket.gaierror": "DNS_FAILED",
     "socket.herror": "DNS_FAILED",
-    "builtins.ConnectionError": _CUT,
-    "builtins.EOFError": _CUT,
-    "asyncio.exceptions.IncompleteReadError": _CUT,
-    "builtins.OSError": _CUT,
+    "builtins.EOFError": _CUT,  # asyncio's IncompleteReadError too
+    "builtins.OSError": _CUT,  # ConnectionError too
     "ssl.SSLError": {**_CUT, Phase.VAULT: "VAULT_TLS"},
     "struct.error": {**_BROKEN_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"},
     # -- asyncssh ------------------------------------------------------------------------------------------------------
-    "asyncssh.misc.Error": _BROKEN_SSH,
-    "asyncssh.misc.DisconnectError": _PEER_CUT,
-    "asyncssh.misc.ConnectionLost": _PEER_CUT,
+    "asyncssh.misc.DisconnectError": _PEER_CUT,  # ConnectionLost too
     "asyncssh.misc.PermissionDenied": {
         **_BROKEN_SSH,
         Phase.AUTH: "BAD_CREDENTIALS",
@@ -164,7 +158,7 @@ _EXCEPTIONS: dict[str, str | PhaseRow] = {
     "asyncssh.pbe.KeyEncryptionError": "SECRET_PASSPHRASE_WRONG",
     # -- impacket ------------------------------------------------------------------------------------------------------
     "impacket.nmb.NetBIOSTimeout": {**_SLOW, Phase.VAULT: "CONNECTION_RESET"},
-    "impacket.nmb.NetBIOSError": {**_PEER_CUT, Phase.TCP: "CONNECTION_RESET"},
+    "impacket.nmb.NetBIOSError": _PEER_CUT,
     "impacket.smb3.SessionError": {**_BROKEN_SMB, Phase.AUTH: "AUTH_REFUSED"},
     "impacket.smbconnection.SessionError": {**_BROKEN_SMB, Phase.AUTH: "AUTH_REFUSED"},
     "impacket.krb5.kerberosv5.KerberosError": "KRB_POLICY",
@@ -205,13 +199,13 @@ def _code(technology: Technology, evidence: Evidence) -> str:
         case SignalKind.ERRNO:
             return _errno(signal, evidence)
         case SignalKind.NTSTATUS:
-            return _ntstatus(signal.name, phase)
+            return _unsubmitted(_ntstatus(signal.name, phase), evidence)
         case SignalKind.EXCEPTION:
             return _unsubmitted(_exception(technology, signal, phase), evidence)
 
 
 def _unsubmitted(code: str, evidence: Evidence) -> str:
-    """In phase AUTH, but nothing was sent yet: the fault lies in what came before."""
+    """Nothing was sent yet: the fault lies in what came before the login."""
     if evidence.submitted:
         return code
     return {"AUTH_TIMEOUT": "KEX_TIMEOUT", "AUTH_DROPPED": "CONNECTION_RESET"}.get(code, code)

@@ -51,8 +51,7 @@ _NEW_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _MUST_CHANGE = re.compile(
-    r"required to change your password|must change your password|change your password|password[^.]{0,200}\bhas expired|"
-    r"password change required",
+    r"change your password|password[^.]{0,200}\bhas expired|password change required",
     re.IGNORECASE,
 )
 _ACCOUNT_EXPIRED = re.compile(r"account[^.]{0,200}\bhas expired", re.IGNORECASE)

@@ -33,10 +33,11 @@ STATES: dict[str, str] = {
     "RequiresDoubleLockPassword": "SECRET_DOUBLELOCK",
     "CreateDoubleLockPassword": "SECRET_DOUBLELOCK",
     "DoubleLockNoAccess": "SECRET_DOUBLELOCK",
-    "CannotView": "SECRET_ACCESS_DENIED",
     "RequiresUndelete": "SECRET_INACTIVE",
 }
-"""`secretState` of GET secrets/{id}/state; `None` there means that nothing stands in the way."""
+"""`secretState` of GET secrets/{id}/state. `None` there means that nothing stands in the way; `CannotView`, and what a
+later release may add, is SECRET_ACCESS_DENIED.
+"""
 
 _ERROR_CODES = {
     "API_AccessDenied": "SECRET_ACCESS_DENIED",

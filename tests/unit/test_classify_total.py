@@ -1,12 +1,12 @@
 """`classify` is total: whatever the libraries have a class for, and every status of the table, lands on a row.
 
 The classes are found by walking the installed libraries, so an upgrade that adds one is met here before it is met in a
-run. What may land on INTERNAL is listed with its reason, and nothing else may.
+run. What may land on INTERNAL is listed with its reason, and nothing else may. Which row is right for what:
+test_classify_rows.py.
 """
 
 from __future__ import annotations
 
-import errno
 import importlib
 import inspect
 import pkgutil
@@ -21,11 +21,10 @@ import impacket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from impacket import nt_errors
 
 from appliance import classify as table
 from appliance.classify import classify
-from appliance.contract import DEADLINE, OK, Evidence, Phase, Reread, Signal, SignalKind, Technology, named, ntstatus
+from appliance.contract import OK, Evidence, Phase, Reread, Signal, SignalKind, Technology, named, ntstatus
 from appliance.reasons import REASONS, Status
 
 UNIX, WINDOWS = Technology.UNIX, Technology.WINDOWS
@@ -147,125 +146,6 @@ def test_each_code_of_the_tables_is_a_reason() -> None:
     for row in (*table._EXCEPTIONS.values(), *table._LIBRARIES.values()):
         codes += [row] if isinstance(row, str) else row.values()
     assert set(codes) <= set(REASONS)
-
-
-SESSION_SETUP = {
-    0xC000006D: "BAD_CREDENTIALS",
-    0xC000006A: "BAD_CREDENTIALS",
-    0xC0000064: "UNKNOWN_USER",
-    0xC0000234: "ACCOUNT_LOCKED",
-    0xC0000072: "ACCOUNT_DISABLED",
-    0xC0000193: "ACCOUNT_EXPIRED",
-    0xC000006E: "ACCOUNT_RESTRICTED",
-    0xC0000071: "PASSWORD_EXPIRED",
-    0xC0000224: "PASSWORD_MUST_CHANGE",
-    0xC000006F: "LOGON_HOURS",
-    0xC0000070: "WORKSTATION",
-    0xC000015B: "LOGON_TYPE",
-    0xC000018C: "TRUST_BROKEN",
-    0xC000018D: "TRUST_BROKEN",
-    0xC000005E: "NO_LOGON_SERVERS",
-    0xC0000192: "NETLOGON",
-    0xC0000233: "NETLOGON",
-    0xC0000413: "AUTH_FIREWALL",
-    0xC00002FA: "SMARTCARD_REQUIRED",
-    0xC00000BB: "NTLM_DISABLED",
-    0xC0000418: "NTLM_DISABLED",
-    0xC0000133: "CLOCK_SKEW",
-    0xC00000D0: "SESSION_LIMIT",
-    0xC00000CE: "SESSION_LIMIT",
-    0xC0000205: "SERVER_BUSY",
-}
-TREE_CONNECT = {
-    0xC0000022: "PRIV_NOT_ADMIN",
-    0xC00000AC: "REMOTE_REGISTRY_OFF",
-    0xC0000034: "REMOTE_REGISTRY_OFF",
-    0xC00000CC: "ADMIN_SHARE_OFF",
-}
-
-
-@pytest.mark.parametrize(("status", "reason"), SESSION_SETUP.items())
-def test_each_status_of_a_session_setup(status: int, reason: str) -> None:
-    assert status in nt_errors.ERROR_MESSAGES
-    assert code(WINDOWS, Phase.AUTH, ntstatus(status)) == reason
-
-
-@pytest.mark.parametrize(("status", "reason"), TREE_CONNECT.items())
-def test_each_status_of_a_tree_connect(status: int, reason: str) -> None:
-    assert status in nt_errors.ERROR_MESSAGES
-    assert code(WINDOWS, Phase.PRIVILEGE, ntstatus(status)) == reason
-
-
-def test_any_other_status_says_so_and_never_wrong_password() -> None:
-    for status in nt_errors.ERROR_MESSAGES:
-        if status not in SESSION_SETUP and f"0x{status:08x}" not in table._NTSTATUS:
-            assert code(WINDOWS, Phase.AUTH, ntstatus(status)) == "AUTH_REFUSED"
-            assert code(WINDOWS, Phase.NEGOTIATE, ntstatus(status)) == "SMB_PROTOCOL"
-        if status not in TREE_CONNECT:
-            assert code(WINDOWS, Phase.PRIVILEGE, ntstatus(status)) == "PRIV_CHECK_FAILED"
-
-
-@pytest.mark.parametrize("name", sorted(errno.errorcode.values()))
-def test_every_errno_of_a_dial_is_the_networks_or_our_own(name: str) -> None:
-    signal = Signal(kind=SignalKind.ERRNO, name=name)
-    reason = REASONS[code(UNIX, Phase.TCP, signal)]
-    assert reason.status is Status.NOT_ATTEMPTED
-    assert reason.code != "INTERNAL"
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("ECONNREFUSED", "PORT_CLOSED"),
-        ("EHOSTUNREACH", "HOST_UNREACHABLE"),
-        ("ENETUNREACH", "HOST_UNREACHABLE"),
-        ("ETIMEDOUT", "TCP_TIMEOUT"),
-        ("ECONNRESET", "CONNECTION_RESET"),
-        ("EADDRNOTAVAIL", "SOURCE_ADDRESS"),
-        ("EMFILE", "SOURCE_ADDRESS"),
-    ],
-)
-def test_errnos_of_a_dial(name: str, reason: str) -> None:
-    assert code(UNIX, Phase.TCP, Signal(kind=SignalKind.ERRNO, name=name)) == reason
-
-
-@pytest.mark.parametrize(
-    ("phase", "submitted", "reason"),
-    [
-        (Phase.NEGOTIATE, False, "CONNECTION_RESET"),
-        (Phase.KEX, False, "CONNECTION_RESET"),
-        (Phase.AUTH, False, "CONNECTION_RESET"),
-        (Phase.AUTH, True, "AUTH_DROPPED"),
-        (Phase.PRIVILEGE, True, "PRIV_CHECK_FAILED"),
-    ],
-)
-def test_a_reset_means_what_it_interrupts(phase: Phase, submitted: bool, reason: str) -> None:
-    assert code(UNIX, phase, Signal(kind=SignalKind.ERRNO, name="ECONNRESET"), submitted=submitted) == reason
-    assert code(UNIX, phase, signal_of(ConnectionResetError), submitted=submitted) == reason
-    assert code(UNIX, phase, signal_of(asyncssh.ConnectionLost), submitted=submitted) == reason
-
-
-@pytest.mark.parametrize(
-    ("phase", "reason"),
-    [
-        (Phase.DNS, "DNS_FAILED"),
-        (Phase.TCP, "TCP_TIMEOUT"),
-        (Phase.NEGOTIATE, "BANNER_TIMEOUT"),
-        (Phase.KEX, "KEX_TIMEOUT"),
-        (Phase.PERMIT, "PERMIT_WAIT"),
-        (Phase.VAULT, "VAULT_TIMEOUT"),
-        (Phase.AUTH, "AUTH_TIMEOUT"),
-        (Phase.PRIVILEGE, "PRIV_TIMEOUT"),
-    ],
-)
-def test_the_deadline_is_judged_by_the_phase_alone(phase: Phase, reason: str) -> None:
-    assert code(UNIX, phase, DEADLINE) == reason
-    late = Evidence(phase=phase, signal=DEADLINE, submitted=True, facts={"loop_lag_ms": "4100"})
-    assert classify(UNIX, late).code == "OWN_OVERLOAD"
-
-
-def test_a_deadline_before_the_password_went_out_is_no_login() -> None:
-    assert code(UNIX, Phase.AUTH, DEADLINE, submitted=False) == "KEX_TIMEOUT"
 
 
 @pytest.mark.parametrize("reason", REASONS)

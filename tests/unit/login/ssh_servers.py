@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +29,10 @@ class Script:
     expired: bool = False
     nobody_asks: bool = False
     takes_anything: bool = False
+    banner: str = ""
+    """Said when a password comes."""
+    parting: asyncssh.DisconnectError | None = None
+    """It ends the connection when a password comes, with these words."""
     hang_in_auth: bool = False
     hang_in_command: bool = False
     output: str = "uid=1000(scan) gid=1000(scan)\n"
@@ -40,6 +46,10 @@ class _Server(asyncssh.SSHServer):
     def __init__(self, script: Script) -> None:
         self._script = script
         self._step = 0
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._script.closed.set()
@@ -58,6 +68,10 @@ class _Server(asyncssh.SSHServer):
 
     async def validate_password(self, username: str, password: str) -> bool:
         self._script.passwords.append(password)
+        if self._script.banner and self._connection is not None:
+            self._connection.send_auth_banner(self._script.banner)
+        if self._script.parting and self._connection is not None:
+            self._connection.disconnect(self._script.parting.code, self._script.parting.reason)
         if self._script.hang_in_auth:
             self._script.hanging.set()
             await asyncio.Event().wait()
@@ -129,3 +143,9 @@ def saying(data: bytes, *, hang_up: bool = False) -> Callable[[SocketStream], ob
                     return
 
     return handle
+
+
+def cut(sock: socket.socket) -> None:
+    """By a reset; on loopback the other end has it when this returns."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import anyio
 import pytest
 
 from appliance.contract import Failure, Phase, SignalKind, named
-from appliance.login.dial import dial
+from appliance.login.dial import dial, os_error
 from appliance.phases import PhaseLedger
 
 
@@ -123,3 +124,17 @@ def _resolve_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "ECONNREFUSED"),
+        (OSError(errno.EHOSTUNREACH, "no route"), "EHOSTUNREACH"),
+        (OSError("in words only"), "builtins.OSError"),
+        (OSError(98765, "a number of nobody's"), "builtins.OSError"),
+        (socket.gaierror(errno.ENOENT, "the resolver's own numbers"), "socket.gaierror"),
+    ],
+)
+def test_an_error_of_the_system_is_told_by_its_errno_where_it_has_one(error: OSError, name: str) -> None:
+    assert os_error(error).name == name

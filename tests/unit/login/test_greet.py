@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+
 import anyio
 import pytest
 from anyio.abc import SocketStream
 
 from appliance.classify import classify
-from appliance.contract import Evidence, Failure, Phase, Technology
+from appliance.contract import Evidence, Failure, Phase, Technology, named
 from appliance.login.dial import dial
 from appliance.phases import PhaseLedger
 from tests.peers.attempt import FACTORIES, make_job
+from tests.unit.login.ssh_servers import cut
 
 HTTP_ANSWER = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 
@@ -43,6 +46,20 @@ async def test_a_server_that_waits_for_the_client_to_speak_is_told_from_a_silent
             assert reason == classify(technology, evidence).code
             assert not login.submitted
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("technology", Technology)
+async def test_a_connection_that_is_cut_before_anybody_speaks(technology: Technology) -> None:
+    """The socket has no peer any more, at which both libraries would stumble."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, ledger = listener.getsockname()[1], PhaseLedger()
+        sock = await dial("127.0.0.1", port, ledger)
+        assert not isinstance(sock, Failure)
+        cut(listener.accept()[0])
+        async with FACTORIES[technology](sock, make_job(technology, "scan", port), ledger) as login:
+            ended = await login.greet()
+    assert isinstance(ended, Failure)
+    assert (ended.phase, ended.signal) == (Phase.NEGOTIATE, named("CONNECTION_RESET"))
 
 
 async def test_the_key_exchange_waits_for_its_turn() -> None:

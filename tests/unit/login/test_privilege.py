@@ -28,16 +28,27 @@ def test_identity(output: bytes, uid: int) -> None:
         (1, b"This account is currently not available.\n", "PRIV_NO_SHELL"),
         (1, b"", "PRIV_NO_SHELL"),
         (None, b"", "PRIV_NO_SHELL"),
+        (1, b"Sorry, no login for this account.\n", "PRIV_NO_SHELL"),
+        (1, b"Interactive sessions are not allowed.\n", "PRIV_NO_SHELL"),
+        (1, b"Hi! You've successfully authenticated, but we do not provide shell access.\n", "PRIV_NO_SHELL"),
+        (126, b"sh: /usr/bin/id: Permission denied\n", "PRIV_NO_SHELL"),
         (127, b"sh: id: not found\n", "PRIV_NO_SHELL"),
         (0, b"                ^\r\n% Invalid input detected at '^' marker.\r\n", "PRIV_NO_SHELL"),  # Cisco IOS
         (0, b"unknown command: id\n", "PRIV_NO_SHELL"),
         (0, b"syntax error, expecting <command>.\n", "PRIV_NO_SHELL"),  # Junos
+        (0, b"            ^\n% Unrecognized command found at '^' position.\n", "PRIV_NO_SHELL"),  # Comware
+        (0, b"% Incomplete command.\n", "PRIV_NO_SHELL"),
+        (0, b"Command not recognized\n", "PRIV_NO_SHELL"),
+        (0, b"Invalid command\n", "PRIV_NO_SHELL"),
         (0, b"rsync: unknown command given\n", "PRIV_FORCED_COMMAND"),
         (
             1,
             b"WARNING: Your password has expired.\nPassword change required but no TTY available.\n",
             "PASSWORD_EXPIRED",
         ),
+        (1, b"Your password has expired.\n", "PASSWORD_EXPIRED"),
+        (1, b"Password change required but no TTY available.\n", "PASSWORD_EXPIRED"),
+        (1, b"You must change your password now and login again!\n", "PASSWORD_EXPIRED"),
         (0, b"this host is looked after\n", "PRIV_FORCED_COMMAND"),
         (0, b"fluid=3", "PRIV_FORCED_COMMAND"),
     ],
@@ -67,6 +78,7 @@ LISTING = b"User scan may run the following commands on host:\n    %s\n"
         b"(root) NOPASSWD: /bin/ls, ALL",
         b"(ALL) NOPASSWD: ALL, !/usr/bin/su",
         b"(ALL) NOEXEC: NOPASSWD: ALL",
+        b"(ALL) NOPASSWD: NOEXEC: ALL",
         b"(ALL) ALL\n    (ALL) NOPASSWD: ALL",
     ],
 )
@@ -78,6 +90,8 @@ def test_sudo_gives_root(rule: bytes) -> None:
     ("status", "output", "reason"),
     [
         (1, b"sudo: a password is required\n", "PRIV_SUDO_PASSWORD"),
+        (1, b"sudo: a terminal is required to read the password\n", "PRIV_SUDO_PASSWORD"),
+        (1, b"sudo: no tty present and no askpass program specified\n", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(ALL) ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls", "PRIV_NOT_ROOT"),

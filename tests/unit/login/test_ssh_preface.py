@@ -27,6 +27,12 @@ def test_identification_byte_by_byte_after_other_lines() -> None:
         (b"Exceeded MaxStartups\r\n", "SSH_THROTTLED"),
         (b"HTTP/1.1 400 Bad Request\r\n", "NOT_SSH"),
         (b"220 mail.example ESMTP\r\n", "NOT_SSH"),
+        (b"220-Welcome\r\n", "NOT_SSH"),
+        (b"+OK POP3 ready\r\n", "NOT_SSH"),
+        (b"* OK IMAP4rev1\r\n", "NOT_SSH"),
+        (b"<?xml version='1.0'?>\n", "NOT_SSH"),
+        (b"<html>\n", "NOT_SSH"),
+        (b"<!DOCTYPE html>\n", "NOT_SSH"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "NOT_SSH"),
         (b"RFB 003.008\n", "NOT_SSH"),
         (b"x" * (LIMIT + 1), "NOT_SSH"),
@@ -40,6 +46,18 @@ def test_refusals_come_at_once(data: bytes, reason: str) -> None:
     assert verdict.reason == reason
     assert len(verdict.text.encode()) <= PEER_TEXT_LIMIT
     assert verdict.text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x" * LIMIT,
+        b"SSH-" + b"x" * (LIMIT - 4),
+        b"line\n" * (LIMIT // 5) + b"SSH-2.0-",  # words enough, and then its identification begins
+    ],
+)
+def test_what_may_still_become_ssh_is_waited_for(data: bytes) -> None:
+    assert Preface().feed(data) is None
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,31 @@ from appliance.login.ssh_prompts import Ask, account_state, demands_change, judg
         "密码: ",
         "パスワード: ",
         "비밀번호: ",
+        "Contrasenya:",
+        "Parola: ",
+        "Wachtwoord:",
+        "Lösenord:",
+        "Passord:",
+        "Adgangskode:",
+        "Kodeord:",
+        "Salasana:",
+        "Lykilorð:",
+        "Jelszó:",
+        "Lozinka:",
+        "Geslo:",
+        "Slaptažodis:",
+        "Parool:",
+        "Şifre:",
+        "Парола:",
+        "Κωδικός πρόσβασης:",
+        "密碼:",
+        "口令:",
+        "암호:",
+        "Mật khẩu:",
+        "Kata sandi:",
+        "كلمة المرور:",
+        "סיסמה:",
+        "รหัสผ่าน:",
     ],
 )
 def test_password_in_many_languages(prompt: str) -> None:
@@ -43,6 +68,35 @@ def test_password_in_many_languages(prompt: str) -> None:
         "Código de verificación: ",
         "Password & verification code: ",
         "Введите код: ",
+        # Each word by itself is enough.
+        "OTP: ",
+        "TOTP: ",
+        "HOTP: ",
+        "2FA: ",
+        "MFA: ",
+        "PUK: ",
+        "Duo: ",
+        "Code: ",
+        "Verification: ",
+        "Authenticator: ",
+        "Second factor: ",
+        "Two-factor: ",
+        "Challenge: ",
+        "Response: ",
+        "Sicherheitscode: ",
+        "Prüfcode: ",
+        "Bestätigungscode: ",
+        "Codigo: ",
+        "Codice: ",
+        "Jeton : ",
+        "Mot de passe à usage unique : ",
+        "Одноразовый пароль: ",
+        "验证码: ",
+        "驗證碼: ",
+        "認証コード: ",
+        "確認コード: ",
+        "ワンタイムパスワード: ",
+        "인증번호: ",
     ],
 )
 def test_second_factors_are_never_answered(prompt: str) -> None:
@@ -60,6 +114,24 @@ def test_second_factors_are_never_answered(prompt: str) -> None:
         ("", "Neues Passwort: "),
         ("", "Nouveau mot de passe : "),
         ("", "Новый пароль: "),
+        ("", "Old password: "),
+        ("", "Retype password: "),
+        ("", "Re-enter password: "),
+        ("", "Password (again): "),
+        ("", "Password change: "),
+        ("", "Please change your password: "),
+        ("", "Altes Passwort: "),
+        ("", "Aktuelles Passwort: "),
+        ("", "Derzeitiges Kennwort: "),
+        ("", "Ancien mot de passe : "),
+        ("", "Mot de passe actuel : "),
+        ("", "Nueva contraseña: "),
+        ("", "Antigua contraseña: "),
+        ("", "Contraseña actual: "),
+        ("", "Nova senha: "),
+        ("", "Senha atual: "),
+        ("", "新密码: "),
+        ("", "新しいパスワード: "),
     ],
 )
 def test_demands_for_a_new_password(instructions: str, prompt: str) -> None:
@@ -113,9 +185,24 @@ def test_notices_about_the_account(notice: str, state: str | None) -> None:
     assert account_state(notice) == state
 
 
-def test_notices_about_the_password() -> None:
-    assert demands_change("WARNING: Your password has expired.")
-    assert not demands_change("Your password will expire in 5 days.")
+@pytest.mark.parametrize(
+    ("notice", "demand"),
+    [
+        ("WARNING: Your password has expired.", True),
+        ("You must change your password now and log in again!", True),
+        ("Password change required but no TTY available.", True),
+        ("Your password will expire in 5 days.", False),
+        ("Your account has expired; please contact your system administrator.", False),
+    ],
+)
+def test_notices_about_the_password(notice: str, demand: bool) -> None:
+    assert demands_change(notice) is demand
+
+
+def test_what_ends_a_login_is_a_reason() -> None:
+    assert Ask.SECOND_FACTOR.value == "MFA_REQUIRED"
+    assert Ask.NEW_PASSWORD.value == "PASSWORD_MUST_CHANGE"
+    assert Ask.UNKNOWN.value == "KBDINT_PROMPT_UNKNOWN"
 
 
 @pytest.mark.parametrize("word", ["new ", "password ", "account ", "change your password "])

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.reasons import REASONS
-from orchestrator.score import EXPECTED, SKIPPED, ScoreError, right_reason, score
+from orchestrator.score import EXPECTED, ScoreError, right_reason, score
 from targets.faults import HOST_FAULTS
 
 
@@ -28,11 +27,74 @@ def reasons(*codes: str, technology: str = "unix") -> dict[tuple[str, str], str]
     return {(f"127.0.1.{number}", technology): code for number, code in enumerate(codes)}
 
 
-@pytest.mark.parametrize("technology", EXPECTED)
-def test_every_fault_of_an_estate_has_its_reason(technology: str) -> None:
-    assert EXPECTED[technology].keys() == {f.name for f in HOST_FAULTS.values() if technology in f.technologies}
-    assert set(EXPECTED[technology].values()) <= REASONS.keys()
-    assert set(SKIPPED) <= REASONS.keys()
+RIGHT = {
+    # fault: the right reason over SSH, and over SMB; None where a host of that kind cannot have it
+    "none": ("PASSED", "PASSED"),
+    "closed": ("PORT_CLOSED", "PORT_CLOSED"),
+    "silent": ("BANNER_TIMEOUT", "BANNER_TIMEOUT"),
+    "reset": ("CONNECTION_RESET", "CONNECTION_RESET"),
+    "garbage": ("NOT_SSH", "NOT_SMB"),
+    "ftp": ("NOT_SSH", "NOT_SMB"),
+    "http": ("NOT_SSH", "NOT_SMB"),
+    "tls": ("NOT_SSH", "NOT_SMB"),
+    "drip": ("BANNER_TIMEOUT", None),
+    "reset_after_banner": ("CONNECTION_RESET", "CONNECTION_RESET"),
+    "reset_at_login": ("AUTH_DROPPED", "AUTH_DROPPED"),
+    "reset_at_command": ("PRIV_CHECK_FAILED", "PRIV_CHECK_FAILED"),
+    "stalled_kex": ("KEX_TIMEOUT", "BANNER_TIMEOUT"),  # SMB has no key exchange before the login
+    "stalled_login": ("AUTH_TIMEOUT", "AUTH_TIMEOUT"),
+    "stalled_command": ("PRIV_TIMEOUT", "PRIV_TIMEOUT"),
+    "slow_banner": ("PASSED", "PASSED"),
+    "slow_kex": ("PASSED", "PASSED"),
+    "slow_login": ("PASSED", "PASSED"),
+    "slow_command": ("PASSED", "PASSED"),
+    "old_kex": ("KEX_NO_MATCH", None),
+    "changed_host_key": ("HOST_KEY_CHANGED", None),
+    "key_only": ("SSH_METHOD_NOT_OFFERED", None),
+    "mfa": ("MFA_REQUIRED", None),
+    "smb1_only": (None, "SMB1_ONLY"),
+    "signing": (None, "PASSED"),
+    "encryption": (None, "PASSED"),
+    "encryption_gcm": (None, "ENCRYPTION_REQUIRED"),
+    "wrong_password": ("BAD_CREDENTIALS", "BAD_CREDENTIALS"),
+    "old_password": ("BAD_CREDENTIALS", "BAD_CREDENTIALS"),
+    "unknown_user": ("BAD_CREDENTIALS", "BAD_CREDENTIALS"),
+    "no_such_user": (None, "UNKNOWN_USER"),
+    "locked": ("BAD_CREDENTIALS", "ACCOUNT_LOCKED"),  # sshd tells it in front of a keyboard-interactive prompt alone
+    "two_methods": ("PARTIAL_SUCCESS", None),
+    "sudo_one_command": ("PRIV_NOT_ROOT", None),
+    "expired": ("ACCOUNT_EXPIRED", "ACCOUNT_EXPIRED"),
+    "password_expired": ("PASSWORD_EXPIRED", "PASSWORD_EXPIRED"),
+    "must_change": ("PASSWORD_EXPIRED", "PASSWORD_MUST_CHANGE"),  # over SSH the two look alike
+    "disabled": (None, "ACCOUNT_DISABLED"),
+    "logon_hours": (None, "LOGON_HOURS"),
+    "workstation": (None, "WORKSTATION"),
+    "logon_type": (None, "LOGON_TYPE"),
+    "guest": (None, "GUEST_SESSION"),
+    "anonymous": ("AUTH_NOT_REQUIRED", "ANONYMOUS_SESSION"),
+    "no_sudo": ("PRIV_SUDO_PASSWORD", None),
+    "no_sudoer": ("PRIV_NO_SUDO", None),
+    "sudo_missing": ("PRIV_NO_SUDO", None),
+    "nologin": ("PRIV_NO_SHELL", None),
+    "forced_command": ("PRIV_FORCED_COMMAND", None),
+    "network_device": ("PRIV_NO_SHELL", None),
+    "no_admin": (None, "PRIV_NOT_ADMIN"),
+    "no_admin_share": (None, "ADMIN_SHARE_OFF"),
+    "secret_missing": ("SECRET_NOT_FOUND", "SECRET_NOT_FOUND"),
+    "secret_inactive": ("SECRET_INACTIVE", "SECRET_INACTIVE"),
+    "secret_ambiguous": ("SECRET_AMBIGUOUS_NAME", "SECRET_AMBIGUOUS_NAME"),
+    "secret_forbidden": ("SECRET_ACCESS_DENIED", "SECRET_ACCESS_DENIED"),
+    "secret_comment": ("PASSED", "PASSED"),  # the appliance always says why
+    "secret_503": ("VAULT_ERROR", "VAULT_ERROR"),
+    "secret_slow": ("VAULT_TIMEOUT", "VAULT_TIMEOUT"),
+}
+
+
+def test_every_fault_of_an_estate_has_its_right_reason() -> None:
+    assert EXPECTED.keys() == {"unix", "windows"}
+    for which, technology in enumerate(("unix", "windows")):
+        assert EXPECTED[technology] == {fault: pair[which] for fault, pair in RIGHT.items() if pair[which] is not None}
+        assert EXPECTED[technology].keys() == {f.name for f in HOST_FAULTS.values() if technology in f.technologies}
 
 
 def test_the_table_counts_what_is_right_and_what_is_not() -> None:
@@ -72,14 +134,29 @@ def test_what_is_right_depends_on_the_way_of_logging_in(login: str, fault: str, 
         ("wrong_password", "CORP", True),
         ("wrong_password", "other", False),
         ("wrong_password", "local", False),
+        ("locked", "corp", True),
         ("closed", "corp", False),
         ("none", "corp", False),
     ],
 )
-def test_a_host_that_was_left_out_is_right_if_its_account_has_a_cause(fault: str, account: str, right: bool) -> None:
+@pytest.mark.parametrize("skipped", ["SKIPPED_BREAKER", "LOCKOUT_BUDGET_SPENT"])
+def test_a_host_that_was_left_out_is_right_if_its_account_has_a_cause(
+    fault: str, account: str, right: bool, skipped: str
+) -> None:
     truth = [host(0, account="corp"), host(1, fault, account=account)]
-    result = score(truth, reasons("SKIPPED_BREAKER", EXPECTED["unix"][fault]))
+    result = score(truth, reasons(skipped, EXPECTED["unix"][fault]))
     assert (not result.wrong) is right
+
+
+def test_a_local_account_is_its_hosts_own() -> None:
+    truth = [host(0, "wrong_password"), host(1)]
+    result = score(truth, reasons("SKIPPED_BREAKER", "SKIPPED_BREAKER"))
+    assert [(cell.fault, cell.right) for cell in result.cells] == [("wrong_password", True), ("none", False)]
+
+
+def test_a_guilty_account_excuses_no_wrong_reason() -> None:
+    truth = [host(0, account="corp"), host(1, "wrong_password", account="corp")]
+    assert score(truth, reasons("PORT_CLOSED", "BAD_CREDENTIALS")).right == 1
 
 
 def test_hosts_that_a_sample_left_out_do_not_count() -> None:

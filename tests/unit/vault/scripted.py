@@ -21,6 +21,7 @@ import anyio
 from appliance.contract import Failure
 from appliance.vault.credential import Credential
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.messages import Answer
 from appliance.vault.secret_server import SecretServerSource, open_source
 from appliance.vault.tokens import Token
 
@@ -292,6 +293,14 @@ def row(secret_id: int, name: str, **extra: Any) -> dict[str, Any]:
 
 def state_body(secret_id: int, state: str = "None", **more: Any) -> dict[str, Any]:
     return {"id": secret_id, "secretState": state, "isActive": True, "isCheckedOut": False, **more}
+
+
+def ok(body: Any, kind: str = "application/json") -> Answer:
+    return Answer(200, kind, "", json.dumps(body).encode())
+
+
+def error(status: int, body: Any, **more: str) -> Answer:
+    return Answer(status, "application/json", more.get("retry_after", ""), json.dumps(body).encode())
 
 
 def reason(result: object) -> str:

@@ -1,4 +1,4 @@
-"""The codec: what each answer means, and that no bytes whatever break it."""
+"""The codec: what goes out and what comes in, and that no bytes whatever break it. Reasons: test_vault_reasons.py."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from appliance.contract import PEER_TEXT_LIMIT, Evidence, Failure, Phase, Signal
 from appliance.reasons import REASONS
 from appliance.vault import answers, rest
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
-from appliance.vault.failures import EXPIRED_TOKEN, STATES, fail, login_refusal, refusal, wants_new_token
+from appliance.vault.failures import STATES, fail, login_refusal, refusal, wants_new_token
 from appliance.vault.fields import choose
 from appliance.vault.messages import Answer, Request, delta_seconds
-from tests.unit.vault.scripted import item, page, row, secret_body, state_body, unix_secret, windows_secret
+from tests.unit.vault.scripted import error, item, ok, page, row, secret_body, unix_secret, windows_secret
 
 PARSERS: list[Callable[[Answer], object]] = [
     answers.read_grant,
@@ -91,14 +91,6 @@ likely = st.fixed_dictionaries(
 """What a vault might say, with texts that no vault should."""
 
 
-def ok(body: Any, kind: str = "application/json") -> Answer:
-    return Answer(200, kind, "", json.dumps(body).encode())
-
-
-def error(status: int, body: Any, **more: str) -> Answer:
-    return Answer(status, "application/json", more.get("retry_after", ""), json.dumps(body).encode())
-
-
 def check_total(answer: Answer) -> None:
     for parse in PARSERS:
         result = parse(answer)
@@ -154,70 +146,6 @@ def test_json_that_hurts_is_a_bad_response(body: bytes, status: int) -> None:
     assert result.signal.name == "VAULT_BAD_RESPONSE"
 
 
-REFUSALS = [
-    (400, {"errorCode": "API_AccessDenied", "message": "Access Denied"}, "SECRET_ACCESS_DENIED"),
-    (403, {"errorCode": "API_AccessDenied", "message": "Access Denied"}, "SECRET_ACCESS_DENIED"),
-    (400, {"errorCode": "API_ValidateSecretAccessCommentRequired", "message": "x"}, "SECRET_NEEDS_COMMENT"),
-    (401, {"message": "Authorization has been denied for this request."}, "VAULT_TOKEN_EXPIRED"),
-    (403, {"message": EXPIRED_TOKEN}, "VAULT_TOKEN_EXPIRED"),
-    (403, {"message": EXPIRED_TOKEN.rstrip(".")}, "VAULT_FORBIDDEN"),
-    (403, {"message": "You may not."}, "VAULT_FORBIDDEN"),
-    (403, {"errorCode": "API_IpAddressNotAllowed", "message": "no"}, "VAULT_IP_BLOCKED"),
-    (403, {"message": "Access is not allowed from this IP address."}, "VAULT_IP_BLOCKED"),
-    (404, {"message": "No HTTP resource was found that matches the request URI"}, "VAULT_BAD_RESPONSE"),
-    (404, {"message": "Secret not found"}, "SECRET_NOT_FOUND"),
-    (400, {"message": "The request is invalid.", "modelState": {}}, "VAULT_ERROR"),
-    (408, {}, "VAULT_TIMEOUT"),
-    (429, {"message": "slow down"}, "VAULT_RATE_LIMITED"),
-    (500, {"message": "An error has occurred."}, "VAULT_ERROR"),
-    (503, {"message": "down"}, "VAULT_ERROR"),
-    (302, {"message": "elsewhere"}, "VAULT_BAD_RESPONSE"),
-    (204, {}, "VAULT_BAD_RESPONSE"),
-]
-
-
-@pytest.mark.parametrize(("status", "body", "expected"), REFUSALS)
-def test_each_refusal_has_its_reason(status: int, body: Any, expected: str) -> None:
-    assert refusal(error(status, body)).signal.name == expected
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        (400, "VAULT_BAD_RESPONSE"),
-        (403, "VAULT_BAD_RESPONSE"),
-        (404, "VAULT_BAD_RESPONSE"),
-        (401, "VAULT_TOKEN_EXPIRED"),
-        (429, "VAULT_RATE_LIMITED"),
-        (502, "VAULT_ERROR"),
-        (200, "VAULT_BAD_RESPONSE"),
-    ],
-)
-def test_a_page_comes_from_something_in_between(status: int, expected: str) -> None:
-    html = Answer(status, "text/html", "", b"<html>sign in, s3cret</html>")
-    result = answers.read_secret(html)
-    assert isinstance(result, Failure)
-    assert result.signal.name == expected
-    assert "s3cret" not in repr(result)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (400, {"error": "Login failed."}, "VAULT_LOGIN_REFUSED"),
-        (401, {}, "VAULT_LOGIN_REFUSED"),
-        (403, {"message": "no"}, "VAULT_LOGIN_REFUSED"),
-        (404, {"message": "no"}, "VAULT_BAD_RESPONSE"),
-        (429, {}, "VAULT_RATE_LIMITED"),
-        (503, {}, "VAULT_ERROR"),
-    ],
-)
-def test_what_the_token_endpoint_refuses(status: int, body: Any, expected: str) -> None:
-    result = answers.read_grant(error(status, body))
-    assert isinstance(result, Failure)
-    assert result.signal.name == expected
-
-
 def test_a_refusals_text_is_the_documented_fields_only() -> None:
     body = {
         "message": "An error\x1b[31m has occurred.",
@@ -269,30 +197,6 @@ def test_a_full_page_may_have_a_successor_whatever_it_says() -> None:
     assert not lying.more
 
 
-@pytest.mark.parametrize(("name", "expected"), [*STATES.items(), ("None", ""), ("Invented", "SECRET_ACCESS_DENIED")])
-def test_each_state_has_its_reason(name: str, expected: str) -> None:
-    result = answers.read_state(ok(state_body(7, name)))
-    assert isinstance(result, answers.State)
-    assert (result.id, result.reason) == (7, expected)
-
-
-@pytest.mark.parametrize(
-    ("state", "more", "expected"),
-    [
-        ("None", {"isActive": False}, "SECRET_INACTIVE"),
-        ("RequiresCheckout", {"isCheckedOut": True}, "SECRET_CHECKED_OUT_BY"),
-        ("RequiresCheckoutAndComment", {"isCheckedOut": True}, "SECRET_CHECKED_OUT_BY"),
-        ("RequiresCheckout", {"isCheckedOut": True, "isCheckedOutByCurrentUser": True}, "SECRET_NEEDS_CHECKOUT"),
-        ("RequiresApproval", {"isCheckedOut": True}, "SECRET_NEEDS_APPROVAL"),
-        ("RequiresCheckout", {"passwordChangePending": True}, "SECRET_RPC_PENDING"),
-    ],
-)
-def test_what_a_state_says_besides_its_name(state: str, more: dict[str, Any], expected: str) -> None:
-    result = answers.read_state(ok(state_body(7, state, **more)))
-    assert isinstance(result, answers.State)
-    assert result.reason == expected
-
-
 def chosen(body: dict[str, Any]) -> dict[str, str]:
     secret = answers.read_secret(ok(body))
     assert isinstance(secret, answers.Secret)
@@ -325,12 +229,6 @@ def test_the_fields_of_an_edited_template() -> None:
     }
     two = chosen(secret_body(1, item("old", "p", isPassword=True), item("new", "q", isPassword=True)))
     assert "password" not in two, "of two passwords, none is the obvious one"
-
-
-def test_a_deleted_secret_is_inactive() -> None:
-    result = answers.read_secret(ok(windows_secret(1) | {"active": False}))
-    assert isinstance(result, Failure)
-    assert result.signal.name == "SECRET_INACTIVE"
 
 
 def test_a_text_that_no_encoding_takes_is_no_password() -> None:

@@ -22,7 +22,16 @@ from appliance.contract import Failure
 from appliance.vault import rest, soap
 from appliance.vault.breaker import OPEN_AFTER, seconds_away
 from appliance.vault.definition import Hidden, VaultAccess, VaultTls
-from appliance.vault.exchange import UNANSWERED, Exchange, Stage, Trip, _without, open_exchange, within
+from appliance.vault.exchange import (
+    UNANSWERED,
+    Exchange,
+    Stage,
+    Trip,
+    _without,
+    _worth_repeating,
+    open_exchange,
+    within,
+)
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
 from tests.unit.vault.scripted import (
@@ -106,8 +115,14 @@ async def test_a_short_retry_after_is_kept(vault: ScriptedVault, monkeypatch: py
 
 
 async def test_a_cut_connection_is_tried_again(vault: ScriptedVault) -> None:
-    result = await ask(vault, GET, raw(b""), reply(200, {"a": 1}))
+    """More than once: the first time it is aiohttp that asks again."""
+    result = await ask(vault, GET, raw(b""), raw(b""), reply(200, {"a": 1}))
     assert isinstance(result, Answer)
+
+
+@pytest.mark.parametrize("name", ["VAULT_TLS", "VAULT_BAD_RESPONSE"])
+def test_what_another_try_cannot_mend_is_not_tried_again(name: str) -> None:
+    assert not _worth_repeating(fail(name))
 
 
 async def test_connections_are_kept(vault: ScriptedVault) -> None:

@@ -1,0 +1,161 @@
+"""Which of SMB's ways to say no is which reason: a simulated host, with what it says changed on the way."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from appliance.contract import Failure, Phase, Technology
+from appliance.login.dial import os_error
+from appliance.login.smb import _SmbLogin
+from appliance.phases import PhaseLedger
+from appliance.vault.credential import Credential
+from tests.peers.attempt import Attempt, attempt, make_job
+from tests.unit.login.ssh_servers import peer
+from tests.unit.targets.targets_lab import running
+
+Change = Callable[[bytes], bytes]
+"""Of one message of a server's, without its four bytes of length."""
+
+STATUS = slice(8, 12)
+"""Of an SMB 2 header (MS-SMB2 2.2.1.2)."""
+NEGOTIATE, CHALLENGE, VERDICT, IPC, ADMIN = range(5)
+"""The server's messages of one login, in order."""
+
+
+def refused(status: int) -> Change:
+    def change(message: bytes) -> bytes:
+        return message[: STATUS.start] + status.to_bytes(4, "little") + message[STATUS.stop :]
+
+    return change
+
+
+def cut_short(message: bytes) -> bytes:
+    return message[:70]
+
+
+def no_smb(_message: bytes) -> bytes:
+    return b"HTTP/1.1 400 Bad Request"
+
+
+def smb1(_message: bytes) -> bytes:
+    return b"\xffSMB" + bytes(32)
+
+
+@asynccontextmanager
+async def between(address: str, port: int, at: int, change: Change) -> AsyncIterator[int]:
+    """A port that leads to a host; its message number `at` is changed."""
+
+    async def handle(client: SocketStream) -> None:
+        async with client, await anyio.connect_tcp(address, port) as server, anyio.create_task_group() as both:
+
+            async def upwards() -> None:
+                async for data in client:
+                    await server.send(data)
+                both.cancel_scope.cancel()
+
+            both.start_soon(upwards)
+            answers = BufferedByteReceiveStream(server)
+            number = 0
+            while True:
+                try:
+                    length = int.from_bytes(await answers.receive_exactly(4), "big")
+                    message = await answers.receive_exactly(length)
+                except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError):
+                    break
+                message = change(message) if number == at else message
+                number += 1
+                await client.send(len(message).to_bytes(4, "big") + message)
+            both.cancel_scope.cancel()
+
+    async with peer(handle) as changed:
+        yield changed
+
+
+async def log_in(
+    directory: Path,
+    at: int,
+    change: Change,
+    *,
+    fault: str = "none",
+    system: str = "server-2022",
+    user: str = "scan",
+    password: str | None = None,
+) -> Attempt:
+    network = "127.92.0.0/24"
+    text = f'[[hosts]]\ntechnology = "windows"\nnetwork = "{network}"\nfault = "{fault}"\nsystem = "{system}"\n'
+    async with running(text, directory) as (ready, world):
+        [(address, host)] = world.estate.hosts.items()
+        right = world.estate.secrets[host.secret].material.password
+        credential = Credential(password=right if password is None else password)
+        async with between(address, ready.smb_port, at, change) as port:
+            return await attempt(make_job(Technology.WINDOWS, user, port), credential)
+
+
+@pytest.mark.parametrize(
+    ("at", "change", "phase", "reason"),
+    [
+        # Before there is a session, and in it: another service, or a broken one.
+        (NEGOTIATE, no_smb, Phase.NEGOTIATE, "NOT_SMB"),
+        (CHALLENGE, no_smb, Phase.NEGOTIATE, "SMB_PROTOCOL"),
+        (NEGOTIATE, smb1, Phase.NEGOTIATE, "SMB1_ONLY"),
+        (NEGOTIATE, cut_short, Phase.NEGOTIATE, "SMB_PROTOCOL"),
+        (CHALLENGE, cut_short, Phase.NEGOTIATE, "SMB_PROTOCOL"),
+        (VERDICT, cut_short, Phase.AUTH, "SMB_PROTOCOL"),
+        (IPC, cut_short, Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        (ADMIN, cut_short, Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        # STATUS_NOT_SUPPORTED: no dialect in common, or no NTLM.
+        (NEGOTIATE, refused(0xC00000BB), Phase.NEGOTIATE, "SMB_PROTOCOL"),
+        (CHALLENGE, refused(0xC00000BB), Phase.NEGOTIATE, "NTLM_DISABLED"),
+        (VERDICT, refused(0xC00000BB), Phase.AUTH, "NTLM_DISABLED"),
+        # STATUS_ACCESS_DENIED: of the login, of the session that should prove it, of the right.
+        (VERDICT, refused(0xC0000022), Phase.AUTH, "AUTH_REFUSED"),
+        (IPC, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        (ADMIN, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_NOT_ADMIN"),
+    ],
+)
+async def test_what_a_server_may_answer(at: int, change: Change, phase: Phase, reason: str, tmp_path: Path) -> None:
+    ended = await log_in(tmp_path, at, change)
+    assert ended.reason == reason
+    assert isinstance(ended.result, Failure)
+    assert ended.result.phase is phase
+
+
+def whole(message: bytes) -> bytes:
+    return message
+
+
+async def test_a_wrong_password_where_nothing_could_be_encrypted(tmp_path: Path) -> None:
+    """SMB 2.1 knows no encryption: a refusal is none for want of a cipher."""
+    ended = await log_in(tmp_path, NEGOTIATE, whole, fault="wrong_password", system="server-2008-r2")
+    assert ended.reason == "BAD_CREDENTIALS"
+
+
+@pytest.mark.parametrize(("user", "password"), [("", None), ("scan", "")])
+async def test_no_anonymous_login_is_made_for_want_of_a_user_or_password(
+    user: str, password: str | None, tmp_path: Path
+) -> None:
+    ended = await log_in(tmp_path, NEGOTIATE, whole, user=user, password=password)
+    assert ended.reason == "SECRET_FIELD_MISSING"
+    assert not ended.submitted
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"), (OSError(), "")],
+)
+async def test_an_error_of_the_system_is_told_in_its_own_words(error: OSError, text: str) -> None:
+    def fail() -> None:
+        raise error
+
+    with socket.socket() as sock:
+        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger())
+        assert await login._call(Phase.AUTH, fail) == Failure(Phase.AUTH, os_error(error), text)

@@ -1,0 +1,202 @@
+"""Which of SSH's ways to say no is which reason: what a server takes, its last words, its key, and ours."""
+
+from __future__ import annotations
+
+import socket
+from functools import cache
+
+import asyncssh
+import pytest
+
+from appliance.contract import Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology, named
+from appliance.login.dial import dial
+from appliance.login.ssh import _import_key, ssh_login
+from appliance.login.ssh_witness import Witness, key_line
+from appliance.phases import PhaseLedger
+from appliance.vault.credential import Credential
+from tests.peers.attempt import Attempt, attempt, make_job
+from tests.unit.login.ssh_servers import PASSWORD, Script, cut, serving
+
+HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
+OTHER_KEY = asyncssh.generate_private_key("ssh-ed25519")
+PASSPHRASE = "Key-Pass-1"
+FEW_ROUNDS = 50
+"""Of its key derivation: the fewest that bcrypt does not warn of."""
+
+
+async def log_in(script: Script, *, private_key: bool = False, **serves: object) -> Attempt:
+    credential = Credential(password=PASSWORD, private_key=HOST_KEY.export_private_key() if private_key else b"")
+    async with serving(script, **serves) as port:
+        return await attempt(make_job(Technology.UNIX, "scan", port, private_key=private_key), credential)
+
+
+def text_of(ended: Attempt) -> str:
+    assert isinstance(ended.result, Failure)
+    return ended.result.text
+
+
+# -- what the server takes ---------------------------------------------------------------------------------------------
+
+
+async def test_a_method_that_is_not_offered() -> None:
+    ended = await log_in(Script(methods=("publickey",)))
+    assert ended.reason == "SSH_METHOD_NOT_OFFERED"
+    assert text_of(ended) == "offered: publickey"
+    assert not ended.submitted
+
+
+async def test_no_method_at_all() -> None:
+    ended = await log_in(Script(methods=()))
+    assert ended.reason == "SSH_METHOD_NOT_OFFERED"
+    assert text_of(ended) == "offered: nothing"
+
+
+async def test_a_key_that_is_not_taken() -> None:
+    ended = await log_in(Script(methods=("publickey",)), private_key=True)
+    assert ended.reason == "KEY_REFUSED"
+    assert ended.submitted
+
+
+@pytest.mark.parametrize(
+    ("parting", "reason", "text"),
+    [
+        (asyncssh.ProtocolError("Too many authentication failures"), "TOO_MANY_AUTH_FAILURES", ""),
+        (asyncssh.ProtocolError("Something else"), "AUTH_DROPPED", "Something else"),
+        # The one farewell of which asyncssh makes no exception.
+        (asyncssh.DisconnectError(asyncssh.DISC_BY_APPLICATION, "Bye"), "AUTH_DROPPED", "the connection has ended"),
+    ],
+)
+async def test_last_words(parting: asyncssh.DisconnectError, reason: str, text: str) -> None:
+    ended = await log_in(Script(parting=parting))
+    assert ended.reason == reason
+    assert text_of(ended) == (text or parting.reason)
+
+
+@pytest.mark.parametrize(
+    ("banner", "reason"),
+    [
+        ("Your account has expired; please contact your system administrator.", "ACCOUNT_EXPIRED"),
+        ("WARNING: Your password has expired.", "PASSWORD_EXPIRED"),
+        ("Welcome.", "BAD_CREDENTIALS"),
+    ],
+)
+async def test_what_is_said_of_the_account_beside_a_refusal(banner: str, reason: str) -> None:
+    ended = await log_in(Script(password="another", banner=banner))
+    assert ended.reason == reason
+    assert text_of(ended) == banner
+
+
+# -- before the login --------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_cannot_prove_its_host_key() -> None:
+    pair = asyncssh.load_keypairs(HOST_KEY)[0]
+    pair.sign = asyncssh.load_keypairs(OTHER_KEY)[0].sign  # type: ignore[method-assign] # it signs with another key
+    ended = await log_in(Script(), server_host_keys=[pair])
+    assert ended.reason == "SSH_PROTOCOL"
+    assert ended.phases[-1] is Phase.KEX
+
+
+async def test_a_reset_is_told_by_its_errno() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, ledger = listener.getsockname()[1], PhaseLedger()
+        sock = await dial("127.0.0.1", port, ledger)
+        assert not isinstance(sock, Failure)
+        async with ssh_login(sock, make_job(Technology.UNIX, "scan", port), ledger) as login:
+            server, _ = listener.accept()
+            server.sendall(b"SSH-2.0-Test\r\n")
+            assert await login.greet() is None
+            cut(server)
+            ended = await login.negotiate()
+    assert isinstance(ended, Failure)
+    assert (ended.phase, ended.signal) == (Phase.KEX, Signal(kind=SignalKind.ERRNO, name="ECONNRESET"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "known", "refusal"),
+    [
+        (HostKeyPolicy.TOFU, (), None),
+        (HostKeyPolicy.TOFU, (HOST_KEY,), None),
+        (HostKeyPolicy.TOFU, (OTHER_KEY,), "HOST_KEY_CHANGED"),
+        (HostKeyPolicy.TOFU, (OTHER_KEY, HOST_KEY), None),
+        (HostKeyPolicy.PINNED, (), "HOST_KEY_UNKNOWN"),
+        (HostKeyPolicy.PINNED, (HOST_KEY,), None),
+        (HostKeyPolicy.PINNED, (OTHER_KEY,), "HOST_KEY_CHANGED"),
+        (HostKeyPolicy.ANY, (), None),
+        (HostKeyPolicy.ANY, (OTHER_KEY,), None),
+    ],
+)
+def test_a_host_key_beside_what_is_known(
+    policy: HostKeyPolicy, known: tuple[asyncssh.SSHKey, ...], refusal: str | None
+) -> None:
+    witness = Witness(policy, tuple(key_line(key) for key in known), private_key=False)
+    taken = witness.validate_host_public_key("host", "127.0.0.1", 22, HOST_KEY)
+    assert taken is (refusal is None)
+    assert (witness.refusal[0] if witness.refusal else None) == refusal
+
+
+# -- what only the witness sees ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("submitted", "refusal"), [(True, ("PARTIAL_SUCCESS", "also wants: publickey")), (False, None)]
+)
+def test_a_second_method_after_the_password(submitted: bool, refusal: tuple[str, str] | None) -> None:
+    witness = Witness(HostKeyPolicy.ANY, (), private_key=False)
+    witness.methods_seen([b"password"], partial=False)
+    witness.submitted = submitted
+    witness.methods_seen([b"publickey"], partial=True)
+    assert witness.refusal == refusal
+    assert witness.offered == ("password",), "what it offered before any answer"
+
+
+def test_an_expired_password_is_told_of_after_the_answer_only() -> None:
+    """Before it, the words are the host's greeting, and may be about anybody's password."""
+    witness = Witness(HostKeyPolicy.ANY, (), private_key=False)
+    witness._note("Your password has expired.")
+    assert witness.account_state() is None
+    witness.submitted = True
+    assert witness.account_state() == "PASSWORD_EXPIRED"
+    witness._note("Your account has expired.")
+    assert witness.account_state() == "ACCOUNT_EXPIRED"
+
+
+# -- the key in the secret ---------------------------------------------------------------------------------------------
+
+
+@cache
+def encrypted(style: str) -> bytes:
+    return HOST_KEY.export_private_key(style, passphrase=PASSPHRASE, rounds=FEW_ROUNDS)
+
+
+@pytest.mark.parametrize("style", ["openssh", "pkcs8-pem"])
+@pytest.mark.parametrize(
+    ("given", "reason"), [(PASSPHRASE, None), ("wrong", "SECRET_PASSPHRASE_WRONG"), ("", "SECRET_PASSPHRASE_WRONG")]
+)
+async def test_a_key_with_a_passphrase(style: str, given: str, reason: str | None) -> None:
+    key = await _import_key(Credential(private_key=encrypted(style), passphrase=given))
+    assert (key.signal if isinstance(key, Failure) else None) == (named(reason) if reason else None)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "SECRET_FIELD_MISSING"),
+        (b"no key at all", "SECRET_KEY_UNREADABLE"),
+        (HOST_KEY.export_public_key(), "SECRET_KEY_UNREADABLE"),
+    ],
+)
+async def test_what_is_no_private_key(data: bytes, reason: str) -> None:
+    failure = await _import_key(Credential(private_key=data))
+    assert isinstance(failure, Failure)
+    assert (failure.phase, failure.signal) == (Phase.VAULT, named(reason))
+
+
+async def test_a_missing_passphrase_is_told_from_a_wrong_one() -> None:
+    failure = await _import_key(Credential(private_key=encrypted("openssh")))
+    assert isinstance(failure, Failure)
+    assert failure.text == "the passphrase is missing or wrong"
+
+
+async def test_a_key_without_a_passphrase_needs_none() -> None:
+    assert not isinstance(await _import_key(Credential(private_key=HOST_KEY.export_private_key())), Failure)
