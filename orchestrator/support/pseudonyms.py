@@ -17,8 +17,6 @@ from functools import cached_property
 from ipaddress import ip_address
 from unicodedata import normalize
 
-from ahocorasick_rs import AhoCorasick
-
 
 class Kind(StrEnum):
     """What a name is a name of; its pseudonym begins with it."""
@@ -90,23 +88,28 @@ class Pseudonyms:
         """Names that are no single token, replaced where they stand between other than word characters; of those that
         begin at one place the longest.
         """
-        ends: dict[int, int] = {}
-        folded = _lower(text)
-        for _, start, end in self._phrases.find_matches_as_indexes(folded, overlapping=True) if self._spellings else ():
-            if _begins(folded, start) and not _is_word(folded[end : end + 1]):
-                ends[start] = max(end, ends.get(start, end))
-        done = 0
-        for start, end in sorted(ends.items()):
-            if start >= done:
-                yield text[done:start]
-                yield self._spellings[folded[start:end]]
-                done = end
+        folded, done = _lower(text), 0
+        lengths = self._phrases
+        for start, character in enumerate(folded if self._spellings else ""):
+            if start < done or character not in lengths or not _begins(folded, start):
+                continue
+            for end in (start + length for length in lengths[character]):
+                if (pseudonym := self._spellings.get(folded[start:end])) and not _is_word(folded[end : end + 1]):
+                    yield text[done:start]
+                    yield pseudonym
+                    done = end
+                    break
         yield text[done:]
 
     @cached_property
-    def _phrases(self) -> AhoCorasick:
-        """One pass over the text, however many names there are: an estate has a secret per host."""
-        return AhoCorasick(list(self._spellings))
+    def _phrases(self) -> dict[str, list[int]]:
+        """By what phrases begin with and how long they are, the longest first: an estate has a secret per host, so that
+        they are too many to be tried one by one, and of few lengths.
+        """
+        lengths: dict[str, set[int]] = {}
+        for phrase in self._spellings:
+            lengths.setdefault(phrase[0], set()).add(len(phrase))
+        return {character: sorted(some, reverse=True) for character, some in lengths.items()}
 
     def _found(self, found: re.Match[str]) -> str:
         token = found[0]
