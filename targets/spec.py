@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from enum import StrEnum
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -169,7 +170,7 @@ class SecretSpec(Part):
 
     name: SecretName
     """May hold {n}, the number of the secret among its `count`."""
-    count: PositiveInt = 1
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     template: TemplateName = "unix"
     user: str = "scan"
     machine: str = ""
@@ -224,7 +225,7 @@ class EstateSpec(Part):
             ("directory", [d.name.casefold() for d in self.directories]),
             ("secret", [s.name.casefold() for s in self.secrets]),
         ):
-            if twice := {n for n in names if names.count(n) > 1}:
+            if twice := {name for name, number in Counter(names).items() if number > 1}:
                 raise ValueError(f"{what} given twice: {', '.join(sorted(twice))}")
         _account_faults(self.hosts, self.directories)
         return self

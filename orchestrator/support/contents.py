@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestrator.addresses import Name, parse_entry
 from orchestrator.campaign_model import Campaign, Record
 from orchestrator.report.documents import Document, dumps, run_document, summary_document
 from orchestrator.report.rows import ReportRow
@@ -46,6 +47,13 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
         names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
+    for entry in campaign.targets.include:  # a log may name one that has no outcome yet
+        names.of(Kind.HOST, entry.host or "")
+        names.of(Kind.HOST, entry.fqdn or "")
+        names.of(Kind.DOMAIN, entry.domain or "")
+    for text in (*(entry.address for entry in campaign.targets.include), *campaign.targets.exclude):
+        parsed = parse_entry(text)
+        names.of(Kind.HOST, parsed.text if isinstance(parsed, Name) else "")
 
 
 def learn_row(names: Pseudonyms, row: ReportRow) -> None:
@@ -119,7 +127,7 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
                 "title": names.of(Kind.VAULT, vault.title),
                 "type": vault.type,
                 "scheme": urlsplit(vault.url).scheme,
-                "path": urlsplit(vault.url).path,
+                "path": names.text(urlsplit(vault.url).path),
                 "api": vault.api,
                 "domain": names.of(Kind.DOMAIN, vault.domain or "") or None,
                 "password_from": vault.password.kind,

@@ -17,7 +17,7 @@ name = "qx-campaign"
 [[vaults]]
 title = "QX-Vault title"
 type = "Thycotic Secret Server"
-url = "https://qx-vault.qx-company.example/SecretServer"
+url = "https://qx-vault.qx-company.example/qx-vaultuser/SecretServer"
 user = "qx-vaultuser"
 domain = "QX-VAULTDOMAIN"
 password = { file = "/qx-path/password" }
@@ -43,7 +43,9 @@ accounts = "QX-LDAP"
 known_hosts = "/qx-path/known_hosts"
 ips = ["10.99.1.2"]
 [targets]
-include = ["10.99.1.1", { address = "10.99.1.2", fqdn = "qx-host.qx-company.example" }]
+include = ["10.99.1.1", { address = "10.99.1.2", fqdn = "qx-host.qx-company.example" },
+    "qx-later.example", { address = "10.99.1.3", host = "qx-short", domain = "qx-zone.example" }]
+exclude = ["qx-out.example"]
 """
 
 
@@ -76,7 +78,8 @@ async def test_no_name_is_in_any_file() -> None:
     contents.learn_campaign(names, campaign)
     for row in kept:
         contents.learn_row(names, row)
-    log = "scan of 10.99.1.1 as qx-winuser\nqx-vault.qx-company.example: refused qx-vaultuser\n/qx-path/ca.pem: gone"
+    log = "scan of 10.99.1.1 as qx-winuser\nqx-vault.qx-company.example: refused qx-vaultuser\n/qx-path/ca.pem: gone\n"
+    log += "qx-later.example, qx-short and x.qx-zone.example wait, qx-out.example does not\n"
     items = [
         contents.settings_item(names, campaign),
         contents.run_item(names, run, summary, [LogonCount("qx-winuser@dir:qx-windomain", 1, 0, 1)]),

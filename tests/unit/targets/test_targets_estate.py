@@ -254,3 +254,14 @@ def test_the_sample_vault_and_the_estate_of_its_page_are_estates() -> None:
 def test_toml_that_python_refuses(text: str, said: str) -> None:
     with pytest.raises(spec.EstateError, match=f"estate.toml: not TOML that can be read: .*{said}"):
         spec.parse(text)
+
+
+def test_more_secrets_than_a_vault_can_be_given() -> None:
+    with pytest.raises(spec.EstateError, match=r"estate.toml:3: secrets.0.count: .*1000000"):
+        spec.parse('[[secrets]]\nname = "s{n}"\ncount = 1_000_000_000_000\n')
+
+
+def test_what_is_given_twice_among_many() -> None:
+    names = [*range(20_000), 7]
+    with pytest.raises(spec.EstateError, match=r"directory given twice: d7$"):
+        spec.parse("".join(f'[[directories]]\nname = "d{name}"\n' for name in names))
