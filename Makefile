@@ -7,7 +7,7 @@
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
-#   make bench                  logins per second and CPU per login beside the bare libraries
+#   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md, anew from the reason table
 #   make clean                  remove what make has made
