@@ -8,7 +8,7 @@
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
-#   make bench                  logins per second and CPU per login beside the bare libraries
+#   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md, anew from the reason table
 #   make clean                  remove what make has made

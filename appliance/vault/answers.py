@@ -195,10 +195,10 @@ def _instant(text: str) -> float | None:
 
 
 def _item(item: Any) -> Item | None:
-    if not isinstance(item, dict) or not _is_text(item.get("slug")):
+    if not isinstance(item, dict) or not isinstance(item.get("slug"), str):
         return None
     value = item.get("itemValue")
-    if value is not None and not _is_text(value):
+    if value is not None and not isinstance(value, str):
         return None
     attachment = item.get("fileAttachmentId")
     return Item(
@@ -220,7 +220,7 @@ def read_text_field(answer: Answer) -> str | Failure:
     if answer.status != 200:
         return refusal(answer)
     value = load_json(answer.body)
-    return value if _is_text(value) else bad_response(answer, "a field as a JSON string")
+    return value if isinstance(value, str) else bad_response(answer, "a field as a JSON string")
 
 
 def read_file_field(answer: Answer) -> bytes | Failure:
@@ -241,11 +241,6 @@ def _object(answer: Answer, expected: str) -> dict[str, Any] | Failure:
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_text(value: Any) -> bool:
-    """A text that can be sent on: JSON may hold half a surrogate pair, which no encoding takes."""
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _str(body: dict[str, Any], key: str) -> str:

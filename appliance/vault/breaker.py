@@ -52,9 +52,12 @@ class Breaker:
     def is_open(self) -> bool:
         return self._open
 
+    def is_clear(self, now: float) -> bool:
+        return now >= self._until and not self._open
+
     def admit(self, now: float) -> Probe | Failure | None:
         """May a request be sent? None: yes. A Failure carries the fact AWAY."""
-        if now >= self._until and not self._open:
+        if self.is_clear(now):
             return None
         if now >= self._until and not self._probing:
             self._probing = True

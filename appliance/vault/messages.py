@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from math import ceil
@@ -16,7 +17,7 @@ JSON_LIMIT = 1024 * 1024
 FILE_LIMIT = 256 * 1024
 """Bytes of an attachment. A private key has a few thousand."""
 
-_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
+_DIGITS = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Request:
     @property
     def kind(self) -> str:
         """Alike for requests that should take a vault the same time: method, path without its numbers, operation."""
-        operation = next((value for name, value in self.headers if name.lower() == "soapaction"), "")
-        return f"{self.method} {self.path.translate(_NO_DIGITS)} {operation}"
+        operation = [value for name, value in self.headers if name.lower() == "soapaction"] if self.headers else ""
+        return f"{self.method} {_DIGITS.sub('', self.path)} {operation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def retry_after(header: str, date: str, now: float) -> str:
     against `now` (Unix seconds). Whoever obeys it bounds it.
     """
     said = header.strip()
-    if delta_seconds(said):
+    if not said or delta_seconds(said):
         return said
     wanted, sent = _instant(said), _instant(date)
     wait = 0 if wanted is None else ceil(wanted - (now if sent is None else sent))

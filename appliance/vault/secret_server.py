@@ -51,7 +51,7 @@ class SecretServerSource:
     # -- the seam ------------------------------------------------------------------------------------------------------
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
-        if (away := await within(self._settle_patience, self._session.ready)) is not None:
+        if not self._session.clear and (away := await within(self._settle_patience, self._session.ready)) is not None:
             return away
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))

@@ -39,6 +39,10 @@ class Session:
         """May the vault be asked now? See `Exchange.ready`."""
         return await self._exchange.ready(rest.health(), trip)
 
+    @property
+    def clear(self) -> bool:
+        return self._exchange.clear
+
     async def call(self, request: Request, trip: Trip) -> Answer | Failure:
         """Any answer but the two that ask for a new token: VAULT_TOKEN_EXPIRED, when a new one did not help."""
         token = await self._bearer(None, trip)

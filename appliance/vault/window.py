@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 FIRST_WINDOW = 8
 LATE_FACTOR = 3.0
-LATE_SLACK = 0.1
-"""Seconds, so that a fast vault's jitter is no news."""
+LATE_SLACK = 0.25
+"""Seconds, so that jitter, and a loop of our own that lags, are no news."""
 MEMORY = 15.0
 KINDS = 64
 """Kinds of requests whose least time is kept; a new kind beyond them makes the oldest forgotten."""

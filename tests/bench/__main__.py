@@ -2,7 +2,8 @@
 
 Both log in to the same servers in the same run. The product's figures are the difference between a large and a small
 campaign, so that start-up (a bus, a supervisor, scan processes) is not in them; its CPU is that of all its processes.
-The servers share the machine with their clients: read the ratios, not the rates.
+The servers share the machine with their clients: read the ratios, not the rates. The vault's client follows, alone
+(`vault_clients`, whose options this command takes); its floors decide the exit code.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from targets import estate as simulated
 from targets import spec
 from tests.acceptance.lab import Lab, running_lab
+from tests.bench import vault_clients
 from tests.peers.smbd import running_smbd
 
 KEYMUSTER = Path(sys.executable).parent / "keymuster"
@@ -132,7 +134,7 @@ def _made(home: str, name: str) -> Path:
     return directory
 
 
-def main() -> None:
+def main() -> int:
     print(f"{os.cpu_count()} cores; clients, servers and vault share them", flush=True)
     with tempfile.TemporaryDirectory(prefix="keymuster-bench-") as home:
         ssh(_made(home, "ssh"))
@@ -140,7 +142,9 @@ def main() -> None:
             smb(_made(home, "smb"))
         else:
             print("SMB: not measured; a real smbd is started as root only")
+    print()
+    return vault_clients.main()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -58,9 +58,9 @@ def _unpack_sdk(where: Path) -> None:
 
 
 @contextmanager
-def served_vault(state: Path, estate: str = "") -> Iterator[dict[str, Any]]:
+def served_vault(state: Path, estate: str = "", *, tls: bool = True) -> Iterator[dict[str, Any]]:
     """A simulated vault in a process of its own, by https, the sample where no estate is given; its ready line."""
-    command = [sys.executable, "-m", "targets", "--state", str(state), "--vault-only", "--tls"]
+    command = [sys.executable, "-m", "targets", "--state", str(state), "--vault-only", *(["--tls"] if tls else [])]
     if estate:
         (state / "estate.toml").write_text(estate)
         command.append(str(state / "estate.toml"))
