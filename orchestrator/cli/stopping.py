@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from appliance.bus import BusError
 from appliance.bus.control import connect_control
+from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.engine import bus_credentials
@@ -32,11 +34,13 @@ from orchestrator.cli.storing import FILE, opened, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.tables import FittedTable, cell, column
 from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.stop_known import names
 from orchestrator.stop_office import StopOffice
 from orchestrator.stops import Selector, Stop, checked_why
 
 PATIENCE_S = 10.0
 AGAIN_S = 0.3
+RUNS_LOOKED_AT = 20
 
 Words = tuple[str | None, str | None, str | None]
 """What --account, --secret and --vault say."""
@@ -69,11 +73,14 @@ async def stop(where: Where, words: Words, why: str, json: bool) -> Exit:
     try:
         standing, runs = await _forbid(where, wanted)
     except CommandError as error:
-        await _written_down(where.state, wanted)
+        async with _office_beside(where.state) as office:
+            await office.stop(wanted)
         raise Unreachable(
             f"{error}\n{selector} is written down as stopped and binds every run that begins from now on; what that "
             "process runs is not stopped: end it"
         ) from None
+    if await _is_named_nowhere(where.state, selector):
+        sys.stderr.write(f"no run so far names {selector}: look for a slip, or leave it for those to come\n")
     with written_to(None) as out:
         if json:
             print(dumps(document([standing])), file=out)
@@ -154,10 +161,10 @@ async def _forbid(where: Where, wanted: Stop) -> tuple[Stop, int]:
         try:
             async with _client(found, where) as client:
                 return await client.forbid(wanted)
-        except Unreachable:
+        except Unreachable as error:
             # A holder that is about to begin or to end is not heard for a moment.
             if anyio.current_time() >= end:
-                raise
+                raise Unreachable(f"process {found.pid}: {error}") from None
             await anyio.sleep(AGAIN_S)
 
 
@@ -186,18 +193,21 @@ async def _client(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def _own_office(held: Held) -> AsyncIterator[StopOffice]:
     """Nobody runs anything in this state directory, and nobody can begin to before we are done."""
-    with held:
-        async with opened(held.path) as store:
-            office = StopOffice(store.stops, lambda: None)
-            await office.load()
+    try:
+        async with _office_beside(held.path) as office:
             yield office
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(held.release)
 
 
-async def _written_down(state: Path, wanted: Stop) -> None:
+@asynccontextmanager
+async def _office_beside(state: Path) -> AsyncIterator[StopOffice]:
+    """The store alone: nobody else is told."""
     async with opened(state) as store:
         office = StopOffice(store.stops, lambda: None)
         await office.load()
-        await office.stop(wanted)
+        yield office
 
 
 async def _standing(state: Path) -> list[Stop]:
@@ -206,6 +216,20 @@ async def _standing(state: Path) -> list[Stop]:
         return []
     async with stored(state) as store:
         return await store.stops.all()
+
+
+async def _is_named_nowhere(state: Path, selector: Selector) -> bool:
+    """There are runs, and the latest of them know nothing of it."""
+    async with opened(state) as store:
+        records = sorted(await store.runs.all(), key=lambda record: -record.created_at)[:RUNS_LOOKED_AT]
+    for record in records:
+        try:
+            campaign = Campaign.from_snapshot(dict(record.snapshot))
+        except SnapshotError:
+            return False  # another release's: who knows
+        if names(campaign, selector):
+            return False
+    return bool(records)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

@@ -254,7 +254,22 @@ def test_schema_and_version_and_help() -> None:
     schema: dict[str, Any] = json.loads(say("config", "schema"))
     assert {"vaults", "records", "targets", "pace", "gate"} <= schema["properties"].keys()
     assert say("--version").startswith("keymuster 0.")
-    for command in ("run", "rerun", "plan", "runs", "report", "probe", "init", "reasons", "lab", "demo", "appliance"):
+    for command in (
+        "run",
+        "rerun",
+        "plan",
+        "runs",
+        "report",
+        "probe",
+        "init",
+        "reasons",
+        "stop",
+        "stops",
+        "allow",
+        "lab",
+        "demo",
+        "appliance",
+    ):
         assert command in say("--help")
     assert "--resume" in say("run", "--help")
 

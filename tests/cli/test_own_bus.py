@@ -112,6 +112,36 @@ def test_a_run_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_pat
         assert seen["vault"]["grants"] == 1
 
 
+def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Product, tmp_path: Path) -> None:
+    """It is on the same bus; without being told which, the command cannot know where to find it."""
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\nfault = "silent"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        where = ("--nats", url, "--nats-seed", seed)
+        short = campaign(tmp_path, lab, HOSTS)
+        short.write_text(short.read_text() + '[pace]\ndeadline = "15s"\n')
+        command = keymuster.command("run", short, *where, "--no-progress")
+        with (
+            serving(file),
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as run,
+        ):
+            try:
+                assert run.stderr is not None
+                assert any("3 planned" in line for line in run.stderr), "the run did not begin"
+                stopped = keymuster("stop", "--vault", "Vault", *where)
+                assert (stopped.code, "1 open run told" in stopped.stdout) == (0, True), stopped.stderr
+                assert [one["name"] for one in keymuster("stops", "--json").document["stops"]] == ["Vault"]
+                assert keymuster("allow", "--vault", "Vault", *where).code == 0
+                run.send_signal(signal.SIGINT)
+                run.communicate(timeout=90)
+            finally:
+                run.kill()
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -26,6 +26,7 @@ from appliance.contract import (
 )
 from appliance.reasons import REASONS, Status
 from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.stops import Selector, Stop
 from orchestrator.store import (
     AttemptRow,
     Count,
@@ -309,6 +310,17 @@ async def test_outcomes_without_an_attempt(store: Store) -> None:
 # -- outcomes ----------------------------------------------------------------------------------------------------------
 
 
+async def test_an_attempt_that_is_known_to_be_over_keeps_no_job_from_ending(store: Store) -> None:
+    """Its orchestrator was killed, and its report never came; when it comes all the same, it decides nothing."""
+    first, second = job("j1"), job("j2", attempt=2)
+    await dispatch(store, first, job("j2"), second)
+    rows = [replace(undispatched(j, "STOPPED"), after=1) for j in (first, second)]
+    assert await store.attempts.finish_without_attempt(RUN, rows) == [True, False], "a newer attempt is open"
+    assert await store.attempts.settle([settled(first)]) == [False]
+    found = {o.job: (o.reason, o.attempts) async for o in store.attempts.outcomes(RUN)}
+    assert found == {"j1": ("STOPPED", 1)}
+
+
 async def test_an_outcome_carries_what_a_report_says(store: Store) -> None:
     one = job("j1", candidates=[candidate(), candidate("second", "other")])
     await dispatch(store, one)
@@ -375,6 +387,17 @@ async def test_check_outs_are_kept_until_they_are_dropped(store: Store) -> None:
     await store.check_outs.drop(row)
     await store.check_outs.drop(row)
     assert await store.check_outs.all() == [other]
+
+
+async def test_stops_are_kept_until_they_are_dropped(store: Store) -> None:
+    first = Stop(Selector.of_secret("shared", "Vault"), 1.5, "alice", "leaked")
+    other = Stop(Selector.of_account("svc@corp"), 0.5, "bob")
+    for one in (first, other, replace(first, since=9.0, why="again")):
+        await store.stops.put(one)
+    assert await store.stops.all() == [other, first], "the first one stays"
+    await store.stops.drop(first)
+    await store.stops.drop(first)
+    assert await store.stops.all() == [other]
 
 
 async def test_how_many_of_some_jobs_have_their_outcome(store: Store) -> None:

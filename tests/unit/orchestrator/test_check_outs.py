@@ -27,7 +27,7 @@ from appliance.contract import (
 )
 from orchestrator.check_outs import TEND_S, CheckOutOffice, VaultUse
 from orchestrator.dispatch import OpenAttempt, Planned
-from orchestrator.stops import Stops
+from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import CheckOutRow
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -213,6 +213,42 @@ async def test_it_is_given_back_when_the_last_job_that_may_ask_is_done(b: Bench)
         await anyio.sleep(2 * TEND_S)
         assert (b.vault.ours, b.vault.ins, b.rows.rows) == (False, 1, {})
     assert (b.vault.outs, b.vault.ins) == (1, 1)
+
+
+@pytest.mark.parametrize("selector", [Selector.of_secret("SHARED"), Selector.of_vault("Vault")], ids=str)
+def test_what_an_admin_stops_is_given_back_at_once_and_not_taken_again(selector: Selector) -> None:
+    @virtually
+    async def story(b: Bench) -> None:
+        run, other, office = Run(), Run("two"), b.office()
+        async with b.open(office, run), b.open(office, other):
+            for each in (run, other):
+                assert (await office.request(each.request(), "a")).ok
+            await anyio.sleep(2 * TEND_S)
+            assert (b.vault.outs, b.vault.ins) == (1, 0)
+            stop = b.stops.put(Stop(selector, 1.0, "alice", "leaked"))
+            office.stops_changed()
+            await anyio.sleep(TEND_S / 5)
+            assert (b.vault.ins, b.rows.rows) == (1, {})
+            refused = await office.request(run.request("j2"), "a")
+            assert (refused.ok, refused.reason, refused.text) == (False, "STOPPED", stop.text)
+            b.stops.lift(stop)
+            assert (await office.request(run.request("j3"), "a")).ok
+        assert (b.vault.outs, b.vault.ins) == (2, 2)
+
+    story()
+
+
+@virtually
+async def test_a_check_out_that_is_under_way_when_the_stop_comes_is_given_back_too(b: Bench) -> None:
+    run, office = Run(), b.office()
+    b.vault.slow = 1.0
+    async with b.open(office, run), anyio.create_task_group() as tasks:
+        tasks.start_soon(office.request, run.request(), "a")
+        await anyio.sleep(0.5)
+        b.stops.put(Stop(Selector.of_secret("shared"), 1.0, "alice"))
+        office.stops_changed()
+        await anyio.sleep(2.0)
+        assert (b.vault.outs, b.vault.ins, b.rows.rows) == (1, 1, {})
 
 
 @virtually

@@ -6,6 +6,7 @@ Schedules with everything going wrong at once are `tests/simulation`'s; here is 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from appliance.contract import (
     Account,
     Candidate,
     CredentialRef,
+    Deferred,
     Evidence,
     Job,
     Outcome,
@@ -33,7 +35,7 @@ from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPl
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
-from orchestrator.stops import Stops
+from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, Placement, Settled, Undispatched
@@ -70,12 +72,20 @@ def _planned(number: int) -> Planned:
     return Planned(f"job {number}", Technology.UNIX, Target(address=address), (candidate,))
 
 
+class _Single(Plan):
+    """One unit, made by the test."""
+
+    def __init__(self, unit: Planned) -> None:
+        self._units = [unit]
+
+
 class Store:
     """Attempts and host keys; writes down what is asked of it, in order."""
 
     def __init__(self, story: list[str]) -> None:
         self.story = story
         self.settled: list[Settled] = []
+        self.unsent: list[Undispatched] = []
         self.fresh = True
 
     async def dispatched(
@@ -94,6 +104,7 @@ class Store:
         return [self.fresh] * len(rows)
 
     async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
+        self.unsent += rows
         self.story += [f"finished {row.job.job} {row.reason}" for row in rows]
         return [True] * len(rows)
 
@@ -236,6 +247,55 @@ async def test_a_target_that_nobody_serves_ends_at_once(world: World) -> None:
     assert world.ended is True
     assert "finished nobody NO_RECORD" in world.story
     assert world.controller.progress().done == 2
+
+
+# -- what an admin has stopped -----------------------------------------------------------------------------------------
+
+
+@with_run(Plan(60), appliances=2)
+async def test_what_is_stopped_is_sent_out_no_more_and_ends_with_the_reason(world: World) -> None:
+    await world.work(10)
+    await anyio.sleep(0.5)  # what was about to go out has gone
+    out = [event for event in world.story if event.startswith("put")]
+    assert 0 < len(out) < 60
+    stop = world.stops.put(Stop(Selector.of_secret("s"), 1.0, "alice", "leaked"))
+    world.controller.wake()
+    await _working(world, 5.0)
+    assert world.ended is True
+    assert [event for event in world.story if event.startswith("put")] == out
+    assert world.passed == len(out)
+    left = [row for row in world.store.unsent if row.reason == "STOPPED"]
+    assert len(left) == 60 - len(out) == world.controller.counts[Status.NOT_ATTEMPTED]
+    assert {(row.evidence.text, row.evidence.phase, row.after) for row in left} == {(stop.text, Phase.DISPATCH, 0)}
+    assert {row.job.records[0].secret for row in left} == {"s"}
+
+
+@with_run(Plan(1))
+async def test_a_job_whose_login_was_stopped_gets_no_further_attempt(world: World) -> None:
+    appliance = world.broker.appliance("a", ZONE)
+    (lease,) = await appliance.lease(RUN, 1, 5.0)
+    world.stops.put(Stop(Selector.of_vault("Vault"), 1.0, "alice"))
+    job = lease.job
+    ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+    await appliance.publish(Deferred(**ids, reason="VAULT_TIMEOUT", not_before=anyio.current_time()))
+    await lease.done()
+    await anyio.sleep(5.0)
+    assert world.ended is True
+    assert [(row.reason, row.after) for row in world.store.unsent] == [("STOPPED", 1)]
+
+
+@pytest.mark.parametrize(("stopped", "out"), [({"first"}, 1), ({"second"}, 1), ({"first", "second"}, 0)])
+def test_a_job_is_left_out_only_when_no_login_is_left_to_it(stopped: set[str], out: int) -> None:
+    """Which record applies is the target's to say; a stopped one is not skipped for the next."""
+    (candidate,) = _planned(0).candidates
+    both = tuple(candidate.model_copy(update={"record": name}) for name in ("first", "second"))
+    planned = replace(_planned(0), candidates=both)
+    dispatcher = Dispatcher(_Single(planned), Pace(DEADLINE, 0.0), {}, lambda: "lease", lambda _a: 2)
+    stop = Stop(Selector.of_vault("Vault"), 1.0, "alice")
+    batch = dispatcher.step(
+        capacity=1, now=0.0, broken=lambda _a: False, stop_on=lambda c: stop if c.record in stopped else None
+    )
+    assert (len(batch.attempts), len(batch.left_out)) == (out, 1 - out)
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------

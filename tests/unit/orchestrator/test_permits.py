@@ -33,7 +33,7 @@ from appliance.contract import (
 from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.permits import HOLD_S, PermitOffice
-from orchestrator.stops import Stops
+from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store import StoreError
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -375,6 +375,79 @@ async def test_a_clock_that_is_set_back_keeps_nobody_waiting(desk: Desk, tasks: 
     desk.turned = -3600.0
     await anyio.sleep(HOLD_S + 0.1)
     assert desk.verdict("2") is WAIT
+
+
+# -- what an admin has stopped -----------------------------------------------------------------------------------------
+
+STOPS = (
+    Selector.of_account("scan@corp"),
+    Selector.of_secret("s"),
+    Selector.of_secret("s", "v"),
+    Selector.of_vault("v"),
+)
+
+
+@pytest.mark.parametrize("selector", STOPS, ids=str)
+def test_a_login_that_is_stopped_gets_no_permit_by_whatever_it_was_stopped(selector: Selector) -> None:
+    @at_work
+    async def story(desk: Desk, tasks: TaskGroup) -> None:
+        stop = desk.stops.put(Stop(selector, 1.0, "alice", "leaked"))
+        answer = await desk.office.request(request("1"), "a")
+        assert (answer.verdict, answer.cause, answer.text) == (SKIP, "STOPPED", stop.text)
+        assert desk.ledger.entries == []
+        desk.stops.lift(stop)
+        await desk.ask("1")
+        assert desk.verdict("1") is GRANTED
+
+    story()
+
+
+@at_work
+async def test_another_account_goes_on(desk: Desk, tasks: TaskGroup) -> None:
+    desk.stops.put(Stop(STOPS[0], 1.0, "alice"))
+    await desk.ask("1", HOSTS[0])
+    assert desk.verdict("1") is GRANTED
+
+
+@at_work
+async def test_a_stop_sends_away_who_waits_and_leaves_who_has_a_permit(desk: Desk, tasks: TaskGroup) -> None:
+    await desk.ask("1")
+    tasks.start_soon(desk.ask, "2")
+    await turns()
+    desk.stops.put(Stop(STOPS[0], 1.0, "alice"))
+    desk.office.stops_changed()
+    await turns()
+    assert desk.verdict("2") is SKIP
+    await desk.office.release(release("1"), "a")
+    assert desk.ledger.entries == [("granted", "1"), ("success", "1")]
+
+
+@at_work
+async def test_a_permit_that_is_being_written_when_the_stop_comes_is_withdrawn(desk: Desk, tasks: TaskGroup) -> None:
+    """Whoever gave the order has been told that it holds, perhaps before the ledger was written."""
+    desk.ledger.gate = anyio.Event()
+    tasks.start_soon(desk.ask, "1")
+    await turns()
+    stop = desk.stops.put(Stop(STOPS[1], 1.0, "alice"))
+    desk.office.stops_changed()
+    desk.ledger.gate.set()
+    await turns()
+    assert desk.verdict("1") is SKIP
+    assert desk.ledger.entries == [("granted", "1"), ("neutral", "1")]
+    desk.stops.lift(stop)
+    await desk.ask("2")
+    assert desk.verdict("2") is GRANTED, "what was withdrawn is not out, and is no failure"
+    await anyio.sleep(VALID_FOR + 2.0)
+    assert ("failure", "1") not in desk.ledger.entries
+
+
+@at_work
+async def test_a_second_request_is_a_duplicate_though_the_login_is_stopped(desk: Desk, tasks: TaskGroup) -> None:
+    """ "Not tried" would be untrue of it: the first one has had its permit."""
+    await desk.ask("1")
+    desk.stops.put(Stop(STOPS[0], 1.0, "alice"))
+    await desk.ask("1")
+    assert desk.verdict("1") is DUPLICATE
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------
