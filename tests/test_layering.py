@@ -63,6 +63,8 @@ PURE = (
     "orchestrator.dispatch",
     "orchestrator.collect",
     "orchestrator.reconcile",
+    "orchestrator.audit.pairing",
+    "orchestrator.audit.judging",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

@@ -8,6 +8,8 @@ Rules:
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
    cookie kept, no body decompressed.
 4. The body of an error answer loses the bearer and the request's own secrets before anything reads it.
+5. Each try of a view is noted where its caller keeps count (`Trip.views`), once its head was on the wire: the vault's
+   audit shows those that got their answer, perhaps those that were cut off or met an error, and no refused one.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import errno
 import json
 import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import SimpleNamespace
 from typing import TypeVar
@@ -29,7 +32,7 @@ import aiohttp
 import anyio
 import yarl
 
-from appliance.contract import Failure
+from appliance.contract import Failure, View
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.messages import Answer, Request
@@ -64,6 +67,10 @@ class Trip:
     """Where a caller's work is: what to say when its time runs out, and whether a password can have arrived."""
 
     stage: Stage = Stage.QUEUED
+    views: list[View] = field(default_factory=list)
+    """Of all its requests, in order."""
+    sent_at: float = 0.0
+    """Unix time at which the latest request's head was on the wire."""
 
     def timed_out(self, patience: float) -> Failure:
         """The failure of one whose time ran out here. Waiting for our own slots is our overload, not the vault's."""
@@ -73,9 +80,11 @@ class Trip:
         return fail("VAULT_TIMEOUT", f"no {lacking} within {patience:g} s", stage=self.stage.value)
 
 
-async def within(patience: float, work: Callable[[Trip], Awaitable[T | Failure]]) -> T | Failure:
-    """Do the work in at most `patience` seconds, or say how far it came."""
-    trip = Trip()
+async def within(
+    patience: float, work: Callable[[Trip], Awaitable[T | Failure]], views: list[View] | None = None
+) -> T | Failure:
+    """Do the work in at most `patience` seconds, or say how far it came. Its views are added to `views`."""
+    trip = Trip() if views is None else Trip(views=views)
     with anyio.move_on_after(patience):
         return await work(trip)
     return trip.timed_out(patience)
@@ -111,11 +120,23 @@ class Exchange:
         trip.stage = Stage.QUEUED
         async with self._slots:
             trip.stage = Stage.CONNECTING
+            answer: Answer | Failure | None = None
             try:
-                return await self._carry(request, trip, token)
+                answer = await self._carry(request, trip, token)
             except (aiohttp.ClientError, OSError) as error:
                 # The value replaces the exception, whose request_info and args may hold the bearer or the body.
-                return _translated(error, trip.stage)
+                answer = _translated(error, trip.stage)
+            finally:  # a cut-off one is noted too
+                if request.viewed and trip.stage is Stage.SENT and (sure := _shows_in_audit(answer)) is not None:
+                    view = View(
+                        vault=self._access.title,
+                        secret_id=request.viewed,
+                        asked=trip.sent_at,
+                        answered=time.time(),
+                        sure=sure,
+                    )
+                    trip.views.append(view)
+            return answer
 
     async def _carry(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         headers = {"Accept": "*/*" if "/fields/" in request.path else "application/json", "Accept-Encoding": "identity"}
@@ -181,10 +202,20 @@ def _watch() -> aiohttp.TraceConfig:
         _params: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
         context.trace_request_ctx.stage = Stage.SENT
+        context.trace_request_ctx.sent_at = time.time()
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(head_sent)
     return trace
+
+
+def _shows_in_audit(answer: Answer | Failure | None) -> bool | None:
+    """Has the vault written a view down? None: no, it has refused it. False: who knows."""
+    if not isinstance(answer, Answer):
+        return False
+    if answer.status == 200:
+        return "html" not in answer.content_type.lower()  # a page comes from something in between
+    return False if answer.status >= 500 or answer.status == 408 else None
 
 
 def _worth_repeating(result: Answer | Failure) -> bool:

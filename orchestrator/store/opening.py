@@ -18,6 +18,7 @@ from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Runs
+from orchestrator.store.searches import Searches
 from orchestrator.store.upgrade import upgrade
 
 OPENING_S, RETRY_S = 2.0, 0.05
@@ -37,6 +38,7 @@ class Store:
     ledger: Ledger
     host_keys: HostKeys
     check_outs: CheckOuts
+    searches: Searches
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -69,7 +71,15 @@ async def _open(url: URL, busy_timeout: float) -> Store:
     writers = anyio.Lock()
     main = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="NORMAL"), writers)
     durable = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), writers)
-    store = Store(Runs(main), Attempts(main), Ledger(durable), HostKeys(main), CheckOuts(durable), (main, durable))
+    store = Store(
+        runs=Runs(main),
+        attempts=Attempts(main),
+        ledger=Ledger(durable),
+        host_keys=HostKeys(main),
+        check_outs=CheckOuts(durable),
+        searches=Searches(durable),
+        _databases=(main, durable),
+    )
     try:
         await upgrade(main, url, busy_timeout)
     except BaseException:  # cancellation too: connections are threads
