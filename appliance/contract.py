@@ -427,6 +427,9 @@ class VaultQueryKind(StrEnum):
     wrong, and `local`, by how many seconds its local time is ahead of its UTC; these three where it tells the time."""
     AUDIT = "audit"
     """What the vault has written down about this secret (named by its id), newest first: `rows` from `skip` on."""
+    RIGHTS = "rights"
+    """What the vault's user may do with this secret, and what its template asks for. Facts: `secret_id`, `role` (the
+    vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it."""
 
 
 class VaultQuery(Wire):

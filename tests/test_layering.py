@@ -65,6 +65,7 @@ PURE = (
     "orchestrator.reconcile",
     "orchestrator.audit.pairing",
     "orchestrator.audit.judging",
+    "orchestrator.least_privilege",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

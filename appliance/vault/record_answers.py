@@ -46,6 +46,35 @@ class VaultUser:
     permissions: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SecretPlace:
+    """Where a secret is, and whether its template keeps the password from those without a right of their own."""
+
+    folder: str
+    hides_password: bool | None
+    """None where the vault does not say."""
+
+
+def read_role(answer: Answer) -> str | Failure:
+    """The word that a secret's state has for what we may do with it."""
+    if answer.status != 200:
+        return refusal(answer)
+    body = _object(answer)
+    if body is None or not isinstance(body.get("secretState"), str):
+        return bad_response(answer, "a secretState with the user's role")
+    return _text(body, "role")
+
+
+def read_place(answer: Answer) -> SecretPlace | Failure:
+    if answer.status != 200:
+        return refusal(answer)
+    body = _object(answer)
+    if body is None or not isinstance(body.get("id"), int):
+        return bad_response(answer, "a secret's summary")
+    hides = body.get("hidePassword")
+    return SecretPlace(_text(body, "folderPath"), hides if isinstance(hides, bool) else None)
+
+
 def read_audits(answer: Answer) -> AuditPage | Failure:
     if answer.status != 200:
         return refusal(answer)

@@ -87,6 +87,11 @@ def view_comment(secret_id: int, comment: str) -> Request:
     return Request("POST", path, body=body, content_type=_JSON)
 
 
+def summary(secret_id: int) -> Request:
+    """A secret without its values: its folder, and what its template asks for. No view."""
+    return Request("GET", f"{_API}/secrets/{secret_id}/summary")
+
+
 def audits(secret_id: int, skip: int) -> Request:
     """A page of what the vault has written down about a secret, newest first. No view."""
     query = {

@@ -1,14 +1,16 @@
 r"""A vault's audit rows beside our uses: whose rows they are, what kind, in which time, and what pairs. Pure.
 
-J1 user     A row of ours is one by the vault's user as the vault names it, or as the campaign does; domains do not
-matter (`CORP\u`, `u@corp` and `u` are one). Rows by others are listed apart, and are no faults.
-J2 kind     Spellings of actions differ by release, so words decide: what is displayed or viewed is a view; what is
-about a check-out, a change, a comment or the like is not, and is listed apart; an action with no known
-word is taken for a view, so that none is missed.
-J3 since    Rows are judged from the run's beginning on, until now. What is older is not this run's.
-J4 clock    A row's time is put on the appliance's clock by the offset of both. Dates are UTC, or the server's local
-time: whichever leaves fewer faults in the whole vault, UTC where both leave as many.
-J5 run      A drop is told of this run's uses only; another run's uses explain rows, and have an audit of their own.
+The rules, stated here and nowhere else:
+
+ J1 user     A row of ours is one by the vault's user as the vault names it, or as the campaign does; domains do not
+             matter (`CORP\u`, `u@corp` and `u` are one). Rows by others are listed apart, and are no faults.
+ J2 kind     Spellings of actions differ by release, so words decide: what is displayed or viewed is a view; what is
+             about a check-out, a change, a comment or the like is not, and is listed apart; an action with no known
+             word is taken for a view, so that none is missed.
+ J3 since    Rows are judged from the run's beginning on, until now. What is older is not this run's.
+ J4 clock    A row's time is put on the appliance's clock by the offset of both. Dates are UTC, or the server's local
+             time: whichever leaves fewer faults in the whole vault, UTC where both leave as many.
+ J5 run      A drop is told of this run's uses only; another run's uses explain rows, and have an audit of their own.
 """
 
 from __future__ import annotations

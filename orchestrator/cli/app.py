@@ -351,6 +351,32 @@ def vault_test(
     _tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
 
 
+@vault_app.command("rights")
+def vault_rights(
+    context: typer.Context,
+    campaign: Annotated[Path, typer.Argument(help="The campaign file.")] = Path("campaign.toml"),
+    vault: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Only this vault of the campaign.", show_default=False)
+    ] = None,
+    json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
+) -> None:
+    """Say which rights the campaign needs in its vaults, and whether their users have those, and no more.
+
+    Role permissions, and View on each secret or its folder. Exit 1 when something lacks (View on a secret, View
+    Launcher Password where a template hides the password, View Secret Audit for `keymuster audit`) or is too much
+    (Unlimited Administrator, Force Check In, Edit or Owner of a secret), 3 when the vault does not tell. No secret is
+    viewed or checked out.
+    """
+    from orchestrator.cli import rights
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    _tell(context, rights.rights, where, _load(campaign), vault, json)
+
+
 @lab_app.command("up")
 def lab_up(
     context: typer.Context,

@@ -45,6 +45,10 @@ class Lab:
         """How secrets stand in the vault from now on, by name."""
         self._order({"secrets": states})
 
+    def secret_security(self, secret: str, **security: Any) -> None:
+        """What stands between this secret and its viewers from now on; nothing by default."""
+        self._order({"secret": secret, "security": security}, "security")
+
     def vault_weather(self, **weather: Any) -> None:
         """This weather from now on; nothing is fair."""
         self._order(weather, "weather")

@@ -1,4 +1,4 @@
-"""WHO and AUDIT: the vault's own record, at the simulated vault and at one that talks nonsense."""
+"""WHO, AUDIT and RIGHTS: the vault's own record, at the simulated vault and at one that talks nonsense."""
 
 from __future__ import annotations
 
@@ -105,6 +105,44 @@ async def test_a_vault_that_does_not_say_who_is_told(vault: ScriptedVault, body:
     assert (await asked(vault, Kind.WHO)).reason in ("VAULT_BAD_RESPONSE", "VAULT_FORBIDDEN")
 
 
+RIGHTS = {"secretState": "None", "id": 7, "isActive": True, "role": "View"}
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        ({"id": 7, "folderPath": "\\Scan", "hidePassword": True}, {"folder": "\\Scan", "hides_password": "yes"}),
+        ({"id": 7, "folderPath": "\\Scan", "hidePassword": False}, {"folder": "\\Scan", "hides_password": "no"}),
+        ({"id": 7}, {"folder": ""}),
+    ],
+)
+async def test_rights_are_had_without_a_view(
+    vault: ScriptedVault, summary: dict[str, Any], expected: dict[str, str]
+) -> None:
+    vault.on("GET", f"{API}/secrets/7/state", reply(200, RIGHTS))
+    vault.on("GET", f"{API}/secrets/7/summary", reply(200, summary))
+    answer = await asked(vault, Kind.RIGHTS)
+    assert (answer.ok, answer.facts) == (True, {"secret_id": "7", "role": "View", **expected})
+    assert all(a.path != f"{API}/secrets/7" for a in vault.asked)
+
+
+@pytest.mark.parametrize(
+    ("state", "summary", "reason"),
+    [
+        (reply(400, DENIED), reply(200, {"id": 7}), "SECRET_NOT_FOUND"),
+        (reply(200, RIGHTS), reply(400, DENIED), "SECRET_ACCESS_DENIED"),
+        (reply(200, RIGHTS), reply(200, []), "VAULT_BAD_RESPONSE"),
+        (reply(200, {"id": 7, "secretState": 5}), reply(200, {"id": 7}), "VAULT_BAD_RESPONSE"),
+    ],
+)
+async def test_rights_that_the_vault_does_not_tell_are_a_reason(
+    vault: ScriptedVault, state: Any, summary: Any, reason: str
+) -> None:
+    vault.on("GET", f"{API}/secrets/7/state", state)
+    vault.on("GET", f"{API}/secrets/7/summary", summary)
+    assert (await asked(vault, Kind.RIGHTS)).reason == reason
+
+
 def test_another_interface_is_told_what_it_lacks() -> None:
     access = VaultAccess(title="V", url="https://v")
     assert needs_rest(access.api) is None
@@ -119,7 +157,19 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["records", "id", "action", "dateRecorded", "username", "utcNow", "now", "permissions", "name"]
+                [
+                    "records",
+                    "id",
+                    "action",
+                    "dateRecorded",
+                    "username",
+                    "utcNow",
+                    "now",
+                    "permissions",
+                    "name",
+                    "role",
+                    "secretState",
+                ]
             ),
             inner,
             max_size=5,
@@ -138,3 +188,5 @@ def test_whatever_comes_is_a_value_or_a_failure(status: int, body: bytes) -> Non
     assert isinstance(record_answers.read_audits(answer), record_answers.AuditPage | Failure)
     assert isinstance(record_answers.read_user(answer), record_answers.VaultUser | Failure)
     assert isinstance(record_answers.read_time(answer), record_answers.VaultTime | None)
+    assert isinstance(record_answers.read_role(answer), str | Failure)
+    assert isinstance(record_answers.read_place(answer), record_answers.SecretPlace | Failure)
