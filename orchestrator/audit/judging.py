@@ -9,7 +9,8 @@ The rules, stated here and nowhere else:
              word is taken for a view, so that none is missed.
  J3 since    Rows are judged from the run's beginning on, until now. What is older is not this run's.
  J4 clock    A row's time is put on the appliance's clock by the offset of both. Dates are UTC, or the server's local
-             time: whichever leaves fewer faults in the whole vault, UTC where both leave as many.
+             time: whichever leaves fewer drops in the whole vault, UTC where both leave as many. (Not fewer faults: a
+             wrong reading would put forged rows before the run, and hide them.)
  J5 run      A drop is told of this run's uses only; another run's uses explain rows, and have an audit of their own.
 """
 
@@ -84,10 +85,6 @@ class SecretAudit:
     forgeries: tuple[Loose, ...]
     others: tuple[Loose, ...]
 
-    @property
-    def faults(self) -> int:
-        return len(self.drops) + len(self.duplicates) + len(self.forgeries)
-
 
 @dataclass(frozen=True, slots=True)
 class VaultAudit:
@@ -130,7 +127,7 @@ def judge(
         VaultAudit(tuple(_judge(s, uses.get(s, ()), rows[s], question, ahead) for s in rows), local=ahead != 0.0)
         for ahead in readings
     ]
-    return min(audits, key=lambda audit: sum(secret.faults for secret in audit.secrets))
+    return min(audits, key=lambda audit: sum(len(secret.drops) for secret in audit.secrets))
 
 
 def _judge(

@@ -20,6 +20,7 @@ from orchestrator.audit.judging import UNKNOWN_CLOCK_S, VaultClock
 MOST_PAGES = 1000
 
 Put = Callable[[Sequence[VaultQuery]], Awaitable[Sequence[VaultAnswer]]]
+"""Has an appliance put these queries, and gives the answers in their order. Raises what ends the command."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from appliance.contract import CredentialRef, Phase, View, named
+from appliance.contract import CredentialRef, Evidence, Phase, View, named
 from orchestrator.assembly import Prepared
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.records import NoCandidate
@@ -166,7 +166,12 @@ def _is_unheard(attempt: DispatchedAttempt) -> bool:
     evidence = attempt.evidence
     if evidence is None or evidence.signal == named("APPLIANCE_LOST"):
         return True
-    return not evidence.views and (evidence.submitted or evidence.phase in _AT_LOGIN)
+    return not evidence.views and had_credential(evidence)
+
+
+def had_credential(evidence: Evidence) -> bool:
+    """An attempt that came as far as the login has had its secret, unless it ended before a record was chosen."""
+    return bool(evidence.record) and (evidence.submitted or evidence.phase in _AT_LOGIN)
 
 
 def _until(attempt: DispatchedAttempt, run: RunRecord, campaign: Campaign, now: float) -> float:

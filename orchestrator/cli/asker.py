@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from appliance.contract import VaultAnswer, VaultQuery
+from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
-from orchestrator.cli.asking import Put, put_by
+from orchestrator.cli.asking import put_by
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.holding import acquire, engine_of, logins
 from orchestrator.state_dir import HolderInfo

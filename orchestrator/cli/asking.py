@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from appliance.contract import VaultAnswer, VaultQuery
+from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
@@ -19,9 +20,6 @@ from orchestrator.cli.errors import CommandError
 
 AT_ONCE = 16
 """Questions on the bus at once; the vault's own limit on requests is the appliance's."""
-
-Put = Callable[[Sequence[VaultQuery]], Awaitable[Sequence[VaultAnswer]]]
-"""Puts these queries, and gives the answers in their order. Raises Unreachable."""
 
 
 @asynccontextmanager

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from appliance.contract import CredentialRef, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
+from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.asker import asker
-from orchestrator.cli.asking import Put
 from orchestrator.cli.errors import Exit, NothingToDo, Unreachable
 from orchestrator.cli.output import say, written_to
 from orchestrator.cli.vaults import known_vault

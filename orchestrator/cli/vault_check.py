@@ -15,7 +15,7 @@ from rich.console import Console
 
 from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
-from orchestrator.cli.asking import Put
+from orchestrator.audit.pulling import Put
 from orchestrator.cli.output import say
 from orchestrator.plan import Plan
 from orchestrator.report.tables import CODE, FittedTable, cell, column

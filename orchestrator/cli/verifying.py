@@ -23,8 +23,9 @@ import anyio.to_thread
 from anyio.abc import SocketStream
 from rich.console import Console
 
-from appliance.contract import CredentialRef, Phase
+from appliance.contract import CredentialRef
 from orchestrator.assembly import Prepared
+from orchestrator.audit.uses import had_credential
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
@@ -37,9 +38,6 @@ from orchestrator.report.documents import dumps
 from orchestrator.state_dir import holder_of
 from orchestrator.store import Store
 from orchestrator.store.records import OutcomeRow, RunState
-
-_HELD = (Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF)
-"""An attempt that came so far has had the credential."""
 
 Wanted = dict[tuple[CredentialRef, bool], None]
 """Secrets, each with whether its private key was asked for; in the order of the outcomes."""
@@ -128,8 +126,7 @@ async def _read_by(store: Store, prepared: Prepared) -> Wanted:
 
 def _had_credential(outcome: OutcomeRow) -> bool:
     """Of earlier attempts no evidence is at hand: they count as having come so far."""
-    evidence = outcome.evidence
-    return evidence.submitted or evidence.phase in _HELD or outcome.attempts > 1
+    return had_credential(outcome.evidence) or outcome.attempts > 1
 
 
 async def _searched(order: Mapping[str, Any]) -> dict[str, Any]:

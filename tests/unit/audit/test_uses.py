@@ -63,6 +63,7 @@ async def attempted(
     views: Sequence[View] = (),
     phase: Phase = Phase.LOGOFF,
     signal: Signal = OK,
+    record: str = "Unix",
     submitted: bool = True,
     ended: bool = True,
 ) -> Planned:
@@ -72,7 +73,7 @@ async def attempted(
     run = prepared.record.id
     job = JobRow(run, unit.job, unit.technology, unit.target, tuple(map(RecordUse.of, unit.candidates)))
     await store.attempts.dispatched(run, [(job, AttemptRow(run, unit.job, 1, "lease", 1001.0))], {})
-    evidence = Evidence(phase=phase, signal=signal, record="Unix", submitted=submitted, views=tuple(views))
+    evidence = Evidence(phase=phase, signal=signal, record=record, submitted=submitted, views=tuple(views))
     row = Settled(run, unit.job, 1, "lease", "a1", "PASSED", Status.PASSED, evidence, 1010.0, final=True)
     if ended:
         assert await store.attempts.settle([row]) == [True]
@@ -118,9 +119,17 @@ async def test_an_attempt_of_which_nothing_was_heard_may_have_read(
     assert found.unheard == {}
 
 
-async def test_an_attempt_that_came_to_no_login_has_read_nothing(store: Store) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"phase": Phase.TCP, "signal": named("TCP_TIMEOUT")},
+        {"phase": Phase.AUTH, "signal": named("MFA_REQUIRED"), "record": ""},
+    ],
+    ids=["not reached", "refused before a record was chosen"],
+)
+async def test_an_attempt_that_came_to_no_login_has_read_nothing(store: Store, how: dict[str, Any]) -> None:
     run = await a_run(store)
-    await attempted(store, run, phase=Phase.TCP, signal=named("TCP_TIMEOUT"), submitted=False)
+    await attempted(store, run, submitted=False, **how)
     found = await gathered(store, run)
     assert (found.by_secret, found.unheard) == ({}, {})
 
