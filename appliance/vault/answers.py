@@ -180,13 +180,13 @@ def read_secret(answer: Answer) -> Secret | Failure:
     whole = tuple(i for i in read if i is not None)
     if len(whole) < len(read):
         return bad_response(answer, "items with slug and text value")
-    return Secret(
-        body["id"], _str(body, "secretTemplateName"), whole, _instant(_str(body, "lastPasswordChangeAttempt"))
-    )
+    return Secret(body["id"], _str(body, "secretTemplateName"), whole, instant(body.get("lastPasswordChangeAttempt")))
 
 
-def _instant(text: str) -> float | None:
-    """A date as .NET writes it, without an offset and taken for UTC; year 1 stands for never."""
+def instant(text: Any) -> float | None:
+    """A date as .NET writes it, without an offset and taken for UTC; None for no date, and for year 1: never."""
+    if not isinstance(text, str):
+        return None
     try:
         read = datetime.fromisoformat(text)
         return read.replace(tzinfo=read.tzinfo or UTC).timestamp() if read.year > 1 else None

@@ -29,7 +29,7 @@ class VaultCheckouts:
 
     async def obey(self, query: VaultQuery) -> VaultAnswer:
         """Carry out CHECK_OUT, EXTEND or CHECK_IN."""
-        secret_id = _id_of(query.secret)
+        secret_id = secret_id_of(query.secret)
         if secret_id is None:
             return told(fail("INTERNAL", "a check-out needs a secret's id"))
         steps = {
@@ -101,5 +101,5 @@ def _minutes(state: State) -> str:
     return str(state.minutes or FALLBACK_MINUTES)
 
 
-def _id_of(ref: CredentialRef | None) -> int | None:
+def secret_id_of(ref: CredentialRef | None) -> int | None:
     return int(ref.key) if ref is not None and ref.key.isascii() and ref.key.isdigit() else None

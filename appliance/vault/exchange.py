@@ -12,6 +12,8 @@ Rules:
    spells out one of them in a way that cannot be cut out, is dropped as a whole.
 5. How many requests are in flight is decided in `window`, when the vault is left alone in `breaker`; both are told here
    what became of each request. One that is cut off after UNANSWERED seconds was not answered, whoever cut it off.
+6. Each try of a view is noted where its caller keeps count (`Trip.views`), once its head was on the wire: the vault's
+   audit shows those that got their answer, perhaps those that were cut off or met an error, and no refused one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from html import unescape
 from typing import TypeVar
@@ -37,7 +39,7 @@ import aiohttp
 import anyio
 import yarl
 
-from appliance.contract import Failure
+from appliance.contract import Failure, View
 from appliance.vault.breaker import LONGEST_WAIT, Breaker, Probe
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.failures import fail, load_json, reason_of, refusal
@@ -82,6 +84,10 @@ class Trip:
     stage: Stage = Stage.QUEUED
     held_up: str = ""
     """While it is queued: the reason, where it is the vault's doing that it must wait."""
+    views: list[View] = field(default_factory=list)
+    """Of all its requests, in order."""
+    sent_at: float = 0.0
+    """Unix time at which the latest request's head was on the wire."""
 
     def timed_out(self, patience: float) -> Failure:
         """The failure of one whose time ran out here. Waiting for our own slots is our overload, not the vault's."""
@@ -97,9 +103,11 @@ _trip: ContextVar[Trip] = ContextVar("trip")
 """The trip of the request that this task is about to send; for the connector, which is given no word of ours."""
 
 
-async def within(patience: float, work: Callable[[Trip], Awaitable[T | Failure]]) -> T | Failure:
-    """Do the work in at most `patience` seconds, or say how far it came."""
-    trip = Trip()
+async def within(
+    patience: float, work: Callable[[Trip], Awaitable[T | Failure]], views: list[View] | None = None
+) -> T | Failure:
+    """Do the work in at most `patience` seconds, or say how far it came. Its views are added to `views`."""
+    trip = Trip() if views is None else Trip(views=views)
     try:
         async with asyncio.timeout(patience):  # every fetch pays for it: a third of what an anyio scope costs
             return await work(trip)
@@ -194,6 +202,7 @@ class Exchange:
         try:
             trip.stage = Stage.CONNECTING
             sent = self._window.sent(self._clock(), self._slots.taken)
+            result: Answer | Failure | None = None
             try:
                 result = await self._carry(request, trip, token)
             except (aiohttp.ClientError, OSError) as error:
@@ -202,10 +211,25 @@ class Exchange:
             except anyio.get_cancelled_exc_class():
                 self._cut_off(sent, trip)
                 raise
+            finally:  # a cut-off view is noted too
+                if request.viewed and trip.stage is Stage.SENT:
+                    self._note_view(request, trip, result)
             self._observe(request, sent, result)
             return result
         finally:
             self._slots.give_back()
+
+    def _note_view(self, request: Request, trip: Trip, result: Answer | Failure | None) -> None:
+        sure = _shows_in_audit(result)
+        if sure is not None:
+            view = View(
+                vault=self._access.title,
+                secret_id=request.viewed,
+                asked=trip.sent_at,
+                answered=time.time(),
+                sure=sure,
+            )
+            trip.views.append(view)
 
     def _observe(self, request: Request, sent: Sent, result: Answer | Failure) -> None:
         now = self._clock()
@@ -306,8 +330,18 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
         connection = await super().connect(req, traces, timeout)
-        _trip.get().stage = Stage.SENT
+        trip = _trip.get()
+        trip.stage, trip.sent_at = Stage.SENT, time.time()
         return connection
+
+
+def _shows_in_audit(answer: Answer | Failure | None) -> bool | None:
+    """Has the vault written a view down? None: no, it has refused it. False: who knows."""
+    if not isinstance(answer, Answer):
+        return False
+    if answer.status == 200:
+        return "html" not in answer.content_type.lower()  # a page comes from something in between
+    return False if answer.status >= 500 or answer.status == 408 else None
 
 
 def _worth_repeating(result: Answer | Failure) -> bool:

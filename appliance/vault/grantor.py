@@ -20,6 +20,7 @@ from appliance.vault.definition import VaultLogin
 from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer
+from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
 from appliance.vault.tokens import Token, TokenBook
@@ -71,6 +72,9 @@ class Grantor:
             return await self.check()
         if query.kind is VaultQueryKind.SECRET and query.secret is not None:
             return await self.look(query.secret)
+        if query.kind in RECORD_KINDS:
+            record = VaultRecord(self._exchange, self.token, self._patience)
+            return needs_rest(self._login.access.api) or await record.answer(query)
         return await VaultCheckouts(Session(self._exchange, self.token), self._patience).obey(query)
 
     async def check(self) -> VaultAnswer:

@@ -33,6 +33,8 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     """Further ones; none of them a secret."""
     limit: int = JSON_LIMIT
+    viewed: int = 0
+    """The id of the secret whose values are asked for, and whose audit will say so; 0 for none."""
     secrets: tuple[Hidden, ...] = ()
     """What the body holds that an error page must not give back to us."""
 

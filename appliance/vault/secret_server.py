@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, named, peer_text
+from appliance.contract import CredentialRef, Failure, SecretLookup, View, named, peer_text
 from appliance.reasons import REASONS
 from appliance.vault import SecretHandle, answers, rest
 from appliance.vault.credential import Credential
@@ -56,9 +56,13 @@ class SecretServerSource:
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self, handle: SecretHandle, *, private_key: bool, purpose: str, views: list[View] | None = None
+    ) -> Credential | Failure:
         return await within(
-            self._fetch_patience, lambda trip: self._fetch(handle.secret_id, private_key, purpose or "scan", trip)
+            self._fetch_patience,
+            lambda trip: self._fetch(handle.secret_id, private_key, purpose or "scan", trip),
+            views,
         )
 
     async def state(self, handle: SecretHandle) -> answers.State | Failure:
