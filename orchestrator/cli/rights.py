@@ -18,6 +18,7 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.asker import asker
 from orchestrator.cli.errors import Exit, NothingToDo, Unreachable
+from orchestrator.cli.output import written_to
 from orchestrator.cli.vaults import known_vault
 from orchestrator.least_privilege import (
     FAULTS,
@@ -31,7 +32,7 @@ from orchestrator.least_privilege import (
 from orchestrator.plan import NothingSelected, build_plan
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps
-from orchestrator.report.tables import BAD, GOOD, FittedTable, cell, column, say, written_to
+from orchestrator.report.tables import BAD, GOOD, FittedTable, cell, column, say
 
 SHOWN = 20
 """Secrets; of folders and permissions all are shown."""
