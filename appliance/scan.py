@@ -229,7 +229,7 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
+        return await source.fetch(handle, private_key=candidate.private_key, purpose=purpose, checked_out=True)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]

@@ -29,8 +29,13 @@ class CredentialSource(Protocol):
         """
         ...
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self, handle: SecretHandle, *, private_key: bool, purpose: str, checked_out: bool = False
+    ) -> Credential | Failure:
         """Read the secret now: one view in the vault's audit, with `purpose` where the vault takes a comment.
+
+        No view checks a secret out by the way: where one could, the answer is SECRET_NEEDS_CHECKOUT, unless the caller
+        says that the run has it checked out, or was told that there is no need (`checked_out`).
 
         Never cached. Fails with the SECRET_* and VAULT_* reasons and OWN_OVERLOAD; the text is the vault's own error
         (documented error fields only, never body bytes).

@@ -1,8 +1,8 @@
 """The one module that speaks HTTP to a vault. aiohttp's exceptions end here: they may quote headers and bodies.
 
 Rules:
-1. Only GET is repeated, only on 408, 429, 500, 502, 503, 504 and connection errors: three tries, 200 ms pause, doubled.
-   A Retry-After of up to 5 s is kept; a longer one is the caller's business.
+1. Only GET is repeated, and a POST that is a mere question, on 408, 429, 500, 502, 503, 504 and connection errors:
+   three tries, 200 ms pause, doubled. A Retry-After of up to 5 s is kept; a longer one is the caller's business.
 2. No time-out of aiohttp's: the caller's scope bounds everything, waiting for a free slot included, and cancels at any
    await.
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import errno
-import json
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,8 +21,6 @@ from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
 from typing import TypeVar
-from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 import aiohttp
 import anyio
@@ -32,7 +29,7 @@ import yarl
 from appliance.contract import Failure
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.failures import fail, reason_of
-from appliance.vault.messages import Answer, Request
+from appliance.vault.messages import Answer, Request, withheld
 
 T = TypeVar("T")
 
@@ -43,7 +40,6 @@ KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept; IIS keeps them for 120."""
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 
-_WITHHELD = b"[withheld]"
 _TLS_UNUSABLE = "the CA given for this vault (tls.ca) holds no readable certificate"
 
 
@@ -98,7 +94,7 @@ class Exchange:
         pause = FIRST_PAUSE
         for last in (False,) * (TRIES - 1) + (True,):
             result = await self._once(request, trip, token)
-            if last or request.method != "GET" or not _worth_repeating(result):
+            if last or not (request.method == "GET" or request.question) or not _worth_repeating(result):
                 break
             wait = result.asked_pause if isinstance(result, Answer) else 0.0
             if wait > LONGEST_RETRY_AFTER:
@@ -141,14 +137,15 @@ class Exchange:
                     response.close()
                     shape = {"status": str(response.status), "length": f"more than {request.limit}"}
                     return fail("VAULT_BAD_RESPONSE", f"an answer of more than {request.limit} bytes", **shape)
-            raw = bytes(body)
+            raw, secrets = bytes(body), (*request.secrets, *((token,) if token else ()))
             if response.status != 200:
-                raw = _without(raw, (*request.secrets, *((token,) if token else ())))
+                raw = _without(raw, secrets)
             return Answer(
                 status=response.status,
                 content_type=response.headers.get("Content-Type", ""),
                 retry_after=response.headers.get("Retry-After", ""),
                 body=raw,
+                secrets=secrets,
             )
 
 
@@ -215,10 +212,5 @@ def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
 
 
 def _without(body: bytes, secrets: tuple[Hidden, ...]) -> bytes:
-    """An error page with the secrets that it repeats taken out, in each form in which it may have met them."""
-    for secret in secrets:
-        value = secret.reveal()
-        forms = {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], escape(value)}
-        for form in sorted(forms - {""}, key=len, reverse=True):
-            body = body.replace(form.encode("utf-8", "replace"), _WITHHELD)
-    return body
+    """An error page without the secrets that it repeats; what is no UTF-8 in it stays as it is."""
+    return withheld(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")

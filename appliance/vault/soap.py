@@ -43,6 +43,15 @@ def token_is_valid(token: Hidden) -> Request:
     return _asked("GetTokenIsValid", token)
 
 
+def version() -> Request:
+    """The one question that needs no login."""
+    return _call("VersionGet", secrets=(), question=True)
+
+
+def who_am_i(token: Hidden) -> Request:
+    return _asked("WhoAmI", token)
+
+
 def search(name: str, token: Hidden, *, inactive: bool) -> Request:
     """Secrets that the name fits, restricted ones too. An answer does not tell the inactive ones from the others."""
     how: tuple[tuple[str, Argument], ...] = (("includeDeleted", inactive), ("includeRestricted", True))
@@ -67,12 +76,21 @@ def file_item(secret_id: int, item_id: int, token: Hidden) -> Request:
     return _asked("DownloadFileAttachmentByItemId", token, *which, limit=FILE_LIMIT * 2)
 
 
+def check_in(secret_id: int, token: Hidden) -> Request:
+    """There is no comment with it."""
+    return _call("CheckIn", ("token", token.reveal()), ("secretId", secret_id), secrets=(token,))
+
+
 def _asked(operation: str, token: Hidden, *arguments: tuple[str, Argument], limit: int = JSON_LIMIT) -> Request:
-    return _call(operation, ("token", token.reveal()), *arguments, secrets=(token,), limit=limit)
+    return _call(operation, ("token", token.reveal()), *arguments, secrets=(token,), limit=limit, question=True)
 
 
 def _call(
-    operation: str, *arguments: tuple[str, Argument], secrets: tuple[Hidden, ...], limit: int = JSON_LIMIT
+    operation: str,
+    *arguments: tuple[str, Argument],
+    secrets: tuple[Hidden, ...],
+    limit: int = JSON_LIMIT,
+    question: bool = False,
 ) -> Request:
     return Request(
         "POST",
@@ -82,4 +100,5 @@ def _call(
         headers=(("Accept", _TEXT), ("SOAPAction", f'"{NAMESPACE}/{operation}"')),
         limit=limit,
         secrets=secrets,
+        question=question,
     )
