@@ -419,7 +419,7 @@ class VaultQueryKind(StrEnum):
     """Does this secret resolve, and is it readable? No value is fetched."""
     CHECK_OUT = "check-out"
     """Check this secret (named by its id) out for the vault's user. Facts of the answer: `minutes`, how long it is
-    held; `already`, where the user had it before."""
+    held; `already`, where the user had it before; or `needless`, where it is no secret that is checked out."""
     EXTEND = "extend"
     """Hold it for so many `minutes` more. Facts: `minutes`, how long it is held from now."""
     CHECK_IN = "check-in"

@@ -237,7 +237,7 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=key, purpose=purpose, views=views)
+        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]

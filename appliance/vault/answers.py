@@ -12,8 +12,8 @@ from typing import Any
 
 from appliance.contract import Failure, peer_text
 from appliance.vault.definition import Hidden
-from appliance.vault.failures import STATES, bad_response, fail, load_json, login_refusal, refusal
-from appliance.vault.messages import Answer
+from appliance.vault.failures import STATES, bad_response, fail, login_refusal, refusal
+from appliance.vault.messages import Answer, load_json
 from appliance.vault.rest import PAGE
 
 NOT_FOR_DISPLAY = "*** Not Valid For Display ***"
@@ -46,6 +46,8 @@ class Summary:
     active: bool = True
     checked_out: bool = False
     """By whomever."""
+    restricted: bool = False
+    """It asks for more than a right to view: a check-out, a comment, an approval... SOAP alone says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Secret:
     items: tuple[Item, ...]
     changed_at: float | None = None
     """When its password was last changed by the vault, in Unix seconds; None where it never was."""
+    checked_out: bool = False
+    """By SOAP: this view may have done it."""
 
 
 def read_grant(answer: Answer) -> Grant | Failure:

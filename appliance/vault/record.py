@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from appliance.contract import Failure, VaultAnswer, VaultQuery, VaultQueryKind
-from appliance.vault import record_answers, rest
+from appliance.vault import record_answers, rest, rest_dialect
 from appliance.vault.checkouts import secret_id_of, told
+from appliance.vault.dialogue import ask
 from appliance.vault.exchange import Exchange, Trip, within
 from appliance.vault.failures import fail
+from appliance.vault.messages import Answer, Request
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
@@ -25,6 +28,8 @@ NEEDS_REST = 'the vault\'s record is to be had over the REST API alone: it needs
 RECORD_KINDS = (VaultQueryKind.WHO, VaultQueryKind.AUDIT, VaultQueryKind.RIGHTS)
 
 Told = VaultAnswer | Failure
+
+T = TypeVar("T")
 
 
 class VaultRecord:
@@ -48,7 +53,7 @@ class VaultRecord:
         return told(answered) if isinstance(answered, Failure) else answered
 
     async def _who(self, _query: VaultQuery, trip: Trip) -> Told:
-        user = await self._session.read(rest.current_user(), record_answers.read_user, trip)
+        user = await self._read(rest.current_user(), record_answers.read_user, trip)
         if isinstance(user, Failure):
             return user
         clock = await self._offset(trip)
@@ -73,7 +78,7 @@ class VaultRecord:
         secret_id = secret_id_of(query.secret)
         if secret_id is None or query.skip < 0:
             return fail("INTERNAL", "an audit needs a secret's id, and a place to go on from")
-        page = await self._session.read(rest.audits(secret_id, query.skip), record_answers.read_audits, trip)
+        page = await self._read(rest.audits(secret_id, query.skip), record_answers.read_audits, trip)
         return page if isinstance(page, Failure) else VaultAnswer(ok=True, rows=page.rows, more=page.more)
 
     async def _rights(self, query: VaultQuery, trip: Trip) -> Told:
@@ -82,16 +87,19 @@ class VaultRecord:
         handle = await self._source.settle(query.secret)
         if isinstance(handle, Failure):
             return handle
-        role = await self._session.read(rest.state(handle.secret_id), record_answers.read_role, trip)
+        role = await self._read(rest.state(handle.secret_id), record_answers.read_role, trip)
         if isinstance(role, Failure):
             return role
-        place = await self._session.read(rest.summary(handle.secret_id), record_answers.read_place, trip)
+        place = await self._read(rest.summary(handle.secret_id), record_answers.read_place, trip)
         if isinstance(place, Failure):
             return place
         facts = {"secret_id": str(handle.secret_id), "role": role, "folder": place.folder}
         if place.hides_password is not None:
             facts["hides_password"] = "yes" if place.hides_password else "no"
         return VaultAnswer(ok=True, facts=facts)
+
+    async def _read(self, request: Request, read: Callable[[Answer], T | Failure], trip: Trip) -> T | Failure:
+        return await self._session.converse(lambda _rest: ask(rest_dialect.question(request, read)), trip)
 
 
 def needs_rest(api: str) -> VaultAnswer | None:

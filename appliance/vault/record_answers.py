@@ -12,8 +12,8 @@ from typing import Any
 
 from appliance.contract import AuditRow, Failure, peer_text
 from appliance.vault.answers import instant
-from appliance.vault.failures import bad_response, load_json, refusal
-from appliance.vault.messages import Answer
+from appliance.vault.failures import bad_response, refusal
+from appliance.vault.messages import Answer, load_json
 from appliance.vault.rest import PAGE
 
 MOST_PERMISSIONS = 1000

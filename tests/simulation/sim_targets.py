@@ -64,7 +64,13 @@ class SimSource:
         return Failure(Phase.VAULT, MISSING) if truth.missing else SecretHandle(ref, 1)
 
     async def fetch(
-        self, handle: SecretHandle, *, private_key: bool, purpose: str, views: list[View] | None = None
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        checked_out: bool = False,
+        views: list[View] | None = None,
     ) -> Credential | Failure:
         assert not private_key
         assert purpose

@@ -125,7 +125,13 @@ class Source:
         return SecretHandle(ref, 1)
 
     async def fetch(
-        self, handle: SecretHandle, *, private_key: bool, purpose: str, views: list[View] | None = None
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        checked_out: bool = False,
+        views: list[View] | None = None,
     ) -> Credential | Failure:
         raise AssertionError(f"nobody is logged in here: {handle}, {private_key}, {purpose}")
 

@@ -19,6 +19,7 @@ from appliance.vault.messages import Answer
 from appliance.vault.record import needs_rest
 from appliance.vault.rest import PAGE
 from tests.unit.vault.scripted import API, DENIED, ScriptedVault, grant, reply, scripted_vault
+from tests.unit.vault.soap_script import result
 
 USER = {"userName": "svc_scan", "displayName": "Scanner", "permissions": [{"name": "View Secret"}, {"name": "X"}, 5]}
 
@@ -149,6 +150,21 @@ def test_another_interface_is_told_what_it_lacks() -> None:
     told = needs_rest("soap")
     assert told is not None
     assert (told.ok, 'api = "rest"' in told.text) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("rest", "ok"), [(reply(200, {"healthy": True}), True), (reply(404, b"no", kind="text/html"), False)]
+)
+async def test_where_the_interface_is_left_open_the_record_is_had_if_it_is_rest(
+    vault: ScriptedVault, rest: Any, ok: bool
+) -> None:
+    vault.on("GET", f"{API}/healthcheck", rest)
+    vault.on("POST", "VersionGet", result("VersionGet"))
+    vault.on("GET", f"{API}/secrets/7/audits", reply(200, {"records": [], "hasNext": False}))
+    ref = CredentialRef(vault="Vault", by=SecretLookup.ID, key="7")
+    async with open_grantor(vault.login(api="auto")) as grantor:
+        answer = await grantor.answer(VaultQuery(run="r", kind=Kind.AUDIT, vault="Vault", secret=ref))
+    assert (answer.ok, 'api = "rest"' in answer.text) == (ok, not ok)
 
 
 JSON = st.recursive(

@@ -8,12 +8,14 @@ import anyio
 import pytest
 
 from appliance.contract import View
+from appliance.vault.soap_answers import LONGEST_REFUSAL
 from tests.unit.vault.scripted import (
     API,
     DENIED,
     EXPIRED,
     Act,
     Hang,
+    Tokens,
     item,
     raw,
     reply,
@@ -23,6 +25,10 @@ from tests.unit.vault.scripted import (
     unix_secret,
     windows_secret,
 )
+from tests.unit.vault.soap_script import asked_for, refused, with_password
+from tests.unit.vault.soap_script import item as soap_item
+from tests.unit.vault.soap_script import result as soap_result
+from tests.unit.vault.soap_script import secret as soap_secret
 from tests.unit.vault.test_vault_source import handle
 
 SECRET = f"{API}/secrets/7"
@@ -68,6 +74,44 @@ async def test_fields_that_are_read_by_themselves_are_views_too() -> None:
         vault.on("GET", f"{SECRET}/fields/password", reply(200, "shown"))
         await source.fetch(handle(7), private_key=False, purpose="p", views=views)
     assert sure(views) == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("acts", "expected"),
+    [
+        ((with_password(),), [True]),
+        ((asked_for("COMMENT", "why?"), with_password()), [True]),
+        ((refused("GetSecret", "Access Denied"),), []),
+        ((with_password("x" * LONGEST_REFUSAL),), [True]),
+        ((reply(503), with_password()), [False, True]),
+        ((reply(200, b"<html>", kind="text/html"),), [False]),
+        ((raw(b""), with_password()), [False, True]),
+    ],
+)
+async def test_views_by_soap_are_noted_and_refusals_with_200_are_none(
+    acts: tuple[Act, ...], expected: list[bool]
+) -> None:
+    views: list[View] = []
+    async with source_and_vault(tokens=Tokens(api="soap")) as (source, vault):
+        vault.on("POST", "GetSecret", *acts)
+        await source.fetch(handle(7), private_key=False, purpose="p", checked_out=True, views=views)
+    assert sure(views) == expected
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (soap_result("DownloadFileAttachmentByItemId", "<FileAttachment>a2V5</FileAttachment>"), [True, True]),
+        (refused("DownloadFileAttachmentByItemId", "Access Denied"), [True]),
+    ],
+)
+async def test_a_download_by_soap_is_a_view_too(act: Act, expected: list[bool]) -> None:
+    views: list[View] = []
+    async with source_and_vault(tokens=Tokens(api="soap")) as (source, vault):
+        vault.on("POST", "GetSecret", soap_secret(soap_item(3, "Private Key", "key.pem", file=True)))
+        vault.on("POST", "DownloadFileAttachmentByItemId", act)
+        await source.fetch(handle(7), private_key=True, purpose="p", checked_out=True, views=views)
+    assert sure(views) == expected
 
 
 async def test_a_view_that_is_cut_off_is_noted_on_the_way_out() -> None:
