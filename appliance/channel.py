@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_seria
 
 from appliance.contract import ContractError, Failure, Phase, Signal, Wire, named
 from appliance.leaks.orders import Search, Searched
-from appliance.vault.definition import Hidden, VaultAccess
+from appliance.vault.definition import Api, Hidden, VaultAccess
 from appliance.vault.tokens import Token
 
 MESSAGE_LIMIT = 1 << 26
@@ -64,6 +64,7 @@ class TokenGive(Wire):
     token: SecretStr | None = None
     generation: int = 0
     fresh_for: float = 0.0
+    api: Api = "rest"
     signal: Signal = named("VAULT_TOKEN_EXPIRED")
     text: str = ""
     facts: dict[str, str] = Field(default_factory=dict)
@@ -77,12 +78,12 @@ class TokenGive(Wire):
         if isinstance(given, Failure):
             return cls(id=ask.id, signal=given.signal, text=given.text, facts=given.facts)
         secret = SecretStr(given.value.reveal())
-        return cls(id=ask.id, token=secret, generation=given.generation, fresh_for=given.fresh_for)
+        return cls(id=ask.id, token=secret, generation=given.generation, fresh_for=given.fresh_for, api=given.api)
 
     def result(self) -> Token | Failure:
         if self.token is None:
             return Failure(Phase.VAULT, self.signal, self.text, self.facts)
-        return Token(Hidden(self.token.get_secret_value()), self.generation, self.fresh_for)
+        return Token(Hidden(self.token.get_secret_value()), self.generation, self.fresh_for, self.api)
 
 
 class Busy(Wire):

@@ -249,6 +249,18 @@ class Reread(StrEnum):
     FAILED = "failed"
 
 
+class View(Wire):
+    """A request for a secret's values, as the vault's audit ought to show it. Times: Unix seconds by the appliance."""
+
+    vault: str
+    secret_id: int
+    asked: float
+    answered: float
+    """When its answer was there, or the wait for it was over: the vault wrote its row in between."""
+    sure: bool = True
+    """False where the vault may have answered, and may have not: cut off, or a server's error."""
+
+
 class Evidence(Wire):
     """What one attempt saw. Enough to classify it again with a better table; never a secret, never a body."""
 
@@ -262,6 +274,8 @@ class Evidence(Wire):
     submitted: bool = False
     """A password or signature was sent to the target: the attempt may have counted against the account."""
     reread: Reread = Reread.NOT_DONE
+    views: tuple[View, ...] = ()
+    """What it read in the vault, in order: `keymuster audit` pairs them with the vault's own rows."""
     started_at: float = 0.0
     phases: tuple[PhaseTime, ...] = ()
 
@@ -298,6 +312,8 @@ class Deferred(Wire):
     not_before: float
     vault: str = ""
     """The title of the vault that is away as a whole, where that is the reason; whoever needs it need not be sent."""
+    views: tuple[View, ...] = ()
+    """As in evidence: an attempt may be put off in the middle of its reading."""
 
 
 Report = Outcome | Deferred
@@ -403,11 +419,20 @@ class VaultQueryKind(StrEnum):
     """Does this secret resolve, and is it readable? No value is fetched."""
     CHECK_OUT = "check-out"
     """Check this secret (named by its id) out for the vault's user. Facts of the answer: `minutes`, how long it is
-    held; `already`, where the user had it before."""
+    held; `already`, where the user had it before; or `needless`, where it is no secret that is checked out."""
     EXTEND = "extend"
     """Hold it for so many `minutes` more. Facts: `minutes`, how long it is held from now."""
     CHECK_IN = "check-in"
     """Check it in again; ok also where it is not checked out (any more). Fact `already` then."""
+    WHO = "who"
+    """Whom the vault takes us for, and what its clock says. Facts: `user`, `display_name`, `permissions` (one a line);
+    `offset`, by how many seconds its clock is ahead of the appliance's, `offset_error`, the most that this may be
+    wrong, and `local`, by how many seconds its local time is ahead of its UTC; these three where it tells the time."""
+    AUDIT = "audit"
+    """What the vault has written down about this secret (named by its id), newest first: `rows` from `skip` on."""
+    RIGHTS = "rights"
+    """What the vault's user may do with this secret, and what its template asks for. Facts: `secret_id`, `role` (the
+    vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it."""
 
 
 class VaultQuery(Wire):
@@ -422,6 +447,20 @@ class VaultQuery(Wire):
     comment: str = ""
     """Why a secret is checked out, for a vault that wants to know."""
     minutes: int = 0
+    skip: int = 0
+
+
+class AuditRow(Wire):
+    """A row of a secret's audit, as the vault has it. Its texts are the vault's own, each cut at PEER_TEXT_LIMIT."""
+
+    id: int
+    at: float
+    """Its date, taken for UTC, in Unix seconds."""
+    action: str
+    user: str
+    """The user's name; the display name where the vault gives no other."""
+    notes: str = ""
+    """The comment of who did it."""
 
 
 class VaultAnswer(Wire):
@@ -431,6 +470,10 @@ class VaultAnswer(Wire):
     """A reason code when not ok."""
     text: str = ""
     facts: dict[str, str] = Field(default_factory=dict)
+    rows: tuple[AuditRow, ...] = ()
+    """At most a hundred: a message has at most 1 MiB."""
+    more: bool = False
+    """There are further rows behind them."""
 
 
 class Heartbeat(Wire):

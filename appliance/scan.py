@@ -32,6 +32,7 @@ from appliance.contract import (
     Reread,
     Selection,
     Technology,
+    View,
     named,
 )
 from appliance.login import Login, LoginFactory, Negotiated
@@ -96,6 +97,7 @@ class _Attempt:
     ledger: PhaseLedger = field(init=False)
     began: float = field(init=False)
     facts: dict[str, str] = field(default_factory=dict)
+    views: list[View] = field(default_factory=list)
     login: Login | None = None
     candidate: Candidate | None = None
     permit: Permit | None = None
@@ -216,7 +218,8 @@ class _Attempt:
     async def _fetched(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
         """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
         source, purpose = self._source(candidate), self.job.purpose
-        credential = await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
+        key, views = candidate.private_key, self.views
+        credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views)
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
         job = self.job
@@ -234,7 +237,7 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
+        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
@@ -292,8 +295,8 @@ class _Attempt:
         ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
         if isinstance(end, Later):
             not_before = max(end.not_before, self.kit.wall())
-            why = {"reason": end.reason, "text": end.text, "vault": end.vault}
-            return Deferred(**ids, attempt=job.attempt, **why, not_before=not_before)
+            put_off = {"reason": end.reason, "text": end.text, "vault": end.vault, "not_before": not_before}
+            return Deferred(**ids, **put_off, attempt=job.attempt, views=tuple(self.views))
         return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
 
     def _evidence(self, end: Failure) -> Evidence:
@@ -305,6 +308,7 @@ class _Attempt:
             record=self.candidate.record if self.candidate else "",
             submitted=self.submitted,
             reread=self.reread,
+            views=tuple(self.views),
             started_at=self.began,
             phases=self.ledger.finish(),
         )

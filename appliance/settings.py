@@ -10,7 +10,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 
@@ -73,6 +73,8 @@ class Vault(_Table):
     password: PasswordReference
     ca: str = ""
     """Path of a PEM file with the only authorities to trust; empty for the system's."""
+    api: Literal["rest", "soap", "auto"] = "rest"
+    """`auto`: whichever the vault answers in, REST first."""
     proxy: str = ""
     """`http://HOST:PORT` of the proxy through which the vault is reached; empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
@@ -85,6 +87,7 @@ class Vault(_Table):
                 title=self.title,
                 url=self.url,
                 user=self.user,
+                api=self.api,
                 tls=VaultTls(ca=ca),
                 proxy=self.proxy,
                 requests=self.requests,
@@ -163,6 +166,7 @@ title = "Secret Server Vault"
 url = "https://vault.example/SecretServer"
 user = "svc-keymuster"
 password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}   # or {{ file = "PATH" }}
+# api = "rest"              # or "soap"; "auto" finds out which of them the vault answers in
 """
 
 

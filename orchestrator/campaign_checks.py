@@ -3,7 +3,8 @@
 The checks read the file's raw data, so that a fault in one key does not hide those of others: a value that is not what
 it should be is passed over here, since its model has already complained. Each yields (key path, message).
 
-1. Titles are unique among vaults and among records; a record's vault exists.
+1. Titles are unique among vaults and among records; a record's vault exists, and finds secrets as the record names
+   them.
 2. Records chosen by address (Unix, user-selected and local Windows) have `ips`; records chosen by the domain that a
    host negotiates (service-selected, Active Directory) have none, and need the domain.
 3. An address is in one Unix record only: which password it gets must not depend on the order of the file.
@@ -29,9 +30,11 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
     yield from _titles("vaults", vaults)
     yield from _titles("records", records)
     titles = sorted({_text(vault, "title") for _, vault in vaults} - {""})
+    by_soap = {_text(vault, "title") for _, vault in vaults if vault.get("api") == "soap"} - {""}
     for index, record in records:
         path: KeyPath = ("records", index)
         yield from _vault(path, record, titles)
+        yield from _path_by_soap(path, record, by_soap)
         if record.get("technology") == "windows":
             yield from _windows(path, record)
         elif record.get("technology") == "unix" and not record.get("ips"):
@@ -65,6 +68,15 @@ def _vault(path: KeyPath, record: Mapping[str, Any], titles: list[str]) -> Itera
         yield (
             (*path, "vault"),
             f"there is no vault {title!r}; name one of this file's [[vaults]] by its title ({known})",
+        )
+
+
+def _path_by_soap(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) -> Iterator[Complaint]:
+    secret = record.get("secret")
+    if isinstance(secret, dict) and "path" in secret and _text(record, "vault") in by_soap:
+        yield (
+            (*path, "secret", "path"),
+            'is for vaults with api = "rest": SOAP finds no secret by its path; give its name or id',
         )
 
 

@@ -103,7 +103,8 @@ class Vault(Table):
     user: Text
     domain: Text | None = None
     password: PasswordReference
-    api: Literal["rest"] = "rest"
+    api: Literal["rest", "soap", "auto"] = "rest"
+    """`auto`: whichever the vault answers in, REST first."""
     tls: VaultTls = VaultTls()
     proxy: ProxyUrl | None = None
     """The HTTP proxy through which appliances reach the vault."""

@@ -28,7 +28,7 @@ user = {vault_user}
 # Where the password of this login is: {{ env = "NAME" }}, {{ file = "PATH" }}, {{ prompt = true }} (asked at the start)
 # or {{ keyring = "service/user" }}. A path is relative to this file.
 password = {{ {reference_kind} = {reference} }}
-# api = "rest"
+# api = "rest"       # or "soap", which knows no paths; "auto" finds out which of them the vault answers in
 # check_out = true   # secrets that want it are checked out for the run, and given back at its end
 # proxy = "http://proxy.example:3128"   # between the appliances and the vault
 # tls = {{ ca = "vault-ca.pem", verify = true }}   # a CA to trust instead of the system's

@@ -6,10 +6,11 @@ Rules:
    question at a time goes to the vault for each secret, and who asks later is told that it is there.
 2. A row is durable before the vault is asked, and goes when the secret is back: a killed orchestrator, whose answer
    never came, leaves a row, and what the row says is looked at in the vault before anything is done twice.
-3. It is held on while the run works with it, and given back when the last job that may ask for it has its outcome, or
-   the run ends. Another run that holds it too keeps it. What a dead run has left is given back by the next run on the
-   same vault.
-4. What the vault's user had before us is used and not given back.
+3. It is held on while the run works with it (where the vault can: by SOAP it runs out, and is taken anew), and given
+   back when the last job that may ask for it has its outcome, or the run ends. Another run that holds it too keeps it.
+   What a dead run has left is given back by the next run on the same vault.
+4. What the vault's user had before us is used and not given back. Nor is what turns out to want no check-out: SOAP
+   does not say so before.
 5. A vault that is away keeps nobody: what cannot be given back in GIVE_BACK_S stays in the store for the next run, and
    the vault checks it in by itself when its interval is over.
 6. What an admin has stopped is not checked out, and given back at once, whoever still needs it.
@@ -108,6 +109,8 @@ class _Held:
     minutes: int = 0
     answer: CheckOutAnswer | None = None
     answered_at: float = 0.0
+    needless: bool = False
+    """The vault has said that nothing is to be checked out."""
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
@@ -217,7 +220,7 @@ class CheckOutOffice:
     ) -> CheckOutAnswer:
         known = held.rows.get(run.run)
         recent = self._clock() - held.answered_at < ANSWER_KEPT_S
-        if held.answer is not None and recent and (known is not None or not held.answer.ok):
+        if held.answer is not None and recent and (known is not None or held.needless or not held.answer.ok):
             return held.answer
         # A row means that we have asked before: what the vault shows as its user's already is then what the row says.
         earlier = [row.ours for row in held.rows.values()]
@@ -229,7 +232,11 @@ class CheckOutOffice:
         answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, comment=_why(run, request))
         held.answer = CheckOutAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
         held.answered_at = self._clock()
-        if answer.ok:
+        held.needless = answer.ok and "needless" in answer.facts
+        if held.needless:
+            await self._rows.drop(row)
+            self._forget(key, run.run)
+        elif answer.ok:
             held.holds_for(answer, self._clock())
             if "already" in answer.facts and not any(earlier):
                 held.rows[run.run] = replace(row, ours=False)
@@ -258,8 +265,13 @@ class CheckOutOffice:
             answer = await self._asked(run, row.vault, kind, key, comment=f"keymuster run {run.run}", minutes=minutes)
             if answer.ok:
                 held.holds_for(answer, self._clock())
-            else:
-                log.warning("a check-out could not be extended", secret=row.secret, reason=answer.reason)
+                return
+            log.warning("a check-out could not be extended", secret=row.secret, reason=answer.reason)
+            if answer.reason.startswith("SECRET_"):
+                # It has run out, and whoever wants it next takes it anew: there is nothing of it to give back.
+                await self._rows.drop(row)
+                self._forget(key, run.run)
+                held.answer = None
 
     async def _give_back(self, run: HoldingRun, key: _Key, held: _Held) -> None:
         async with held.lock:

@@ -65,7 +65,7 @@ def lost(attempt: OpenAttempt, pace: Pace, *, now: float, text: str) -> Decision
 
 
 def _deferral(report: Deferred, attempt: OpenAttempt, now: float) -> Decision:
-    evidence = Evidence(phase=Phase.DISPATCH, signal=named(report.reason), text=report.text)
+    evidence = Evidence(phase=Phase.DISPATCH, signal=named(report.reason), text=report.text, views=report.views)
     reason = REASONS.get(report.reason, REASONS["INTERNAL"])
     for_vault = reason.owner is Owner.VAULT
     repeat = deferred(attempt, not_before=report.not_before, for_vault=for_vault, now=now)

@@ -113,5 +113,14 @@ class StateDir:
         return HolderInfo(pid, url, seed)
 
 
+def holder_of(path: Path) -> int | None:
+    """Who holds the state directory; it is not held here, since a run may begin meanwhile. Raises StateDirError."""
+    held = StateDir(path).acquire()
+    if isinstance(held, HolderInfo):
+        return held.pid
+    held.release()
+    return None
+
+
 def _record(path: Path) -> Path:
     return path / "holder.json"

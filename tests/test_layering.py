@@ -63,6 +63,9 @@ PURE = (
     "orchestrator.dispatch",
     "orchestrator.collect",
     "orchestrator.reconcile",
+    "orchestrator.audit.pairing",
+    "orchestrator.audit.judging",
+    "orchestrator.least_privilege",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.contract import CredentialRef, Failure
+from appliance.contract import CredentialRef, Failure, View
 from appliance.vault.credential import Credential
 
 
@@ -31,8 +31,21 @@ class CredentialSource(Protocol):
         """
         ...
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
-        """Read the secret now: one view in the vault's audit, with `purpose` where the vault takes a comment.
+    async def fetch(
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        checked_out: bool = False,
+        views: list[View] | None = None,
+    ) -> Credential | Failure:
+        """Read the secret now: a view in the vault's audit, and one more for each field that must be read by itself;
+        with `purpose` where the vault takes a comment. What the audit should show is added to `views`, whatever the
+        end, also while being cancelled.
+
+        No view checks a secret out by the way: where one could, the answer is SECRET_NEEDS_CHECKOUT, unless the caller
+        says that the run has it checked out, or was told that there is no need (`checked_out`).
 
         Never cached. Fails with the SECRET_* and VAULT_* reasons and OWN_OVERLOAD; the text is the vault's own error
         (documented error fields only, never body bytes).

@@ -12,8 +12,8 @@ from typing import Any
 
 from appliance.contract import Failure, peer_text
 from appliance.vault.definition import Hidden
-from appliance.vault.failures import STATES, bad_response, fail, load_json, login_refusal, refusal
-from appliance.vault.messages import Answer
+from appliance.vault.failures import STATES, bad_response, fail, login_refusal, refusal
+from appliance.vault.messages import Answer, load_json
 from appliance.vault.rest import PAGE
 
 NOT_FOR_DISPLAY = "*** Not Valid For Display ***"
@@ -46,6 +46,8 @@ class Summary:
     active: bool = True
     checked_out: bool = False
     """By whomever."""
+    restricted: bool = False
+    """It asks for more than a right to view: a check-out, a comment, an approval... SOAP alone says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Secret:
     items: tuple[Item, ...]
     changed_at: float | None = None
     """When its password was last changed by the vault, in Unix seconds; None where it never was."""
+    checked_out: bool = False
+    """By SOAP: this view may have done it."""
 
 
 def read_grant(answer: Answer) -> Grant | Failure:
@@ -180,13 +184,13 @@ def read_secret(answer: Answer) -> Secret | Failure:
     whole = tuple(i for i in read if i is not None)
     if len(whole) < len(read):
         return bad_response(answer, "items with slug and text value")
-    return Secret(
-        body["id"], _str(body, "secretTemplateName"), whole, _instant(_str(body, "lastPasswordChangeAttempt"))
-    )
+    return Secret(body["id"], _str(body, "secretTemplateName"), whole, instant(body.get("lastPasswordChangeAttempt")))
 
 
-def _instant(text: str) -> float | None:
-    """A date as .NET writes it, without an offset and taken for UTC; year 1 stands for never."""
+def instant(text: Any) -> float | None:
+    """A date as .NET writes it, without an offset and taken for UTC; None for no date, and for year 1: never."""
+    if not isinstance(text, str):
+        return None
     try:
         read = datetime.fromisoformat(text)
         return read.replace(tzinfo=read.tzinfo or UTC).timestamp() if read.year > 1 else None

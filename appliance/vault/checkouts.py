@@ -1,4 +1,8 @@
-"""Check-out, extension and check-in at the vault, as the orchestrator orders them. No secret is viewed.
+"""Check-out, extension and check-in at the vault, as the orchestrator orders them.
+
+By REST no secret is viewed. By SOAP a check-out is a view whose values are dropped unread: the vault's audit shows
+it, and the answer's bytes are in this process for as long as that takes. A secret that turns out to be none that is
+checked out is told as `needless`. A check-out cannot be made longer there: how long it lasts still is told.
 
 Rules:
 1. The secret's state is asked before and after: an order may have been carried out though its answer never came, and
@@ -11,15 +15,19 @@ Rules:
 from __future__ import annotations
 
 from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
-from appliance.vault import answers, rest
 from appliance.vault.answers import State
-from appliance.vault.exchange import Trip, within
+from appliance.vault.dialect import Dialect, standing
+from appliance.vault.dialogue import Dialogue
+from appliance.vault.exchange import within
 from appliance.vault.failures import fail, reason_of
-from appliance.vault.messages import Request
 from appliance.vault.session import Session
 
 FALLBACK_MINUTES = 30
 """What a check-out lasts by default, for a vault that does not say."""
+
+
+Told = dict[str, str]
+"""The facts of an answer."""
 
 
 class VaultCheckouts:
@@ -29,77 +37,72 @@ class VaultCheckouts:
 
     async def obey(self, query: VaultQuery) -> VaultAnswer:
         """Carry out CHECK_OUT, EXTEND or CHECK_IN."""
-        secret_id = _id_of(query.secret)
+        secret_id = secret_id_of(query.secret)
         if secret_id is None:
             return told(fail("INTERNAL", "a check-out needs a secret's id"))
-        steps = {
-            VaultQueryKind.CHECK_OUT: self._check_out,
-            VaultQueryKind.EXTEND: self._extend,
-            VaultQueryKind.CHECK_IN: self._check_in,
-        }
-        done = await within(self._patience, lambda trip: steps[query.kind](secret_id, query, trip))
+        order = _ORDERS[query.kind]
+        done = await within(
+            self._patience,
+            lambda trip: self._session.converse(lambda dialect: order(dialect, secret_id, query), trip),
+        )
         return told(done) if isinstance(done, Failure) else VaultAnswer(ok=True, facts=done)
 
-    async def _check_out(self, secret_id: int, query: VaultQuery, trip: Trip) -> dict[str, str] | Failure:
-        before = await self._state(secret_id, trip)
-        if isinstance(before, Failure):
-            return before
-        if before.ours:
-            return {"minutes": _minutes(before), "already": "yes"}
-        if before.reason not in ("", "SECRET_NEEDS_CHECKOUT", "SECRET_NEEDS_COMMENT"):
-            return _standing(before)
-        if "Comment" in before.facts.get("secret_state", ""):
-            said = await self._order(rest.view_comment(secret_id, query.comment or "scan"), trip)
-            if said is not None:
-                return said
-        refused = await self._order(rest.check_out(secret_id), trip)
-        after = await self._state(secret_id, trip)
-        if isinstance(after, Failure):
-            return after
-        if after.ours:
-            return {"minutes": _minutes(after)}
-        if after.reason not in ("", "SECRET_NEEDS_CHECKOUT"):
-            return _standing(after)
-        return refused or fail("SECRET_NEEDS_CHECKOUT", "the vault took the check-out, and does not show it")
 
-    async def _extend(self, secret_id: int, query: VaultQuery, trip: Trip) -> dict[str, str] | Failure:
-        refused = await self._order(rest.extend_check_out(secret_id, query.minutes, query.comment), trip)
-        after = await self._state(secret_id, trip)
-        if isinstance(after, Failure):
-            return after
-        if not after.ours:
-            return refused or _standing(after)
-        return {"minutes": _minutes(after)} if refused is None else refused
+def _check_out(dialect: Dialect, secret_id: int, query: VaultQuery) -> Dialogue[Told | Failure]:
+    before = yield from dialect.state(secret_id)
+    if isinstance(before, Failure):
+        return before
+    if before.ours:
+        return {"minutes": _minutes(before), "already": "yes"}
+    if before.reason not in ("", "SECRET_NEEDS_CHECKOUT", "SECRET_NEEDS_COMMENT"):
+        return standing(before)
+    refused = yield from dialect.check_out(secret_id, query.comment or "scan", before)
+    after = yield from dialect.state(secret_id)
+    if isinstance(after, Failure):
+        return after
+    if after.ours:
+        return {"minutes": _minutes(after)}
+    if after.reason not in ("", "SECRET_NEEDS_CHECKOUT"):
+        return standing(after)
+    if refused is None and dialect.views_check_out:
+        return {"needless": "yes"}
+    return refused or fail("SECRET_NEEDS_CHECKOUT", "the vault took the check-out, and does not show it")
 
-    async def _check_in(self, secret_id: int, query: VaultQuery, trip: Trip) -> dict[str, str] | Failure:
-        before = await self._state(secret_id, trip)
-        if isinstance(before, Failure):
-            return before
-        if not before.ours:
-            return {"already": "yes"}
-        refused = await self._order(rest.check_in(secret_id, query.comment), trip)
-        return {} if refused is None else refused
 
-    async def _state(self, secret_id: int, trip: Trip) -> State | Failure:
-        return await self._session.read(rest.state(secret_id), answers.read_state, trip)
+def _extend(dialect: Dialect, secret_id: int, query: VaultQuery) -> Dialogue[Told | Failure]:
+    refused = yield from dialect.extend(secret_id, query.minutes, query.comment)
+    after = yield from dialect.state(secret_id)
+    if isinstance(after, Failure):
+        return after
+    if not after.ours:
+        return refused or standing(after)
+    return {"minutes": _minutes(after)} if refused is None else refused
 
-    async def _order(self, request: Request, trip: Trip) -> Failure | None:
-        return await self._session.read(request, answers.read_done, trip)
+
+def _check_in(dialect: Dialect, secret_id: int, query: VaultQuery) -> Dialogue[Told | Failure]:
+    before = yield from dialect.state(secret_id)
+    if isinstance(before, Failure):
+        return before
+    if not before.ours:
+        return {"already": "yes"}
+    refused = yield from dialect.check_in(secret_id, query.comment)
+    return {} if refused is None else refused
+
+
+_ORDERS = {
+    VaultQueryKind.CHECK_OUT: _check_out,
+    VaultQueryKind.EXTEND: _extend,
+    VaultQueryKind.CHECK_IN: _check_in,
+}
 
 
 def told(failure: Failure) -> VaultAnswer:
     return VaultAnswer(ok=False, reason=reason_of(failure), text=failure.text, facts=failure.facts)
 
 
-def _standing(state: State) -> Failure:
-    return fail(
-        state.reason or "SECRET_NEEDS_CHECKOUT", f"checked out by {state.holder}" if state.holder else "", **state.facts
-    )
-
-
 def _minutes(state: State) -> str:
     return str(state.minutes or FALLBACK_MINUTES)
 
 
-def _id_of(ref: CredentialRef | None) -> int | None:
+def secret_id_of(ref: CredentialRef | None) -> int | None:
     return int(ref.key) if ref is not None and ref.key.isascii() and ref.key.isdigit() else None

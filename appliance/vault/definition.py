@@ -18,6 +18,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from appliance.contract import Wire
 
+Api = Literal["rest", "soap"]
+"""The two interfaces of one vault."""
+
 
 class Hidden:
     """A secret text that no repr, pickle or log line shows; only `reveal` does."""
@@ -76,7 +79,8 @@ class VaultAccess(Wire):
     """Base URL without a trailing slash, e.g. `https://vault.example/SecretServer`."""
     user: str = ""
     """The vault login's user, for reports."""
-    api: Literal["rest"] = "rest"
+    api: Literal[Api, "auto"] = "rest"
+    """`auto`: whichever answers, REST first; who grants tokens finds out, and each token says it."""
     tls: VaultTls = VaultTls()
     proxy: str = ""
     """The HTTP proxy through which the vault is reached (CONNECT, so that it sees no request); empty for none."""

@@ -1,9 +1,9 @@
 """The one module that speaks HTTP to a vault. aiohttp's exceptions end here: they may quote headers and bodies.
 
 Rules:
-1. Only GET is repeated, only on 408, 429, 500, 502, 503, 504 and connection errors: three tries, 200 ms pause, doubled,
-   and none once the breaker is open. A Retry-After of up to 5 s is kept, by every request of this exchange; a longer
-   one is the caller's business, who is told of it by `ready`.
+1. Only GET is repeated, and a POST that is a mere question, on 408, 429, 500, 502, 503, 504 and connection errors:
+   three tries, 200 ms pause, doubled, and none once the breaker is open. A Retry-After of up to 5 s is kept, by every
+   request of this exchange; a longer one is the caller's business, who is told of it by `ready`.
 2. No time-out of aiohttp's: the caller's scope bounds everything, waiting for a free slot included, and cancels at any
    await.
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
@@ -12,38 +12,36 @@ Rules:
    spells out one of them in a way that cannot be cut out, is dropped as a whole.
 5. How many requests are in flight is decided in `window`, when the vault is left alone in `breaker`; both are told here
    what became of each request. One that is cut off after UNANSWERED seconds was not answered, whoever cut it off.
+6. Each try of a view is noted where its caller keeps count (`Trip.views`), once its head was on the wire: the vault's
+   audit shows those that got their answer, perhaps those that were cut off or met an error, and no refused one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import random
-import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from html import unescape
-from typing import TypeVar
-from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
+from typing import Literal, TypeVar
 
 import aiohttp
 import anyio
 import yarl
 
-from appliance.contract import Failure
+from appliance.contract import Failure, View
 from appliance.vault.breaker import LONGEST_WAIT, Breaker, Probe
 from appliance.vault.definition import Hidden, VaultAccess
-from appliance.vault.failures import fail, load_json, reason_of, refusal
+from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer, Request, retry_after
 from appliance.vault.slots import Slots
 from appliance.vault.window import Sent, Window
+from appliance.vault.withholding import without
 
 T = TypeVar("T")
 
@@ -57,9 +55,6 @@ KEEP_ALIVE = 30.0
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 THROTTLED = frozenset({429, 503})
 
-_WITHHELD = b"[withheld]"
-_ZEROS, _NO_CHARACTER = re.compile("&#0+(?=[0-9])"), re.compile("&#[0-9]{8,}")
-"""Of a character's number; Python refuses those that are very long."""
 _TLS_UNUSABLE = "the CA given for this vault (tls.ca) holds no readable certificate"
 
 
@@ -82,6 +77,10 @@ class Trip:
     stage: Stage = Stage.QUEUED
     held_up: str = ""
     """While it is queued: the reason, where it is the vault's doing that it must wait."""
+    views: list[View] = field(default_factory=list)
+    """Of all its requests, in order."""
+    sent_at: float = 0.0
+    """Unix time at which the latest request's head was on the wire."""
 
     def timed_out(self, patience: float) -> Failure:
         """The failure of one whose time ran out here. Waiting for our own slots is our overload, not the vault's."""
@@ -97,9 +96,11 @@ _trip: ContextVar[Trip] = ContextVar("trip")
 """The trip of the request that this task is about to send; for the connector, which is given no word of ours."""
 
 
-async def within(patience: float, work: Callable[[Trip], Awaitable[T | Failure]]) -> T | Failure:
-    """Do the work in at most `patience` seconds, or say how far it came."""
-    trip = Trip()
+async def within(
+    patience: float, work: Callable[[Trip], Awaitable[T | Failure]], views: list[View] | None = None
+) -> T | Failure:
+    """Do the work in at most `patience` seconds, or say how far it came. Its views are added to `views`."""
+    trip = Trip() if views is None else Trip(views=views)
     try:
         async with asyncio.timeout(patience):  # every fetch pays for it: a third of what an anyio scope costs
             return await work(trip)
@@ -146,6 +147,11 @@ class Exchange:
             self._breaker.alive()
         return result
 
+    @property
+    def api(self) -> Literal["rest", "soap", "auto"]:
+        """The interface that the vault's definition names."""
+        return self._access.api
+
     async def ready(self, probe: Request, trip: Trip) -> Failure | None:
         """None where the vault may be asked; a Failure with the fact `breaker.AWAY` while it is left alone.
 
@@ -178,7 +184,7 @@ class Exchange:
         pause = FIRST_PAUSE
         for last in (False,) * (TRIES - 1) + (True,):
             result = await self._once(request, trip, token)
-            if last or request.method != "GET" or self._breaker.is_open or not _worth_repeating(result):
+            if last or not self._may_repeat(request) or not _worth_repeating(result):
                 break
             wait = result.asked_pause if isinstance(result, Answer) else 0.0
             if wait > LONGEST_WAIT:
@@ -187,6 +193,9 @@ class Exchange:
             pause *= 2
         return result
 
+    def _may_repeat(self, request: Request) -> bool:
+        return (request.method == "GET" or request.question) and not self._breaker.is_open
+
     async def _once(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         trip.stage = Stage.QUEUED
         trip.held_up = self._complaint if self._window.narrowed else ""
@@ -194,6 +203,7 @@ class Exchange:
         try:
             trip.stage = Stage.CONNECTING
             sent = self._window.sent(self._clock(), self._slots.taken)
+            result: Answer | Failure | None = None
             try:
                 result = await self._carry(request, trip, token)
             except (aiohttp.ClientError, OSError) as error:
@@ -202,10 +212,25 @@ class Exchange:
             except anyio.get_cancelled_exc_class():
                 self._cut_off(sent, trip)
                 raise
+            finally:  # a cut-off view is noted too
+                if request.viewed and trip.stage is Stage.SENT:
+                    self._note_view(request, trip, result)
             self._observe(request, sent, result)
             return result
         finally:
             self._slots.give_back()
+
+    def _note_view(self, request: Request, trip: Trip, result: Answer | Failure | None) -> None:
+        sure = _shows_in_audit(request, result)
+        if sure is not None:
+            view = View(
+                vault=self._access.title,
+                secret_id=request.viewed,
+                asked=trip.sent_at,
+                answered=time.time(),
+                sure=sure,
+            )
+            trip.views.append(view)
 
     def _observe(self, request: Request, sent: Sent, result: Answer | Failure) -> None:
         now = self._clock()
@@ -250,8 +275,9 @@ class Exchange:
             if raw is None:
                 shape = {"status": str(response.status), "length": f"more than {request.limit}"}
                 return fail("VAULT_BAD_RESPONSE", f"an answer of more than {request.limit} bytes", **shape)
+            secrets = (*request.secrets, *((token,) if token else ()))
             if response.status != 200:
-                raw = _without(raw, (*request.secrets, *((token,) if token else ())))
+                raw = without(raw, secrets)
             return Answer(
                 status=response.status,
                 content_type=response.headers.get("Content-Type", ""),
@@ -259,6 +285,7 @@ class Exchange:
                     response.headers.get("Retry-After", ""), response.headers.get("Date", ""), time.time()
                 ),
                 body=raw,
+                secrets=secrets,
             )
 
 
@@ -306,8 +333,20 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
         connection = await super().connect(req, traces, timeout)
-        _trip.get().stage = Stage.SENT
+        trip = _trip.get()
+        trip.stage, trip.sent_at = Stage.SENT, time.time()
         return connection
+
+
+def _shows_in_audit(request: Request, answer: Answer | Failure | None) -> bool | None:
+    """Has the vault written a view down? None: no, it has refused it. False: who knows."""
+    if not isinstance(answer, Answer):
+        return False
+    if answer.status == 200:
+        if request.refused is not None and request.refused(answer):
+            return None
+        return "html" not in answer.content_type.lower()  # a page comes from something in between
+    return False if answer.status >= 500 or answer.status == 408 else None
 
 
 def _worth_repeating(result: Answer | Failure) -> bool:
@@ -346,42 +385,3 @@ def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
         lost = "the vault closed the connection before its answer"
         return fail("VAULT_UNREACHABLE", name if stage is not Stage.SENT else lost, **facts)
     return fail("VAULT_BAD_RESPONSE", "the answer is no HTTP, or was cut short", **facts)
-
-
-def _without(body: bytes, secrets: tuple[Hidden, ...]) -> bytes:
-    r"""An error page with the secrets that it repeats taken out, in each form in which it may have met them.
-
-    JSON and XML have more than one way to write a character (.NET writes `+` as `\u002B`), and say themselves in which
-    encoding they are. So JSON is written anew where a reader of it would still meet a secret; another page is dropped.
-    """
-    values = [value for secret in secrets if (value := secret.reveal())]
-    body = _cut(body, values)
-    anew = _written_anew(body)
-    if (clean := _cut(anew, values)) != anew:
-        body = clean
-    met = (text.replace(_WITHHELD.decode(), "") for text in _readings(body))
-    return b"" if any(value in text for text in met for value in values) else body
-
-
-def _cut(body: bytes, values: Sequence[str]) -> bytes:
-    for value in values:
-        as_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
-        forms = {value, quote(value), quote(value, safe=""), quote_plus(value), escape(value), *as_json}
-        for form in sorted(forms, key=len, reverse=True):
-            body = body.replace(form.encode("utf-8", "replace"), _WITHHELD)
-    return body
-
-
-def _written_anew(body: bytes) -> bytes:
-    """JSON in one spelling; nothing for what is none."""
-    value = load_json(body)
-    try:
-        return b"" if value is None else json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    except RecursionError:
-        return b""
-
-
-def _readings(body: bytes) -> Iterator[str]:
-    """What a reader of XML or HTML may make of it."""
-    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-        yield unescape(_NO_CHARACTER.sub("", _ZEROS.sub("&#", body.decode(encoding, "replace"))))

@@ -7,7 +7,8 @@ Rules:
    a route that does not exist.
 2. The text of a failure is made of the documented error fields (`message`, `messageDetail`, `error`) alone.
 3. SOAP has nothing but wordings for most refusals, so there they do decide, in the few that are known; and the code of
-   a SecretError, which is taken by what it contains. An unknown one is VAULT_ERROR: GetTokenIsValid tells more.
+   a SecretError, which is taken by what it contains. An unknown one is VAULT_ERROR: GetTokenIsValid tells more. They
+   come with 200, so what they repeat of a request is taken out here.
 4. A page that is not JSON comes from something in between, except under 401, 408, 429 and 5xx, where the status speaks.
 """
 
@@ -17,10 +18,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic_core import from_json
-
 from appliance.contract import Failure, Phase, named, peer_text
-from appliance.vault.messages import Answer
+from appliance.vault.messages import Answer, load_json
+from appliance.vault.withholding import withheld
 
 EXPIRED_TOKEN = "Authentication failed or expired token."  # noqa: S105 - a message, not a token
 """The 403 that asks for a new session; every other 403 is about rights."""
@@ -57,8 +57,12 @@ _SOAP_TEXTS = (
     ("field does not exist", "SECRET_FIELD_MISSING"),
     ("ip address", "VAULT_IP_BLOCKED"),
     ("do not have permission", "VAULT_FORBIDDEN"),
+    ("read-only mode", "VAULT_ERROR"),
 )
 """Parts of SOAP's error texts, folded; the first that is there decides."""
+
+UNKNOWN_WORDS = {"words": "unknown"}
+"""The fact of a refusal by SOAP of which no known word tells the reason."""
 
 _SECRET_ERRORS = (
     ("COMMENT", "SECRET_NEEDS_COMMENT"),
@@ -136,15 +140,18 @@ def login_refusal(answer: Answer) -> Failure:
 
 def soap_refusal(answer: Answer, texts: Sequence[str]) -> Failure:
     """The `Errors` of an operation."""
-    said = "; ".join(texts)
-    reason = next((reason for part, reason in _SOAP_TEXTS if part in said.casefold()), "VAULT_ERROR")
-    return fail(reason, said, **shape(answer))
+    said = withheld("; ".join(texts), answer.secrets)
+    reason = next((reason for part, reason in _SOAP_TEXTS if part in said.casefold()), "")
+    return (
+        fail(reason, said, **shape(answer)) if reason else fail("VAULT_ERROR", said, **UNKNOWN_WORDS, **shape(answer))
+    )
 
 
 def soap_secret_error(answer: Answer, code: str, text: str) -> Failure:
     """A SecretError; its code is what a comment has to answer."""
     plain = "".join(c for c in code.upper() if c.isalnum())
     reason = next((reason for part, reason in _SECRET_ERRORS if part in plain), "SECRET_ACCESS_DENIED")
+    text, code = (withheld(said, answer.secrets) for said in (text, code))
     return fail(reason, text or code, error_code=peer_text(code), **shape(answer))
 
 
@@ -202,15 +209,3 @@ def _message(fields: dict[str, Any]) -> str:
 def _text(fields: dict[str, Any], key: str) -> str:
     value = fields.get(key)
     return value if isinstance(value, str) else ""
-
-
-def load_json(body: bytes) -> Any:
-    """Any bytes: the JSON value, or None where there is none (deep nesting and halves of surrogate pairs included).
-
-    pydantic's parser takes a fifth of the time of the standard library's, and parsing is most of a fetch. Of the texts
-    it may keep the names alone for later: its cache of values would hold passwords beyond their time.
-    """
-    try:
-        return from_json(body, cache_strings="keys")
-    except ValueError:
-        return None

@@ -2,6 +2,7 @@
 
 When a grant may be asked for is decided in `tokens`; here it is asked. The grant runs in a task of the grantor's own:
 no caller's deadline can cut off a login that the vault may be judging already, which would count as an unanswered one.
+Where the vault's definition leaves open which interface it has, the first who asks finds out, and that is remembered.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
-from appliance.vault import answers, rest
+from appliance.vault import answers, dialects, rest
 from appliance.vault.checkouts import VaultCheckouts, told
 from appliance.vault.definition import VaultLogin
+from appliance.vault.dialect import Dialect, standing
 from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
-from appliance.vault.failures import fail, reason_of, refusal
+from appliance.vault.failures import fail, reason_of
 from appliance.vault.messages import Answer
+from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
 from appliance.vault.tokens import Token, TokenBook
@@ -46,6 +50,8 @@ class Grantor:
         self._patience = patience
         self._clock = clock
         self._book = TokenBook()
+        api = login.access.api
+        self._dialect = None if api == "auto" else dialects.of(api)
         self._renewal: anyio.Event | None = None
         self._closed = False
 
@@ -60,7 +66,7 @@ class Grantor:
                 self._renewal = anyio.Event()
                 self._tasks.start_soon(self._renew, self._renewal, name=f"vault grant {self._login.access.title}")
             if step.give is not None:
-                return step.give
+                return self._labelled(step.give)
             if self._renewal is not None:
                 await self._renewal.wait()
         return fail("APPLIANCE_LOST")
@@ -71,6 +77,12 @@ class Grantor:
             return await self.check()
         if query.kind is VaultQueryKind.SECRET and query.secret is not None:
             return await self.look(query.secret)
+        if query.kind in RECORD_KINDS:
+            dialect = await within(self._patience, self._spoken)
+            if isinstance(dialect, Failure):
+                return told(dialect)
+            record = VaultRecord(self._exchange, self.token, self._patience)
+            return needs_rest(dialect.api) or await record.answer(query)
         return await VaultCheckouts(Session(self._exchange, self.token), self._patience).obey(query)
 
     async def check(self) -> VaultAnswer:
@@ -79,9 +91,9 @@ class Grantor:
         if ill is not None:
             return told(ill)
         token = await self.token()
-        return (
-            told(token) if isinstance(token, Failure) else VaultAnswer(ok=True, facts={"user": self._login.access.user})
-        )
+        if isinstance(token, Failure):
+            return told(token)
+        return VaultAnswer(ok=True, facts={"user": self._login.access.user, "api": token.api})
 
     async def look(self, ref: CredentialRef) -> VaultAnswer:
         """Does the secret resolve, and could it be read now? No value is fetched, nothing remembered."""
@@ -96,14 +108,19 @@ class Grantor:
         # A comment is no obstacle: the fetch sends one.
         if state.reason in ("", "SECRET_NEEDS_COMMENT"):
             return VaultAnswer(ok=True, facts=facts)
-        holder = f"checked out by {state.holder}" if state.holder else ""
-        return told(fail(state.reason, holder, **facts))
+        return told(standing(replace(state, facts=facts)))
 
     def close(self) -> None:
         """From now on everybody is told APPLIANCE_LOST, those who wait for a grant included."""
         self._closed = True
         if self._renewal is not None:
             self._renewal.set()
+
+    def _labelled(self, given: Token | Failure) -> Token | Failure:
+        """A token as its dialect's, which is known since there is one."""
+        if isinstance(given, Failure) or self._dialect is None:
+            return given
+        return replace(given, api=self._dialect.api)
 
     async def _renew(self, done: anyio.Event) -> None:
         try:
@@ -116,25 +133,33 @@ class Grantor:
         """One renewal, whose end is always written to the book."""
         trip, password_sent = Trip(), False
         with anyio.move_on_after(self._patience):
+            dialect = await self._spoken(trip)
+            if isinstance(dialect, Failure):
+                self._book.failed(self._clock(), dialect, submitted=False)
+                return
             if self._book.doubtful and (ill := await self._ill(trip)) is not None:
                 self._book.failed(self._clock(), ill, submitted=False)
                 return
-            if (refresh := self._book.take_refresh()) is not None:
+            if (refresh := self._book.take_refresh()) is not None:  # which REST alone gives
                 born = self._clock()
                 reply = await self._exchange.send(rest.refresh_grant(refresh), trip)
                 grant = reply if isinstance(reply, Failure) else answers.read_grant(reply)
                 if isinstance(grant, answers.Grant):
                     self._book.granted(born, grant)
                     return
+            request = dialect.grant(self._login)
+            if isinstance(request, Failure):
+                self._book.refused(request)
+                return
             trip.stage, password_sent, born = Stage.QUEUED, True, self._clock()
-            answer = await self._exchange.send(rest.password_grant(self._login), trip)
-            self._judge(answer, born, sent=trip.stage is Stage.SENT)
+            answer = await self._exchange.send(request, trip)
+            self._judge(answer, dialect, born, sent=trip.stage is Stage.SENT)
             return
         sent = password_sent and trip.stage is Stage.SENT
         self._book.failed(self._clock(), trip.timed_out(self._patience), submitted=sent)
 
-    def _judge(self, answer: Answer | Failure, born: float, *, sent: bool) -> None:
-        grant = answer if isinstance(answer, Failure) else answers.read_grant(answer)
+    def _judge(self, answer: Answer | Failure, dialect: Dialect, born: float, *, sent: bool) -> None:
+        grant = answer if isinstance(answer, Failure) else dialect.read_grant(answer)
         if isinstance(grant, answers.Grant):
             self._book.granted(born, grant)
         elif reason_of(grant) == "VAULT_LOGIN_REFUSED":
@@ -145,14 +170,20 @@ class Grantor:
             self._book.failed(self._clock(), grant, submitted=sent and not turned_away)
 
     async def _ill(self, trip: Trip) -> Failure | None:
-        """Why no password should go there now.
+        """Why no password should go there now."""
+        dialect = await self._spoken(trip)
+        if isinstance(dialect, Failure):
+            return dialect
+        answer = await self._exchange.send(dialect.health(), trip)
+        return answer if isinstance(answer, Failure) else dialect.ill(answer)
 
-        The health page's wording differs by version: any answer but 5xx and 429 is a sign of life.
-        """
-        answer = await self._exchange.send(rest.health(), trip)
-        if isinstance(answer, Failure):
-            return answer
-        return refusal(answer) if answer.status >= 500 or answer.status == 429 else None
+    async def _spoken(self, trip: Trip) -> Dialect | Failure:
+        if self._dialect is None:
+            found = await dialects.detect(self._exchange, trip)
+            if isinstance(found, Failure):
+                return found
+            self._dialect = found
+        return self._dialect
 
 
 @asynccontextmanager

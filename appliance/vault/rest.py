@@ -63,7 +63,7 @@ def state(where: int | str) -> Request:
 
 def secret(secret_id: int, comment: str) -> Request:
     """View a secret; with a comment where the vault asks for one."""
-    return _view(f"{_API}/secrets/{secret_id}", "", comment)
+    return _view(secret_id, "", comment)
 
 
 def check_out(secret_id: int) -> Request:
@@ -87,19 +87,42 @@ def view_comment(secret_id: int, comment: str) -> Request:
     return Request("POST", path, body=body, content_type=_JSON)
 
 
+def summary(secret_id: int) -> Request:
+    """A secret without its values: its folder, and what its template asks for. No view."""
+    return Request("GET", f"{_API}/secrets/{secret_id}/summary")
+
+
+def audits(secret_id: int, skip: int) -> Request:
+    """A page of what the vault has written down about a secret, newest first. No view."""
+    query = {
+        "sortBy[0].name": "dateRecorded",
+        "sortBy[0].direction": "desc",
+        "skip": str(skip),
+        "take": str(PAGE),
+    }
+    return Request("GET", f"{_API}/secrets/{secret_id}/audits", tuple(query.items()))
+
+
+def current_user() -> Request:
+    """Who the vault takes us for, and what its roles permit."""
+    return Request("GET", f"{_API}/users/current")
+
+
 def text_field(secret_id: int, slug: str, comment: str) -> Request:
-    return _view(f"{_API}/secrets/{secret_id}", f"/fields/{quote(slug, safe='')}", comment)
+    return _view(secret_id, f"/fields/{quote(slug, safe='')}", comment)
 
 
 def file_field(secret_id: int, slug: str, comment: str) -> Request:
-    return _view(f"{_API}/secrets/{secret_id}", f"/fields/{quote(slug, safe='')}", comment, limit=FILE_LIMIT)
+    return _view(secret_id, f"/fields/{quote(slug, safe='')}", comment, limit=FILE_LIMIT)
 
 
-def _view(secret_path: str, part: str, comment: str, *, limit: int = JSON_LIMIT) -> Request:
+def _view(secret_id: int, part: str, comment: str, *, limit: int = JSON_LIMIT) -> Request:
+    path = f"{_API}/secrets/{secret_id}"
     if not comment:
-        return Request("GET", secret_path + part, (("noAutoCheckout", "true"),), limit=limit)
+        return Request("GET", path + part, (("noAutoCheckout", "true"),), limit=limit, viewed=secret_id)
     body = json.dumps({"comment": comment, "noAutoCheckout": True}).encode()
-    return Request("POST", f"{secret_path}/restricted{part}", body=body, content_type=_JSON, limit=limit)
+    path = f"{path}/restricted{part}"
+    return Request("POST", path, body=body, content_type=_JSON, limit=limit, viewed=secret_id)
 
 
 def _id(where: int | str) -> int:

@@ -6,19 +6,21 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, named, peer_text
+from appliance.contract import CredentialRef, Failure, SecretLookup, View
 from appliance.reasons import REASONS
-from appliance.vault import SecretHandle, answers, rest
+from appliance.vault import SecretHandle, answers
 from appliance.vault.credential import Credential
 from appliance.vault.definition import VaultAccess
+from appliance.vault.dialect import Dialect, standing
+from appliance.vault.dialogue import Dialogue
 from appliance.vault.exchange import Exchange, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
-from appliance.vault.fields import Chosen, choose
 from appliance.vault.flight import SingleFlight
+from appliance.vault.reading import credential
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
 
@@ -26,7 +28,9 @@ SETTLE_PATIENCE = 30.0
 """Seconds for settling a reference: nobody is connected to a target meanwhile."""
 FETCH_PATIENCE = 4.5
 """Seconds for a read, while a target waits. Below the 5 s of a scan's own bound: we know where the time went."""
-MOST_PAGES = 100
+
+_UNTOLD = {"untold": "by SOAP only a read tells whether it wants a check-out, a comment, an approval or nothing"}
+"""The fact of a refusal to view what a view might check out."""
 
 
 class SecretServerSource:
@@ -45,8 +49,10 @@ class SecretServerSource:
         self._fetch_patience = fetch_patience
         self._settling: SingleFlight[SecretHandle | Failure] = SingleFlight()
         self._settled: dict[CredentialRef, SecretHandle | Failure] = {}
-        self._commented: set[int] = set()
-        """Secrets that have asked for a comment: they get it at once the next time."""
+        self._commented: dict[int, str] = {}
+        """Secrets that have asked for a comment, and by which code: they get it at once the next time."""
+        self._open: set[int] = set()
+        """Secrets that want no check-out: a search or a view has said so. They are viewed without asking first."""
 
     # -- the seam ------------------------------------------------------------------------------------------------------
 
@@ -56,160 +62,105 @@ class SecretServerSource:
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
-        return await within(
-            self._fetch_patience, lambda trip: self._fetch(handle.secret_id, private_key, purpose or "scan", trip)
-        )
+    async def fetch(
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        checked_out: bool = False,
+        views: list[View] | None = None,
+    ) -> Credential | Failure:
+        def begin(dialect: Dialect) -> Dialogue[Credential | Failure]:
+            why = purpose or "scan"
+            return self._fetch(dialect, handle.secret_id, why, private_key=private_key, checked_out=checked_out)
+
+        async def work(trip: Trip) -> Credential | Failure:
+            away = await self._session.ready(trip)
+            return away if away is not None else await self._session.converse(begin, trip)
+
+        return await within(self._fetch_patience, work, views)
 
     async def state(self, handle: SecretHandle) -> answers.State | Failure:
         """Could the secret be read now? No view."""
-        request = rest.state(handle.secret_id)
-        return await within(self._settle_patience, lambda trip: self._session.read(request, answers.read_state, trip))
+        return await within(
+            self._settle_patience,
+            lambda trip: self._session.converse(lambda dialect: self._state(dialect, handle), trip),
+        )
 
     # -- settle --------------------------------------------------------------------------------------------------------
 
     async def _settle(self, ref: CredentialRef) -> SecretHandle | Failure:
-        found = await within(self._settle_patience, lambda trip: self._find(ref, trip))
+        found = await within(
+            self._settle_patience,
+            lambda trip: self._session.converse(lambda dialect: self._find(dialect, ref), trip),
+        )
         if not isinstance(found, Failure) or not REASONS[reason_of(found)].transient:
             self._settled[ref] = found
         return found
 
-    async def _find(self, ref: CredentialRef, trip: Trip) -> SecretHandle | Failure:
+    def _find(self, dialect: Dialect, ref: CredentialRef) -> Dialogue[SecretHandle | Failure]:
         if ref.by is SecretLookup.NAME:
-            found = await self._by_name(ref.key, trip)
+            found = yield from dialect.by_name(ref.key)
         elif ref.by is SecretLookup.PATH:
-            found = await self._by_place(ref.key, trip)
+            found = yield from dialect.by_path(ref.key)
         elif ref.key.isascii() and ref.key.isdigit() and len(ref.key) <= 18 and int(ref.key) > 0:
-            found = await self._by_place(int(ref.key), trip)
+            found = yield from dialect.by_id(int(ref.key))
         else:
             return fail("SECRET_NOT_FOUND", f"{ref.key!r} is no secret id")
-        return found if isinstance(found, Failure) else SecretHandle(ref, found)
-
-    async def _by_name(self, name: str, trip: Trip) -> int | Failure:
-        """The search also hits other fields and other spellings, so names are compared here, letter by letter."""
-        hits: dict[int, answers.Summary] = {}
-        skip = 0
-        for _ in range(MOST_PAGES):
-            page = await self._session.read(rest.search(name, skip), answers.read_page, trip)
-            if isinstance(page, Failure):
-                return page
-            hits.update((s.id, s) for s in page.records if s.name == name)
-            skip += len(page.records)
-            if not page.more:
-                return await self._free(_only(list(hits.values())), hits, trip)
-        return fail("VAULT_BAD_RESPONSE", f"a search for one name has more than {MOST_PAGES} pages")
-
-    async def _free(self, found: int | Failure, hits: Mapping[int, answers.Summary], trip: Trip) -> int | Failure:
-        """The secret, unless somebody else has it checked out: that is better waited for before a target is dialled."""
-        if isinstance(found, Failure) or not hits[found].checked_out:
+        if isinstance(found, Failure):
             return found
-        state = await self._session.read(rest.state(found), answers.read_state, trip)
-        return held_by_another(state) or found if isinstance(state, answers.State) else found
+        if found.open:
+            self._open.add(found.id)
+        return SecretHandle(ref, found.id)
 
-    async def _by_place(self, where: int | str, trip: Trip) -> int | Failure:
-        """An id or a path, by the secret's state. What may change during a run (an approval) is left to the fetch."""
-        found = await self._session.read(rest.state(where), answers.read_state, trip)
-        if isinstance(found, answers.State):
-            if found.reason == "SECRET_INACTIVE":
-                return fail("SECRET_INACTIVE", **found.facts)
-            return held_by_another(found) or found.id
-        # Missing and forbidden look alike, and for one who looks for a secret both mean that there is none.
-        denied = reason_of(found) == "SECRET_ACCESS_DENIED"
-        return replace(found, signal=named("SECRET_NOT_FOUND")) if denied else found
+    def _state(self, dialect: Dialect, handle: SecretHandle) -> Dialogue[answers.State | Failure]:
+        """Where a search alone can tell what stands before a view, and has found something, it may be a check-out."""
+        state = yield from dialect.state(handle.secret_id)
+        searched = dialect.views_check_out and handle.ref.by is SecretLookup.NAME
+        if isinstance(state, Failure) or state.reason or state.ours or not searched:
+            return state
+        return (
+            state if handle.secret_id in self._open else replace(state, reason="SECRET_NEEDS_CHECKOUT", facts=_UNTOLD)
+        )
 
     # -- fetch ---------------------------------------------------------------------------------------------------------
 
-    async def _fetch(self, secret_id: int, private_key: bool, purpose: str, trip: Trip) -> Credential | Failure:
-        if (away := await self._session.ready(trip)) is not None:
-            return away
+    def _fetch(
+        self, dialect: Dialect, secret_id: int, purpose: str, *, private_key: bool, checked_out: bool
+    ) -> Dialogue[Credential | Failure]:
+        if dialect.views_check_out and not checked_out and secret_id not in self._open:
+            barred = yield from _barred(dialect, secret_id)
+            if barred is not None:
+                return barred
         comment = purpose if secret_id in self._commented else ""
-        secret = await self._view(secret_id, comment, trip)
+        secret = yield from dialect.view(secret_id, comment, self._commented.get(secret_id, ""))
         if isinstance(secret, Failure) and reason_of(secret) == "SECRET_NEEDS_COMMENT" and not comment:
-            self._commented.add(secret_id)
+            code = self._commented[secret_id] = secret.facts.get("error_code", "")
             comment = purpose
-            secret = await self._view(secret_id, comment, trip)
+            secret = yield from dialect.view(secret_id, comment, code)
         if isinstance(secret, Failure):
             return secret
-        chosen = choose(secret)
-        if private_key:
-            return await self._with_key(secret_id, chosen, secret.changed_at, comment, trip)
-        # A blank password may be a hidden one, which is asked for by itself.
-        password = await self._text(secret_id, chosen.password, comment, trip, blank_is_masked=True)
-        if isinstance(password, Failure):
-            return password
-        if not password:
-            return fail("SECRET_FIELD_MISSING", "the secret has no password", template=peer_text(secret.template))
-        return Credential(user=chosen.user, domain=chosen.domain, password=password, changed_at=secret.changed_at)
+        if dialect.views_check_out and not self._was_open(secret, checked_out=checked_out):
+            return fail("SECRET_NEEDS_CHECKOUT", "it did not want to be checked out before, and by this view it is")
+        return (yield from credential(dialect, secret, comment, private_key=private_key))
 
-    async def _view(self, secret_id: int, comment: str, trip: Trip) -> answers.Secret | Failure:
-        secret = await self._session.read(rest.secret(secret_id, comment), answers.read_secret, trip)
-        return await self._session.explained(secret, secret_id, trip) if isinstance(secret, Failure) else secret
-
-    async def _with_key(
-        self, secret_id: int, chosen: Chosen, changed_at: float | None, comment: str, trip: Trip
-    ) -> Credential | Failure:
-        key = chosen.key
-        if key is None or (key.is_file and not key.has_file):
-            return fail("SECRET_FIELD_MISSING", "the secret has no private key")
-        data: bytes | str | Failure
-        if key.is_file:
-            data = await self._session.read(
-                rest.file_field(secret_id, key.slug, comment), answers.read_file_field, trip
-            )
-        else:
-            data = await self._text(secret_id, key, comment, trip)
-        if isinstance(data, Failure):
-            return data
-        passphrase = await self._text(secret_id, chosen.passphrase, comment, trip)
-        if isinstance(passphrase, Failure):
-            return passphrase
-        if not data:
-            return fail("SECRET_FIELD_MISSING", "the secret's private key is empty")
-        # A password beside a key is a bonus (sudo may want it): a masked one is not worth a view of its own.
-        beside = chosen.password.value if chosen.password is not None else ""
-        return Credential(
-            user=chosen.user,
-            domain=chosen.domain,
-            password="" if beside == answers.NOT_FOR_DISPLAY else beside,
-            private_key=data.encode() if isinstance(data, str) else data,
-            passphrase=passphrase,
-            changed_at=changed_at,
-        )
-
-    async def _text(
-        self, secret_id: int, item: answers.Item | None, comment: str, trip: Trip, *, blank_is_masked: bool = False
-    ) -> str | Failure:
-        """A field's value, read by itself where the secret came without it.
-
-        A mask is never a value: submitted to a target, it would be a failed logon.
-        """
-        if item is None or item.is_file:
-            return ""
-        if item.value != answers.NOT_FOR_DISPLAY and not (blank_is_masked and item.value == ""):
-            return item.value
-        value = await self._session.read(rest.text_field(secret_id, item.slug, comment), answers.read_text_field, trip)
-        if value == answers.NOT_FOR_DISPLAY:
-            return fail("VAULT_FORBIDDEN", f"the field {item.slug} is not shown to the vault's user")
-        return value
+    def _was_open(self, secret: answers.Secret, *, checked_out: bool) -> bool:
+        """False: a view of what was taken for open has checked it out, so that the run must know of it."""
+        if not secret.checked_out:
+            self._open.add(secret.id)
+            return True
+        taken_for_open = secret.id in self._open and not checked_out
+        self._open.discard(secret.id)
+        return not taken_for_open
 
 
-def held_by_another(state: answers.State) -> Failure | None:
-    """Why the secret cannot be had for now, and that it may be had later."""
-    if state.reason not in ("SECRET_CHECKED_OUT_BY", "SECRET_RPC_PENDING"):
-        return None
-    return fail(state.reason, f"checked out by {state.holder}" if state.holder else "", **state.facts)
-
-
-def _only(hits: list[answers.Summary]) -> int | Failure:
-    active = [s for s in hits if s.active]
-    if len(active) == 1:
-        return active[0].id
-    if not active:
-        return fail("SECRET_INACTIVE") if hits else fail("SECRET_NOT_FOUND")
-    listed = ", ".join(
-        f"id {s.id} in {s.folder_path or 'an unnamed folder'}" for s in sorted(active, key=lambda s: s.id)
-    )
-    return fail("SECRET_AMBIGUOUS_NAME", f"{len(active)} secrets: {listed}", hits=str(len(active)))
+def _barred(dialect: Dialect, secret_id: int) -> Dialogue[Failure | None]:
+    """Why a view would take the secret from others; None where it is the vault user's already."""
+    state = yield from dialect.state(secret_id)
+    if isinstance(state, Failure):
+        return state
+    return None if state.ours else standing(replace(state, facts=_UNTOLD) if not state.reason else state)
 
 
 @asynccontextmanager

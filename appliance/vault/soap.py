@@ -6,10 +6,14 @@ checked out, and nothing can be sent against that: a caller looks at `checkout_s
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from appliance.contract import Failure
 from appliance.vault.definition import Hidden, VaultLogin
 from appliance.vault.failures import fail
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request
+from appliance.vault.soap_answers import is_refusal
 from appliance.vault.soap_envelope import NAMESPACE, Argument, sayable, wrap
 
 PATH = "/webservices/SSWebService.asmx"
@@ -43,6 +47,15 @@ def token_is_valid(token: Hidden) -> Request:
     return _asked("GetTokenIsValid", token)
 
 
+def version() -> Request:
+    """The one question that needs no login."""
+    return _call("VersionGet", secrets=(), question=True)
+
+
+def who_am_i(token: Hidden) -> Request:
+    return _asked("WhoAmI", token)
+
+
 def search(name: str, token: Hidden, *, inactive: bool) -> Request:
     """Secrets that the name fits, restricted ones too. An answer does not tell the inactive ones from the others."""
     how: tuple[tuple[str, Argument], ...] = (("includeDeleted", inactive), ("includeRestricted", True))
@@ -58,21 +71,38 @@ def secret(secret_id: int, token: Hidden, comment: str = "", code: str = COMMENT
     """View a secret; with a comment that answers the `error_code` of a refusal."""
     response: Argument = [("CodeResponse", (("ErrorCode", code), ("Comment", comment)))]
     responses = (("codeResponses", response),) if comment else ()
-    return _asked("GetSecret", token, ("secretId", secret_id), ("loadSettingsAndPermissions", False), *responses)
+    which: tuple[tuple[str, Argument], ...] = (("secretId", secret_id), ("loadSettingsAndPermissions", False))
+    return _viewed(secret_id, "GetSecret", token, *which, *responses)
 
 
 def file_item(secret_id: int, item_id: int, token: Hidden) -> Request:
     """An attachment. There is no comment with it: it passes on the one that a view of the secret gave before."""
     which: tuple[tuple[str, Argument], ...] = (("secretId", secret_id), ("secretItemId", item_id))
-    return _asked("DownloadFileAttachmentByItemId", token, *which, limit=FILE_LIMIT * 2)
+    return _viewed(secret_id, "DownloadFileAttachmentByItemId", token, *which, limit=FILE_LIMIT * 2)
+
+
+def check_in(secret_id: int, token: Hidden) -> Request:
+    """There is no comment with it."""
+    return _call("CheckIn", ("token", token.reveal()), ("secretId", secret_id), secrets=(token,))
+
+
+def _viewed(
+    secret_id: int, operation: str, token: Hidden, *arguments: tuple[str, Argument], limit: int = JSON_LIMIT
+) -> Request:
+    request = _asked(operation, token, *arguments, limit=limit)
+    return replace(request, viewed=secret_id, refused=partial(is_refusal, operation))
 
 
 def _asked(operation: str, token: Hidden, *arguments: tuple[str, Argument], limit: int = JSON_LIMIT) -> Request:
-    return _call(operation, ("token", token.reveal()), *arguments, secrets=(token,), limit=limit)
+    return _call(operation, ("token", token.reveal()), *arguments, secrets=(token,), limit=limit, question=True)
 
 
 def _call(
-    operation: str, *arguments: tuple[str, Argument], secrets: tuple[Hidden, ...], limit: int = JSON_LIMIT
+    operation: str,
+    *arguments: tuple[str, Argument],
+    secrets: tuple[Hidden, ...],
+    limit: int = JSON_LIMIT,
+    question: bool = False,
 ) -> Request:
     return Request(
         "POST",
@@ -82,4 +112,5 @@ def _call(
         headers=(("Accept", _TEXT), ("SOAPAction", f'"{NAMESPACE}/{operation}"')),
         limit=limit,
         secrets=secrets,
+        question=question,
     )

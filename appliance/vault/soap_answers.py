@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
 from appliance.contract import Failure, named
-from appliance.vault.answers import Grant, Item, Page, Secret, Summary
+from appliance.vault.answers import LONGEST_CHECKOUT, Grant, Item, Page, Secret, Summary
 from appliance.vault.definition import Hidden
 from appliance.vault.failures import (
     bad_response,
@@ -30,18 +30,24 @@ from appliance.vault.soap_envelope import array, fault, flag, member, number, te
 SESSION_LIFE = 1200.0
 """Seconds. The answer does not say how long a token lives: this is the product's default."""
 
+LONGEST_REFUSAL = 64 * 1024
+"""Bytes: a longer answer is none, and is not read in the loop to find out."""
+
 _TOKEN = re.compile(r"[!-~]{4,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Who has a secret checked out; `holder` and the numbers are empty while nobody has."""
+    """Who has a secret checked out; `holder` and the numbers are empty while nobody has.
+
+    Nobody has one that is no secret to check out: these two are alike here.
+    """
 
     held: bool
     holder: str = ""
     holder_id: int | None = None
     minutes: int | None = None
-    """Until it is checked in by itself."""
+    """Until it is checked in by itself; None too where the vault's number is nonsense."""
 
 
 def read_grant(answer: Answer) -> Grant | Failure:
@@ -88,10 +94,54 @@ def read_checkout(answer: Answer) -> Checkout | Failure:
     if not flag(result, "IsCheckedOut"):
         return Checkout(held=False)
     holder, minutes = number(result, "CheckOutUserId"), number(result, "CheckOutMinutesRemaining")
+    if minutes is not None and not 0 <= minutes <= LONGEST_CHECKOUT:
+        minutes = None
     return Checkout(True, text(result, "CheckOutUserDisplayName") or "", holder, minutes)
 
 
+def read_version(answer: Answer) -> str | Failure:
+    result = _result(answer, "VersionGet")
+    return result if isinstance(result, Failure) else text(result, "Version") or ""
+
+
+def read_user(answer: Answer) -> int | Failure:
+    """The id of the token's user."""
+    result = _result(answer, "WhoAmI")
+    if isinstance(result, Failure):
+        return result
+    user = number(result, "UserId")
+    return bad_response(answer, "a user with id") if user is None else user
+
+
+def read_check_in(answer: Answer) -> Failure | None:
+    result = _result(answer, "CheckIn")
+    return result if isinstance(result, Failure) else None
+
+
+def read_taken(answer: Answer) -> Failure | None:
+    """A view for the sake of its check-out alone: its values are not looked at."""
+    checked = _secret(answer)
+    return checked if isinstance(checked, Failure) else None
+
+
 def read_secret(answer: Answer) -> Secret | Failure:
+    found = _secret(answer)
+    if isinstance(found, Failure):
+        return found
+    secret_id = number(found, "Id")
+    if secret_id is None or secret_id <= 0 or member(found, "Items") is None:
+        return bad_response(answer, "a secret with id and items")
+    if flag(found, "Active") is False:
+        return fail("SECRET_INACTIVE")
+    read = [_item(item) for item in array(found, "Items", "SecretItem")]
+    whole = tuple(i for i in read if i is not None)
+    if len(whole) < len(read):
+        return bad_response(answer, "items with id and name")
+    held = flag(found, "IsCheckedOut") is True
+    return Secret(secret_id, f"type {number(found, 'SecretTypeId') or 0}", whole, checked_out=held)
+
+
+def _secret(answer: Answer) -> Element | Failure:
     """What the secret asks for, before the errors that may stand beside it."""
     result = unwrap(answer.body, "GetSecret") if answer.status == 200 else None
     error = None if result is None else member(result, "SecretError")
@@ -101,16 +151,17 @@ def read_secret(answer: Answer) -> Secret | Failure:
     if isinstance(checked, Failure):
         return checked
     found = member(checked, "Secret")
-    secret_id = None if found is None else number(found, "Id")
-    if found is None or secret_id is None or secret_id <= 0 or member(found, "Items") is None:
-        return bad_response(answer, "a secret with id and items")
-    if flag(found, "Active") is False:
-        return fail("SECRET_INACTIVE")
-    read = [_item(item) for item in array(found, "Items", "SecretItem")]
-    whole = tuple(i for i in read if i is not None)
-    if len(whole) < len(read):
-        return bad_response(answer, "items with id and name")
-    return Secret(secret_id, f"type {number(found, 'SecretTypeId') or 0}", whole)
+    return bad_response(answer, "a secret") if found is None else found
+
+
+def is_refusal(operation: str, answer: Answer) -> bool:
+    """With 200: the vault has shown nothing, so its audit has no view."""
+    short = answer.status == 200 and len(answer.body) <= LONGEST_REFUSAL
+    result = unwrap(answer.body, operation) if short else None
+    if result is None:
+        return False
+    error = member(result, "SecretError")
+    return bool(_texts(result)) or (error is not None and bool((text(error, "ErrorCode") or "").strip()))
 
 
 def read_file(answer: Answer) -> bytes | Failure:
@@ -154,7 +205,9 @@ def _summary(summary: Element) -> Summary | None:
     secret_id, name, folder = number(summary, "SecretId"), text(summary, "SecretName"), number(summary, "FolderId")
     if secret_id is None or secret_id <= 0 or name is None:
         return None
-    return Summary(secret_id, name, f"folder {folder}" if folder else "")
+    # One that does not say is taken for restricted: then nobody checks it out by looking.
+    restricted = flag(summary, "IsRestricted") is not False
+    return Summary(secret_id, name, f"folder {folder}" if folder else "", restricted=restricted)
 
 
 def _item(item: Element) -> Item | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from appliance.contract import Failure, peer_text
 from appliance.vault.answers import Grant
-from appliance.vault.definition import Hidden
+from appliance.vault.definition import Api, Hidden
 from appliance.vault.failures import fail
 from appliance.vault.messages import delta_seconds
 
@@ -44,6 +44,8 @@ class Token:
     """Tells one token from the next; what `TokenSource` is told when the vault has refused it."""
     fresh_for: float
     """Seconds from now after which a new one should be asked for."""
+    api: Api = "rest"
+    """The interface that gave it, and that it is for: before 10.5 the other one did not take it."""
 
 
 TokenSource = Callable[[int | None], Awaitable[Token | Failure]]

@@ -304,6 +304,40 @@ def verify_clean(
     _tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
 
 
+@app.command()
+def audit(
+    context: typer.Context,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
+    ] = None,
+    view_interval: Annotated[
+        int,
+        typer.Option(
+            metavar="MINUTES",
+            min=0,
+            max=1440,
+            help="The vault's Secret View Interval, where it has one: so long further views leave no row.",
+        ),
+    ] = 0,
+    json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
+) -> None:
+    """Hold the vault's audit against the run: when, where and why each secret was viewed, and what does not pair.
+
+    Every view of ours is paired with its row, and every row of a view by the vault's user, from the run's beginning
+    until now, with a view by a run of this state directory. Exit 1 for a view without a row (dropped), a second row
+    (duplicate) or a row of nobody's view (forged, or somebody else uses the account), 3 when the vault does not give
+    its audit: its user needs View Secret Audit. No secret is viewed.
+    """
+    from orchestrator.cli import auditing
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    _tell(context, auditing.audit, where, run_id, view_interval * 60.0, json)
+
+
 @app.command("support-bundle")
 def support_bundle(
     context: typer.Context,
@@ -377,6 +411,32 @@ def vault_test(
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     _tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
+
+
+@vault_app.command("rights")
+def vault_rights(
+    context: typer.Context,
+    campaign: Annotated[Path, typer.Argument(help="The campaign file.")] = Path("campaign.toml"),
+    vault: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Only this vault of the campaign.", show_default=False)
+    ] = None,
+    json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
+) -> None:
+    """Say which rights the campaign needs in its vaults, and whether their users have those, and no more.
+
+    Role permissions, and View on each secret or its folder. Exit 1 when something lacks (View on a secret, View
+    Launcher Password where a template hides the password, View Secret Audit for `keymuster audit`) or is too much
+    (Unlimited Administrator, Force Check In, Edit or Owner of a secret), 3 when the vault does not tell. No secret is
+    viewed or checked out.
+    """
+    from orchestrator.cli import rights
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    _tell(context, rights.rights, where, _load(campaign), vault, json)
 
 
 @lab_app.command("up")

@@ -18,16 +18,16 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
 from appliance.bus.control import ControlClient, connect_control
-from appliance.contract import CredentialRef, VaultAnswer
+from appliance.contract import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import Status
 from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.asking import at_once, put_by
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
 from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
 from orchestrator.cli.sealing import SealError, SealingKey, seal
-from orchestrator.cli.vault_check import look_by
 from orchestrator.cli.vaults import ask
 from orchestrator.controller import Progress, RunController
 from orchestrator.state_dir import HolderInfo
@@ -41,6 +41,8 @@ ANSWER_S = 120.0
 ORDER_S = 15.0
 """An order is a write to the store, which may wait for a busy disk."""
 POLL_S = 0.5
+PORTION = 200
+"""Queries in one message to the holder, but for audits: one page of rows may fill a good part of a message."""
 
 _ERRORS = {e.code: e for e in (BadInput, Unreachable, Incomplete, NothingToDo)}
 
@@ -83,11 +85,11 @@ class Desk:
                 campaign, logins = self._campaign(message)
                 answer = await ask(self.engine, campaign, logins, message["title"], message["secret"])
                 return {"answer": answer.model_dump(mode="json")}
-            case "look":
+            case "put":
                 campaign, logins = self._campaign(message)
-                look = await look_by(self.engine, campaign, logins)
-                refs = [CredentialRef.model_validate(ref) for ref in message["secrets"]]
-                return {"answers": [answer.model_dump(mode="json") for answer in await look(refs)]}
+                queries = [VaultQuery.model_validate(query) for query in message["queries"]]
+                async with put_by(self.engine, campaign, logins) as put:
+                    return {"answers": [answer.model_dump(mode="json") for answer in await put(queries)]}
             case "progress":
                 return self._progress(message["run"])
             case "stop":
@@ -191,13 +193,25 @@ class Client:
         answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
         return VaultAnswer.model_validate(answer["answer"])
 
-    async def look(
-        self, campaign: Campaign, logins: tuple[Login, ...], refs: Sequence[CredentialRef]
+    async def put(
+        self, campaign: Campaign, logins: tuple[Login, ...], queries: Sequence[VaultQuery]
     ) -> Sequence[VaultAnswer]:
-        """Could these secrets be read?"""
-        listed = [ref.model_dump(mode="json") for ref in refs]
-        answer = await self._ask("look", {**await self._sealed(campaign, logins), "secrets": listed})
-        return [VaultAnswer.model_validate(one) for one in answer["answers"]]
+        """Have these queries put to vaults, in messages whose answers the bus can carry."""
+
+        async def some(portion: Sequence[VaultQuery]) -> list[VaultAnswer]:
+            listed = [query.model_dump(mode="json") for query in portion]
+            answer = await self._ask("put", {**await self._sealed(campaign, logins), "queries": listed})
+            return [VaultAnswer.model_validate(one) for one in answer["answers"]]
+
+        async def one(query: VaultQuery) -> VaultAnswer:
+            return (await some([query]))[0]
+
+        if any(query.kind is VaultQueryKind.AUDIT for query in queries):
+            return await at_once(queries, one)
+        answers: list[VaultAnswer] = []
+        for begin in range(0, len(queries), PORTION):
+            answers += await some(queries[begin : begin + PORTION])
+        return answers
 
     async def progress(self, run: str) -> Progress | None:
         """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""

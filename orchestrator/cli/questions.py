@@ -8,6 +8,7 @@ from rich.console import Console
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Where
+from orchestrator.cli.asker import asker
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.errors import Exit, NothingToDo
 from orchestrator.cli.holding import acquire, engine_of, logins
@@ -16,7 +17,7 @@ from orchestrator.cli.planning import write_plan
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import find_run
 from orchestrator.cli.storing import stored
-from orchestrator.cli.vault_check import SecretCheck, check_secrets, look_by
+from orchestrator.cli.vault_check import SecretCheck, check_secrets
 from orchestrator.cli.vaults import ask, document, known_vault, told
 from orchestrator.plan import NothingSelected, Plan, build_plan
 from orchestrator.records import RecordBook
@@ -39,15 +40,8 @@ async def plan(where: Where | None, campaign: Campaign, limit: int, json: bool) 
 
 
 async def _looked_at(where: Where, campaign: Campaign, built: Plan) -> list[SecretCheck]:
-    held = await acquire(where.state)
-    if isinstance(held, HolderInfo):
-        async with await connect(held) as control:
-            client, brought = Client(control, held), logins(where, campaign)
-            return await check_secrets(built, lambda refs: client.look(campaign, brought, refs))
-    with held:
-        brought = logins(where, campaign)
-        async with engine_of(held, where, campaign) as engine:
-            return await check_secrets(built, await look_by(engine, campaign, brought))
+    async with asker(where, campaign) as put:
+        return await check_secrets(built, put)
 
 
 async def runs(state: Path, json: bool) -> Exit:

@@ -6,31 +6,20 @@ vault's audit gains no view by it.
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
 from rich.console import Console
 
-from appliance.contract import CredentialRef, VaultAnswer
+from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
-from orchestrator.campaign_model import Campaign
-from orchestrator.cli.appliance_child import Login
-from orchestrator.cli.engine import Engine
+from orchestrator.audit.pulling import Put
 from orchestrator.plan import Plan
 from orchestrator.report.tables import CODE, FittedTable, cell, column, say
 
-AT_ONCE = 16
-"""Questions on the bus at once; the vault's own limit on requests is the appliance's."""
-PORTION = 200
-"""Questions in one message to the holder of the state directory."""
 SHOWN = 20
-
-Look = Callable[[Sequence[CredentialRef]], Awaitable[Sequence[VaultAnswer]]]
-"""Puts these questions, and gives the answers in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +34,15 @@ class SecretCheck:
         return f"{self.secret.by} {self.secret.key} in {self.secret.vault!r}"
 
 
-async def check_secrets(plan: Plan, look: Look) -> list[SecretCheck]:
+async def check_secrets(plan: Plan, put: Put) -> list[SecretCheck]:
     uses = plan.uses()
-    refs, answers = list(uses), list[VaultAnswer]()
-    for begin in range(0, len(refs), PORTION):
-        answers += await look(refs[begin : begin + PORTION])
+    refs = list(uses)
+    answers = await put([secret_query(ref) for ref in refs])
     return [SecretCheck(ref, len(uses[ref]), answer) for ref, answer in zip(refs, answers, strict=True)]
 
 
-async def look_by(engine: Engine, campaign: Campaign, logins: tuple[Login, ...]) -> Look:
-    """An engine's appliance as the one that asks. Raises Incomplete, Unreachable when it cannot."""
-    question = f"look-{secrets.token_hex(4)}"
-    await engine.admit(question, campaign, logins)
-    await engine.check_vaults(question, campaign)
-
-    async def look(refs: Sequence[CredentialRef]) -> Sequence[VaultAnswer]:
-        answers: dict[int, VaultAnswer] = {}
-        limit = anyio.CapacityLimiter(AT_ONCE)
-
-        async def one(number: int, ref: CredentialRef) -> None:
-            async with limit:
-                answers[number] = await engine.ask_secret(question, ref)
-
-        async with anyio.create_task_group() as tasks:
-            for number, ref in enumerate(refs):
-                tasks.start_soon(one, number, ref, name="plan: look at a secret")
-        return [answers[number] for number in range(len(refs))]
-
-    return look
+def secret_query(ref: CredentialRef) -> VaultQuery:
+    return VaultQuery(run="", kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
 
 
 def document(checks: Sequence[SecretCheck]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ import anyio.to_thread
 from anyio.abc import SocketStream
 from rich.console import Console
 
-from appliance.contract import CredentialRef, Phase
+from appliance.contract import CredentialRef
 from orchestrator.assembly import Prepared
+from orchestrator.audit.uses import had_credential
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
@@ -33,13 +35,10 @@ from orchestrator.cli.storing import stored
 from orchestrator.cli.verify_report import document_of, tell
 from orchestrator.records import NoCandidate
 from orchestrator.report.documents import dumps
-from orchestrator.state_dir import HolderInfo, StateDir
+from orchestrator.state_dir import holder_of
 from orchestrator.stops import Stops
 from orchestrator.store import Store
 from orchestrator.store.records import OutcomeRow, RunState
-
-_HELD = (Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF)
-"""An attempt that came so far has had the credential."""
 
 Wanted = dict[tuple[CredentialRef, bool], None]
 """Secrets, each with whether its private key was asked for; in the order of the outcomes."""
@@ -76,7 +75,7 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         prepared = recalled(record)
         wanted = await _read_by(store, prepared)
         stops = Stops(await store.stops.all())
-    holder = await anyio.to_thread.run_sync(_holder, state)
+    holder = await anyio.to_thread.run_sync(holder_of, state)
     if record.state is RunState.RUNNING and holder is not None:
         raise BadInput(f"run {record.id} goes on in process {holder}: its scan processes hold what they use; wait")
     if not wanted:
@@ -100,7 +99,10 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         "since": record.created_at,
         "purpose": f"keymuster verify-clean {record.id}",
     }
-    searched = await _searched(order)
+    async with stored(state) as store:
+        number = await store.searches.begin(record.id, time.time())
+        searched = await _searched(order)
+        await store.searches.end(number, time.time())
     if not searched["read"] and all(secret["reason"].startswith("VAULT_") for secret in searched["unread"]):
         first = searched["unread"][0]
         raise Unreachable(f"no secret could be read: {first['secret']}: {first['reason']}: {first['text']}")
@@ -130,17 +132,7 @@ async def _read_by(store: Store, prepared: Prepared) -> Wanted:
 
 def _had_credential(outcome: OutcomeRow) -> bool:
     """Of earlier attempts no evidence is at hand: they count as having come so far."""
-    evidence = outcome.evidence
-    return evidence.submitted or evidence.phase in _HELD or outcome.attempts > 1
-
-
-def _holder(state: Path) -> int | None:
-    """Who holds the state directory; it is not ours to hold, since a run may begin meanwhile."""
-    held = StateDir(state).acquire()
-    if isinstance(held, HolderInfo):
-        return held.pid
-    held.release()
-    return None
+    return had_credential(outcome.evidence) or outcome.attempts > 1
 
 
 async def _searched(order: Mapping[str, Any]) -> dict[str, Any]:

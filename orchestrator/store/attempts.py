@@ -16,6 +16,7 @@ from orchestrator.store.database import Database, portions
 from orchestrator.store.fencing import JobKey, JobState, Verdict, judge
 from orchestrator.store.records import (
     AttemptRow,
+    DispatchedAttempt,
     JobRow,
     OpenAttempt,
     OutcomeRow,
@@ -133,6 +134,10 @@ class Attempts:
     def outcomes(self, run: str) -> AsyncIterator[OutcomeRow]:
         """Every outcome, ordered by address, read in pages: the memory is flat, and no transaction stays open."""
         return progress.outcomes_of(self._database, run)
+
+    def dispatched_of(self, run: str) -> AsyncIterator[DispatchedAttempt]:
+        """Every attempt that went out, superseded ones too, ordered by job; read in pages, as outcomes are."""
+        return progress.dispatched_of(self._database, run)
 
     async def totals(self, run: str) -> Totals:
         """Raises LookupError for an unknown run."""

@@ -18,6 +18,7 @@ from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Runs
+from orchestrator.store.searches import Searches
 from orchestrator.store.stops import StopTable
 from orchestrator.store.upgrade import upgrade
 
@@ -39,6 +40,7 @@ class Store:
     host_keys: HostKeys
     check_outs: CheckOuts
     stops: StopTable
+    searches: Searches
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -78,6 +80,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         host_keys=HostKeys(main),
         check_outs=CheckOuts(durable),
         stops=StopTable(durable),
+        searches=Searches(durable),
         _databases=(main, durable),
     )
     try:

@@ -15,6 +15,7 @@ from appliance.reasons import Status
 from orchestrator.store.database import Database, portions
 from orchestrator.store.records import (
     Count,
+    DispatchedAttempt,
     JobRow,
     OpenAttempt,
     OutcomeRow,
@@ -55,6 +56,16 @@ _OUTCOMES = (
 )
 
 
+_DISPATCHED = (
+    select(attempts, *_JOB)
+    .select_from(attempts.join(jobs, _SAME_JOB))
+    .where(attempts.c.run == bindparam("of_run"))
+    .where(tuple_(attempts.c.job, attempts.c.attempt) > tuple_(bindparam("after_job"), bindparam("after_attempt")))
+    .order_by(attempts.c.job, attempts.c.attempt)
+    .limit(PAGE)
+)
+
+
 async def open_attempts(database: Database, run: str) -> list[OpenAttempt]:
     query = (
         select(attempts, *_JOB)
@@ -82,6 +93,30 @@ async def unfinished(database: Database, run: str) -> list[Unfinished]:
     async with database.read() as connection:
         rows = (await connection.execute(query)).all()
     return [_unfinished(list(group)) for _, group in groupby(rows, lambda row: row.its_job)]
+
+
+async def dispatched_of(database: Database, run: str) -> AsyncIterator[DispatchedAttempt]:
+    job, attempt = "", 0
+    while True:
+        async with database.read() as connection:
+            after = {"of_run": run, "after_job": job, "after_attempt": attempt}
+            page = (await connection.execute(_DISPATCHED, after)).all()
+        for row in page:
+            yield DispatchedAttempt(
+                run=row.run,
+                job=row.job,
+                attempt=row.attempt,
+                technology=Technology(row.technology),
+                target=_target(row),
+                records=_records(row),
+                dispatched_at=row.dispatched_at,
+                ended_at=row.ended_at,
+                appliance=row.appliance or "",
+                evidence=Evidence.model_validate_json(row.evidence) if row.evidence else None,
+            )
+        if len(page) < PAGE:
+            return
+        job, attempt = page[-1].job, page[-1].attempt
 
 
 async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]:

@@ -143,6 +143,16 @@ class CheckOutRow:
     """False: the vault's user had it before us, so it is not ours to give back."""
 
 
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """A time in which `verify-clean` has read the secrets of a run; Unix seconds."""
+
+    run: str
+    begun_at: float
+    ended_at: float | None
+    """None for one that was killed, or goes on."""
+
+
 SeenKey = tuple[str, int, str, str]
 """A host key: (address, port, OpenSSH public key line, run)."""
 
@@ -198,6 +208,23 @@ class PastAttempt:
     reason: str
     record: str
     submitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchedAttempt:
+    """An attempt that went out, with whatever is known of its end."""
+
+    run: str
+    job: str
+    attempt: int
+    technology: Technology
+    target: Target
+    records: tuple[RecordUse, ...]
+    dispatched_at: float
+    ended_at: float | None
+    """None while nobody has reported it."""
+    appliance: str
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True, slots=True)

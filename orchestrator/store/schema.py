@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -120,6 +120,15 @@ host_keys = Table(
     Column("key", Text, nullable=False),
     Column("run", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run", Text, nullable=False),
+    Column("begun_at", Double, nullable=False),
+    Column("ended_at", Double),
 )
 
 check_outs = Table(

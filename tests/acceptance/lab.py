@@ -45,9 +45,27 @@ class Lab:
         """How secrets stand in the vault from now on, by name."""
         self._order({"secrets": states})
 
-    def _order(self, order: dict[str, Any]) -> None:
+    def secret_security(self, secret: str, **security: Any) -> None:
+        """What stands between this secret and its viewers from now on; nothing by default."""
+        self._order({"secret": secret, "security": security}, "security")
+
+    def vault_weather(self, **weather: Any) -> None:
+        """This weather from now on; nothing is fair."""
+        self._order(weather, "weather")
+
+    def forge_row(self, secret: str, **row: Any) -> None:
+        """Write a row into a secret's audit of what never happened."""
+        self._order({"secret": secret, "user": self.ready["vault_user"], **row}, "audit")
+
+    def audit_of(self, secret: str) -> dict[str, Any]:
+        """A secret's rows, and how many rows of all secrets were dropped, doubled and forged."""
+        url = f"{self.ready['control_url']}/audit?secret={secret}"
+        with urllib.request.urlopen(url, timeout=HTTP_S) as answer:  # noqa: S310 - our own loopback URL
+            return dict(json.load(answer))
+
+    def _order(self, order: dict[str, Any], what: str = "faults") -> None:
         request = urllib.request.Request(  # noqa: S310 - our own loopback URL
-            f"{self.ready['control_url']}/faults", json.dumps(order).encode(), {"Content-Type": "application/json"}
+            f"{self.ready['control_url']}/{what}", json.dumps(order).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=HTTP_S) as answer:  # noqa: S310 - as above
             assert answer.status == 200

@@ -7,6 +7,7 @@ Afterwards the slot is free again, and the connection is closed, since half an a
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -14,10 +15,11 @@ import anyio
 import pytest
 
 from appliance.contract import CredentialRef, Failure, SecretLookup
-from appliance.vault import SecretHandle
-from appliance.vault.definition import VaultAccess
+from appliance.vault import SecretHandle, soap_answers
+from appliance.vault.definition import Api, VaultAccess
 from appliance.vault.exchange import open_exchange
 from appliance.vault.grantor import Grantor, open_grantor
+from appliance.vault.messages import Answer
 from appliance.vault.secret_server import SecretServerSource, open_source
 from appliance.vault.tokens import Token
 from tests.unit.vault.scripted import (
@@ -26,6 +28,7 @@ from tests.unit.vault.scripted import (
     Hang,
     Peer,
     ScriptedVault,
+    Spoken,
     Tokens,
     credential,
     grant,
@@ -35,6 +38,7 @@ from tests.unit.vault.scripted import (
     unix_secret,
     windows_secret,
 )
+from tests.unit.vault.soap_script import found, item, refused, result, secret, soap_grant, status, user, with_password
 
 HANDLE = SecretHandle(CredentialRef(vault="Vault", by=SecretLookup.ID, key="7"), 7)
 NAME = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="admin")
@@ -58,10 +62,10 @@ PARTS = {
 
 
 @asynccontextmanager
-async def opened(vault: ScriptedVault, patience: float = 20.0) -> AsyncIterator[SecretServerSource]:
+async def opened(vault: ScriptedVault, patience: float = 20.0, api: Api = "rest") -> AsyncIterator[SecretServerSource]:
     """One slot only: a call that keeps it is found out by the next one."""
     async with open_source(
-        vault.access(requests=1), Tokens(), settle_patience=patience, fetch_patience=patience
+        vault.access(requests=1), Tokens(api=api), settle_patience=patience, fetch_patience=patience
     ) as source:
         yield source
 
@@ -247,9 +251,9 @@ async def test_a_login_that_hung_was_perhaps_judged() -> None:
 
 
 @asynccontextmanager
-async def patient_grantor(vault: ScriptedVault, now: list[float]) -> AsyncIterator[Grantor]:
-    async with open_exchange(vault.access()) as exchange, anyio.create_task_group() as tasks:
-        yield Grantor(vault.login(), exchange, tasks, patience=SHORT, clock=lambda: now[0])
+async def patient_grantor(vault: ScriptedVault, now: list[float], api: Spoken = "rest") -> AsyncIterator[Grantor]:
+    async with open_exchange(vault.access(api=api)) as exchange, anyio.create_task_group() as tasks:
+        yield Grantor(vault.login(api=api), exchange, tasks, patience=SHORT, clock=lambda: now[0])
 
 
 async def test_a_connect_that_hangs_has_submitted_nothing() -> None:
@@ -257,6 +261,125 @@ async def test_a_connect_that_hangs_has_submitted_nothing() -> None:
     with deaf_port() as port:
         now = [0.0]
         async with patient_grantor(ScriptedVault(port, None), now) as grantor:
+            for _ in range(4):
+                failure = await grantor.token()
+                assert reason(failure) == "VAULT_TIMEOUT"
+                assert isinstance(failure, Failure)
+                assert "without a verdict" not in failure.text
+                now[0] += 60
+
+
+# -- by SOAP -----------------------------------------------------------------------------------------------------------
+
+CALLS = ("GetCheckOutStatus", "WhoAmI", "GetSecret", "GetTokenIsValid")
+"""What one fetch asks, in this order, where the refusal's words are unknown."""
+
+
+def answers_by_soap(vault: ScriptedVault) -> None:
+    """A secret that the vault's user has checked out, and a vault that refuses to show it."""
+    vault.on("POST", "GetCheckOutStatus", status(2))
+    vault.on("POST", "WhoAmI", user(2))
+    vault.on("POST", "GetSecret", refused("GetSecret", "Something else."))
+    vault.on("POST", "GetTokenIsValid", result("GetTokenIsValid"))
+
+
+async def still_works_by_soap(vault: ScriptedVault, source: SecretServerSource) -> None:
+    answers_by_soap(vault)
+    vault.on("POST", "GetSecret", with_password(out=True))
+    credential(await source.fetch(HANDLE, private_key=False, purpose="p"))
+
+
+@pytest.mark.parametrize("phase", PARTS)
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_fetch_by_soap_that_hangs(call: str, phase: str) -> None:
+    async with scripted_vault() as vault:
+        async with opened(vault, api="soap") as source:
+            answers_by_soap(vault)
+            vault.on("POST", call, hang := Hang(PARTS[phase]))
+            await cut_off(lambda: fetch(source), hang)
+            await still_works_by_soap(vault, source)
+        async with opened(vault, SHORT, api="soap") as source:
+            answers_by_soap(vault)
+            vault.on("POST", call, hang := Hang(PARTS[phase]))
+            assert reason(await fetch(source)) == "VAULT_TIMEOUT"
+            with anyio.fail_after(5):
+                await hang.left.wait()
+
+
+async def test_a_download_by_soap_that_hangs() -> None:
+    async with scripted_vault() as vault, opened(vault, api="soap") as source:
+        answers_by_soap(vault)
+        vault.on("POST", "GetSecret", secret(item(1, "Private Key", "x", file=True), out=True))
+        vault.on("POST", "DownloadFileAttachmentByItemId", hang := Hang())
+        await cut_off(lambda: fetch(source, private_key=True), hang)
+        await still_works_by_soap(vault, source)
+
+
+@pytest.mark.parametrize("times", [0, 1])
+async def test_a_search_by_soap_that_hangs_holds_up_nobody_else(times: int) -> None:
+    async with scripted_vault() as vault, opened(vault, api="soap") as source:
+        vault.on("POST", "SearchSecrets", *[found()] * times, hang := Hang())
+        await cut_off(lambda: source.settle(NAME), hang)
+        vault.on("POST", "SearchSecrets", found((7, "admin")))
+        assert await source.settle(NAME) == SecretHandle(NAME, 7)
+
+
+async def test_a_large_answer_that_is_being_read_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, read_on = threading.Event(), threading.Event()
+    real = soap_answers.read_page
+
+    def slow(answer: Answer) -> object:
+        reading.set()
+        read_on.wait(20)
+        return real(answer)
+
+    async def until_it_is_read() -> None:
+        while not reading.is_set():
+            await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr("appliance.vault.soap_answers.read_page", slow)
+    async with scripted_vault() as vault, opened(vault, api="soap") as source:
+        vault.on("POST", "SearchSecrets", found(*((number, "x" * 50) for number in range(1, 1000))))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.settle, NAME)
+            with anyio.fail_after(10):
+                await until_it_is_read()
+            tasks.cancel_scope.cancel()
+        assert not read_on.is_set(), "nobody has waited for the thread"
+        read_on.set()
+
+
+@pytest.mark.parametrize("phase", PARTS)
+@pytest.mark.parametrize(("api", "call"), [("soap", "Authenticate"), ("auto", "VersionGet")])
+async def test_a_grant_by_soap_that_hangs_ends_with_the_supervisor(api: Spoken, call: str, phase: str) -> None:
+    async with scripted_vault() as vault:
+        vault.on("GET", f"{API}/healthcheck", reply(404, b"<html>", kind="text/html"))
+        vault.on("POST", call, hang := Hang(PARTS[phase]))
+        async with open_grantor(vault.login(api=api)) as grantor, anyio.create_task_group() as callers:
+            callers.start_soon(grantor.token)
+            await hang.reached.wait()
+            callers.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await hang.left.wait()
+
+
+async def test_a_login_by_soap_that_hung_was_perhaps_judged() -> None:
+    async with scripted_vault() as vault:
+        vault.on("POST", "Authenticate", Hang(), Hang(), soap_grant())
+        vault.on("POST", "VersionGet", result("VersionGet"))
+        now = [0.0]
+        async with patient_grantor(vault, now, "soap") as grantor:
+            for _ in range(6):
+                assert reason(await grantor.token()) == "VAULT_TIMEOUT"
+                now[0] += 60
+        assert vault.count("Authenticate") == 2
+
+
+async def test_finding_out_what_is_spoken_has_submitted_nothing() -> None:
+    async with scripted_vault() as vault:
+        vault.on("GET", f"{API}/healthcheck", Hang())
+        now = [0.0]
+        async with patient_grantor(vault, now, "auto") as grantor:
             for _ in range(4):
                 failure = await grantor.token()
                 assert reason(failure) == "VAULT_TIMEOUT"

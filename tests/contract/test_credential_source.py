@@ -4,6 +4,8 @@ An implementation joins by a row in `STANDS`: a context that gives a `Stand`, i.
 way to look behind it. Secrets: `win` and `key` can be read, `ask` only with a comment, `hidden` may not be viewed,
 `gone` is deleted, `twice` exists twice, `absent` does not exist; `lent` wants a check-out, `asked` an approval and
 `doubled` a second password.
+
+Where a view could check out (SOAP), the run is asked first, as a scan does: `obtained`.
 """
 
 from __future__ import annotations
@@ -11,16 +13,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import anyio
 import pytest
 
-from appliance.contract import CredentialRef, Failure, Phase, SecretLookup, SignalKind, VaultQuery, VaultQueryKind
+from appliance.contract import (
+    CredentialRef,
+    Failure,
+    Phase,
+    SecretLookup,
+    SignalKind,
+    VaultAnswer,
+    VaultQuery,
+    VaultQueryKind,
+)
 from appliance.reasons import REASONS, Owner
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.failures import fail
 from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.secret_server import open_source
 from targets.estate import build
@@ -72,15 +84,38 @@ class Stand(Protocol):
         """The comments in the secret's audit, oldest first."""
         ...
 
+    @property
+    def paths(self) -> bool:
+        """Are secrets found by their path?"""
+        ...
+
+    @property
+    def views_take_nothing(self) -> bool:
+        """No view can check out: so what a secret asks for is told at once, and without a look of the run's."""
+        ...
+
+    async def check_out(self, handle: SecretHandle, comment: str) -> VaultAnswer:
+        """What a run does for the source, where that asks for it."""
+        ...
+
+    def held(self) -> int:
+        """Check-outs so far."""
+        ...
+
     def break_down(self, how: str) -> None:
         """`down`, `error`, `forbidden`, `throttled`, `html`, `dead_tokens`, `ip_blocked`; `` mends."""
         ...
 
 
+Opener = Callable[[Path], AbstractAsyncContextManager[Stand]]
+
+
 class SecretServerStand:
-    def __init__(self, source: CredentialSource, world: World) -> None:
+    def __init__(self, source: CredentialSource, grantor: Grantor, world: World, *, by_rest: bool) -> None:
         self._source = source
+        self._grantor = grantor
         self._world = world
+        self.paths = self.views_take_nothing = by_rest
 
     @property
     def source(self) -> CredentialSource:
@@ -109,37 +144,56 @@ class SecretServerStand:
     def purposes(self, name: str) -> list[str]:
         return [row.notes for row in self._world.vault.search(name, exact=True)[0].audits]
 
+    async def check_out(self, handle: SecretHandle, comment: str) -> VaultAnswer:
+        by_id = ref(handle.secret_id, SecretLookup.ID)
+        query = VaultQuery(run="r", kind=VaultQueryKind.CHECK_OUT, vault="Vault", secret=by_id, comment=comment)
+        return await self._grantor.answer(query)
+
+    def held(self) -> int:
+        return self._world.metrics.vault.checkouts
+
     def break_down(self, how: str) -> None:
         self._world.order_vault_faults(frozenset({how} if how else ()))
 
 
 @asynccontextmanager
-async def estate(state: Path, vault: VaultSpec) -> AsyncIterator[tuple[VaultLogin, World]]:
+async def estate(
+    state: Path, vault: VaultSpec, api: Literal["rest", "soap", "auto"] = "rest"
+) -> AsyncIterator[tuple[VaultLogin, World]]:
     what = build(EstateSpec(seed=7, vault=vault, secrets=SECRETS))
     async with running(what, state) as (ready, world):
         ca = "" if ready.vault_ca is None else await anyio.Path(ready.vault_ca).read_text()
-        access = VaultAccess(title="Vault", url=ready.vault_url, user=ready.vault_user, tls=VaultTls(ca=ca))
+        access = VaultAccess(title="Vault", url=ready.vault_url, user=ready.vault_user, api=api, tls=VaultTls(ca=ca))
         yield VaultLogin(access, Hidden(what.vault_password), vault.domain), world
 
 
-def secret_server(vault: VaultSpec) -> Callable[[Path], AbstractAsyncContextManager[Stand]]:
+def secret_server(vault: VaultSpec, api: Literal["rest", "soap", "auto"] = "rest") -> Opener:
     @asynccontextmanager
     async def stand(state: Path) -> AsyncIterator[Stand]:
         async with (
-            estate(state, vault) as (login, world),
+            estate(state, vault, api) as (login, world),
             open_grantor(login) as grantor,
             open_source(login.access, grantor.token) as source,
         ):
-            yield SecretServerStand(source, world)
+            yield SecretServerStand(source, grantor, world, by_rest=api != "soap")
 
     return stand
 
 
-STANDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Stand]]] = {
+OTHERWISE = VaultSpec(
+    tls=True,
+    access_denied_status=403,
+    refresh_tokens=True,
+    domain="corp",
+    error_text="An error.",
+    comment_interval=0,
+)
+STANDS: dict[str, Opener] = {
     "secret server": secret_server(VaultSpec()),
-    "secret server, https, 403, refresh tokens, no error texts": secret_server(
-        VaultSpec(tls=True, access_denied_status=403, refresh_tokens=True, domain="corp", error_text="An error.")
-    ),
+    "secret server, https, 403, refresh tokens, no error texts": secret_server(OTHERWISE),
+    "secret server by whichever it is": secret_server(VaultSpec(), "auto"),
+    "secret server by SOAP": secret_server(VaultSpec(comment_interval=0), "soap"),
+    "secret server by SOAP, https, no error texts": secret_server(OTHERWISE, "soap"),
 }
 
 
@@ -164,6 +218,19 @@ def read(result: Credential | Failure) -> Credential:
     return result
 
 
+async def obtained(
+    stand: Stand, handle: SecretHandle, *, private_key: bool = False, purpose: str = "run 1"
+) -> Credential | Failure:
+    """As a scan does: what must be checked out first is, for the run."""
+    got = await stand.source.fetch(handle, private_key=private_key, purpose=purpose)
+    if isinstance(got, Credential) or got.signal.name != "SECRET_NEEDS_CHECKOUT":
+        return got
+    answer = await stand.check_out(handle, purpose)
+    if not answer.ok:
+        return fail(answer.reason, answer.text)
+    return await stand.source.fetch(handle, private_key=private_key, purpose=purpose, checked_out=True)
+
+
 def reason(result: object) -> str:
     """A failure names a reason of the vault's, in the vault's phase."""
     assert isinstance(result, Failure), result
@@ -177,8 +244,16 @@ async def test_by_name_id_and_path(opened: AbstractAsyncContextManager[Stand]) -
     async with opened as stand:
         for name in ("win", "key", "ask"):
             secret_id, path = stand.place(name)
-            for wanted in (ref(name), ref(secret_id, SecretLookup.ID), ref(path, SecretLookup.PATH)):
+            for wanted in (ref(name), ref(secret_id, SecretLookup.ID)):
                 assert await stand.source.settle(wanted) == SecretHandle(wanted, secret_id)
+            by_path = ref(path, SecretLookup.PATH)
+            found = await stand.source.settle(by_path)
+            if stand.paths:
+                assert found == SecretHandle(by_path, secret_id)
+            else:
+                assert reason(found) == "SECRET_NOT_FOUND"
+                assert isinstance(found, Failure)
+                assert found.text.startswith("SOAP finds no secret by its path: ")
             assert stand.views(name) == 0, "settling is no view"
 
 
@@ -203,7 +278,8 @@ async def test_what_settles_to_nothing(
     opened: AbstractAsyncContextManager[Stand], key: str, by: SecretLookup, expected: str
 ) -> None:
     async with opened as stand:
-        assert reason(await stand.source.settle(ref(key, by))) == expected
+        found = await stand.source.settle(ref(key, by))
+        assert reason(found) == (expected if stand.paths or by is not SecretLookup.PATH else "SECRET_NOT_FOUND")
 
 
 async def test_a_reference_is_settled_once_for_all(opened: AbstractAsyncContextManager[Stand]) -> None:
@@ -234,8 +310,7 @@ async def test_a_private_key_with_its_passphrase(opened: AbstractAsyncContextMan
 async def test_what_a_secret_does_not_hold(opened: AbstractAsyncContextManager[Stand]) -> None:
     async with opened as stand:
         for name, private_key in (("win", True), ("ask", True), ("key", False)):
-            handle = await settled(stand, name)
-            got = await stand.source.fetch(handle, private_key=private_key, purpose="run 1")
+            got = await obtained(stand, await settled(stand, name), private_key=private_key)
             assert reason(got) == "SECRET_FIELD_MISSING"
 
 
@@ -243,10 +318,11 @@ async def test_a_comment_is_the_purpose(opened: AbstractAsyncContextManager[Stan
     async with opened as stand:
         handle = await settled(stand, "ask")
         for purpose in ("run 1", "run 2"):
-            got = read(await stand.source.fetch(handle, private_key=False, purpose=purpose))
+            got = read(await obtained(stand, handle, purpose=purpose))
             assert got.same_secret_as(stand.credential("ask"))
-        assert stand.purposes("ask") == ["run 1", "run 2"]
-        assert stand.views("ask") == 2
+        looks = 0 if stand.views_take_nothing else 1
+        assert stand.purposes("ask") == ["run 1"] * looks + ["run 1", "run 2"]
+        assert stand.views("ask") == looks + 2
 
 
 async def test_nothing_is_remembered_of_a_secret(opened: AbstractAsyncContextManager[Stand]) -> None:
@@ -279,9 +355,34 @@ BARRED = {
 async def test_what_stands_before_a_secret_is_named(opened: AbstractAsyncContextManager[Stand]) -> None:
     async with opened as stand:
         for name, expected in BARRED.items():
-            got = await stand.source.fetch(await settled(stand, name), private_key=False, purpose="p")
+            handle = await settled(stand, name)
+            if name == "lent" or stand.views_take_nothing:
+                got = await stand.source.fetch(handle, private_key=False, purpose="p")
+            else:
+                got = await obtained(stand, handle)
             assert reason(got) == expected
             assert stand.views(name) == 0
+        assert stand.held() == 0, "no view checks out by the way"
+
+
+async def test_a_secret_that_the_run_has_checked_out_is_read(opened: AbstractAsyncContextManager[Stand]) -> None:
+    async with opened as stand:
+        for by in (ref("lent"), ref(stand.place("lent")[0], SecretLookup.ID)):
+            handle = await stand.source.settle(by)
+            assert isinstance(handle, SecretHandle)
+            got = read(await obtained(stand, handle))
+            assert got.same_secret_as(stand.credential("lent"))
+        assert stand.held() == 1
+
+
+async def test_what_wants_nothing_by_id_is_read(opened: AbstractAsyncContextManager[Stand]) -> None:
+    async with opened as stand:
+        handle = await stand.source.settle(ref(stand.place("win")[0], SecretLookup.ID))
+        assert isinstance(handle, SecretHandle)
+        for _ in range(3):
+            assert read(await obtained(stand, handle)).same_secret_as(stand.credential("win"))
+        assert stand.views("win") == (3 if stand.views_take_nothing else 4)
+        assert stand.held() == 0
 
 
 BREAKDOWNS = {
@@ -330,15 +431,20 @@ async def test_a_session_that_ended_is_renewed_unseen(opened: AbstractAsyncConte
 
 
 @asynccontextmanager
-async def granting(state: Path, password: str = "") -> AsyncIterator[tuple[Grantor, World]]:
-    async with estate(state, VaultSpec()) as (login, world):
+async def granting(
+    state: Path, password: str = "", api: Literal["rest", "soap", "auto"] = "rest"
+) -> AsyncIterator[tuple[Grantor, World]]:
+    async with estate(state, VaultSpec(), api) as (login, world):
         tried = VaultLogin(login.access, Hidden(password)) if password else login
         async with open_grantor(tried) as grantor:
             yield grantor, world
 
 
-async def test_a_refused_login_never_locks_the_vaults_user(tmp_path: Path) -> None:
-    async with granting(tmp_path, "wrong") as (grantor, world):
+@pytest.mark.parametrize("api", ["rest", "soap", "auto"])
+async def test_a_refused_login_never_locks_the_vaults_user(
+    tmp_path: Path, api: Literal["rest", "soap", "auto"]
+) -> None:
+    async with granting(tmp_path, "wrong", api) as (grantor, world):
         async with anyio.create_task_group() as tasks:
             for _ in range(30):
                 tasks.start_soon(grantor.token)
@@ -349,21 +455,47 @@ async def test_a_refused_login_never_locks_the_vaults_user(tmp_path: Path) -> No
         assert not world.logins.locked
 
 
-async def test_a_query_resolves_a_secret_without_a_view(tmp_path: Path) -> None:
-    expected = {
-        "win": "",
-        "ask": "",
-        "hidden": "SECRET_ACCESS_DENIED",
-        "gone": "SECRET_INACTIVE",
-        "twice": "SECRET_AMBIGUOUS_NAME",
-        "absent": "SECRET_NOT_FOUND",
-        **BARRED,
-    }
-    async with granting(tmp_path) as (grantor, world):
+LOOKED_AT = {
+    "win": "",
+    "ask": "",
+    "hidden": "SECRET_ACCESS_DENIED",
+    "gone": "SECRET_INACTIVE",
+    "twice": "SECRET_AMBIGUOUS_NAME",
+    "absent": "SECRET_NOT_FOUND",
+    **BARRED,
+}
+UNTOLD = {**dict.fromkeys((*BARRED, "ask"), "SECRET_NEEDS_CHECKOUT"), "hidden": ""}
+"""What SOAP tells only at a view: what is restricted may be so by anything, and what is forbidden looks readable."""
+
+
+@pytest.mark.parametrize(("api", "expected"), [("rest", LOOKED_AT), ("soap", {**LOOKED_AT, **UNTOLD})])
+async def test_a_query_resolves_a_secret_without_a_view(
+    tmp_path: Path, api: Literal["rest", "soap"], expected: dict[str, str]
+) -> None:
+    async with granting(tmp_path, api=api) as (grantor, world):
         told = {name: (await grantor.look(ref(name))).reason for name in expected}
         assert told == expected
         assert world.metrics.vault.views == 0
         assert world.metrics.vault.grants == 1
+
+
+@pytest.mark.parametrize(("api", "spoken"), [("rest", "rest"), ("soap", "soap"), ("auto", "rest")])
+async def test_a_check_says_what_is_spoken(tmp_path: Path, api: Literal["rest", "soap", "auto"], spoken: str) -> None:
+    async with granting(tmp_path, api=api) as (grantor, _world):
+        answer = await grantor.answer(VaultQuery(run="r", kind=VaultQueryKind.CHECK, vault="Vault"))
+        assert (answer.ok, answer.facts["api"]) == (True, spoken)
+
+
+async def test_another_users_check_out_is_told_by_soap(tmp_path: Path) -> None:
+    vault = VaultSpec(users=(VaultUserSpec(name="other"),))
+    async with estate(tmp_path, vault, "soap") as (login, world), open_grantor(login) as grantor:
+        other = world.service.users.named("other")
+        assert other is not None
+        assert not isinstance(world.service.check_out(Caller(other, "127.0.0.1"), "\\Scan\\lent", Ask()), Refused)
+        for wanted in (ref("lent"), ref(world.vault.named("lent").id, SecretLookup.ID)):
+            held = await grantor.look(wanted)
+            assert (held.reason, held.text) == ("SECRET_CHECKED_OUT_BY", "checked out by other")
+        assert world.metrics.vault.views == 0
 
 
 async def test_another_users_check_out_and_the_change_after_it_are_told_apart(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import cast
 import anyio
 from anyio.abc import TaskGroup
 
-from appliance.contract import Candidate, CredentialRef, Failure, Job, Phase, Technology
+from appliance.contract import Candidate, CredentialRef, Failure, Job, Phase, Technology, View
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
 from appliance.vault import SecretHandle
@@ -63,7 +63,15 @@ class SimSource:
         truth = self._vault.accounts[ref.key]
         return Failure(Phase.VAULT, MISSING) if truth.missing else SecretHandle(ref, 1)
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        checked_out: bool = False,
+        views: list[View] | None = None,
+    ) -> Credential | Failure:
         assert not private_key
         assert purpose
         if down := await self._vault.reach():

@@ -12,6 +12,7 @@ import pytest
 from tests.acceptance.chaos.estates import HOSTS, Estate, estate
 from tests.acceptance.chaos.processes import kill, nats_server, scan_processes, supervisor, until
 from tests.acceptance.chaos.runs import Command
+from tests.acceptance.product import Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -39,31 +40,37 @@ def begin(start: Start, hosts: Estate) -> Command:
     return command
 
 
-def has_survived(command: Command, hosts: Estate) -> None:
+def has_survived(command: Command, hosts: Estate, state: Path) -> None:
     assert command.wait() == 0, command.said
     command.report().is_exact()
     assert command.report().reasons == {"PASSED": HOSTS}
     assert hosts.most_logons_on_a_host() <= MOST_LOGONS
+    audit = Product(state)("audit", "--json")
+    assert audit.code == 0, (
+        audit.stderr,
+        {name: audit.document[name] for name in ("drops", "duplicates", "forgeries")},
+    )
+    assert audit.document["uses"] >= HOSTS, "what died had views whose rows are nobody's fault"
 
 
-def test_a_scan_process(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
+def test_a_scan_process(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
     command = begin(start, hosts)
     kill(scan_processes(command.pid)[0])
-    has_survived(command, hosts)
+    has_survived(command, hosts, tmp_path / "state")
     nobody_is_left(hosts.pid)
 
 
-def test_the_supervisor(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
+def test_the_supervisor(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
     command = begin(start, hosts)
     kill(supervisor(command.pid)[0])
-    has_survived(command, hosts)
+    has_survived(command, hosts, tmp_path / "state")
     nobody_is_left(hosts.pid)
 
 
-def test_nats_server(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
+def test_nats_server(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
     command = begin(start, hosts)
     kill(nats_server(command.pid)[0])
-    has_survived(command, hosts)
+    has_survived(command, hosts, tmp_path / "state")
     nobody_is_left(hosts.pid)
 
 
@@ -77,18 +84,18 @@ def test_nats_server_and_all_that_it_stored(start: Start, hosts: Estate, tmp_pat
         shutil.rmtree(tmp_path / "state" / "nats" / "store")
     finally:
         kill(command.pid, signal.SIGCONT)
-    has_survived(command, hosts)
+    has_survived(command, hosts, tmp_path / "state")
     nobody_is_left(hosts.pid)
 
 
-def test_the_orchestrator(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
+def test_the_orchestrator(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
     command = begin(start, hosts)
     run = command.run
     command.process.kill()
     assert command.wait() == -signal.SIGKILL
     nobody_is_left(hosts.pid)
     resumed = start("run", "--resume", run)
-    has_survived(resumed, hosts)
+    has_survived(resumed, hosts, tmp_path / "state")
     assert resumed.report().document["run"]["id"] == run
     nobody_is_left(hosts.pid)
 

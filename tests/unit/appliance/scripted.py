@@ -23,6 +23,7 @@ from appliance.contract import (
     SignalKind,
     Target,
     Technology,
+    View,
     account_key,
 )
 from appliance.permit import PermitDesk
@@ -123,7 +124,15 @@ class Source:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, 1)
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        checked_out: bool = False,
+        views: list[View] | None = None,
+    ) -> Credential | Failure:
         raise AssertionError(f"nobody is logged in here: {handle}, {private_key}, {purpose}")
 
 

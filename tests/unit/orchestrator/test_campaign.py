@@ -498,3 +498,25 @@ def test_what_no_url_and_no_path_can_hold(key: str, value: str) -> None:
     text = '[[vaults]]\ntitle = "V"\nuser = "u"\npassword = { prompt = true }\n' + "\n".join(lines)
     with pytest.raises(CampaignError, match=rf"vaults\[0\]\.{key}"):
         parse_campaign('name = "n"\n' + text, "c.toml")
+
+
+@pytest.mark.parametrize("api", ["rest", "soap", "auto"])
+def test_a_vault_is_spoken_to_as_the_campaign_says(api: str) -> None:
+    campaign = parse_campaign(ARTICLE.replace("[[vaults]]", f'[[vaults]]\napi = "{api}"'), "c.toml")
+    assert campaign.vaults[0].api == api
+
+
+def test_a_vault_is_spoken_to_in_no_other_way() -> None:
+    (fault,) = faults_of(ARTICLE.replace("[[vaults]]", '[[vaults]]\napi = "graphql"'))
+    assert "vaults[0].api" in fault
+    assert "'rest', 'soap' or 'auto'" in fault
+
+
+def test_a_path_is_not_for_a_vault_that_is_asked_by_soap() -> None:
+    by_path = ARTICLE.replace('secret = "win_scan_secret"', "secret = { path = '\\Scan\\{host}' }")
+    assert by_path != ARTICLE
+    for api in ("rest", "auto"):
+        parse_campaign(by_path.replace("[[vaults]]", f'[[vaults]]\napi = "{api}"'), "c.toml")
+    (fault,) = faults_of(by_path.replace("[[vaults]]", '[[vaults]]\napi = "soap"'))
+    assert "records[0].secret.path" in fault
+    assert "SOAP finds no secret by its path" in fault

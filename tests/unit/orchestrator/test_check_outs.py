@@ -50,6 +50,9 @@ class Vault:
     away: bool = False
     loses_answers: int = 0
     slow: float = 0.01
+    needless: bool = False
+    extends: bool = True
+    """False: over SOAP it only says how long it is held still."""
 
     @property
     def ours(self) -> bool:
@@ -75,11 +78,15 @@ class Vault:
                 return VaultAnswer(ok=False, reason="SECRET_CHECKED_OUT_BY", text="checked out by somebody")
             if self.ours:
                 return VaultAnswer(ok=True, facts={"minutes": str(self.minutes), "already": "yes"})
+            if self.needless:
+                return VaultAnswer(ok=True, facts={"needless": "yes"})
             self.outs += 1
             self.held_until = self.clock() + self.minutes * 60
             return VaultAnswer(ok=True, facts={"minutes": str(self.minutes)})
         if query.kind is VaultQueryKind.EXTEND:
-            self.held_until += query.minutes * 60
+            if not self.extends and not self.ours:
+                return VaultAnswer(ok=False, reason="SECRET_NEEDS_CHECKOUT")
+            self.held_until += query.minutes * 60 if self.extends else 0
             return VaultAnswer(ok=True, facts={"minutes": str(int((self.held_until - self.clock()) // 60))})
         if not self.ours:
             return VaultAnswer(ok=True, facts={"already": "yes"})
@@ -202,6 +209,40 @@ async def test_it_is_held_on_while_the_run_works(b: Bench) -> None:
             await anyio.sleep(30)
             assert b.vault.ours
     assert (b.vault.outs, b.vault.ins) == (1, 1)
+
+
+@virtually
+async def test_one_that_cannot_be_made_longer_runs_out_and_is_taken_anew(b: Bench) -> None:
+    run, office = Run(), b.office()
+    b.vault.extends = False
+    async with b.open(office, run):
+        for number in range(1, 4):
+            assert (await office.request(run.request(f"j{number}"), "a")).ok
+            assert b.vault.ours
+            await anyio.sleep(b.vault.minutes * 60 + 120)
+            assert not b.vault.ours
+            assert b.rows.rows == {}, "there is nothing to give back"
+            assert b.vault.asked < number * 60, "it is not asked about all the time"
+    assert (b.vault.outs, b.vault.ins) == (3, 0)
+
+
+@virtually
+async def test_what_needs_no_check_out_is_asked_about_once_and_leaves_no_row(b: Bench) -> None:
+    run, office = Run(), b.office()
+    b.vault.needless = True
+    answers: list[CheckOutAnswer] = []
+
+    async def ask(number: int) -> None:
+        answers.append(await office.request(run.request(f"j{number}"), "a"))
+
+    async with b.open(office, run):
+        async with anyio.create_task_group() as tasks:
+            for number in range(100):
+                tasks.start_soon(ask, number)
+        assert ({answer.ok for answer in answers}, len(answers)) == ({True}, 100)
+        assert (b.vault.asked, b.rows.rows) == (1, {})
+        await anyio.sleep(600)
+    assert (b.vault.asked, b.vault.outs, b.vault.ins) == (1, 0, 0), "it is neither held on nor given back"
 
 
 @virtually

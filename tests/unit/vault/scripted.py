@@ -13,14 +13,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import anyio
 
 from appliance.contract import Failure
 from appliance.vault.credential import Credential
-from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.definition import Api, Hidden, VaultAccess, VaultLogin, VaultTls
 from appliance.vault.messages import Answer
 from appliance.vault.secret_server import SecretServerSource, open_source
 from appliance.vault.tokens import Token
@@ -32,6 +32,9 @@ TOKEN = "AgJf-token-0001"
 
 EXPIRED = {"message": "Authentication failed or expired token."}
 DENIED = {"errorCode": "API_AccessDenied", "message": "Access Denied"}
+
+
+Spoken = Literal["rest", "soap", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class Asked:
     @property
     def bearer(self) -> str:
         return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
+    def route(self) -> str:
+        """The path, or what is called by SOAP: all its operations have one path."""
+        return self.headers.get("soapaction", "").strip('"').rpartition("/")[2] or self.path
 
     @property
     def form(self) -> dict[str, str]:
@@ -142,17 +150,20 @@ class ScriptedVault:
         return f"{self._scheme}://127.0.0.1:{self.port}{BASE}"
 
     def on(self, method: str, path: str, *acts: Act) -> None:
-        """What a route answers, in order; the last answer is given again and again. Replaces an earlier script."""
+        """What a route (a path, or an operation of SOAP) answers, in order; the last answer is given again and again.
+
+        Replaces an earlier script.
+        """
         self._scripts[method, path] = list(acts)
 
-    def access(self, *, requests: int = 8, tls: VaultTls | None = None) -> VaultAccess:
-        return VaultAccess(title="Vault", url=self.url, user="svc", requests=requests, tls=tls or VaultTls())
+    def access(self, *, requests: int = 8, tls: VaultTls | None = None, api: Spoken = "rest") -> VaultAccess:
+        return VaultAccess(title="Vault", url=self.url, user="svc", requests=requests, tls=tls or VaultTls(), api=api)
 
-    def login(self, *, domain: str = "") -> VaultLogin:
-        return VaultLogin(self.access(), Hidden(PASSWORD), domain)
+    def login(self, *, domain: str = "", api: Spoken = "rest") -> VaultLogin:
+        return VaultLogin(self.access(api=api), Hidden(PASSWORD), domain)
 
     def count(self, path: str) -> int:
-        return sum(a.path == path for a in self.asked)
+        return sum(a.route == path for a in self.asked)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -180,7 +191,7 @@ class ScriptedVault:
             writer.close()
 
     def _act(self, asked: Asked) -> Act:
-        script = self._scripts[asked.method, asked.path]
+        script = self._scripts[asked.method, asked.route]
         if not script:
             return reply(404, {"message": "No HTTP resource was found that matches the request URI"})
         return script.pop(0) if len(script) > 1 else script[0]
@@ -225,7 +236,8 @@ async def scripted_vault(tls: ssl.SSLContext | None = None) -> AsyncIterator[Scr
 class Tokens:
     """A supervisor's end: hands out one token per generation, and tells what was said to be stale."""
 
-    def __init__(self, fresh_for: float = 1000.0) -> None:
+    def __init__(self, fresh_for: float = 1000.0, api: Api = "rest") -> None:
+        self.api = api
         self.generation = 1
         self.fresh_for = fresh_for
         self.asked: list[int | None] = []
@@ -234,7 +246,7 @@ class Tokens:
         self.asked.append(stale)
         if stale == self.generation:
             self.generation += 1
-        return Token(Hidden(f"{TOKEN}-{self.generation}"), self.generation, self.fresh_for)
+        return Token(Hidden(f"{TOKEN}-{self.generation}"), self.generation, self.fresh_for, self.api)
 
 
 @asynccontextmanager

@@ -27,13 +27,13 @@ from appliance.vault.exchange import (
     Exchange,
     Stage,
     Trip,
-    _without,
     _worth_repeating,
     open_exchange,
     within,
 )
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
+from appliance.vault.withholding import without
 from tests.unit.vault.scripted import (
     API,
     PASSWORD,
@@ -91,6 +91,26 @@ async def test_no_other_status_is_tried_again(vault: ScriptedVault, status: int)
 async def test_a_post_is_never_repeated(vault: ScriptedVault, act: Act) -> None:
     await ask(vault, POST, act)
     assert len(vault.asked) == 1
+
+
+async def test_a_post_that_is_a_question_is_repeated_until_the_breaker_opens(vault: ScriptedVault) -> None:
+    question = soap.who_am_i(Hidden("t0ken"))
+    vault.on("POST", "WhoAmI", reply(503), reply(503), reply(200), reply(503))
+    async with open_exchange(vault.access()) as exchange:
+        answer = await exchange.send(question, Trip())
+        assert isinstance(answer, Answer)
+        assert (answer.status, len(vault.asked)) == (200, 3)
+        for _ in range(OPEN_AFTER):
+            exchange.no_token(fail("VAULT_UNREACHABLE"))
+        await exchange.send(question, Trip())
+    assert len(vault.asked) == 4
+
+
+def test_each_operation_of_soap_is_a_kind_of_its_own() -> None:
+    token = Hidden("t0ken")
+    by_id = [soap.secret(number, token) for number in (1, 2)]
+    assert by_id[0].kind == by_id[1].kind
+    assert len({by_id[0].kind, soap.who_am_i(token).kind, soap.search("n", token, inactive=False).kind}) == 3
 
 
 async def test_a_long_retry_after_is_the_callers_business(vault: ScriptedVault) -> None:
@@ -272,7 +292,7 @@ async def test_a_page_that_spells_a_secret_in_another_way_is_dropped(vault: Scri
 @example(b"[" * 100_000, "x")
 @example(b"&#" + b"9" * 5000 + b";", "x")
 def test_whatever_an_error_page_is_it_can_be_searched(body: bytes, value: str) -> None:
-    left = _without(body, (Hidden(value),))
+    left = without(body, (Hidden(value),))
     assert left == body or value.encode("utf-8", "replace") not in left.replace(b"[withheld]", b"")
 
 

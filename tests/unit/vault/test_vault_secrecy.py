@@ -6,14 +6,18 @@ its own, while every log record of every library is caught at the lowest level.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
+from urllib.parse import quote_plus
+from xml.sax.saxutils import escape
 
 import pytest
 import structlog
+from defusedxml.ElementTree import fromstring
 
-from appliance.contract import CredentialRef, Failure, SecretLookup
+from appliance.contract import CredentialRef, Failure, SecretLookup, VaultQuery, VaultQueryKind
 from appliance.vault import SecretHandle, answers, rest
 from appliance.vault.definition import Hidden
 from appliance.vault.grantor import open_grantor
@@ -34,6 +38,8 @@ from tests.unit.vault.scripted import (
     scripted_vault,
     secret_body,
 )
+from tests.unit.vault.soap_script import enveloped, soap_grant, status, with_password
+from tests.unit.vault.soap_script import result as soap_result
 
 TARGET_PASSWORD = "Tgt-9f8e7d6c"
 TOKEN_VALUE = "tok-5a4b3c2d1e"
@@ -140,6 +146,87 @@ async def test_a_grantor_gives_nothing_away(number: int, logged: list[str]) -> N
             failure = await grantor.token(1)
             assert isinstance(failure, Failure)
             clean(failure, await grantor.check())
+    clean(*logged)
+
+
+def repeated(operation: str) -> Callable[[ScriptedVault], Act]:
+    """A refusal with 200 that repeats the whole call: as text, escaped once more, and value by value."""
+
+    def made(vault: ScriptedVault) -> Act:
+        async def act(peer: Peer) -> bool:
+            body = vault.asked[-1].body.decode()
+            plain = [element.text or "" for element in fromstring(body).iter()]
+            said = escape(f"{body} {escape(body)} {' '.join(plain)} {json.dumps(plain)} {quote_plus(' '.join(plain))}")
+            error = f"<SecretError><ErrorCode>{said}</ErrorCode><ErrorMessage>{said}</ErrorMessage></SecretError>"
+            whole = enveloped(operation, f"<Errors><string>{said}</string></Errors>{error}")
+            return await reply(200, whole, kind="text/xml")(peer)
+
+        return act
+
+    return made
+
+
+def broken_secret(_vault: ScriptedVault) -> Act:
+    values = f"<Items><SecretItem><Value>{TARGET_PASSWORD}</Value></SecretItem></Items><Id>7</Id>"
+    return soap_result("GetSecret", f"<Secret>{values}</Secret>")
+
+
+BAD_BY_SOAP: list[Callable[[ScriptedVault], Act]] = [
+    repeated("GetSecret"),
+    repeated("SearchSecrets"),
+    repeated("GetTokenIsValid"),
+    broken_secret,
+    *(lambda vault, number=number: bad(number, vault) for number in range(len(BAD))),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BAD_BY_SOAP)))
+async def test_a_source_by_soap_gives_nothing_away(number: int, logged: list[str]) -> None:
+    async def token(_stale: int | None) -> Token | Failure:
+        return Token(Hidden(TOKEN_VALUE), 1, 100.0, "soap")
+
+    async with scripted_vault() as vault, open_source(vault.access(), token) as source:
+        for operation in ("GetSecret", "SearchSecrets", "GetCheckOutStatus", "GetTokenIsValid"):
+            vault.on("POST", operation, BAD_BY_SOAP[number](vault))
+        failure = await source.fetch(HANDLE, private_key=False, purpose="p", checked_out=True)
+        assert isinstance(failure, Failure)
+        by_name = await source.settle(CredentialRef(vault="Vault", by=SecretLookup.NAME, key="n"))
+        by_id = await source.settle(CredentialRef(vault="Vault", by=SecretLookup.ID, key="7"))
+        assert isinstance(by_name, Failure)
+        assert isinstance(by_id, Failure)
+        clean(failure, by_name, by_id, source)
+    clean(*logged)
+
+
+@pytest.mark.parametrize("number", range(len(BAD_BY_SOAP) + 1))
+async def test_a_grantor_by_soap_gives_nothing_away(number: int, logged: list[str]) -> None:
+    async with scripted_vault() as vault:
+        act = (*BAD_BY_SOAP, repeated("Authenticate"))[number](vault)
+        vault.on("POST", "VersionGet", soap_result("VersionGet"))
+        for operation in ("Authenticate", "GetCheckOutStatus"):
+            vault.on("POST", operation, soap_grant(TOKEN_VALUE) if operation == "Authenticate" else act, act)
+        async with open_grantor(vault.login(domain="corp", api="soap")) as grantor:
+            clean(await grantor.token(), grantor)
+            order = VaultQuery(run="r", kind=VaultQueryKind.CHECK_OUT, vault="Vault", secret=HANDLE.ref)
+            told = await grantor.answer(order)
+            assert not told.ok
+            failure = await grantor.token(1)
+            assert isinstance(failure, Failure)
+            clean(told, failure, await grantor.check())
+    clean(*logged)
+
+
+async def test_a_check_out_by_soap_gives_nothing_of_the_secret_away(logged: list[str]) -> None:
+    async with scripted_vault() as vault:
+        vault.on("POST", "Authenticate", soap_grant(TOKEN_VALUE))
+        vault.on("POST", "GetCheckOutStatus", status())
+        vault.on("POST", "GetSecret", with_password(TARGET_PASSWORD))
+        async with open_grantor(vault.login(api="soap")) as grantor:
+            told = await grantor.answer(
+                VaultQuery(run="r", kind=VaultQueryKind.CHECK_OUT, vault="Vault", secret=HANDLE.ref)
+            )
+            assert told.ok
+            clean(told, grantor)
     clean(*logged)
 
 

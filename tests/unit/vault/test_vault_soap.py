@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from xml.sax.saxutils import escape
 
 import pytest
@@ -30,6 +31,9 @@ PARSERS: dict[str, Callable[[Answer], object]] = {
     "GetCheckOutStatus": soap_answers.read_checkout,
     "GetSecret": soap_answers.read_secret,
     "DownloadFileAttachmentByItemId": soap_answers.read_file,
+    "VersionGet": soap_answers.read_version,
+    "WhoAmI": soap_answers.read_user,
+    "CheckIn": soap_answers.read_check_in,
 }
 
 
@@ -59,7 +63,7 @@ def name_of(read: object) -> str:
 
 
 def check_total(answer: Answer) -> None:
-    for parse in PARSERS.values():
+    for parse in (*PARSERS.values(), soap_answers.read_taken):
         read = parse(answer)
         if isinstance(read, Failure):
             assert read.phase is Phase.VAULT
@@ -134,6 +138,7 @@ TEXTS = [
     ("The field does not exist or has no file.", "SECRET_FIELD_MISSING"),
     ("Access is not allowed from this IP address.", "VAULT_IP_BLOCKED"),
     ("You do not have permission to perform this operation.", "VAULT_FORBIDDEN"),
+    ("Secret Server is in read-only mode.", "VAULT_ERROR"),
     ("An administrator's own words.", "VAULT_ERROR"),
 ]
 
@@ -149,6 +154,7 @@ def test_each_text_has_its_reason_whatever_the_operation(text: str, expected: st
         assert isinstance(read, Failure)
         assert read.text == text
         assert read.facts["status"] == "200"
+        assert ("words" in read.facts) is (text == "An administrator's own words.")
 
 
 CODES = [
@@ -172,6 +178,35 @@ def test_what_a_secret_asks_for_goes_before_the_errors_beside_it(code: str, expe
     assert name_of(read) == expected
     assert isinstance(read, Failure)
     assert (read.text, read.facts["error_code"]) == ("why?", code)
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("Kms+/'<é1", "[withheld]"),
+        ('{"a": "\\u004bms+/\'<\\u00e91"}', '{"a": "[withheld]"}'),
+        ("no &#0075;ms+/'&lt;&#xe9;1", ""),
+        ("Kms%2B%2F%27%3C%C3%A91", "[withheld]"),
+    ],
+)
+def test_a_refusal_with_200_loses_what_an_error_page_would(said: str, left: str) -> None:
+    answer = result("GetSecret", f"<Errors><string>{escape(said)}</string></Errors>")
+    read = soap_answers.read_secret(replace(answer, secrets=(Hidden("Kms+/'<é1"),)))
+    assert isinstance(read, Failure)
+    assert read.text == left
+
+
+def test_what_a_refusal_repeats_of_its_request_is_withheld() -> None:
+    """It comes with 200, whose body is left as it is; escaped once more it is found as well."""
+    for said in ("by AgJ-token", "by &amp;lt;p&amp;amp;w&amp;gt;", "by &lt;p&amp;w&gt;"):
+        told = result("GetSecret", f"<Errors><string>{said}</string></Errors>")
+        asked = f"<SecretError><ErrorCode>{said}</ErrorCode><ErrorMessage>{said}</ErrorMessage></SecretError>"
+        for answer in (told, result("GetSecret", asked)):
+            read = soap_answers.read_secret(replace(answer, secrets=(TOKEN, Hidden("<p&w>"))))
+            assert isinstance(read, Failure)
+            assert read.text == "by [withheld]"
+            assert "AgJ" not in repr(read)
+            assert "p&" not in repr(read)
 
 
 @pytest.mark.parametrize("error", ["<SecretError />", '<SecretError xsi:nil="true" />'])
@@ -223,9 +258,11 @@ def test_a_grant_has_a_token_and_the_default_life() -> None:
 
 def test_a_search_has_ids_names_and_folders() -> None:
     row = "<SecretSummary><SecretId>{}</SecretId><SecretName>{}</SecretName><FolderId>{}</FolderId></SecretSummary>"
-    rows = row.format(7, "a &amp; b", 5) + row.format(8, "", -1)
+    open_row = row.replace("</SecretSummary>", "<IsRestricted>false</IsRestricted></SecretSummary>")
+    rows = open_row.format(7, "a &amp; b", 5) + row.format(8, "", -1)
     read = soap_answers.read_page(result("SearchSecrets", f"<Errors /><SecretSummaries>{rows}</SecretSummaries>"))
-    assert read == Page((Summary(7, "a & b", "folder 5"), Summary(8, "", "folder -1")), more=False)
+    silent = Summary(8, "", "folder -1", restricted=True)
+    assert read == Page((Summary(7, "a & b", "folder 5"), silent), more=False), "who does not say, may want anything"
     assert soap_answers.read_page(result("SearchSecrets", "<Errors /><SecretSummaries />")) == Page((), more=False)
     assert name_of(soap_answers.read_page(result("SearchSecrets", "<Errors />"))) == "VAULT_BAD_RESPONSE"
     for bad in (row.format("", "x", 1), row.format(0, "x", 1), "<SecretSummary><SecretId>1</SecretId></SecretSummary>"):
@@ -283,10 +320,33 @@ def test_a_secret_that_is_none(answer: Answer, expected: str) -> None:
     assert name_of(soap_answers.read_secret(answer)) == expected
 
 
+def test_a_secret_says_whether_it_is_checked_out_and_one_that_is_taken_says_nothing_else() -> None:
+    whole = secret(ITEM.format("p", 2, "Password", "<IsPassword>true</IsPassword>"))
+    assert soap_answers.read_taken(whole) is None
+    assert isinstance(read := soap_answers.read_secret(whole), Secret)
+    assert not read.checked_out
+    out = whole.body.replace(b"<Active>", b"<IsCheckedOut>true</IsCheckedOut><Active>")
+    read = soap_answers.read_secret(replace(whole, body=out))
+    assert isinstance(read, Secret)
+    assert read.checked_out
+    assert name_of(soap_answers.read_taken(result("GetSecret", "<Errors />"))) == "VAULT_BAD_RESPONSE"
+    assert name_of(soap_answers.read_taken(errors("GetSecret", "Access Denied"))) == "SECRET_ACCESS_DENIED"
+
+
+def test_who_asks_and_which_version_answers() -> None:
+    assert soap_answers.read_user(result("WhoAmI", "<Errors /><UserId>3</UserId>")) == 3
+    assert name_of(soap_answers.read_user(result("WhoAmI", "<Errors /><UserId>x</UserId>"))) == "VAULT_BAD_RESPONSE"
+    assert soap_answers.read_version(result("VersionGet", "<Errors /><Version>8.9</Version>")) == "8.9"
+    assert soap_answers.read_check_in(result("CheckIn", "<Errors />")) is None
+
+
 def test_a_check_out_says_who_and_how_long() -> None:
     held = "<IsCheckedOut>true</IsCheckedOut><CheckOutMinutesRemaining>9</CheckOutMinutesRemaining>"
     held += "<CheckOutUserDisplayName>boss</CheckOutUserDisplayName><CheckOutUserId>3</CheckOutUserId>"
     assert soap_answers.read_checkout(result("GetCheckOutStatus", held)) == Checkout(True, "boss", 3, 9)
+    for nonsense in ("-1", "9999999999", "x"):
+        answer = result("GetCheckOutStatus", held.replace(">9<", f">{nonsense}<"))
+        assert soap_answers.read_checkout(answer) == Checkout(True, "boss", 3, None)
     for free in ("<IsCheckedOut>false</IsCheckedOut>", '<IsCheckedOut xsi:nil="true" />'):
         assert soap_answers.read_checkout(result("GetCheckOutStatus", f"<Errors />{free}")) == Checkout(held=False)
     assert name_of(soap_answers.read_checkout(result("GetCheckOutStatus", "<Errors />"))) == "VAULT_BAD_RESPONSE"
@@ -327,9 +387,17 @@ def test_requests_go_out_as_the_vault_reads_them() -> None:
     assert b"<searchTerm>a&#xD;b</searchTerm><includeDeleted>true</includeDeleted>" in found
     item = soap.file_item(7, 3, TOKEN)
     assert b"<secretId>7</secretId><secretItemId>3</secretItemId>" in item.body
-    for request in (item, soap.checkout_status(7, TOKEN), soap.token_is_valid(TOKEN)):
+    back = soap.check_in(7, TOKEN)
+    assert b"<CheckIn xmlns=" in back.body
+    assert b"<secretId>7</secretId>" in back.body
+    asked = (item, soap.checkout_status(7, TOKEN), soap.token_is_valid(TOKEN), soap.who_am_i(TOKEN))
+    for request in (*asked, back):
         assert request.secrets == (TOKEN,)
         assert b"<token>AgJ-token</token>" in request.body
+    assert all(request.question for request in (*asked, soap.version(), soap.secret(7, TOKEN)))
+    assert not grant.question, "a password goes once"
+    assert not back.question
+    assert b"token" not in soap.version().body
 
 
 @given(name=st.text(), comment=st.text())

@@ -1,0 +1,133 @@
+"""What REST and SOAP say differently: the seam below session, grantor, source and check-outs, which exist once.
+
+An implementation is values and pure functions: requests and what answers mean, and the dialogues of which a lookup, a
+view or a check-out consists. `rest_dialect` and `soap_dialect` are the two; `of` finds them by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from appliance.contract import Failure, named
+from appliance.vault.answers import Grant, Item, Secret, State, Summary
+from appliance.vault.definition import Api, VaultLogin
+from appliance.vault.dialogue import Dialogue, Question
+from appliance.vault.failures import fail, reason_of
+from appliance.vault.messages import Answer, Request
+
+ALIVE = {"token": "valid"}
+"""The fact of a refusal whose token was asked about, and lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret that was looked up."""
+
+    id: int
+    open: bool = False
+    """Nothing but the right to view stands before it, says the vault; False where it has not said so."""
+
+
+class Dialect(Protocol):
+    """Failures are values, with the reasons that `failures` gives them."""
+
+    @property
+    def api(self) -> Api: ...
+
+    @property
+    def bears(self) -> bool:
+        """The token goes into a header that `exchange` adds; else into the request itself."""
+        ...
+
+    @property
+    def views_check_out(self) -> bool:
+        """A view checks out what wants to be checked out, and cannot be told not to."""
+        ...
+
+    # -- without a token -----------------------------------------------------------------------------------------------
+
+    def health(self) -> Request:
+        """A question that needs no login."""
+        ...
+
+    def ill(self, answer: Answer) -> Failure | None:
+        """Why no password should go there now, by the answer to `health`."""
+        ...
+
+    def is_spoken(self, answer: Answer) -> bool:
+        """Is it an answer to `health` that only this interface gives?"""
+        ...
+
+    def grant(self, login: VaultLogin) -> Request | Failure:
+        """VAULT_LOGIN_REFUSED for a login that cannot be sent as it is."""
+        ...
+
+    def read_grant(self, answer: Answer) -> Grant | Failure: ...
+
+    # -- with one ------------------------------------------------------------------------------------------------------
+
+    def is_dead(self, answer: Answer, read: object) -> bool | Question[bool]:
+        """Does this answer, read as that, mean that the token is dead? Or the question that tells whether it lives."""
+        ...
+
+    def by_name(self, name: str) -> Dialogue[Found | Failure]: ...
+
+    def by_id(self, secret_id: int) -> Dialogue[Found | Failure]: ...
+
+    def by_path(self, path: str) -> Dialogue[Found | Failure]: ...
+
+    def state(self, secret_id: int) -> Dialogue[State | Failure]:
+        """No view."""
+        ...
+
+    def view(self, secret_id: int, comment: str, code: str) -> Dialogue[Secret | Failure]:
+        """The secret, or as exactly as can be told why not. `code`: the `error_code` that the comment answers."""
+        ...
+
+    def text(self, secret_id: int, item: Item, comment: str) -> Dialogue[str | Failure]:
+        """A field by itself, since its value is not among those of the secret."""
+        ...
+
+    def file(self, secret_id: int, item: Item, comment: str) -> Dialogue[bytes | Failure]:
+        """An attachment of a secret that has just been viewed."""
+        ...
+
+    def check_out(self, secret_id: int, comment: str, before: State) -> Dialogue[Failure | None]: ...
+
+    def extend(self, secret_id: int, minutes: int, comment: str) -> Dialogue[Failure | None]:
+        """Hold a check-out for so many minutes more. None too where the vault knows no such order."""
+        ...
+
+    def check_in(self, secret_id: int, comment: str) -> Dialogue[Failure | None]: ...
+
+
+def only(hits: list[Summary]) -> Summary | Failure:
+    """The one active secret among those of one name."""
+    active = [s for s in hits if s.active]
+    if len(active) == 1:
+        return active[0]
+    if not active:
+        return fail("SECRET_INACTIVE") if hits else fail("SECRET_NOT_FOUND")
+    listed = ", ".join(
+        f"id {s.id} in {s.folder_path or 'an unnamed folder'}" for s in sorted(active, key=lambda s: s.id)
+    )
+    return fail("SECRET_AMBIGUOUS_NAME", f"{len(active)} secrets: {listed}", hits=str(len(active)))
+
+
+def held_by_another(state: State) -> Failure | None:
+    """Why the secret cannot be had for now, and that it may be had later."""
+    return standing(state) if state.reason in ("SECRET_CHECKED_OUT_BY", "SECRET_RPC_PENDING") else None
+
+
+def standing(state: State) -> Failure:
+    """What stands before a secret that is not ours to view."""
+    reason = state.reason or "SECRET_NEEDS_CHECKOUT"
+    said = f"checked out by {state.holder}" if state.holder else state.facts.get("untold", "")
+    return fail(reason, said, **state.facts)
+
+
+def not_there(failure: Failure) -> Failure:
+    """Missing and forbidden look alike, and for one who looks for a secret both mean that there is none."""
+    denied = reason_of(failure) == "SECRET_ACCESS_DENIED"
+    return replace(failure, signal=named("SECRET_NOT_FOUND")) if denied else failure

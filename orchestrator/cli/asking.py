@@ -1,0 +1,65 @@
+"""Questions to vaults, put by an appliance: through an engine of our own, or through the holder of the state directory.
+
+The question that a query belongs to (`VaultQuery.run`) is made and ended here; who asks leaves it empty.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+
+from appliance.contract import VaultAnswer, VaultQuery
+from orchestrator.audit.pulling import Put
+from orchestrator.campaign_model import Campaign
+from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.engine import Engine
+from orchestrator.cli.errors import CommandError
+
+AT_ONCE = 16
+"""Questions on the bus at once; the vault's own limit on requests is the appliance's."""
+
+
+@asynccontextmanager
+async def put_by(engine: Engine, campaign: Campaign, logins: tuple[Login, ...]) -> AsyncIterator[Put]:
+    """An engine's appliance as the one that asks. Raises Incomplete, Unreachable when it cannot."""
+    question = f"look-{secrets.token_hex(4)}"
+    await engine.admit(question, campaign, logins)
+    try:
+        await engine.check_vaults(question, campaign)
+
+        async def put(queries: Sequence[VaultQuery]) -> Sequence[VaultAnswer]:
+            return await at_once(queries, lambda query: engine.ask_vault(query.model_copy(update={"run": question})))
+
+        yield put
+    finally:
+        if engine.appliance is not None:
+            with anyio.CancelScope(shield=True):
+                await engine.appliance.dismiss(question)
+
+
+async def at_once(
+    queries: Sequence[VaultQuery], ask: Callable[[VaultQuery], Awaitable[VaultAnswer]]
+) -> Sequence[VaultAnswer]:
+    """The answers in the order of the queries, AT_ONCE of them in the making. The first CommandError ends it."""
+    answers: dict[int, VaultAnswer] = {}
+    failures: list[CommandError] = []
+    limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def one(number: int, query: VaultQuery) -> None:
+            async with limit:
+                try:
+                    answers[number] = await ask(query)
+                except CommandError as error:
+                    failures.append(error)  # by itself: a group of errors is no answer that the holder can give
+                    tasks.cancel_scope.cancel()
+
+        for number, query in enumerate(queries):
+            tasks.start_soon(one, number, query, name=f"ask the vault: {query.kind}")
+    if failures:
+        raise failures[0]
+    return [answers[number] for number in range(len(queries))]
