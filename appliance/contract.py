@@ -246,6 +246,7 @@ class Reread(StrEnum):
     NOT_DONE = "not-done"
     UNCHANGED = "unchanged"
     CHANGED = "changed"
+    """Another secret; or the same one, which the vault says it has changed a moment ago: its host may lag behind."""
     FAILED = "failed"
 
 

@@ -45,6 +45,10 @@ from appliance.vault.credential import Credential
 
 T = TypeVar("T")
 
+SECOND_LOOK_S = 0.5
+JUST_CHANGED_S = 60.0
+"""Beside the time that a change takes, it allows for the difference between the vault's clock and ours."""
+
 End = Failure | Later | None
 """How a story ends; None is success."""
 Settled = Mapping[str, SecretHandle | Failure]
@@ -251,16 +255,26 @@ class _Attempt:
     async def _refused(
         self, failure: Failure, candidate: Candidate, handle: SecretHandle, tried: Credential
     ) -> Failure:
-        """A refused login: look at the secret once more, since it may have been rotated under us."""
+        """A refused login: look at the secret once more, since it may have been rotated under us.
+
+        Host and vault get a new password one after the other, so the look comes a moment later: where the host was
+        first, the vault has the new one by then. Where the vault was, we have tried the new one already, and the vault
+        says when it has changed it; there the same password may be right in a moment.
+        """
         self.ended(failure)
         if self.submitted and self._reason(failure).lockout is Lockout.YES:
             self.ledger.enter(Phase.VAULT)
             self.reread = Reread.FAILED
+            await anyio.sleep(SECOND_LOOK_S)
             again = await self._read(candidate, handle)
             if isinstance(again, Credential):
-                self.reread = Reread.UNCHANGED if again.same_secret_as(tried) else Reread.CHANGED
+                same = again.same_secret_as(tried) and not self._just_changed(again)
+                self.reread = Reread.UNCHANGED if same else Reread.CHANGED
                 again.forget()
         return failure
+
+    def _just_changed(self, credential: Credential) -> bool:
+        return credential.changed_at is not None and abs(self.kit.wall() - credential.changed_at) <= JUST_CHANGED_S
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,11 @@ class Estate:
         with urllib.request.urlopen(self.ready["metrics_url"], timeout=20) as answer:  # noqa: S310 - our own loopback URL
             return dict(json.load(answer))
 
+    @property
+    def truth(self) -> list[dict[str, Any]]:
+        """What is true of each host."""
+        return [json.loads(line) for line in Path(self.ready["truth"]).read_text(encoding="utf-8").splitlines()]
+
     def logons(self) -> int:
         """Passwords that the hosts have judged, right or wrong."""
         seen = self.metrics()["ssh"]
