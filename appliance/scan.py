@@ -207,20 +207,20 @@ class _Attempt:
 
     async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The secret, read only now that the target has asked for it."""
-        credential = await self._read(candidate, handle)
+        credential = await self._read(candidate, handle, anew=self.job.rotated)
         if isinstance(credential, Failure):
             return self._later(credential, candidate) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
             self.facts["warning"] = "the secret names another user than the record"
         return credential
 
-    async def _read(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
-        return await _in_session(self._fetched(candidate, handle))
+    async def _read(self, candidate: Candidate, handle: SecretHandle, *, anew: bool) -> Credential | Failure:
+        return await _in_session(self._fetched(candidate, handle, anew))
 
-    async def _fetched(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
+    async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
         """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
-        source, purpose = self._source(candidate), self.job.purpose
-        credential = await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
+        source, key, purpose = self._source(candidate), candidate.private_key, self.job.purpose
+        credential = await source.fetch(handle, private_key=key, purpose=purpose, anew=anew)
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
         job = self.job
@@ -238,7 +238,7 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=candidate.private_key, purpose=purpose)
+        return await source.fetch(handle, private_key=key, purpose=purpose, anew=anew)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
@@ -266,7 +266,7 @@ class _Attempt:
             self.ledger.enter(Phase.VAULT)
             self.reread = Reread.FAILED
             await anyio.sleep(SECOND_LOOK_S)
-            again = await self._read(candidate, handle)
+            again = await self._read(candidate, handle, anew=True)
             if isinstance(again, Credential):
                 same = again.same_secret_as(tried) and not self._just_changed(again)
                 self.reread = Reread.UNCHANGED if same else Reread.CHANGED

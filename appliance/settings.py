@@ -10,7 +10,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 
@@ -18,7 +18,14 @@ from appliance.bus.users import appliance_permissions, new_user
 from appliance.contract import HostKeyPolicy
 from appliance.policy import Policy
 from appliance.supervisor import Admission, Identity
-from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.definition import (
+    DEFAULT_MAX_AGE,
+    LONGEST_MAX_AGE,
+    Hidden,
+    VaultAccess,
+    VaultLogin,
+    VaultTls,
+)
 
 
 class SettingsError(ValueError):
@@ -69,6 +76,9 @@ class Vault(_Table):
     proxy: str = ""
     """`http://HOST:PORT` of the proxy through which the vault is reached; empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
+    fetch: Literal["per-target", "shared"] = "per-target"
+    """With "shared" one view of a secret serves all targets within `max_age` seconds."""
+    max_age: float = Field(default=DEFAULT_MAX_AGE, ge=1.0, le=LONGEST_MAX_AGE)
 
     def login(self) -> VaultLogin:
         ca = Path(self.ca).read_text(encoding="utf-8") if self.ca else ""
@@ -79,6 +89,8 @@ class Vault(_Table):
             tls=VaultTls(ca=ca),
             proxy=self.proxy,
             requests=self.requests,
+            fetch=self.fetch,
+            max_age=self.max_age,
         )
         return VaultLogin(access, Hidden(self.password.read()), self.domain)
 

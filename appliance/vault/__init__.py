@@ -31,10 +31,13 @@ class CredentialSource(Protocol):
         """
         ...
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self, handle: SecretHandle, *, private_key: bool, purpose: str, anew: bool = False
+    ) -> Credential | Failure:
         """Read the secret now: one view in the vault's audit, with `purpose` where the vault takes a comment.
 
-        Never cached. Fails with the SECRET_* and VAULT_* reasons and OWN_OVERLOAD; the text is the vault's own error
-        (documented error fields only, never body bytes).
+        Kept nowhere, unless the vault's definition lets its views be shared (`shared`); `anew` is for those who know
+        that what is kept may be out of date. Fails with the SECRET_* and VAULT_*
+        reasons and OWN_OVERLOAD; the text is the vault's own error (documented error fields only, never body bytes).
         """
         ...

@@ -56,7 +56,14 @@ class SecretServerSource:
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self,
+        handle: SecretHandle,
+        *,
+        private_key: bool,
+        purpose: str,
+        anew: bool = False,  # noqa: ARG002 - nothing is kept, so every read is
+    ) -> Credential | Failure:
         return await within(
             self._fetch_patience, lambda trip: self._fetch(handle.secret_id, private_key, purpose or "scan", trip)
         )

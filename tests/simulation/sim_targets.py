@@ -64,7 +64,9 @@ class SimSource:
         truth = self._vault.accounts[ref.key]
         return Failure(Phase.VAULT, MISSING) if truth.missing else SecretHandle(ref, 1)
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self, handle: SecretHandle, *, private_key: bool, purpose: str, anew: bool = False
+    ) -> Credential | Failure:
         assert not private_key
         assert purpose
         if down := await self._vault.reach():

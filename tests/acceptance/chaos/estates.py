@@ -58,8 +58,8 @@ class Estate:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
             assert answer.status == 200
 
-    def campaign(self, *, record: str, pace: str = "") -> Path:
-        """Its file. `record` and `pace` are lines of those tables."""
+    def campaign(self, *, record: str, pace: str = "", vault: str = "") -> Path:
+        """Its file. `record`, `pace` and `vault` are lines of those tables."""
         ready = self.ready
         file = self.directory / "campaign.toml"
         file.write_text(
@@ -72,6 +72,7 @@ type = "Thycotic Secret Server"
 url = "{ready["vault_url"]}"
 user = "{ready["vault_user"]}"
 password = {{ file = "{ready["vault_password_file"]}" }}
+{vault}
 
 [[records]]
 title = "Unix hosts"

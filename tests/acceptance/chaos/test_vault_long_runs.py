@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 EVERY_S = 0.2
 LAG_S = 0.1
 AT_ONCE = 5
+MIDDLE = 120
+SECRET = "corp-scan"
 Start = Callable[..., Command]
 OWN = 'secret = "unix-{address}"\naccounts = "local"'
 
@@ -78,3 +81,23 @@ def test_passwords_that_change_all_the_time(start: Start, tmp_path: Path, first:
         assert max(failed) == 1
         tries = Counter(len(host["logons"]) for host in seen["hosts"].values())
         assert tries == {1: HOSTS - sum(failed), 2: sum(failed)}
+
+
+def test_one_view_serves_all_and_a_change_is_noticed(start: Start, tmp_path: Path) -> None:
+    """Each scan process views the secret once, and again for each host that has refused it."""
+    with estate(tmp_path, f'account = "local"\nsecret = "shared"\nsecret_name = "{SECRET}"') as hosts:
+        record = f'secret = "{SECRET}"\naccounts = "local"'
+        command = start("run", str(hosts.campaign(record=record, vault='fetch = "shared"\nmax_age = "10m"')))
+        until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
+        before = hosts.metrics()["vault"]["views"]
+        hosts.rotate(SECRET, "both")
+        assert command.wait() == 0, command.said
+        report = command.report()
+        report.is_exact()
+        assert report.reasons == {"PASSED": HOSTS}
+        seen = hosts.metrics()
+        failed = [account["failed"] for account in seen["accounts"].values()]
+        assert 1 <= before <= (os.cpu_count() or 1)
+        assert max(failed) == 1
+        # One for the second look, one for the attempt that follows.
+        assert seen["vault"]["views"] <= before + 2 * sum(failed)

@@ -123,7 +123,9 @@ class Source:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, 1)
 
-    async def fetch(self, handle: SecretHandle, *, private_key: bool, purpose: str) -> Credential | Failure:
+    async def fetch(
+        self, handle: SecretHandle, *, private_key: bool, purpose: str, anew: bool = False
+    ) -> Credential | Failure:
         raise AssertionError(f"nobody is logged in here: {handle}, {private_key}, {purpose}")
 
 
