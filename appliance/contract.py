@@ -175,6 +175,8 @@ class Job(Wire):
     """Applicable records in order of selection; which Windows one applies is known after the challenge."""
     tried: tuple[str, ...] = ()
     """Records that an earlier attempt has tried and that must not be tried again."""
+    rotated: bool = False
+    """An earlier attempt was refused while its secret changed: what this process has kept of it may be the old one."""
     known_host_keys: tuple[str, ...] = ()
     """OpenSSH public key lines (`type base64`) the store knows for this target."""
     deadline: float
@@ -246,6 +248,7 @@ class Reread(StrEnum):
     NOT_DONE = "not-done"
     UNCHANGED = "unchanged"
     CHANGED = "changed"
+    """Another secret; or the same one, which the vault says it has changed a moment ago: its host may lag behind."""
     FAILED = "failed"
 
 

@@ -46,6 +46,10 @@ from appliance.vault.credential import Credential
 
 T = TypeVar("T")
 
+SECOND_LOOK_S = 0.5
+JUST_CHANGED_S = 60.0
+"""Beside the time that a change takes, it allows for the difference between the vault's clock and ours."""
+
 End = Failure | Later | None
 """How a story ends; None is success."""
 Settled = Mapping[str, SecretHandle | Failure]
@@ -205,21 +209,21 @@ class _Attempt:
 
     async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The secret, read only now that the target has asked for it."""
-        credential = await self._read(candidate, handle)
+        credential = await self._read(candidate, handle, anew=self.job.rotated)
         if isinstance(credential, Failure):
             return self._later(credential, candidate) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
             self.facts["warning"] = "the secret names another user than the record"
         return credential
 
-    async def _read(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
-        return await _in_session(self._fetched(candidate, handle))
+    async def _read(self, candidate: Candidate, handle: SecretHandle, *, anew: bool) -> Credential | Failure:
+        return await _in_session(self._fetched(candidate, handle, anew))
 
-    async def _fetched(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure:
+    async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
         """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
         source, purpose = self._source(candidate), self.job.purpose
         key, views = candidate.private_key, self.views
-        credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views)
+        credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views, anew=anew)
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
         job = self.job
@@ -237,7 +241,7 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True)
+        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True, anew=anew)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
@@ -254,16 +258,26 @@ class _Attempt:
     async def _refused(
         self, failure: Failure, candidate: Candidate, handle: SecretHandle, tried: Credential
     ) -> Failure:
-        """A refused login: look at the secret once more, since it may have been rotated under us."""
+        """A refused login: look at the secret once more, since it may have been rotated under us.
+
+        Host and vault get a new password one after the other, so the look comes a moment later: where the host was
+        first, the vault has the new one by then. Where the vault was, we have tried the new one already, and the vault
+        says when it has changed it; there the same password may be right in a moment.
+        """
         self.ended(failure)
         if self.submitted and self._reason(failure).lockout is Lockout.YES:
             self.ledger.enter(Phase.VAULT)
             self.reread = Reread.FAILED
-            again = await self._read(candidate, handle)
+            await anyio.sleep(SECOND_LOOK_S)
+            again = await self._read(candidate, handle, anew=True)
             if isinstance(again, Credential):
-                self.reread = Reread.UNCHANGED if again.same_secret_as(tried) else Reread.CHANGED
+                same = again.same_secret_as(tried) and not self._just_changed(again)
+                self.reread = Reread.UNCHANGED if same else Reread.CHANGED
                 again.forget()
         return failure
+
+    def _just_changed(self, credential: Credential) -> bool:
+        return credential.changed_at is not None and abs(self.kit.wall() - credential.changed_at) <= JUST_CHANGED_S
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

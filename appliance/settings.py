@@ -18,7 +18,14 @@ from appliance.bus.users import appliance_permissions, new_user
 from appliance.contract import HostKeyPolicy
 from appliance.policy import Policy
 from appliance.supervisor import Admission, Identity
-from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.definition import (
+    DEFAULT_MAX_AGE,
+    LONGEST_MAX_AGE,
+    Hidden,
+    VaultAccess,
+    VaultLogin,
+    VaultTls,
+)
 
 
 class SettingsError(ValueError):
@@ -78,6 +85,9 @@ class Vault(_Table):
     proxy: str = ""
     """`http://HOST:PORT` of the proxy through which the vault is reached; empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
+    fetch: Literal["per-target", "shared"] = "per-target"
+    """With "shared" one view of a secret serves all targets within `max_age` seconds."""
+    max_age: float = Field(default=DEFAULT_MAX_AGE, ge=1.0, le=LONGEST_MAX_AGE)
 
     def login(self) -> VaultLogin:
         """Raises SettingsError."""
@@ -91,6 +101,8 @@ class Vault(_Table):
                 tls=VaultTls(ca=ca),
                 proxy=self.proxy,
                 requests=self.requests,
+                fetch=self.fetch,
+                max_age=self.max_age,
             )
         except ValidationError as error:
             raise SettingsError(_faults(f"vault {self.title!r}", error)) from None

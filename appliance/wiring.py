@@ -19,6 +19,7 @@ from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.vault import CredentialSource
 from appliance.vault.secret_server import open_source
+from appliance.vault.shared import open_shared
 from appliance.vault.tokens import Token
 
 CLOSE_S = 2.0
@@ -53,7 +54,8 @@ async def kit_for(
         sources: dict[str, CredentialSource] = {}
         for access in hello.vaults:
             source = await stack.enter_async_context(open_source(access, tokens(access.title)))
-            sources[access.title] = source
+            shared = open_shared(source, access.max_age) if access.fetch == "shared" else None
+            sources[access.title] = source if shared is None else await stack.enter_async_context(shared)
         yield Kit(
             appliance=hello.appliance,
             policy=policy,

@@ -198,6 +198,12 @@ class AddressSet:
         """Raises AddressError for the first entry that is none."""
         return AddressSet.of(parse_entry(text) for text in texts)
 
+    @staticmethod
+    def everything() -> AddressSet:
+        """Every address of both families. What IPv6 maps IPv4 to is IPv4 here, so the block of it is left out."""
+        last = (1 << 128) - 1
+        return AddressSet(((0, _V6 + _MAPPED - 1), (_V6 + _MAPPED + _V6, _V6 + last)))
+
     @cached_property
     def _ends(self) -> tuple[int, ...]:
         """How many addresses lie in the spans up to and including the n-th."""

@@ -110,6 +110,11 @@ class Vault(Table):
     """The HTTP proxy through which appliances reach the vault."""
     check_out: StrictBool = True
     """Secrets that want to be checked out are, for the run, and given back at its end; false: their targets fail."""
+    fetch: Literal["per-target", "shared"] = "per-target"
+    """One view per target, or one for all that ask within `max_age`. A matter of the vault, not of a record: it is its
+    load and its audit that this is about, and two records of one secret must not keep it for two times."""
+    max_age: Annotated[Duration, Field(ge=1.0, le=900.0)] = 60.0
+    """How long a scan process keeps a shared secret; none lives for longer than a quarter of an hour."""
 
 
 class SecretReference(Table):

@@ -29,6 +29,8 @@ user = {vault_user}
 # or {{ keyring = "service/user" }}. A path is relative to this file.
 password = {{ {reference_kind} = {reference} }}
 # api = "rest"       # or "soap", which knows no paths; "auto" finds out which of them the vault answers in
+# fetch = "per-target"   # one view of a secret per target; "shared": one for all that ask within max_age
+# max_age = "1m"
 # check_out = true   # secrets that want it are checked out for the run, and given back at its end
 # proxy = "http://proxy.example:3128"   # between the appliances and the vault
 # tls = {{ ca = "vault-ca.pem", verify = true }}   # a CA to trust instead of the system's

@@ -382,6 +382,7 @@ def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpos
         target=planned.target,
         candidates=planned.candidates,
         tried=attempt.tried,
+        rotated=attempt.rotations > 0,
         known_host_keys=tuple(keys),
         deadline=deadline,
         give_up_at=attempt.give_up_at,

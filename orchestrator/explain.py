@@ -2,9 +2,10 @@
 
 Figures are bounds, said as such. Views: a job reads its secret once when the target asks for it, and once again when
 the login is refused; a secret that has changed gets one more attempt with the same two reads; each retry may read
-once. A Windows host whose record fails may be tried with one other. A host that does not answer costs none. Secret
-Server writes one audit row per view. Rate: a directory account has at most `failure_budget` verdicts outstanding, so
-it logs in at most that often per latency of one login.
+once. A Windows host whose record fails may be tried with one other. A host that does not answer costs none. Where a
+vault's views are shared, one view per secret is expected; each scan process has its own, anew after `max_age`, and the
+bound is the same, since sharing adds no view. Secret Server writes one audit row per view. Rate: a directory account
+has at most `failure_budget` verdicts outstanding, so it logs in at most that often per latency of one login.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import urlsplit
 
-from appliance.contract import Candidate, Selection, Technology
+from appliance.contract import Candidate, CredentialRef, Selection, Technology
 from orchestrator.addresses import AddressSet
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.dispatch import Planned, Unplannable
@@ -87,13 +88,28 @@ def explain(plan: Plan, campaign: Campaign, *, limit: int, login_s: float = 0.5)
     return Explanation(
         totals=plan.totals(),
         rows=tuple(_row(unit) for unit in islice(plan.walk(), limit)),
-        vault_views_expected=plan.count_all,
+        vault_views_expected=_expected(plan, campaign),
         vault_views_at_most=at_most,
         audit_rows_at_most=at_most,
         directories=tuple(_rates(plan, login_s)),
         gates=tuple(gate.text for gate in campaign.gates),
         notes=tuple(_notes(campaign)),
     )
+
+
+def _expected(plan: Plan, campaign: Campaign) -> int:
+    """One per unit, by its first record; those of a vault whose views are shared, one per secret."""
+    shared = {vault.title for vault in campaign.vaults if vault.fetch == "shared"}
+    if not shared:
+        return plan.count_all
+    own, secrets = 0, set[CredentialRef]()
+    for unit in plan.walk():
+        first = unit.candidates[0].secret if isinstance(unit, Planned) and unit.candidates else None
+        if first is not None and first.vault in shared:
+            secrets.add(first)
+        else:
+            own += 1
+    return own + len(secrets)
 
 
 def _views(campaign: Campaign, technology: Technology) -> int:
@@ -159,6 +175,12 @@ def _notes(campaign: Campaign) -> Iterator[str]:
             "::1",
         ):
             yield f"vault {vault.title!r} is reached without TLS: its login and every secret cross the network in clear"
+        if vault.fetch == "shared":
+            yield (
+                f"vault {vault.title!r} is shared: every scan process views a secret once per {vault.max_age:g} s, and "
+                "the vault's audit names only the target that asked first; a directory account whose password changes "
+                "meanwhile may spend its whole failure budget on the old one"
+            )
         if not vault.tls.verify:
             yield f"vault {vault.title!r} is reached without checking its certificate: anybody may answer in its place"
     spellings: dict[str, set[str]] = {}

@@ -79,6 +79,7 @@ class World:
             self._given[secret, side.hosts if where is Where.HOSTS else side.vault] = password
         if where is not Where.HOSTS:
             self.vault.change(secret, self._material(secret, side.vault))
+            self.vault.named(secret).changed_at = self.service.clock.now()
         if where is not Where.VAULT:
             for account in {host.account_key for host in self._hosts[secret]}:
                 self.accounts.change(account, self._material(secret, side.hosts))

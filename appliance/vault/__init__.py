@@ -38,6 +38,7 @@ class CredentialSource(Protocol):
         private_key: bool,
         purpose: str,
         checked_out: bool = False,
+        anew: bool = False,
         views: list[View] | None = None,
     ) -> Credential | Failure:
         """Read the secret now: a view in the vault's audit, and one more for each field that must be read by itself;
@@ -47,7 +48,8 @@ class CredentialSource(Protocol):
         No view checks a secret out by the way: where one could, the answer is SECRET_NEEDS_CHECKOUT, unless the caller
         says that the run has it checked out, or was told that there is no need (`checked_out`).
 
-        Never cached. Fails with the SECRET_* and VAULT_* reasons and OWN_OVERLOAD; the text is the vault's own error
-        (documented error fields only, never body bytes).
+        Kept nowhere, unless the vault's definition lets its views be shared (`shared`); `anew` is for those who know
+        that what is kept may be out of date. Fails with the SECRET_* and VAULT_*
+        reasons and OWN_OVERLOAD; the text is the vault's own error (documented error fields only, never body bytes).
         """
         ...

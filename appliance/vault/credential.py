@@ -9,7 +9,7 @@ from typing import NoReturn
 class Credential:
     """User name and domain as the vault has them, and a password or a private key with its passphrase.
 
-    It has no repr of its values, cannot be pickled or copied, and compares in constant time. Python cannot wipe `str`:
+    It has no repr of its values, cannot be pickled, and compares in constant time. Python cannot wipe `str`:
     `forget` drops our references, and the end of the scan process destroys the rest (SECURITY.md).
     """
 
@@ -52,6 +52,21 @@ class Credential:
             and hmac.compare_digest(self._private_key, other._private_key)
             and hmac.compare_digest(self._passphrase.encode(), other._passphrase.encode())
         )
+
+    def copy(self) -> Credential:
+        """The same for another holder, who forgets it on its own."""
+        return Credential(
+            user=self.user,
+            domain=self.domain,
+            password=self._password,
+            private_key=self._private_key,
+            passphrase=self._passphrase,
+            changed_at=self.changed_at,
+        )
+
+    @property
+    def forgotten(self) -> bool:
+        return not (self._password or self._private_key)
 
     def forget(self) -> None:
         self._password = self._passphrase = ""

@@ -20,6 +20,8 @@ from appliance.contract import Wire
 
 Api = Literal["rest", "soap"]
 """The two interfaces of one vault."""
+DEFAULT_MAX_AGE, LONGEST_MAX_AGE = 60.0, 900.0
+"""Seconds; no scan process lives for longer than the latter."""
 
 
 class Hidden:
@@ -86,6 +88,11 @@ class VaultAccess(Wire):
     """The HTTP proxy through which the vault is reached (CONNECT, so that it sees no request); empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
     """Requests in flight at once from this process."""
+
+    fetch: Literal["per-target", "shared"] = "per-target"
+    """Whether every target's credential is a view of its own, or one view serves all within `max_age` (`shared`)."""
+    max_age: float = Field(default=DEFAULT_MAX_AGE, ge=1.0, le=LONGEST_MAX_AGE)
+    """Seconds for which a scan process keeps what is shared."""
 
     @field_validator("url")
     @classmethod

@@ -69,6 +69,7 @@ class SecretServerSource:
         private_key: bool,
         purpose: str,
         checked_out: bool = False,
+        anew: bool = False,  # noqa: ARG002 - nothing is kept, so every read is
         views: list[View] | None = None,
     ) -> Credential | Failure:
         def begin(dialect: Dialect) -> Dialogue[Credential | Failure]:

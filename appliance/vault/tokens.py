@@ -10,7 +10,8 @@ Rules (the vault locks its user after five refusals; the user is a guarded accou
 4. Any other failure is followed by a pause (1 s, doubled up to 30 s, or the vault's Retry-After), in which everybody
    gets that failure.
 5. A vault that refuses the tokens that it has just given must not be asked for ever: at most three new sessions in
-   60 s on account of a refused token.
+   60 s on account of a refused token. One that has passed its 85 % was due anyway, however short its life, and does not
+   count: a request may reach the vault later than it was sent.
 """
 
 from __future__ import annotations
@@ -96,15 +97,17 @@ class TokenBook:
 
     def _renew_stale(self, now: float) -> Step:
         """The vault has refused the token in hand: it is worth nothing to anybody."""
+        due = self._session is not None and now >= self._session.born + REFRESH_AT * self._session.life
         while self._renewals and self._renewals[0] <= now - RENEWALS_WINDOW:
             self._renewals.popleft()
-        if len(self._renewals) >= RENEWALS:
+        if len(self._renewals) >= RENEWALS and not due:
             return Step(
                 fail("VAULT_TOKEN_EXPIRED", "the vault refuses the sessions that it has just given"), renew=False
             )
         if barred := self._barred(now):
             return Step(barred, renew=False)
-        self._renewals.append(now)
+        if not due:
+            self._renewals.append(now)
         self._session = None
         return Step(None, renew=True)
 

@@ -120,7 +120,7 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
     """The addresses that a campaign may reach. A DNS name may resolve to any that is not excluded."""
     targets = select(campaign.targets).addresses
     if targets.names:
-        targets = AddressSet.parse(["0.0.0.0/0", "::/0"]) - AddressSet.parse(campaign.targets.exclude)
+        targets = AddressSet.everything() - AddressSet.parse(campaign.targets.exclude)
     return targets.networks()
 
 

@@ -30,6 +30,8 @@ def _login(vault: Vault, requests: int) -> Login:
         "tls": {"ca": _authorities(vault), "verify": vault.tls.verify},
         "proxy": vault.proxy or "",
         "requests": requests,
+        "fetch": vault.fetch,
+        "max_age": vault.max_age,
     }
     return Login(access, vault.domain or "", read_password(vault))
 

@@ -114,6 +114,7 @@ class PasswordChanges:
 
     def _go_on(self, change: _Change, now: float) -> None:
         """Give the sides whose time has come the new password."""
+        change.secret.changed_at = self._clock.now()  # the API calls it the last *attempt*
         while change.left and change.due <= now:
             where = change.left.pop(0)
             follows = where is not Where.BOTH and change.begun
@@ -128,7 +129,6 @@ class PasswordChanges:
 
     def _done(self, secret: StoredSecret) -> None:
         secret.changing = secret.expired = False
-        secret.changed_at = self._clock.now()
         secret.heartbeat = Heartbeat.PENDING
         self._counters.password_changes += 1
         self._audit.record_system(secret, Action.PASSWORD_CHANGED)

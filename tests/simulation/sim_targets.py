@@ -70,6 +70,7 @@ class SimSource:
         private_key: bool,
         purpose: str,
         checked_out: bool = False,
+        anew: bool = False,
         views: list[View] | None = None,
     ) -> Credential | Failure:
         assert not private_key

@@ -28,6 +28,11 @@ class Estate:
         with urllib.request.urlopen(self.ready["metrics_url"], timeout=20) as answer:  # noqa: S310 - our own loopback URL
             return dict(json.load(answer))
 
+    @property
+    def truth(self) -> list[dict[str, Any]]:
+        """What is true of each host."""
+        return [json.loads(line) for line in Path(self.ready["truth"]).read_text(encoding="utf-8").splitlines()]
+
     def logons(self) -> int:
         """Passwords that the hosts have judged, right or wrong."""
         seen = self.metrics()["ssh"]
@@ -53,8 +58,8 @@ class Estate:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
             assert answer.status == 200
 
-    def campaign(self, *, record: str, pace: str = "") -> Path:
-        """Its file. `record` and `pace` are lines of those tables."""
+    def campaign(self, *, record: str, pace: str = "", vault: str = "") -> Path:
+        """Its file. `record`, `pace` and `vault` are lines of those tables."""
         ready = self.ready
         file = self.directory / "campaign.toml"
         file.write_text(
@@ -67,6 +72,7 @@ type = "Thycotic Secret Server"
 url = "{ready["vault_url"]}"
 user = "{ready["vault_user"]}"
 password = {{ file = "{ready["vault_password_file"]}" }}
+{vault}
 
 [[records]]
 title = "Unix hosts"

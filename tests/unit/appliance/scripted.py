@@ -131,6 +131,7 @@ class Source:
         private_key: bool,
         purpose: str,
         checked_out: bool = False,
+        anew: bool = False,
         views: list[View] | None = None,
     ) -> Credential | Failure:
         raise AssertionError(f"nobody is logged in here: {handle}, {private_key}, {purpose}")

@@ -463,6 +463,20 @@ def test_explaining_a_slash_8_touches_only_what_it_shows() -> None:
     assert len(list(islice(said.rows, 4))) == 3
 
 
+def test_shared_views_are_expected_once_per_secret() -> None:
+    parsed = campaign(UNIX.replace("{address}", "one"), 'include = ["10.0.0.0/28", "10.9.9.9"]')
+    shared = parsed.model_copy(update={"vaults": (parsed.vaults[0].model_copy(update={"fetch": "shared"}),)})
+    plan = build_plan(shared, RecordBook(shared.records, shared.vaults), run="r", seed=1)
+    assert isinstance(plan, Plan)
+    own, one = explain(plan, parsed, limit=1), explain(plan, shared, limit=1)
+    secrets = {c.secret for unit in plan.walk() if isinstance(unit, Planned) for c in unit.candidates[:1]}
+    unserved = sum(not isinstance(unit, Planned) for unit in plan.walk())
+    assert own.vault_views_expected == plan.count_all
+    assert one.vault_views_expected == len(secrets) + unserved < own.vault_views_expected
+    assert one.vault_views_at_most == own.vault_views_at_most
+    assert "once per 60 s" in one.notes[0]
+
+
 def test_notes_tell_of_what_the_file_allows_and_a_reader_may_not_want() -> None:
     records = UNIX + SERVICE.replace('"CORP"', '"LAB"')
     parsed = campaign(records, 'include = ["10.0.0.1"]')

@@ -60,6 +60,19 @@ def test_a_refused_login_is_refused_to_everybody_for_ever() -> None:
         assert failure.text.startswith("Login failed. (not tried again")
 
 
+def test_tokens_that_were_due_are_renewed_as_often_as_they_are_refused() -> None:
+    """A life of two seconds, and requests that take some of it to arrive."""
+    book = TokenBook()
+    for turn in range(20):
+        now = 2.0 * turn
+        granted(book, now, 2.0)
+        assert book.step(now + 1.9, turn + 1) == Step(None, renew=True)
+    for turn in range(RENEWALS + 1):
+        granted(book, 50.0, 2.0)
+        step = book.step(50.1, 21 + turn)
+        assert step.renew is (turn < RENEWALS), "a fresh one that is refused counts"
+
+
 def test_a_refusal_leaves_the_living_token_alone() -> None:
     book = TokenBook()
     granted(book, 0.0)

@@ -1,0 +1,103 @@
+"""What a long run meets in a short one: sessions that live for two seconds, and passwords that change all the time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.processes import until
+from tests.acceptance.chaos.runs import Command
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+EVERY_S = 0.2
+LAG_S = 0.1
+AT_ONCE = 5
+MIDDLE = 120
+SECRET = "corp-scan"
+Start = Callable[..., Command]
+OWN = 'secret = "unix-{address}"\naccounts = "local"'
+
+
+def test_sessions_that_live_for_two_seconds(start: Start, tmp_path: Path) -> None:
+    """Renewed before they end, or when one is refused on its way: no target hears of it, and nobody is locked."""
+    with estate(tmp_path, 'account = "local"', "token_lifetime = 2") as hosts:
+        command = start("run", str(hosts.campaign(record=OWN)))
+        assert command.wait() == 0, command.said
+        report = command.report()
+        report.is_exact()
+        assert report.reasons == {"PASSED": HOSTS}
+        assert hosts.most_logons_on_a_host() == 1
+        seen = hosts.metrics()["vault"]
+        assert (seen["failed_grants"], seen["grants"] >= 3) == (0, True)
+
+
+@contextmanager
+def rotating(hosts: Estate, first: str, second: str) -> Iterator[None]:
+    """Every EVERY_S the passwords of some hosts change on one side, and LAG_S later on the other; each host's once."""
+    over = threading.Event()
+    addresses = [host["address"] for host in hosts.truth]
+
+    def rotate() -> None:
+        for start in range(0, len(addresses), AT_ONCE):
+            for side, pause in ((first, LAG_S), (second, EVERY_S - LAG_S)):
+                for address in addresses[start : start + AT_ONCE]:
+                    hosts.rotate(f"unix-{address}", side)
+                if over.wait(pause):
+                    return
+
+    thread = threading.Thread(target=rotate, name="rotation")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(("first", "second"), [("vault", "hosts"), ("hosts", "vault")])
+def test_passwords_that_change_all_the_time(start: Start, tmp_path: Path, first: str, second: str) -> None:
+    """Hosts take a second to judge a password, so that many have another one by then. Each of those is tried once more
+    and gets in, and none has two failures.
+    """
+    with estate(tmp_path, 'account = "local"\nfault = "slow_login"') as hosts:
+        command = start("run", str(hosts.campaign(record=OWN)))
+        until(lambda: hosts.logons() > 0 or command.process.poll() is not None, "the first logons")
+        with rotating(hosts, first, second):
+            assert command.wait() == 0, command.said
+        report = command.report()
+        report.is_exact()
+        assert report.reasons == {"PASSED": HOSTS}, [t for t in report.document["targets"] if t["reason"] != "PASSED"]
+        seen = hosts.metrics()
+        failed = [account["failed"] for account in seen["accounts"].values()]
+        assert sum(failed) > 0, "the test shows something only where somebody was hit"
+        assert max(failed) == 1
+        tries = Counter(len(host["logons"]) for host in seen["hosts"].values())
+        assert tries == {1: HOSTS - sum(failed), 2: sum(failed)}
+
+
+def test_one_view_serves_all_and_a_change_is_noticed(start: Start, tmp_path: Path) -> None:
+    """Each scan process views the secret once, and again for each host that has refused it."""
+    with estate(tmp_path, f'account = "local"\nsecret = "shared"\nsecret_name = "{SECRET}"') as hosts:
+        record = f'secret = "{SECRET}"\naccounts = "local"'
+        command = start("run", str(hosts.campaign(record=record, vault='fetch = "shared"\nmax_age = "10m"')))
+        until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
+        before = hosts.metrics()["vault"]["views"]
+        hosts.rotate(SECRET, "both")
+        assert command.wait() == 0, command.said
+        report = command.report()
+        report.is_exact()
+        assert report.reasons == {"PASSED": HOSTS}
+        seen = hosts.metrics()
+        failed = [account["failed"] for account in seen["accounts"].values()]
+        assert 1 <= before <= (os.cpu_count() or 1)
+        assert max(failed) == 1
+        # One for the second look, one for the attempt that follows.
+        assert seen["vault"]["views"] <= before + 2 * sum(failed)
