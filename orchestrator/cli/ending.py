@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import typer
 
 from appliance.bus import BusError
 from orchestrator.campaign import CampaignError
@@ -56,7 +57,7 @@ def run_sync(step: Callable[[], Exit], *, verbose: int = 0) -> int:
 def told(error: BaseException, *, verbose: int = 0) -> int:
     """Say what ended the command; its exit code: the first of the failures decides."""
     failures = list(_leaves(error))
-    if any(isinstance(f, KeyboardInterrupt | AbortedError) for f in failures):
+    if any(isinstance(f, KeyboardInterrupt | AbortedError | typer.Abort) for f in failures):  # the last: at a question
         return Exit.INTERRUPTED
     # rich makes a SystemExit of a reader that has gone.
     if any(isinstance(f, BrokenPipeError) or isinstance(f.__context__, BrokenPipeError) for f in failures):

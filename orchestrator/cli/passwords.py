@@ -95,7 +95,13 @@ def _from_file(vault: Vault, reference: PasswordReference) -> str:
 def _from_prompt(vault: Vault) -> str:
     if not sys.stdin.isatty():
         raise BadInput(f"vault {vault.title!r}: cannot ask for the password without a terminal; use env or file")
-    return getpass.getpass(f"Password of {vault.user} at {vault.title}: ", stream=sys.stderr)
+    try:
+        value = getpass.getpass(f"Password of {vault.user} at {vault.title}: ", stream=sys.stderr)
+    except EOFError:
+        value = ""
+    if not value:
+        raise BadInput(f"vault {vault.title!r}: no password was entered; nothing was sent to the vault")
+    return value
 
 
 def _from_keyring(vault: Vault, reference: PasswordReference) -> str:

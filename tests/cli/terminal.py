@@ -27,10 +27,15 @@ class Shown:
 
 
 def on_terminal(
-    command: Sequence[str], env: Mapping[str, str] | None = None, *, stdout_too: bool = False, columns: int = 160
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    *,
+    stdout_too: bool = False,
+    columns: int = 160,
+    answer: bytes = b"\n",
 ) -> Shown:
     """Run a command whose stdin and stderr are a terminal; each question (it ends in a colon or a bracket)
-    is answered with Enter.
+    is answered with Enter, or with the keys given.
 
     With `stdout_too` its stdout is one as well, and to be found in `text`.
     """
@@ -53,7 +58,7 @@ def on_terminal(
                     break
                 text += some
                 if some.rstrip(" ").endswith((":", "[y/N]")):
-                    os.write(terminal.fileno(), b"\n")
+                    os.write(terminal.fileno(), answer)
             written = process.stdout.read().decode() if process.stdout is not None else ""
             return Shown(process.wait(ENDS_WITHIN_S), text, written)
         finally:

@@ -329,3 +329,43 @@ def test_init_on_a_terminal_asks(tmp_path: Path) -> None:
     assert (
         subprocess.run([str(KEYMUSTER), "config", "check", str(file)], capture_output=True, check=False).returncode == 0
     )
+
+
+CTRL_D = b"\x04"
+
+
+def test_init_that_is_left_at_a_question_writes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    shown = on_terminal([str(KEYMUSTER), "init", str(file)], answer=CTRL_D)
+    assert shown.code == 130, shown.text
+    assert "internal error" not in shown.text
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("keys", [b"\n", CTRL_D], ids=["enter", "ctrl-d"])
+def test_no_password_at_the_prompt_never_reaches_the_vault(tmp_path: Path, keys: bytes) -> None:
+    """An empty password would be a failed logon of the vault's own account, counted towards its lock-out."""
+    file = tmp_path / "campaign.toml"
+    file.write_text(
+        """
+name = "x"
+[[vaults]]
+title = "V"
+url = "https://127.0.0.1:1/SecretServer"
+user = "svc"
+password = { prompt = true }
+[[records]]
+title = "Linux"
+technology = "unix"
+vault = "V"
+ips = ["127.0.0.1"]
+user = "scan"
+secret = { id = 1 }
+[targets]
+include = ["127.0.0.1"]
+"""
+    )
+    command = [str(KEYMUSTER), "vault", "test", "V", "--campaign", str(file), "--state", str(tmp_path / "state")]
+    shown = on_terminal(command, answer=keys)
+    assert shown.code == 2, shown.text
+    assert "no password was entered; nothing was sent to the vault" in shown.text

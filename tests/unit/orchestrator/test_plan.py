@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.contract import Target, Technology
+from appliance.policy import Policy
 from orchestrator.addresses import (
     AddressError,
     AddressSet,
@@ -24,6 +25,7 @@ from orchestrator.addresses import (
     text_of,
 )
 from orchestrator.campaign import Campaign, parse_campaign
+from orchestrator.cli.engine import campaign_networks
 from orchestrator.dispatch import Planned, Source, Unplannable
 from orchestrator.explain import Explanation, explain
 from orchestrator.permutation import Permutation
@@ -492,3 +494,16 @@ def test_notes_tell_of_what_the_file_allows_and_a_reader_may_not_want() -> None:
     assert "certificate" in notes[1]
     assert "user 'scan' is counted apart in corp, lab;" in notes[2]
     assert explain(plan, campaign(UNIX, 'include = ["10.0.0.1"]'), limit=1).notes == ()
+
+
+def test_a_name_may_lead_anywhere_but_to_what_is_excluded() -> None:
+    """What an appliance may dial for a campaign: its targets, or with a DNS name among them all but the excluded."""
+    named = campaign(
+        UNIX, 'include = ["web.example", "10.0.0.1"]\nexclude = ["10.0.0.9", "2001:db8::/64", "db.example"]'
+    )
+    policy = Policy.of(campaign_networks(named), "any", {})
+    reachable = ("0.0.0.1", "10.0.0.8", "10.0.0.10", "255.255.255.255", "::1", "2001:db8:0:1::", "ffff::1")
+    assert [a for a in reachable if not policy.allows_address(a)] == []
+    assert not any(map(policy.allows_address, ("10.0.0.9", "::ffff:10.0.0.9", "2001:db8::1")))
+    plain = Policy.of(campaign_networks(campaign(UNIX, 'include = ["10.0.0.0/30"]\nexclude = ["10.0.0.2"]')), "any", {})
+    assert [n for n in range(6) if plain.allows_address(f"10.0.0.{n}")] == [0, 1, 3]
