@@ -27,6 +27,7 @@ from appliance.contract import (
     Technology,
     named,
     ntstatus,
+    raised,
 )
 from appliance.permit import ANSWER_WAIT_S, DEFER_S, GRACE_S
 from tests.simulation.estate import AccountTruth, Answer, Estate, Submission
@@ -41,7 +42,7 @@ REFUSED = {
     Technology.WINDOWS: ntstatus(0xC000006D),
 }
 CLOSED = Signal(kind=SignalKind.ERRNO, name="ECONNREFUSED")
-RESET = Signal(kind=SignalKind.EXCEPTION, name="builtins.ConnectionResetError", bases=("builtins.ConnectionError",))
+RESET = raised(ConnectionResetError())
 DISABLED = named("ACCOUNT_DISABLED")
 LIMITED = named("PRIV_NO_SUDO")
 VAULT = "vault"
