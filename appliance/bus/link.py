@@ -12,6 +12,7 @@ What the library does that this module makes up for:
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import math
@@ -353,6 +354,12 @@ class Link:
             transport: Any = self._client._transport  # noqa: SLF001 - see above
             if transport is not None:
                 transport.close()
+            # Its attempt to reconnect may have missed the one cancellation that `close` gives it, and would not end.
+            attempt: asyncio.Task[None] | None = self._client._reconnection_task  # noqa: SLF001 - see above
+            if attempt is not None and attempt is not asyncio.current_task():
+                while not attempt.done():
+                    attempt.cancel()
+                    await asyncio.wait([attempt], timeout=0.1)
 
 
 def _api_error(error: dict[str, Any]) -> ApiError:
