@@ -27,9 +27,12 @@ OWN = 'secret = "unix-{address}"\naccounts = "local"'
 
 
 def test_sessions_that_live_for_two_seconds(start: Start, tmp_path: Path) -> None:
-    """Renewed before they end, or when one is refused on its way: no target hears of it, and nobody is locked."""
-    with estate(tmp_path, 'account = "local"', "token_lifetime = 2") as hosts:
-        command = start("run", str(hosts.campaign(record=OWN)))
+    """Renewed before they end, or when one is refused on its way: no target hears of it, and nobody is locked.
+
+    Hosts take a second to judge a password, and few are asked at once, so that no machine is done before a token is.
+    """
+    with estate(tmp_path, 'account = "local"\nfault = "slow_login"', "token_lifetime = 2") as hosts:
+        command = start("run", str(hosts.campaign(record=OWN, pace="capacity = 24")))
         assert command.wait() == 0, command.said
         report = command.report()
         report.is_exact()
