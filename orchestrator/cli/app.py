@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Coroutine
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.arguments import From, Preset, Show, Where, Which, state_path
+from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.options import (
     CampaignFile,
     Hosts,
@@ -35,10 +35,10 @@ from orchestrator.cli.options import (
     TargetsFormat,
     report_format,
 )
+from orchestrator.cli.story import tell
 
 if TYPE_CHECKING:
     from orchestrator.campaign_model import Campaign
-    from orchestrator.cli.errors import Exit
 
 app = typer.Typer(
     name="keymuster",
@@ -51,7 +51,6 @@ vault_app = typer.Typer(help="Questions to a vault, put by an appliance.", no_ar
 config_app = typer.Typer(help="Campaign files.", no_args_is_help=True)
 app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
-lab_app = typer.Typer(help="A simulated estate to run campaigns on.", no_args_is_help=True)
 app.add_typer(lab_app, name="lab")
 
 
@@ -116,9 +115,9 @@ def run(
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
-        _tell(context, starting.resume, where, resume, show)
+        tell(context, starting.resume, where, resume, show)
     else:
-        _tell(context, starting.run, where, _load(campaign, lists), sample, show)
+        tell(context, starting.run, where, _load(campaign, lists), sample, show)
 
 
 @app.command()
@@ -143,7 +142,7 @@ def rerun(
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     which = Which(failed=failed, unreached=unreached, reasons=tuple(reason or ()))
     show = Show(report_format(form, json), output, progress=not no_progress)
-    _tell(context, starting.rerun, where, run_id, which, show)
+    tell(context, starting.rerun, where, run_id, which, show)
 
 
 @app.command()
@@ -172,7 +171,7 @@ def plan(
 
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(state_path(state), nats, nats_seed, nats_ca) if check_vault else None
-    _tell(context, questions.plan, where, _load(campaign, lists), limit, json)
+    tell(context, questions.plan, where, _load(campaign, lists), limit, json)
 
 
 @app.command()
@@ -180,7 +179,7 @@ def runs(context: typer.Context, json: Json = False, state: State = None) -> Non
     """List the runs, latest first."""
     from orchestrator.cli import questions
 
-    _tell(context, questions.runs, state_path(state), json)
+    tell(context, questions.runs, state_path(state), json)
 
 
 @app.command("stop")
@@ -207,9 +206,9 @@ def stop_use(
     if list_:
         if why or not (account is secret is vault is None):
             raise typer.BadParameter("--list shows what is stopped, and stops nothing; leave the rest out")
-        _tell(context, stopping.stops, state_path(state), json)
+        tell(context, stopping.stops, state_path(state), json)
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    _tell(context, stopping.stop, where, (account, secret, vault), why, json)
+    tell(context, stopping.stop, where, (account, secret, vault), why, json)
 
 
 @app.command("allow")
@@ -231,7 +230,7 @@ def allow_use(
     if everything and not (account is secret is vault is None):
         raise typer.BadParameter("--all lifts every stop; leave the rest out")
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    _tell(context, stopping.allow, where, None if everything else (account, secret, vault), json)
+    tell(context, stopping.allow, where, None if everything else (account, secret, vault), json)
 
 
 @app.command()
@@ -239,7 +238,7 @@ def stops(context: typer.Context, json: Json = False, state: State = None) -> No
     """Show what is stopped: since when, by whom, and why."""
     from orchestrator.cli import stopping
 
-    _tell(context, stopping.stops, state_path(state), json)
+    tell(context, stopping.stops, state_path(state), json)
 
 
 @app.command()
@@ -256,7 +255,7 @@ def report(
     """Report a run."""
     from orchestrator.cli import questions
 
-    _tell(context, questions.report, state_path(state), run_id, report_format(form, json), output)
+    tell(context, questions.report, state_path(state), run_id, report_format(form, json), output)
 
 
 @app.command()
@@ -277,7 +276,7 @@ def probe(
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     form = report_format(form, json)
-    _tell(context, starting.probe, where, _load(campaign), host, record, form)
+    tell(context, starting.probe, where, _load(campaign), host, record, form)
 
 
 @app.command("verify-clean")
@@ -301,7 +300,7 @@ def verify_clean(
     """
     from orchestrator.cli import verifying
 
-    _tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
+    tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
 
 
 @app.command()
@@ -335,7 +334,7 @@ def audit(
     from orchestrator.cli import auditing
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    _tell(context, auditing.audit, where, run_id, view_interval * 60.0, json)
+    tell(context, auditing.audit, where, run_id, view_interval * 60.0, json)
 
 
 @app.command("support-bundle")
@@ -354,7 +353,7 @@ def support_bundle(
     """Pack what a helper needs to see of a run: logs, evidence, settings, versions; names are replaced by numbers."""
     from orchestrator.cli import supporting
 
-    _tell(context, supporting.support_bundle, state_path(state), run_id, output, yes)
+    tell(context, supporting.support_bundle, state_path(state), run_id, output, yes)
 
 
 @app.command()
@@ -382,7 +381,7 @@ def demo(
     """Start a small simulated estate, run a campaign on it, and report."""
     from orchestrator.cli import demo as story
 
-    _tell(context, story.demo, preset, hosts, seed, directory, not no_progress)
+    tell(context, story.demo, preset, hosts, seed, directory, not no_progress)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -410,7 +409,7 @@ def vault_test(
     from orchestrator.cli import questions
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    _tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
+    tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
 
 
 @vault_app.command("rights")
@@ -436,74 +435,7 @@ def vault_rights(
     from orchestrator.cli import rights
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    _tell(context, rights.rights, where, _load(campaign), vault, json)
-
-
-@lab_app.command("up")
-def lab_up(
-    context: typer.Context,
-    estate: Annotated[Path, typer.Argument(help="The estate file.")],
-    directory: Annotated[
-        Path, typer.Option("--dir", help="For the vault's password, the truth and the counters.")
-    ] = Path("lab"),
-    write_campaign: Annotated[
-        Path | None, typer.Option(help="Write the campaign for it to this file.", show_default=False)
-    ] = None,
-) -> None:
-    """Serve simulated hosts and a Secret Server until Ctrl-C; where everything is comes as one JSON line."""
-    from orchestrator.cli import lab
-
-    _tell(context, lab.up, estate, directory, write_campaign)
-
-
-@lab_app.command("vault")
-def lab_vault(
-    context: typer.Context,
-    estate: Annotated[
-        Path | None, typer.Option(help="Serve this estate file's vault instead of a sample.", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the passwords; else the file's.", show_default=False)] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8443,
-    tls: Annotated[bool, typer.Option("--tls", help="https, with a CA made for it.")] = False,
-    directory: Annotated[Path, typer.Option("--dir", help="For the passwords and the CA.")] = Path("lab-vault"),
-) -> None:
-    """Serve a simulated Secret Server alone until Ctrl-C, to test integrations with; see docs/lab-vault.md."""
-    from orchestrator.cli import lab
-
-    _tell(context, lab.vault, estate, directory, seed, port, tls)
-
-
-@lab_app.command("preset")
-def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, seed: Seed = 7) -> None:
-    """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain."""
-    from orchestrator.cli.estates import estate_text
-
-    typer.echo(estate_text(name, hosts, seed), nl=False)
-
-
-@lab_app.command(
-    "score",
-    help="Hold a run against the lab it ran on; exit 1 when a reason or an account's logons are wrong.\n\n"
-    "Reasons are held against the truth.\n\n"
-    "Logons are the hosts' own count, account by account: the independent witness that no password was sent without a "
-    "permit, that the ledger missed no failure, and that no directory has locked an account. `ok` is a right password, "
-    "whatever became of the login; keys are no logons.\n\n"
-    "Hosts count from `lab up` on, whoever logs in. So they are held against the permits of all runs that this state "
-    "directory has begun since then. A lab that is up is asked; one that was stopped has left metrics.json beside its "
-    "truth. Without either the reasons alone are judged.",
-)
-def lab_score(
-    context: typer.Context,
-    run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Default: the latest run.", show_default=False)
-    ] = None,
-    truth: Annotated[Path, typer.Option(help="The estate's truth.ndjson.")] = Path("lab/truth.ndjson"),
-    json: Json = False,
-    state: State = None,
-) -> None:
-    from orchestrator.cli import scoring
-
-    _tell(context, scoring.lab_score, state_path(state), run_id, truth, json)
+    tell(context, rights.rights, where, _load(campaign), vault, json)
 
 
 @config_app.command("check")
@@ -550,12 +482,6 @@ def _load(path: Path, lists: From | None = None) -> Campaign:
         return with_targets(campaign, lists)
     except (CampaignError, CommandError) as error:
         raise typer.Exit(ending.told(error)) from None
-
-
-def _tell(context: typer.Context, story: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any) -> None:
-    from orchestrator.cli import ending
-
-    raise typer.Exit(ending.run_async(story, *arguments, verbose=context.obj))
 
 
 def main() -> None:
