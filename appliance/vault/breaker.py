@@ -3,12 +3,14 @@
 Rules:
 1. What counts is the vault as a whole: a request that could not be sent, was not answered, or was answered with 5xx is
    a failure. Any other answer is a sign of life and ends the row, refusals of a secret or of a token included.
-2. OPEN_AFTER failures in a row open the breaker. While it is open nobody asks: all get the last failure at once.
-3. After a pause (FIRST_PAUSE, doubled with every opening up to LONGEST_PAUSE, each give or take a fifth) one caller may
-   probe with a request that needs no password; the others still wait. An answer below 500, and not 429, closes the
-   breaker; anything else opens it again. A probe that is given up without a verdict leaves the turn to the next caller.
-4. Only a sign of life in answer to a request proper puts the pause back to its first length: a health page may be well
-   where nothing else is.
+2. OPEN_AFTER failures in a row raise a doubt, and no more: a few secrets that the vault chokes on look the same, and
+   must not keep all others waiting. The next caller probes, with a request that needs no password; the others go on.
+   An answer below 500, and not 429, ends the doubt and the row; anything else opens the breaker. A probe that is given
+   up without a verdict leaves the turn to the next caller.
+3. While the breaker is open nobody asks: all get the last failure at once. After a pause (FIRST_PAUSE, doubled with
+   every opening up to LONGEST_PAUSE, each give or take a fifth) one caller probes again, while the others still wait.
+4. Only a sign of life in answer to a request proper puts the pause back to its first length: a vault that is up for the
+   length of a probe is not well yet.
 5. A vault that asks for a pause (Retry-After) of more than LONGEST_WAIT is left alone that long without a probe, for
    LONGEST_REST at most. Shorter ones are waited for by whoever asks.
 """
@@ -43,17 +45,18 @@ class Breaker:
         self._jitter = jitter
         self._row = 0
         self._last = fail("VAULT_UNREACHABLE")
-        self._open = False
+        self._open = self._doubted = False
         self._pause = FIRST_PAUSE
         self._until = 0.0
         self._probing = False
 
     @property
-    def is_open(self) -> bool:
-        return self._open
+    def is_calm(self) -> bool:
+        """Neither open nor in doubt: it is worth asking twice."""
+        return not self._open and not self._doubted
 
     def is_clear(self, now: float) -> bool:
-        return now >= self._until and not self._open
+        return now >= self._until and not self._open and (self._probing or not self._doubted)
 
     def admit(self, now: float) -> Probe | Failure | None:
         """May a request be sent? None: yes. A Failure carries the fact AWAY."""
@@ -67,13 +70,13 @@ class Breaker:
     def alive(self) -> None:
         """An answer to a request proper that is no failure of the vault."""
         self._row = 0
+        self._doubted = False
         self._pause = FIRST_PAUSE
 
-    def failed(self, now: float, failure: Failure) -> None:
+    def failed(self, failure: Failure) -> None:
         self._last = failure
         self._row += 1
-        if self._row >= OPEN_AFTER and not self._open:
-            self._open_for_now(now)
+        self._doubted = self._row >= OPEN_AFTER and not self._open
 
     def asked_to_wait(self, now: float, seconds: float, failure: Failure) -> None:
         """The vault's own Retry-After."""
@@ -85,7 +88,7 @@ class Breaker:
         """The probe's verdict, None for a sign of life; what the one who has probed is told."""
         self._probing = False
         if failure is None:
-            self._open = False
+            self._open = self._doubted = False
             self._row = 0
             return None
         self._last = failure
@@ -100,7 +103,7 @@ class Breaker:
         return replace(self._last, facts={**self._last.facts, AWAY: f"{wait:.1f}"})
 
     def _open_for_now(self, now: float) -> None:
-        self._open = True
+        self._open, self._doubted = True, False
         self._until = max(self._until, now + self._pause * self._jitter())
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 

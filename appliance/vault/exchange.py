@@ -2,8 +2,8 @@
 
 Rules:
 1. Only GET is repeated, and a POST that is a mere question, on 408, 429, 500, 502, 503, 504 and connection errors:
-   three tries, 200 ms pause, doubled, and none once the breaker is open. A Retry-After of up to 5 s is kept, by every
-   request of this exchange; a longer one is the caller's business, who is told of it by `ready`.
+   three tries, 200 ms pause, doubled, and no other once the breaker is open or in doubt. A Retry-After of up to 5 s is
+   kept, by every request of this exchange; a longer one is the caller's business, who is told of it by `ready`.
 2. No time-out of aiohttp's: the caller's scope bounds everything, waiting for a free slot included, and cancels at any
    await.
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
@@ -124,7 +124,7 @@ class Exchange:
         self._clock = clock
         self._jitter = random.SystemRandom()
         self._window = Window(access.requests)
-        self._slots = Slots(lambda: self._window.size)
+        self._slots = Slots(lambda: self._window.size, access.requests, clock)
         self._breaker = Breaker(lambda: self._jitter.uniform(0.8, 1.2))
         self._held_until = 0.0
         self._complaint = "VAULT_TIMEOUT"
@@ -142,7 +142,7 @@ class Exchange:
             await anyio.sleep(wait * self._jitter.uniform(1.0, 1.2))
         result = await self._insisted(request, trip, token)
         if (ill := _illness(result)) is not None:
-            self._breaker.failed(self._clock(), ill)
+            self._breaker.failed(ill)
         elif isinstance(result, Answer):
             self._breaker.alive()
         return result
@@ -163,7 +163,7 @@ class Exchange:
         ill: Failure | None = fail("VAULT_TIMEOUT", f"no answer within {PROBE_PATIENCE:g} s")
         try:
             with anyio.move_on_after(PROBE_PATIENCE):
-                answer = await self._once(probe, trip, None)
+                answer = await self._tried(probe, trip, None)  # without a slot: those who hold one may be what is stuck
                 ill = _illness(answer) or _throttling(answer)
         except anyio.get_cancelled_exc_class():
             self._breaker.probe_given_up()
@@ -178,7 +178,7 @@ class Exchange:
     def no_token(self, failure: Failure) -> None:
         """Whoever logs in for us had this failure; it counts as one of ours, if it is one of the vault as a whole."""
         if (ill := _illness(failure)) is not None:
-            self._breaker.failed(self._clock(), ill)
+            self._breaker.failed(ill)
 
     async def _insisted(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         pause = FIRST_PAUSE
@@ -194,31 +194,34 @@ class Exchange:
         return result
 
     def _may_repeat(self, request: Request) -> bool:
-        return (request.method == "GET" or request.question) and not self._breaker.is_open
+        return (request.method == "GET" or request.question) and self._breaker.is_calm
 
     async def _once(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         trip.stage = Stage.QUEUED
         trip.held_up = self._complaint if self._window.narrowed else ""
-        await self._slots.take()
+        slot = await self._slots.take()
         try:
-            trip.stage = Stage.CONNECTING
-            sent = self._window.sent(self._clock(), self._slots.taken)
-            result: Answer | Failure | None = None
-            try:
-                result = await self._carry(request, trip, token)
-            except (aiohttp.ClientError, OSError) as error:
-                # The value replaces the exception, whose request_info and args may hold the bearer or the body.
-                result = _translated(error, trip.stage)
-            except anyio.get_cancelled_exc_class():
-                self._cut_off(sent, trip)
-                raise
-            finally:  # a cut-off view is noted too
-                if request.viewed and trip.stage is Stage.SENT:
-                    self._note_view(request, trip, result)
-            self._observe(request, sent, result)
-            return result
+            return await self._tried(request, trip, token)
         finally:
-            self._slots.give_back()
+            self._slots.give_back(slot)
+
+    async def _tried(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
+        trip.stage = Stage.CONNECTING
+        sent = self._window.sent(self._clock(), self._slots.taken)
+        result: Answer | Failure | None = None
+        try:
+            result = await self._carry(request, trip, token)
+        except (aiohttp.ClientError, OSError) as error:
+            # The value replaces the exception, whose request_info and args may hold the bearer or the body.
+            result = _translated(error, trip.stage)
+        except anyio.get_cancelled_exc_class():
+            self._cut_off(sent, trip)
+            raise
+        finally:  # a cut-off view is noted too
+            if request.viewed and trip.stage is Stage.SENT:
+                self._note_view(request, trip, result)
+        self._observe(request, sent, result)
+        return result
 
     def _note_view(self, request: Request, trip: Trip, result: Answer | Failure | None) -> None:
         sure = _shows_in_audit(request, result)
@@ -250,9 +253,9 @@ class Exchange:
     def _cut_off(self, sent: Sent, trip: Trip) -> None:
         waited = self._clock() - sent.at
         if waited >= UNANSWERED:
-            self._complaint = "VAULT_TIMEOUT"
-            self._window.refused(sent)
-            self._breaker.failed(self._clock(), trip.timed_out(waited))
+            if self._window.unanswered(sent):
+                self._complaint = "VAULT_TIMEOUT"
+            self._breaker.failed(trip.timed_out(waited))
 
     async def _carry(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         headers = {"Accept": "*/*" if "/fields/" in request.path else "application/json", "Accept-Encoding": "identity"}
@@ -310,7 +313,7 @@ async def open_exchange(access: VaultAccess, clock: Callable[[], float] = time.m
         context = access.tls.context()
     except (ssl.SSLError, ValueError):
         context, unusable = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), fail("VAULT_TLS", _TLS_UNUSABLE)
-    connector = _Connector(limit=access.requests, keepalive_timeout=KEEP_ALIVE, ssl=context)
+    connector = _Connector(limit=access.requests + 1, keepalive_timeout=KEEP_ALIVE, ssl=context)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -6,7 +6,8 @@ Rules:
 2. An answer in good time to a request that went out with half the window in use, or more, widens it: by 1 until the
    vault has complained for the first time, afterwards by 1/window, so by at most 1 per round trip. A window that is not
    used proves nothing.
-3. A vault that throttles (429, 503) or does not answer halves it.
+3. A vault that throttles (429, 503) or cannot be reached halves it; so does a request that is not answered, unless one
+   that was sent after it has been: then the vault is well, and chokes on this one.
 4. A late answer narrows it by a tenth: one that took LATE_FACTOR times the least that such a request has taken of late,
    and LATE_SLACK besides. "Of late" is up to 2 x MEMORY, so that a vault that has become slower for good is not late.
 5. Once per round trip: what was sent before the last narrowing changes nothing, since it met the crowd that this
@@ -58,6 +59,8 @@ class Window:
         self._wide = float(min(FIRST_WINDOW, ceiling))
         self._complained = False
         self._round = 0
+        self._answered_since = float("-inf")
+        """When the newest of all answered requests was sent."""
         self._least: dict[str, _Least] = {}
 
     @property
@@ -77,6 +80,7 @@ class Window:
     def answered(self, sent: Sent, now: float, kind: str) -> None:
         """An answer that is no complaint. `kind` names requests that should take the same time."""
         took = now - sent.at
+        self._answered_since = max(self._answered_since, sent.at)
         late = took > LATE_FACTOR * self._noted(kind, now, took) + LATE_SLACK
         if sent.round != self._round:
             return
@@ -86,9 +90,16 @@ class Window:
             self._wide = min(self._wide + (1 / self._wide if self._complained else 1.0), float(self._ceiling))
 
     def refused(self, sent: Sent) -> None:
-        """The vault throttles, or has not answered."""
+        """The vault throttles, or cannot be reached."""
         if sent.round == self._round:
             self._narrow(0.5)
+
+    def unanswered(self, sent: Sent) -> bool:
+        """Nobody has waited any longer for an answer. Is that the vault's state, and not this one request's?"""
+        general = self._answered_since <= sent.at
+        if general:
+            self.refused(sent)
+        return general
 
     def _narrow(self, factor: float) -> None:
         self._complained = True

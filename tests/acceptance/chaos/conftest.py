@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.processes import adopting, strangers, until
+from tests.acceptance.chaos.processes import adopting, children, strangers, until
 from tests.acceptance.chaos.runs import Command
 
 
@@ -26,9 +27,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
 @pytest.fixture
 def nobody_is_left() -> Callable[..., None]:
-    """Every process of the commands is gone, but those given (by pid)."""
+    """Every process of the commands is gone, but those given (by pid) and what other tests keep for their like."""
+    before = set(children(os.getpid()))
 
     def check(*known: int) -> None:
-        until(lambda: not strangers(set(known)), f"the end of {strangers(set(known))}", within=20)
+        allowed = before | set(known)
+        until(lambda: not strangers(allowed), f"the end of {strangers(allowed)}", within=20)
 
     return check

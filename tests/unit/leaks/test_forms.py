@@ -101,6 +101,7 @@ def test_two_keys_share_no_form() -> None:
         (RSA, RSA.private_numbers().p.to_bytes(128, "little")),
         (EC, EC.private_numbers().private_value.to_bytes(32, "big").lstrip(b"\0")),
     ],
+    ids=["ed25519", "rsa-d", "rsa-p", "ec"],
 )
 @pytest.mark.parametrize("form", [PrivateFormat.OpenSSH, PrivateFormat.PKCS8])
 def test_the_private_numbers_of_a_ciphered_key_are_found(key: object, number: bytes, form: PrivateFormat) -> None:

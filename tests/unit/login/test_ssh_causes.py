@@ -185,6 +185,7 @@ async def test_a_key_with_a_passphrase(style: str, given: str, reason: str | Non
         (b"no key at all", "SECRET_KEY_UNREADABLE"),
         (HOST_KEY.export_public_key(), "SECRET_KEY_UNREADABLE"),
     ],
+    ids=["empty", "text", "public"],
 )
 async def test_what_is_no_private_key(data: bytes, reason: str) -> None:
     failure = await _import_key(Credential(private_key=data))

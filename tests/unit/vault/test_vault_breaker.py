@@ -23,10 +23,21 @@ from appliance.vault.failures import fail, reason_of
 ILL = fail("VAULT_ERROR", "An error has occurred.")
 
 
-def opened(at: float = 0.0) -> Breaker:
-    breaker = Breaker(lambda: 1.0)
+def doubted(jitter: float = 1.0) -> Breaker:
+    breaker = Breaker(lambda: jitter)
     for _ in range(OPEN_AFTER):
-        breaker.failed(at, ILL)
+        breaker.failed(ILL)
+    return breaker
+
+
+def found_ill(breaker: Breaker, now: float) -> None:
+    assert breaker.admit(now) == Probe()
+    assert breaker.probed(now, ILL) is not None
+
+
+def opened(jitter: float = 1.0) -> Breaker:
+    breaker = doubted(jitter)
+    found_ill(breaker, 0.0)
     return breaker
 
 
@@ -36,24 +47,43 @@ def refused(breaker: Breaker, now: float) -> Failure:
     return verdict
 
 
-def test_failures_in_a_row_open_it() -> None:
+def test_failures_in_a_row_and_a_probe_that_confirms_them_open_it() -> None:
     breaker = Breaker(lambda: 1.0)
-    for _ in range(OPEN_AFTER - 1):
-        breaker.failed(0.0, ILL)
+    for _ in range(OPEN_AFTER):
         assert breaker.admit(0.0) is None
-    breaker.failed(0.0, ILL)
+        breaker.failed(ILL)
+    found_ill(breaker, 0.0)
     told = refused(breaker, 0.0)
     assert (reason_of(told), told.text) == ("VAULT_ERROR", ILL.text)
     assert seconds_away(told) == FIRST_PAUSE
+
+
+def test_secrets_that_fail_one_after_the_other_keep_nobody_from_a_vault_that_is_well() -> None:
+    breaker = Breaker(lambda: 1.0)
+    for _ in range(20):
+        for _ in range(OPEN_AFTER):
+            breaker.failed(ILL)
+        assert breaker.admit(0.0) == Probe()
+        assert breaker.admit(0.0) is None, "the others go on while one looks"
+        assert breaker.probed(0.0, None) is None
+        assert breaker.is_clear(0.0)
+
+
+def test_a_sign_of_life_ends_the_doubt() -> None:
+    breaker = doubted()
+    assert not breaker.is_clear(0.0)
+    breaker.alive()
+    assert breaker.is_clear(0.0)
+    assert breaker.admit(0.0) is None
 
 
 def test_a_sign_of_life_ends_the_row() -> None:
     breaker = Breaker(lambda: 1.0)
     for _ in range(10 * OPEN_AFTER):
         for _ in range(OPEN_AFTER - 1):
-            breaker.failed(0.0, ILL)
+            breaker.failed(ILL)
         breaker.alive()
-    assert not breaker.is_open
+        assert breaker.is_clear(0.0)
 
 
 def test_one_probes_and_the_others_wait() -> None:
@@ -65,17 +95,15 @@ def test_one_probes_and_the_others_wait() -> None:
 
 
 def test_a_probe_that_is_given_up_leaves_the_turn() -> None:
-    breaker = opened()
-    assert breaker.admit(FIRST_PAUSE) == Probe()
-    breaker.probe_given_up()
-    assert breaker.admit(FIRST_PAUSE) == Probe()
+    for breaker, now in ((opened(), FIRST_PAUSE), (doubted(), 0.0)):
+        assert breaker.admit(now) == Probe()
+        breaker.probe_given_up()
+        assert breaker.admit(now) == Probe()
 
 
 @pytest.mark.parametrize("jitter", [0.8, 1.0, 1.2])
 def test_pauses_double_up_to_the_longest(jitter: float) -> None:
-    breaker, now, pauses = Breaker(lambda: jitter), 0.0, list[float]()
-    for _ in range(OPEN_AFTER):
-        breaker.failed(now, ILL)
+    breaker, now, pauses = opened(jitter), 0.0, list[float]()
     for _ in range(8):
         pauses.append(float(refused(breaker, now).facts[AWAY]))
         now += 2 * LONGEST_PAUSE
@@ -89,13 +117,15 @@ def test_only_a_request_proper_makes_the_pause_short_again() -> None:
     assert breaker.admit(10.0) == Probe()
     breaker.probed(10.0, None)
     for _ in range(OPEN_AFTER):
-        breaker.failed(10.0, ILL)
+        breaker.failed(ILL)
+    found_ill(breaker, 10.0)
     assert seconds_away(refused(breaker, 10.0)) == 2 * FIRST_PAUSE
     assert breaker.admit(20.0) == Probe()
     breaker.probed(20.0, None)
     breaker.alive()
     for _ in range(OPEN_AFTER):
-        breaker.failed(20.0, ILL)
+        breaker.failed(ILL)
+    found_ill(breaker, 20.0)
     assert seconds_away(refused(breaker, 20.0)) == FIRST_PAUSE
 
 
@@ -117,7 +147,7 @@ def test_whatever_happens_one_probes_and_it_is_never_stuck(steps: list[tuple[str
     for what, later in steps:
         now += later
         if what == "fail":
-            breaker.failed(now, ILL)
+            breaker.failed(ILL)
         elif what == "live":
             breaker.alive()
         elif what == "ask":

@@ -93,7 +93,7 @@ async def test_a_post_is_never_repeated(vault: ScriptedVault, act: Act) -> None:
     assert len(vault.asked) == 1
 
 
-async def test_a_post_that_is_a_question_is_repeated_until_the_breaker_opens(vault: ScriptedVault) -> None:
+async def test_a_post_that_is_a_question_is_repeated_until_the_vault_is_in_doubt(vault: ScriptedVault) -> None:
     question = soap.who_am_i(Hidden("t0ken"))
     vault.on("POST", "WhoAmI", reply(503), reply(503), reply(200), reply(503))
     async with open_exchange(vault.access()) as exchange:
@@ -425,23 +425,47 @@ HEALTH = rest.health()
 
 async def test_a_vault_that_answers_5xx_is_left_alone_until_a_probe_finds_it_well(vault: ScriptedVault) -> None:
     vault.on("GET", GET.path, reply(501, {"message": "An error has occurred."}))
-    vault.on("GET", HEALTH.path, reply(503), reply(200))
+    vault.on("GET", HEALTH.path, reply(500, {"message": "An error has occurred."}), reply(503), reply(200))
     async with on_clock(vault) as (exchange, clock):
         for _ in range(OPEN_AFTER):
             assert await exchange.ready(HEALTH, Trip()) is None
             await exchange.send(GET, Trip())
         away = await exchange.ready(HEALTH, Trip())
-        assert (reason(away), vault.count(HEALTH.path)) == ("VAULT_ERROR", 0)
+        assert (reason(away), vault.count(HEALTH.path)) == ("VAULT_ERROR", 1)
         assert isinstance(away, Failure)
         assert away.text == "An error has occurred."
         assert seconds_away(away)
         clock.now += 2.0
         assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
         assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
-        assert vault.count(HEALTH.path) == 1
+        assert vault.count(HEALTH.path) == 2
         clock.now += 3.0
         assert await exchange.ready(HEALTH, Trip()) is None
-        assert [a.bearer for a in vault.asked if a.path == HEALTH.path] == ["", ""]
+        assert [a.bearer for a in vault.asked if a.path == HEALTH.path] == ["", "", ""]
+
+
+async def test_secrets_that_the_vault_chokes_on_keep_nobody_from_the_others(vault: ScriptedVault) -> None:
+    vault.on("GET", GET.path, reply(501, {"message": "An error has occurred."}))
+    vault.on("GET", HEALTH.path, reply(200))
+    async with on_clock(vault) as (exchange, _):
+        for _ in range(3 * OPEN_AFTER):
+            assert await exchange.ready(HEALTH, Trip()) is None
+            await exchange.send(GET, Trip())
+        assert vault.count(HEALTH.path) == 2
+
+
+async def test_a_sign_of_life_is_asked_for_when_all_slots_are_stuck(vault: ScriptedVault) -> None:
+    vault.on("GET", GET.path, hang := Hang())
+    vault.on("GET", HEALTH.path, reply(200))
+    async with open_exchange(vault.access(requests=1)) as exchange, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(exchange.send, GET, Trip())
+        await hang.reached.wait()
+        for _ in range(OPEN_AFTER):
+            exchange.no_token(fail("VAULT_UNREACHABLE"))
+        assert await exchange.ready(HEALTH, Trip()) is None
+        tasks.cancel_scope.cancel()
+    assert vault.count(HEALTH.path) == 1
 
 
 @pytest.mark.parametrize(
@@ -462,13 +486,14 @@ async def test_refusals_of_single_secrets_never_open_the_breaker(vault: Scripted
 
 
 async def test_a_vault_that_nobody_can_log_in_to_is_left_alone(vault: ScriptedVault) -> None:
+    vault.on("GET", HEALTH.path, reply(503))
     async with on_clock(vault) as (exchange, _):
         for _ in range(3 * OPEN_AFTER):
             exchange.no_token(fail("VAULT_LOGIN_REFUSED"))
         assert await exchange.ready(HEALTH, Trip()) is None
         for _ in range(OPEN_AFTER):
             exchange.no_token(fail("VAULT_UNREACHABLE", "ECONNREFUSED"))
-        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_UNREACHABLE"
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
 
 
 async def test_one_who_is_cut_off_was_not_answered(vault: ScriptedVault) -> None:
@@ -480,25 +505,28 @@ async def test_one_who_is_cut_off_was_not_answered(vault: ScriptedVault) -> None
             clock.now += seconds
             tasks.cancel_scope.cancel()
 
+    vault.on("GET", HEALTH.path, reply(503))
     async with on_clock(vault) as (exchange, clock):
         for _ in range(2 * OPEN_AFTER):
             await cut_off_after(UNANSWERED - 0.1)
         assert await exchange.ready(HEALTH, Trip()) is None
+        assert vault.count(HEALTH.path) == 0, "there is no doubt"
         for _ in range(OPEN_AFTER):
             await cut_off_after(UNANSWERED)
-        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_TIMEOUT"
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_turn_to_the_next(vault: ScriptedVault) -> None:
-    vault.on("GET", HEALTH.path, hang := Hang(), reply(200))
+    vault.on("GET", HEALTH.path, reply(503), hang := Hang(), reply(200))
     async with on_clock(vault) as (exchange, clock):
         for _ in range(OPEN_AFTER):
             exchange.no_token(fail("VAULT_UNREACHABLE"))
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
         clock.now += 2.0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(exchange.ready, HEALTH, Trip())
             await hang.reached.wait()
-            assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_UNREACHABLE"
+            assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
             tasks.cancel_scope.cancel()
         assert await exchange.ready(HEALTH, Trip()) is None
 

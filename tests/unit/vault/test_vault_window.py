@@ -117,3 +117,12 @@ def test_a_vault_that_is_slower_for_good_is_late_no_more() -> None:
     for turn in range(40):
         round_trip(window, 10.0 + turn * MEMORY / 4, took=2.0)
     assert window.size == 8
+
+
+def test_one_that_is_not_answered_while_others_are_tells_nothing_of_the_vault() -> None:
+    window = Window(8)
+    stuck = window.sent(0.0, 1)
+    window.answered(window.sent(1.0, 2), 1.0 + TOOK, KIND)
+    assert (window.unanswered(stuck), window.size, window.narrowed) == (False, 8, False)
+    stuck = window.sent(2.0, 1)
+    assert (window.unanswered(stuck), window.size, window.narrowed) == (True, 4, True)
