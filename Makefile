@@ -3,7 +3,7 @@
 #   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
 #   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
-#   make test                   everything, real sshd and smbd included (as root on Debian: installs them)
+#   make test [WORKERS=3]       everything, real sshd and smbd included (as root on Debian: installs them)
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
@@ -20,6 +20,9 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
+# Tests run in processes of their own, a file at a time; one more than there are cores, since many of them wait.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
@@ -40,10 +43,10 @@ score: .venv/.runtime
 test: .venv/.dev
 	@tests/peers/install.sh
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 check: lint
-	@$(BIN)/python -m pytest -q -m "not peer and not slow"
+	@$(PYTEST) -q -m "not peer and not slow"
 	@$(BIN)/python -m tests.simulation --seconds 20
 
 lint: .venv/.dev
