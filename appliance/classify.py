@@ -8,13 +8,15 @@ The order of judgement, stated here and nowhere else:
    Rows are per phase: a cut connection before the login is the network's, one after a submitted password is the
    login's, one later still leaves the login standing.
 5. Whatever is left is INTERNAL before authentication, AUTH_REFUSED or PRIV_CHECK_FAILED after: never a wrong password.
+6. A refused password is judged by the second look at the vault too: changed, it was rotated; unchanged, while the vault
+   knows by its own heartbeat that it is wrong, it is stale. Otherwise nobody can say whether user or password is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from appliance.contract import Evidence, Phase, Reread, Signal, SignalKind, Technology
+from appliance.contract import OUT_OF_SYNC, Evidence, Phase, Reread, Signal, SignalKind, Technology
 from appliance.reasons import REASONS, Reason
 
 PhaseRow = Mapping[Phase, str]
@@ -182,6 +184,8 @@ def classify(technology: Technology, evidence: Evidence) -> Reason:
     code = _code(technology, evidence)
     if code in ("BAD_CREDENTIALS", "STALE_IN_VAULT") and evidence.reread is Reread.CHANGED:
         code = "ROTATED_MID_SCAN"
+    elif code == "BAD_CREDENTIALS" and evidence.reread is Reread.UNCHANGED and OUT_OF_SYNC in evidence.facts:
+        code = "STALE_IN_VAULT"
     return REASONS.get(code, REASONS["INTERNAL"])
 
 

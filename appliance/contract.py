@@ -252,6 +252,10 @@ class Reread(StrEnum):
     FAILED = "failed"
 
 
+OUT_OF_SYNC = "out_of_sync"
+"""The fact that the vault itself takes the secret for wrong, by what it has tried on its own; the vault's words."""
+
+
 class View(Wire):
     """A request for a secret's values, as the vault's audit ought to show it. Times: Unix seconds by the appliance."""
 

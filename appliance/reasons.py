@@ -154,8 +154,8 @@ def _rows() -> list[Reason]:
                "Wait for the check-in; the vault names the holder.", transient=True),
         Reason("SECRET_RPC_PENDING", fail, vault, "The vault is changing the password.", "Wait for the change to end.",
                transient=True),
-        Reason("STALE_IN_VAULT", fail, vault, "The host refuses the vault's password, and the vault has no newer one.",
-               "Run the vault's heartbeat on this secret and set the right password.", yes),
+        Reason("STALE_IN_VAULT", fail, vault, "The host refuses the vault's password, and so does the vault's heartbeat.",
+               "Set the account's password in the vault, or have the vault change it.", yes),
         Reason("ROTATED_MID_SCAN", fail, vault, "The password changed during the scan, and the new one failed too.",
                "Run the campaign again after the rotation.", yes, transient=True),
         # -- authentication -------------------------------------------------------------------------------------------

@@ -273,11 +273,13 @@ class _Attempt:
             if isinstance(again, Credential):
                 same = again.same_secret_as(tried) and not self._just_changed(again)
                 self.reread = Reread.UNCHANGED if same else Reread.CHANGED
+                self.facts.update(again.standing.facts())
                 again.forget()
         return failure
 
     def _just_changed(self, credential: Credential) -> bool:
-        return credential.changed_at is not None and abs(self.kit.wall() - credential.changed_at) <= JUST_CHANGED_S
+        changed_at = credential.standing.changed_at
+        return changed_at is not None and abs(self.kit.wall() - changed_at) <= JUST_CHANGED_S
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ _EITHER = {
     "secret_comment": "PASSED",
     "secret_503": "VAULT_ERROR",
     "secret_slow": "VAULT_TIMEOUT",
+    "secret_stale": "STALE_IN_VAULT",
 }
 _STRANGERS = ("garbage", "ftp", "http", "tls")
 """Other services on the port."""

@@ -97,9 +97,11 @@ class SecretState(StrEnum):
     """Its values are answered with 503."""
     SLOW = "slow"
     """Its values come later than anybody waits."""
+    OUT_OF_SYNC = "out_of_sync"
+    """The vault's last heartbeat has failed."""
 
 
-_UNREADABLE = frozenset(SecretState) - {SecretState.READABLE, SecretState.COMMENT}
+_READABLE = {SecretState.READABLE, SecretState.COMMENT, SecretState.OUT_OF_SYNC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class HostFault:
             return self.trouble.stage
         if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
             return Stage.KEX
-        if self.secret in _UNREADABLE:
+        if self.secret not in _READABLE:
             return Stage.KEX
         refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
         return Stage.LOGIN if refused or self.notice or self.two_methods else Stage.COMMAND
@@ -302,6 +304,12 @@ HOST_FAULTS = {
         HostFault("secret_comment", "the secret is shown only with a comment", secret=SecretState.COMMENT),
         HostFault("secret_503", "the vault answers 503 for the secret", secret=SecretState.UNAVAILABLE),
         HostFault("secret_slow", "the vault does not answer for the secret in time", secret=SecretState.SLOW),
+        HostFault(
+            "secret_stale",
+            "the vault's secret is not the account's, and its heartbeat has noticed",
+            right_secret=False,
+            secret=SecretState.OUT_OF_SYNC,
+        ),
     )
 }
 

@@ -65,7 +65,8 @@ class Reading:
         self.sought.append(sought)
         if short:
             self.short.append(name)
-        if credential.changed_at is not None and credential.changed_at > self.order.since:
+        changed_at = credential.standing.changed_at
+        if changed_at is not None and changed_at > self.order.since:
             self.changed.append(name)
 
     async def _fetch(self, wanted: Wanted, source: CredentialSource) -> Credential | Failure:

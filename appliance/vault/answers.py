@@ -15,6 +15,7 @@ from appliance.vault.definition import Hidden
 from appliance.vault.failures import STATES, bad_response, fail, login_refusal, refusal
 from appliance.vault.messages import Answer, load_json
 from appliance.vault.rest import PAGE
+from appliance.vault.standing import Standing
 
 NOT_FOR_DISPLAY = "*** Not Valid For Display ***"
 """What stands in place of a value that must be read by its own request, or may not be read at all."""
@@ -89,8 +90,7 @@ class Secret:
     id: int
     template: str
     items: tuple[Item, ...]
-    changed_at: float | None = None
-    """When its password was last changed by the vault, in Unix seconds; None where it never was."""
+    standing: Standing = field(default_factory=Standing)
     checked_out: bool = False
     """By SOAP: this view may have done it."""
 
@@ -184,7 +184,13 @@ def read_secret(answer: Answer) -> Secret | Failure:
     whole = tuple(i for i in read if i is not None)
     if len(whole) < len(read):
         return bad_response(answer, "items with slug and text value")
-    return Secret(body["id"], _str(body, "secretTemplateName"), whole, instant(body.get("lastPasswordChangeAttempt")))
+    standing = Standing(
+        changed_at=instant(body.get("lastPasswordChangeAttempt")),
+        heartbeat=_str(body, "lastHeartBeatStatus"),
+        heartbeat_at=instant(body.get("lastHeartBeatCheck")),
+        out_of_sync=(_str(body, "outOfSyncReason") or "out of sync") if body.get("isOutOfSync") is True else "",
+    )
+    return Secret(body["id"], _str(body, "secretTemplateName"), whole, standing)
 
 
 def instant(text: Any) -> float | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hmac
 from typing import NoReturn
 
+from appliance.vault.standing import Standing
+
+_UNKNOWN = Standing()
+
 
 class Credential:
     """User name and domain as the vault has them, and a password or a private key with its passphrase.
@@ -13,7 +17,7 @@ class Credential:
     `forget` drops our references, and the end of the scan process destroys the rest (SECURITY.md).
     """
 
-    __slots__ = ("_passphrase", "_password", "_private_key", "changed_at", "domain", "user")
+    __slots__ = ("_passphrase", "_password", "_private_key", "domain", "standing", "user")
 
     def __init__(
         self,
@@ -23,12 +27,11 @@ class Credential:
         password: str = "",
         private_key: bytes = b"",
         passphrase: str = "",
-        changed_at: float | None = None,
+        standing: Standing = _UNKNOWN,
     ) -> None:
         self.user = user
         self.domain = domain
-        self.changed_at = changed_at
-        """When the vault last changed it, in Unix seconds; None where it never did, or does not say."""
+        self.standing = standing
         self._password = password
         self._private_key = private_key
         self._passphrase = passphrase
@@ -61,7 +64,7 @@ class Credential:
             password=self._password,
             private_key=self._private_key,
             passphrase=self._passphrase,
-            changed_at=self.changed_at,
+            standing=self.standing,
         )
 
     @property

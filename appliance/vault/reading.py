@@ -25,7 +25,7 @@ def credential(dialect: Dialect, secret: Secret, comment: str, *, private_key: b
         return password
     if not password:
         return fail("SECRET_FIELD_MISSING", "the secret has no password", template=peer_text(secret.template))
-    return Credential(user=chosen.user, domain=chosen.domain, password=password, changed_at=secret.changed_at)
+    return Credential(user=chosen.user, domain=chosen.domain, password=password, standing=secret.standing)
 
 
 def _with_key(dialect: Dialect, secret: Secret, chosen: Chosen, comment: str) -> Dialogue[Credential | Failure]:
@@ -52,7 +52,7 @@ def _with_key(dialect: Dialect, secret: Secret, chosen: Chosen, comment: str) ->
         password="" if beside == NOT_FOR_DISPLAY else beside,
         private_key=data.encode() if isinstance(data, str) else data,
         passphrase=passphrase,
-        changed_at=secret.changed_at,
+        standing=secret.standing,
     )
 
 

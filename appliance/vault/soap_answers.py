@@ -26,6 +26,7 @@ from appliance.vault.failures import (
 )
 from appliance.vault.messages import FILE_LIMIT, Answer
 from appliance.vault.soap_envelope import array, fault, flag, member, number, text, unwrap
+from appliance.vault.standing import Standing
 
 SESSION_LIFE = 1200.0
 """Seconds. The answer does not say how long a token lives: this is the product's default."""
@@ -138,7 +139,9 @@ def read_secret(answer: Answer) -> Secret | Failure:
     if len(whole) < len(read):
         return bad_response(answer, "items with id and name")
     held = flag(found, "IsCheckedOut") is True
-    return Secret(secret_id, f"type {number(found, 'SecretTypeId') or 0}", whole, checked_out=held)
+    why = (text(found, "OutOfSyncReason") or "out of sync") if flag(found, "IsOutOfSync") is True else ""
+    template = f"type {number(found, 'SecretTypeId') or 0}"
+    return Secret(secret_id, template, whole, Standing(out_of_sync=why), checked_out=held)
 
 
 def _secret(answer: Answer) -> Element | Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from appliance.contract import Evidence, Signal, SignalKind, Technology
+from appliance.contract import OUT_OF_SYNC, Evidence, Reread, Signal, SignalKind, Technology
 from appliance.reasons import REASONS, Lockout, Owner, Qid, Reason, Status, qids
 from orchestrator.report.result import Result
 from orchestrator.store.records import OutcomeRow, PastAttempt
@@ -109,8 +109,28 @@ def _reason(outcome: OutcomeRow) -> Reason:
 
 
 def _words(evidence: Evidence) -> str:
-    """The peer's own words, and the raw signal where it says more than the reason does."""
-    return " ".join(filter(None, (evidence.text, _signal(evidence.signal))))
+    """The peer's own words, the raw signal where it adds to the reason, and what the vault knows of a secret."""
+    said = " ".join(filter(None, (evidence.text, _signal(evidence.signal))))
+    return "; ".join(filter(None, (said, _vault_says(evidence))))
+
+
+_LOOKS = {Reread.UNCHANGED: "still the same in the vault", Reread.CHANGED: "changed in the vault meanwhile"}
+
+
+def _vault_says(evidence: Evidence) -> str:
+    """After a second look at the secret: is it still in the vault, since when, and right as far as the vault knows?"""
+    looked = _LOOKS.get(evidence.reread)
+    if looked is None:
+        return ""
+    changed, heartbeat, at = map(evidence.facts.get, ("secret_changed", "heartbeat", "heartbeat_at"))
+    parts = [looked]
+    if changed:
+        parts.append(f"last changed {changed}")
+    if heartbeat:
+        parts.append(f"heartbeat {heartbeat}" + (f" {at}" if at else ""))
+    elif out_of_sync := evidence.facts.get(OUT_OF_SYNC):
+        parts.append(out_of_sync)
+    return ", ".join(parts)
 
 
 def _signal(signal: Signal) -> str:

@@ -9,7 +9,7 @@ from targets.estate import Secret
 from targets.faults import SecretState
 from targets.material import Material
 from targets.secret_server.folders import Folders
-from targets.secret_server.secrets import StoredSecret
+from targets.secret_server.secrets import Heartbeat, StoredSecret
 from targets.secret_server.text_index import TextIndex
 
 DECOY_FOLDER = "\\Archive"
@@ -88,6 +88,8 @@ class VaultStore:
         """Raises KeyError for a name the estate does not have."""
         secret = self._originals[name]
         secret.state = state
+        if state is SecretState.OUT_OF_SYNC:
+            secret.heartbeat = Heartbeat.FAILED
         if state is SecretState.AMBIGUOUS and name not in self._decoys:
             material = Material(self._seed, f"decoy|{name}")
             self._decoys[name] = self._add(secret, DECOY_FOLDER, material, SecretState.READABLE)
@@ -132,6 +134,7 @@ class VaultStore:
             holds_key=like.holds_key,
             state=state,
             security=like.security,
+            heartbeat=Heartbeat.FAILED if state is SecretState.OUT_OF_SYNC else Heartbeat.PENDING,
         )
         self._by_id[added.id] = added
         self._by_path[added.path.casefold()] = added.id

@@ -54,6 +54,7 @@ SECRETS = (
     SecretSpec(name="gone", state=SecretState.INACTIVE),
     SecretSpec(name="twice", state=SecretState.AMBIGUOUS),
     SecretSpec(name="absent", state=SecretState.MISSING),
+    SecretSpec(name="stale", template="windows", state=SecretState.OUT_OF_SYNC),
     SecretSpec(name="lent", security=SecuritySpec(checkout=True, change_on_checkin=True)),
     SecretSpec(name="asked", security=SecuritySpec(approvers=("boss",))),
     SecretSpec(name="doubled", security=SecuritySpec(double_lock="KMS-second")),
@@ -297,6 +298,13 @@ async def test_a_password(opened: AbstractAsyncContextManager[Stand]) -> None:
         assert got.same_secret_as(stand.credential("win"))
         assert got.user == "vm_scan_account"
         assert stand.views("win") == 1
+
+
+async def test_what_the_vault_says_of_a_password_comes_with_it(opened: AbstractAsyncContextManager[Stand]) -> None:
+    async with opened as stand:
+        well = read(await stand.source.fetch(await settled(stand, "win"), private_key=False, purpose="run 1"))
+        stale = read(await stand.source.fetch(await settled(stand, "stale"), private_key=False, purpose="run 1"))
+        assert (well.standing.refuted, stale.standing.refuted) == ("", "Heartbeat failed")
 
 
 async def test_a_private_key_with_its_passphrase(opened: AbstractAsyncContextManager[Stand]) -> None:

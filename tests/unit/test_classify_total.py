@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from appliance import classify as table
 from appliance.classify import classify
-from appliance.contract import OK, Evidence, Phase, Reread, Signal, SignalKind, Technology, named, ntstatus
+from appliance.contract import OK, OUT_OF_SYNC, Evidence, Phase, Reread, Signal, SignalKind, Technology, named, ntstatus
 from appliance.reasons import REASONS, Status
 
 UNIX, WINDOWS = Technology.UNIX, Technology.WINDOWS
@@ -161,6 +161,22 @@ def test_a_changed_secret_after_a_refused_one_was_rotated() -> None:
     assert classify(WINDOWS, locked).code == "ACCOUNT_LOCKED"
 
 
+def test_an_unchanged_secret_that_the_vault_itself_takes_for_wrong_is_stale() -> None:
+    known_wrong = {OUT_OF_SYNC: "Heartbeat failed"}
+
+    def refused(signal: Signal, reread: Reread, facts: dict[str, str]) -> str:
+        evidence = Evidence(phase=Phase.AUTH, signal=signal, submitted=True, reread=reread, facts=facts)
+        return classify(WINDOWS, evidence).code
+
+    for signal in (named("BAD_CREDENTIALS"), ntstatus(0xC000006D)):
+        assert refused(signal, Reread.UNCHANGED, known_wrong) == "STALE_IN_VAULT"
+        assert refused(signal, Reread.CHANGED, known_wrong) == "ROTATED_MID_SCAN"
+        for reread in (Reread.NOT_DONE, Reread.FAILED):
+            assert refused(signal, reread, known_wrong) == "BAD_CREDENTIALS"
+        assert refused(signal, Reread.UNCHANGED, {}) == "BAD_CREDENTIALS"
+    assert refused(named("ACCOUNT_LOCKED"), Reread.UNCHANGED, known_wrong) == "ACCOUNT_LOCKED"
+
+
 def test_success() -> None:
     assert code(UNIX, Phase.PRIVILEGE, OK) == "PASSED"
 
@@ -196,7 +212,7 @@ def _signals() -> Iterator[st.SearchStrategy[Signal]]:
     signal=st.one_of(*_signals()),
     submitted=st.booleans(),
     reread=st.sampled_from(Reread),
-    facts=st.dictionaries(st.sampled_from(["loop_lag_ms", "banner"]), st.text(max_size=5)),
+    facts=st.dictionaries(st.sampled_from(["loop_lag_ms", "banner", OUT_OF_SYNC]), st.text(max_size=5)),
 )
 def test_never_raises_for_what_the_contract_can_carry(
     technology: Technology,

@@ -58,6 +58,7 @@ RIGHT = {
     "encryption_gcm": (None, "ENCRYPTION_REQUIRED"),
     "wrong_password": ("BAD_CREDENTIALS", "BAD_CREDENTIALS"),
     "old_password": ("BAD_CREDENTIALS", "BAD_CREDENTIALS"),
+    "secret_stale": ("STALE_IN_VAULT", "STALE_IN_VAULT"),
     "unknown_user": ("BAD_CREDENTIALS", "BAD_CREDENTIALS"),
     "no_such_user": (None, "UNKNOWN_USER"),
     "locked": ("BAD_CREDENTIALS", "ACCOUNT_LOCKED"),  # sshd tells it in front of a keyboard-interactive prompt alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
-from appliance.contract import Evidence, Phase, PhaseTime, Signal, Target, Technology, named
+from appliance.contract import Evidence, Phase, PhaseTime, Reread, Signal, Target, Technology, named
 from appliance.reasons import REASONS
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.store import OutcomeRow, RunRecord, RunState
@@ -25,6 +25,7 @@ def outcome(
     signal: Signal | None = None,
     text: str = "",
     facts: dict[str, str] | None = None,
+    reread: Reread = Reread.NOT_DONE,
     **changes: object,
 ) -> OutcomeRow:
     evidence = Evidence(
@@ -32,6 +33,7 @@ def outcome(
         signal=signal or named(reason),
         text=text,
         facts=facts or {},
+        reread=reread,
         record="unix",
         started_at=1_700_000_000.25,
         phases=(PhaseTime(phase=Phase.TCP, ms=1.5), PhaseTime(phase=phase, ms=20.0)),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.contract import DEADLINE, Phase, Signal, SignalKind, Target, Technology, ntstatus
+from appliance.contract import DEADLINE, Phase, Reread, Signal, SignalKind, Target, Technology, ntstatus
 from appliance.reasons import Owner, Status
 from orchestrator.report.rows import report_row
 from tests.unit.report.report_rows import HOSTILE, outcome
@@ -51,6 +51,21 @@ def test_the_raw_signal_is_shown_where_it_says_more_than_the_reason() -> None:
     }
     for signal, evidence in signals.items():
         assert report_row(outcome("BAD_CREDENTIALS", signal=signal, text="words")).result.evidence == evidence
+
+
+def test_after_a_second_look_the_vaults_word_stands_beside_the_targets() -> None:
+    def says(reread: Reread, **facts: str) -> str:
+        row = report_row(outcome("STALE_IN_VAULT", text="Permission denied", reread=reread, facts=facts))
+        return row.result.evidence.removeprefix("Permission denied")
+
+    known = {"secret_changed": "2026-11-25T10:00:00Z", "heartbeat": "Failed", "heartbeat_at": "2026-11-26T09:00:00Z"}
+    assert says(Reread.UNCHANGED, **known, out_of_sync="Heartbeat failed") == (
+        "; still the same in the vault, last changed 2026-11-25T10:00:00Z, heartbeat Failed 2026-11-26T09:00:00Z"
+    )
+    assert says(Reread.UNCHANGED, out_of_sync="Heartbeat failed") == "; still the same in the vault, Heartbeat failed"
+    assert says(Reread.UNCHANGED) == "; still the same in the vault"
+    assert says(Reread.CHANGED, heartbeat="Pending") == "; changed in the vault meanwhile, heartbeat Pending"
+    assert says(Reread.FAILED) == says(Reread.NOT_DONE, heartbeat="Failed") == ""
 
 
 def test_what_there_is_not_is_said() -> None:

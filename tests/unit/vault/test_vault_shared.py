@@ -11,6 +11,7 @@ from appliance.vault import SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.failures import fail
 from appliance.vault.shared import SharedSource, open_shared
+from appliance.vault.standing import Standing
 from tests.unit.vault.scripted import credential
 
 MAX_AGE = 60.0
@@ -22,7 +23,7 @@ class Watched(Credential):
     """Says when it has been forgotten."""
 
     def __init__(self, password: str, private_key: bytes) -> None:
-        super().__init__(user="u", password=password, private_key=private_key, changed_at=1.0)
+        super().__init__(user="u", password=password, private_key=private_key, standing=Standing(1.0))
         self.gone = anyio.Event()
 
     def forget(self) -> None:
@@ -92,7 +93,7 @@ async def test_one_view_serves_all_until_it_is_too_old(bench: Bench) -> None:
     first.forget()
     bench.now = MAX_AGE - 0.1
     second = await bench.ask(purpose="second")
-    assert (second.user, second.password, second.changed_at) == ("u", "one of 7", 1.0)
+    assert (second.user, second.password, second.standing.changed_at) == ("u", "one of 7", 1.0)
     assert bench.vault.purposes == ["first"]
     bench.vault.password = "two"
     bench.now = MAX_AGE
