@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from appliance.contract import Target, Technology
 from appliance.reasons import REASONS, Status
+from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Show, Where, Which
@@ -51,11 +52,13 @@ def _wanted(which: Which, status: Status, reason: str) -> bool:
 
 
 async def probe(where: Where, campaign: Campaign, host: str, record: str, form: Format) -> Exit:
-    """One host with one record, whatever the campaign's targets are."""
+    """One host with one record, whatever the campaign includes; what it excludes is left alone here too."""
     chosen = [r for r in campaign.records if r.title == record]
     if not chosen:
         known = ", ".join(repr(r.title) for r in campaign.records)
         raise BadInput(f"the campaign has no record titled {record!r}; it has {known}")
+    if host in AddressSet.parse(campaign.targets.exclude):
+        raise BadInput(f"{host} is excluded by the campaign ([targets] exclude); take it out of there to probe it")
     unit = (Target(address=host), Technology(chosen[0].technology))
     show = Show(form, None, progress=False)
     return await _begin(where, _narrowed(campaign, host, record), Selection(units=[unit]), None, show)
@@ -65,7 +68,7 @@ def _narrowed(campaign: Campaign, host: str, record: str) -> Campaign:
     """The campaign with this one target and record; validated anew, since the host is the user's word."""
     data = campaign.snapshot()["campaign"]
     data["gate"] = []
-    data["targets"] = {"include": [host]}
+    data["targets"] = {"include": [host], "exclude": data["targets"].get("exclude", [])}
     data["records"] = [r for r in data["records"] if r["title"] == record]
     for kept in data["records"]:
         if kept.get("ips"):

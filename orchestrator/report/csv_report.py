@@ -39,6 +39,8 @@ HEADER = (
     "First Seen",
     "Last Seen",
     "Campaign",
+    "Owner",
+    "Advice",
 )
 
 _TECHNOLOGY = {Technology.WINDOWS: "Windows", Technology.UNIX: "Unix"}
@@ -76,6 +78,8 @@ def _cells(run: RunRecord, row: ReportRow) -> tuple[str, ...]:
         instant(evidence.started_at) if evidence.started_at else "",
         instant(row.finished_at),
         run.campaign,
+        row.reason.owner.value,
+        row.result.advice,
     )
 
 

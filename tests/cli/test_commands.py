@@ -214,6 +214,17 @@ def test_probe(bench: Bench) -> None:
     assert ended.reasons == {address: "PASSED"}
 
 
+def test_a_host_that_the_campaign_excludes_is_not_probed(bench: Bench, tmp_path: Path) -> None:
+    address = bench.address("none")
+    careful = tmp_path / "careful.toml"
+    whole = bench.campaign.read_text(encoding="utf-8")
+    careful.write_text(whole.replace("[targets]", f'[targets]\nexclude = ["{address}"]'), encoding="utf-8")
+    before = bench.lab.metrics()
+    ended = bench.keymuster("probe", address, "--record", "Unix", "--campaign", careful)
+    refused(ended, f"{address} is excluded by the campaign ([targets] exclude); take it out of there to probe it")
+    assert bench.lab.metrics() == before
+
+
 def test_vault_test(bench: Bench) -> None:
     good = bench.keymuster(
         "vault", "test", "Vault", "--campaign", bench.campaign, "--secret", f"unix-{bench.address('none')}"
