@@ -28,13 +28,11 @@ from orchestrator.cli.options import (
     Seed,
     SkipRefused,
     State,
-    StopAccount,
-    StopSecret,
-    StopVault,
     TargetFiles,
     TargetsFormat,
     report_format,
 )
+from orchestrator.cli.stop_commands import stop_app
 from orchestrator.cli.story import tell
 
 if TYPE_CHECKING:
@@ -52,6 +50,7 @@ config_app = typer.Typer(help="Campaign files.", no_args_is_help=True)
 app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
 app.add_typer(lab_app, name="lab")
+app.add_typer(stop_app)
 
 
 def _show_version(value: bool) -> None:
@@ -177,68 +176,9 @@ def plan(
 @app.command()
 def runs(context: typer.Context, json: Json = False, state: State = None) -> None:
     """List the runs, latest first."""
-    from orchestrator.cli import questions
+    from orchestrator.cli import history
 
-    tell(context, questions.runs, state_path(state), json)
-
-
-@app.command("stop")
-def stop_use(
-    context: typer.Context,
-    account: StopAccount = None,
-    secret: StopSecret = None,
-    vault: StopVault = None,
-    why: Annotated[str, typer.Option(help="The reason, for reports and for `stops`.")] = "",
-    list_: Annotated[bool, typer.Option("--list", help="The same as `keymuster stops`.")] = False,
-    json: Json = False,
-    state: State = None,
-    nats: Nats = None,
-    nats_seed: NatsSeed = None,
-    nats_ca: NatsCa = None,
-) -> None:
-    """End the use of an account, a secret or a whole vault at once, in all runs, until `keymuster allow`.
-
-    When it returns, no login with it is begun any more, in any run of the state directory, running or started later.
-    What is being logged in ends by itself; all others end as STOPPED.
-    """
-    from orchestrator.cli import stopping
-
-    if list_:
-        if why or not (account is secret is vault is None):
-            raise typer.BadParameter("--list shows what is stopped, and stops nothing; leave the rest out")
-        tell(context, stopping.stops, state_path(state), json)
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
-    tell(context, stopping.stop, where, (account, secret, vault), why, json)
-
-
-@app.command("allow")
-def allow_use(
-    context: typer.Context,
-    account: StopAccount = None,
-    secret: StopSecret = None,
-    vault: StopVault = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that is stopped.")] = False,
-    json: Json = False,
-    state: State = None,
-    nats: Nats = None,
-    nats_seed: NatsSeed = None,
-    nats_ca: NatsCa = None,
-) -> None:
-    """Lift a stop. What it left out: `keymuster rerun RUN --reason STOPPED`."""
-    from orchestrator.cli import stopping
-
-    if everything and not (account is secret is vault is None):
-        raise typer.BadParameter("--all lifts every stop; leave the rest out")
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
-    tell(context, stopping.allow, where, None if everything else (account, secret, vault), json)
-
-
-@app.command()
-def stops(context: typer.Context, json: Json = False, state: State = None) -> None:
-    """Show what is stopped: since when, by whom, and why."""
-    from orchestrator.cli import stopping
-
-    tell(context, stopping.stops, state_path(state), json)
+    tell(context, history.runs, state_path(state), json)
 
 
 @app.command()
@@ -253,9 +193,9 @@ def report(
     state: State = None,
 ) -> None:
     """Report a run."""
-    from orchestrator.cli import questions
+    from orchestrator.cli import history
 
-    tell(context, questions.report, state_path(state), run_id, report_format(form, json), output)
+    tell(context, history.report, state_path(state), run_id, report_format(form, json), output)
 
 
 @app.command()

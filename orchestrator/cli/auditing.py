@@ -22,8 +22,8 @@ from orchestrator.cli.asker import asker
 from orchestrator.cli.audit_report import tell
 from orchestrator.cli.errors import BadInput, Exit, Unreachable
 from orchestrator.cli.output import written_to
-from orchestrator.cli.running import find_run, recalled
-from orchestrator.cli.storing import stored
+from orchestrator.cli.running import recalled
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.vault_check import secret_query
 from orchestrator.report.documents import dumps
 from orchestrator.state_dir import holder_of

@@ -13,10 +13,9 @@ from orchestrator.cli.estate_files import read_counts, read_truth
 from orchestrator.cli.estates import estate_text
 from orchestrator.cli.lab import campaign_text, serving
 from orchestrator.cli.reporting import write_report
-from orchestrator.cli.running import find_run
 from orchestrator.cli.scoring import judge
 from orchestrator.cli.starting import run
-from orchestrator.cli.storing import stored
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.report.score_report import write_score
 
 

@@ -19,8 +19,8 @@ from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
-from orchestrator.cli.running import Order, check_and_store, execute, exit_code, find_run, interruptible
-from orchestrator.cli.storing import stored
+from orchestrator.cli.running import Order, check_and_store, execute, exit_code, interruptible
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.state_dir import Held, HolderInfo, StateDir
 from orchestrator.store.records import RunState
 

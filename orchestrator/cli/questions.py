@@ -1,29 +1,20 @@
-"""`plan`, `runs`, `report` and `vault test`: commands that only ask."""
+"""`plan` and `vault test`: commands that only ask."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rich.console import Console
-
 from orchestrator.campaign_model import Campaign
-from orchestrator.cli.arguments import Format, Where
+from orchestrator.cli.arguments import Where
 from orchestrator.cli.asker import asker
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.errors import Exit, NothingToDo
 from orchestrator.cli.holding import acquire, engine_of, logins
-from orchestrator.cli.output import check_output, written_to
+from orchestrator.cli.output import written_to
 from orchestrator.cli.planning import write_plan
-from orchestrator.cli.reporting import write_report
-from orchestrator.cli.running import find_run
-from orchestrator.cli.storing import stored
 from orchestrator.cli.vault_check import SecretCheck, check_secrets
 from orchestrator.cli.vaults import ask, document, known_vault, told
 from orchestrator.plan import NothingSelected, Plan, build_plan
 from orchestrator.records import RecordBook
-from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
-from orchestrator.report.table import sums
-from orchestrator.report.tables import RUN_ID, FittedTable, cell, column
+from orchestrator.report.documents import dumps
 from orchestrator.state_dir import HolderInfo
 
 
@@ -42,32 +33,6 @@ async def plan(where: Where | None, campaign: Campaign, limit: int, json: bool) 
 async def _looked_at(where: Where, campaign: Campaign, built: Plan) -> list[SecretCheck]:
     async with asker(where, campaign) as put:
         return await check_secrets(built, put)
-
-
-async def runs(state: Path, json: bool) -> Exit:
-    async with stored(state) as store:
-        records = sorted(await store.runs.all(), key=lambda r: r.created_at, reverse=True)
-        rows = [(record, await store.attempts.totals(record.id)) for record in records]
-    if json:
-        with written_to(None) as out:
-            documents = [run_document(record) for record, _ in rows]
-            print(dumps({"schema_version": SCHEMA_VERSION, "runs": documents}), file=out)
-        return Exit.OK
-    table = FittedTable("", column("Run", keep=RUN_ID), *map(column, ("Campaign", "State", "Outcomes")))
-    for record, totals in rows:
-        name = f"{record.id} again of {record.parent}" if record.parent else record.id
-        counted = f"{totals.planned:,} planned: {sums(totals)}"
-        table.add_row(*map(cell, (name, record.campaign, record.state.value, counted)))
-    with written_to(None) as out:
-        Console(file=out).print(table)
-    return Exit.OK
-
-
-async def report(state: Path, run_id: str | None, form: Format, output: Path | None) -> Exit:
-    check_output(output)
-    async with stored(state) as store:
-        ok = await write_report(store, await find_run(store, run_id), form, output)
-    return Exit.OK if ok else Exit.GATE_FAILED
 
 
 async def vault_test(where: Where, campaign: Campaign, title: str, secret: str, json: bool) -> Exit:

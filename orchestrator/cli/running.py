@@ -20,6 +20,7 @@ from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import AbortedError, BadInput, Exit, NothingToDo
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
+from orchestrator.cli.storing import find_run
 from orchestrator.controller import RunController
 from orchestrator.dispatch import Planned
 from orchestrator.known_hosts import KnownHosts, KnownHostsError
@@ -74,14 +75,6 @@ def recalled(record: RunRecord) -> Prepared:
     if isinstance(prepared, NothingSelected):
         raise NothingToDo(prepared.text)
     return prepared
-
-
-async def find_run(store: Store, run: str | None) -> RunRecord:
-    """A run by its id, or the latest. Raises BadInput."""
-    record = await (store.runs.get(run) if run else store.runs.latest())
-    if record is None:
-        raise BadInput(f"there is no run {run}; `keymuster runs` lists them" if run else "there is no run yet")
-    return record
 
 
 async def check_and_store(engine: Engine, order: Order) -> None:

@@ -11,8 +11,7 @@ from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.estate_files import Truths, read_counts, read_truth
 from orchestrator.cli.output import written_to
-from orchestrator.cli.running import find_run
-from orchestrator.cli.storing import stored
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.logons import HostCounts, Logons, compare, gap, runs_counted
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import dumps

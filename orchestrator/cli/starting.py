@@ -13,8 +13,8 @@ from orchestrator.cli.arguments import Format, Show, Where, Which
 from orchestrator.cli.errors import BadInput, Exit, NothingToDo
 from orchestrator.cli.holding import acquire, hold, logins, through
 from orchestrator.cli.output import check_output
-from orchestrator.cli.running import find_run, new_order, recalled, resumed_order
-from orchestrator.cli.storing import stored
+from orchestrator.cli.running import new_order, recalled, resumed_order
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.state_dir import HolderInfo
 
 

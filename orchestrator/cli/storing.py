@@ -10,6 +10,7 @@ import anyio
 
 from orchestrator.cli.errors import BadInput
 from orchestrator.store import Store, StoreError, open_store
+from orchestrator.store.records import RunRecord
 
 FILE = "keymuster.db"
 CLOSE_S = 5.0
@@ -41,3 +42,11 @@ async def opened(state: Path) -> AsyncIterator[Store]:
     finally:
         with anyio.move_on_after(CLOSE_S, shield=True):
             await store.close()
+
+
+async def find_run(store: Store, run: str | None) -> RunRecord:
+    """A run by its id, or the latest. Raises BadInput."""
+    record = await (store.runs.get(run) if run else store.runs.latest())
+    if record is None:
+        raise BadInput(f"there is no run {run}; `keymuster runs` lists them" if run else "there is no run yet")
+    return record

@@ -15,8 +15,7 @@ from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import check_output
 from orchestrator.cli.reporting import judge
-from orchestrator.cli.running import find_run
-from orchestrator.cli.storing import stored
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.report.summary import ReportRows, summarise
 from orchestrator.report.tables import FittedTable, cell, column, say

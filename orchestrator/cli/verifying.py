@@ -30,8 +30,8 @@ from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
 from orchestrator.cli.passwords import logins_of
-from orchestrator.cli.running import find_run, recalled
-from orchestrator.cli.storing import stored
+from orchestrator.cli.running import recalled
+from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.verify_report import document_of, tell
 from orchestrator.records import NoCandidate
 from orchestrator.report.documents import dumps
