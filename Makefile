@@ -9,6 +9,7 @@
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise
+#   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked?
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md, anew from the reason table
 #   make clean                  remove what make has made
@@ -28,7 +29,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench mutate simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench lockout mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +63,9 @@ mutate: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m tests.bench
+
+lockout: .venv/.dev
+	@$(BIN)/python -m tests.bench.lockout $(if $(HOSTS),--hosts $(HOSTS))
 
 # Each file is resolved under the one before it, so that a version is the same in all of them. Options and proxies of
 # the machine's own pip configuration shape the resolution but never reach the files.
