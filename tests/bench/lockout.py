@@ -63,13 +63,7 @@ ONE_IN_TWENTY = "wrong_password = 19, silent = 1"
 ROWS = (
     Row("SMB, wrong secret", "windows", "wrong_password = 1", BY_ADDRESS, REFUSED),
     Row("SMB, the same, by the domain that hosts name", "windows", "wrong_password = 1", BY_DOMAIN, REFUSED),
-    Row(
-        "SMB, the same, 5 % silent",
-        "windows",
-        "wrong_password = 19, silent = 1",
-        BY_DOMAIN,
-        REFUSED | {"BANNER_TIMEOUT"},
-    ),
+    Row("SMB, the same, 5 % silent", "windows", ONE_IN_TWENTY, BY_DOMAIN, REFUSED | {"BANNER_TIMEOUT"}),
     Row("SSH, wrong secret", "unix", "wrong_password = 1", 'accounts = "CORP"', REFUSED),
     Row("SMB, rotated on the hosts in mid-run", "windows", "none = 1", BY_DOMAIN, REFUSED | {"PASSED"}, rotates=True),
     Row("SMB, right secret", "windows", "none = 1", BY_ADDRESS, frozenset({"PASSED"})),
