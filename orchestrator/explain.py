@@ -40,7 +40,7 @@ class ExplainedRecord:
     record: str
     user: str
     secret: str
-    """`name win_scan_secret in 'Secret Server Vault'`"""
+    """`name win_scan_secret in 'Secret Server Vault'`, `machine web1, template Windows Account in 'Secret...'`"""
     account: str
     why: str
 
@@ -130,7 +130,7 @@ def _record(candidate: Candidate) -> ExplainedRecord:
     return ExplainedRecord(
         record=candidate.record,
         user=candidate.user,
-        secret=f"{candidate.secret.by} {candidate.secret.key} in {candidate.secret.vault!r}",
+        secret=f"{candidate.secret.described} in {candidate.secret.vault!r}",
         account=str(candidate.account),
         why=_WHY[candidate.selection].format(domain=candidate.domain),
     )
