@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from sys import intern
 
@@ -39,7 +40,7 @@ FIRST = 16
 READ_ON = 3.0
 """Seconds. A scan settles within 5, and a search comes after it."""
 MOST = 50_000
-"""Secrets: some ten megabytes, and a hundred pages."""
+"""Secrets: a hundred pages, and twenty megabytes (measured)."""
 PATIENCE = 30.0
 """Seconds, spent reading."""
 FAILURES = 3
@@ -82,8 +83,9 @@ class Listing:
             template = intern(found.template)
             if found.machine is not None:
                 self._showing.add(found.template_id)
-                if found.machine.strip():
-                    self._by_machine.setdefault(folded(found.machine), []).append(found)
+                if found.machine.strip():  # what thousands have alike is kept once
+                    kept = replace(found, name="", template=template, folder_path=intern(found.folder_path))
+                    self._by_machine.setdefault(folded(found.machine), []).append(kept)
             elif found.template_id not in self._showing:
                 self._blind[found.template_id] = template
         self.skip += len(page.records)
