@@ -81,6 +81,8 @@ class SecretLookup(StrEnum):
     NAME = "name"
     ID = "id"
     PATH = "path"
+    MACHINE = "machine"
+    """By the value of its template's Machine field."""
 
 
 class HostKeyPolicy(StrEnum):
@@ -125,11 +127,32 @@ class Account(Wire):
 
 
 class CredentialRef(Wire):
-    """Where a credential is, not what it is: a vault's title and the secret's resolved name, id or path."""
+    """Where a credential is, not what it is: a vault's title and the secret's resolved name, id, path or machine."""
 
     vault: str
     by: SecretLookup
     key: str
+    template: str = ""
+    """Of those of a machine, only the ones of the template of this name."""
+    folder: str = ""
+    """Of those of a machine, only the ones in the folder of this path, or below it."""
+
+    @property
+    def label(self) -> str:
+        """What reports call the secret: its name, id or path; or the machine it is for."""
+        if self.by is not SecretLookup.MACHINE:
+            return self.key
+        return ", ".join(filter(None, (f"machine {self.key}", self.narrowed_by)))
+
+    @property
+    def narrowed_by(self) -> str:
+        narrowed = (("template", self.template), ("folder", self.folder))
+        return ", ".join(f"{what} {text}" for what, text in narrowed if text)
+
+    @property
+    def described(self) -> str:
+        """The same, and what that is."""
+        return self.label if self.by is SecretLookup.MACHINE else f"{self.by} {self.key}"
 
 
 class Candidate(Wire):

@@ -4,7 +4,7 @@ The checks read the file's raw data, so that a fault in one key does not hide th
 it should be is passed over here, since its model has already complained. Each yields (key path, message).
 
 1. Titles are unique among vaults and among records; a record's vault exists, and finds secrets as the record names
-   them.
+   them: SOAP knows no paths, neither of secrets nor of folders.
 2. Records chosen by address (Unix, user-selected and local Windows) have `ips`; records chosen by the domain that a
    host negotiates (service-selected, Active Directory) have none, and need the domain.
 3. An address is in one Unix record only: which password it gets must not depend on the order of the file.
@@ -34,7 +34,7 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
     for index, record in records:
         path: KeyPath = ("records", index)
         yield from _vault(path, record, titles)
-        yield from _path_by_soap(path, record, by_soap)
+        yield from _paths_by_soap(path, record, by_soap)
         if record.get("technology") == "windows":
             yield from _windows(path, record)
         elif record.get("technology") == "unix" and not record.get("ips"):
@@ -71,12 +71,17 @@ def _vault(path: KeyPath, record: Mapping[str, Any], titles: list[str]) -> Itera
         )
 
 
-def _path_by_soap(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) -> Iterator[Complaint]:
+def _paths_by_soap(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) -> Iterator[Complaint]:
     secret = record.get("secret")
     if isinstance(secret, dict) and "path" in secret and _text(record, "vault") in by_soap:
         yield (
             (*path, "secret", "path"),
             'is for vaults with api = "rest": SOAP finds no secret by its path; give its name or id',
+        )
+    if isinstance(secret, dict) and "folder" in secret and _text(record, "vault") in by_soap:
+        yield (
+            (*path, "secret", "folder"),
+            'is for vaults with api = "rest": SOAP tells no folder\'s path; narrow by template, or remove it',
         )
 
 

@@ -26,7 +26,7 @@ from orchestrator.addresses import parse_entry
 from orchestrator.gates import parse_gate
 
 PLACEHOLDERS = ("address", "domain", "fqdn", "host")
-"""What a secret's name or path may take from the target."""
+"""What a secret's name, path or machine may take from the target."""
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -116,6 +116,14 @@ def _template(value: str) -> str:
     return value
 
 
+def _folder(value: str) -> str:
+    if not value.startswith("\\") or any(not part.strip() for part in value[1:].split("\\")):
+        raise ValueError("is no folder's path; write it from the root, with backslashes, for example '\\Scan\\Linux'")
+    if "{" in value or "}" in value:
+        raise ValueError("takes nothing from the target; write the folder out, and the placeholder into machine")
+    return value
+
+
 def _file(value: str, info: ValidationInfo) -> str:
     """A path is meant relative to the campaign file, and kept absolute."""
     if "\0" in value:
@@ -145,6 +153,7 @@ Duration = Annotated[
 Entry = Annotated[str, AfterValidator(_entry)]
 """An address, range, CIDR block or DNS name."""
 Template = Annotated[Text, AfterValidator(_template)]
+FolderPath = Annotated[Text, AfterValidator(_folder)]
 FilePath = Annotated[Text, AfterValidator(_file)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]

@@ -28,6 +28,7 @@ from orchestrator.campaign_fields import (
     Entry,
     EnvName,
     FilePath,
+    FolderPath,
     GateText,
     HostName,
     KeyringName,
@@ -118,17 +119,31 @@ class Vault(Table):
 
 
 class SecretReference(Table):
-    """How a record's secret is named in its vault; in the file also just its exact name. Exactly one key is set."""
+    """How a record's secret is named in its vault; in the file also just its exact name. One of the first four keys is
+    set.
+    """
 
     name: Template | None = None
     id: Annotated[StrictInt, Field(ge=1)] | None = None
     path: Template | None = None
+    machine: Template | None = None
+    """The value of its template's Machine field: for vaults that hold one secret per host."""
+    template: Text | None = None
+    """With `machine`: only secrets of the template of this name."""
+    folder: FolderPath | None = None
+    """With `machine`: only secrets in this folder, or below it."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(value is not None for value in (self.name, self.id, self.path)) != 1:
+        if sum(value is not None for value in (self.name, self.id, self.path, self.machine)) != 1:
             raise ValueError(
-                'must name the secret in one way: "exact name", { name = ".." }, { id = 42 } or { path = ".." }'
+                'must name the secret in one way: "exact name", { name = ".." }, { id = 42 }, { path = ".." } or '
+                '{ machine = ".." }'
+            )
+        if self.machine is None and (self.template or self.folder):
+            raise ValueError(
+                "has template or folder beside what names one secret already; they narrow machine: remove them, or "
+                'write { machine = "{host}" }'
             )
         return self
 
@@ -136,12 +151,14 @@ class SecretReference(Table):
     def by(self) -> SecretLookup:
         if self.id is not None:
             return SecretLookup.ID
+        if self.machine is not None:
+            return SecretLookup.MACHINE
         return SecretLookup.NAME if self.name is not None else SecretLookup.PATH
 
     @property
     def text(self) -> str:
-        """The name, path or id as written, placeholders included."""
-        return self.name or self.path or str(self.id)
+        """The name, path, machine or id as written, placeholders included."""
+        return self.name or self.path or self.machine or str(self.id)
 
 
 class _Record(Table):

@@ -28,7 +28,7 @@ user = {vault_user}
 # Where the password of this login is: {{ env = "NAME" }}, {{ file = "PATH" }}, {{ prompt = true }} (asked at the start)
 # or {{ keyring = "service/user" }}. A path is relative to this file.
 password = {{ {reference_kind} = {reference} }}
-# api = "rest"       # or "soap", which knows no paths; "auto" finds out which of them the vault answers in
+# api = "rest"       # or "soap", which knows no paths or folders; "auto" finds out which of them the vault answers in
 # fetch = "per-target"   # one view of a secret per target; "shared": one for all that ask within max_age
 # max_age = "1m"
 # check_out = true   # secrets that want it are checked out for the run, and given back at its end
@@ -42,8 +42,10 @@ technology = "{technology}"   # windows (SMB) or unix (SSH)
 login_type = "vault"
 user = {user}
 vault = {vault}
-# The secret's exact name; or {{ id = 42 }}, {{ path = "\\\\Folder\\\\name" }}. Name and path may hold {{host}},
-# {{address}}, {{fqdn}} and {{domain}} of the target, as the target list gives them: "{{host}}-root".
+# The secret's exact name; or {{ id = 42 }}, {{ path = "\\\\Folder\\\\name" }}; or, where the vault has one secret per
+# host, the one with the host in its Machine field: {{ machine = "{{host}}" }}, narrowed perhaps by
+# template = "Unix Account (SSH)" and folder = "\\\\Linux". Name, path and machine may hold {{host}}, {{address}},
+# {{fqdn}} and {{domain}} of the target, as the target list gives them: "{{host}}-root".
 secret = {secret}
 ips = {ips}   # addresses, ranges a-b, CIDR blocks; DNS names as in the targets
 # At most so many failed logons of this account within the window. It is what keeps the account from being locked:

@@ -224,7 +224,7 @@ class CheckOutOffice:
             return held.answer
         # A row means that we have asked before: what the vault shows as its user's already is then what the row says.
         earlier = [row.ours for row in held.rows.values()]
-        row = known or CheckOutRow(*key, run.run, vault.title, run.zone, request.secret.key, ours=True)
+        row = known or CheckOutRow(*key, run.run, vault.title, run.zone, request.secret.label, ours=True)
         if known is None:
             await self._rows.put(row)
             held.rows[run.run] = row
@@ -241,7 +241,7 @@ class CheckOutOffice:
             if "already" in answer.facts and not any(earlier):
                 held.rows[run.run] = replace(row, ours=False)
                 await self._rows.put(held.rows[run.run])
-                log.info("the vault's user had a secret checked out before us", secret=request.secret.key)
+                log.info("the vault's user had a secret checked out before us", secret=request.secret.label)
         elif not earlier and answer.reason.startswith("SECRET_"):
             # A definite refusal leaves no row; one in doubt does, and is cleared up at the end.
             await self._rows.drop(row)
@@ -321,4 +321,4 @@ def _is_genuine(request: CheckOutRequest, run: HoldingRun) -> bool:
 
 
 def _why(run: HoldingRun, request: CheckOutRequest) -> str:
-    return f"keymuster run {run.run}, secret {request.secret.key}"
+    return f"keymuster run {run.run}, secret {request.secret.label}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import urlsplit
 
-from appliance.contract import Candidate, CredentialRef, Selection, Technology
+from appliance.contract import Candidate, CredentialRef, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressSet
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.dispatch import Planned, Unplannable
@@ -40,7 +40,7 @@ class ExplainedRecord:
     record: str
     user: str
     secret: str
-    """`name win_scan_secret in 'Secret Server Vault'`"""
+    """`name win_scan_secret in 'Secret Server Vault'`, `machine web1, template Windows Account in 'Secret...'`"""
     account: str
     why: str
 
@@ -130,7 +130,7 @@ def _record(candidate: Candidate) -> ExplainedRecord:
     return ExplainedRecord(
         record=candidate.record,
         user=candidate.user,
-        secret=f"{candidate.secret.by} {candidate.secret.key} in {candidate.secret.vault!r}",
+        secret=f"{candidate.secret.described} in {candidate.secret.vault!r}",
         account=str(candidate.account),
         why=_WHY[candidate.selection].format(domain=candidate.domain),
     )
@@ -183,6 +183,13 @@ def _notes(campaign: Campaign) -> Iterator[str]:
             )
         if not vault.tls.verify:
             yield f"vault {vault.title!r} is reached without checking its certificate: anybody may answer in its place"
+    by_soap = {vault.title for vault in campaign.vaults if vault.api == "soap"}
+    for record in campaign.records:
+        if record.secret.by is SecretLookup.MACHINE and record.vault in by_soap:
+            yield (
+                f"record {record.title!r} finds its secrets by machine, and vault {record.vault!r} is asked by SOAP: "
+                "that is a search for each target, where REST needs one listing for all"
+            )
     spellings: dict[str, set[str]] = {}
     for account in RecordBook(campaign.records, campaign.vaults).directory_accounts():
         spellings.setdefault(account.user, set()).add(account.authority.removeprefix("dir:"))

@@ -192,10 +192,11 @@ def resolve_secret(record: Record, target: Target) -> CredentialRef | NoCandidat
     except KeyError as error:
         return NoCandidate(
             "NO_RECORD",
-            f"record {record.title!r} names its secret {reference.text!r}, and the target list gives no "
-            f"{error.args[0]} for {target.address}",
+            f"record {record.title!r} names its secret {reference.text!r}, and the target list gives "
+            f"no {error.args[0]} for {target.address}",
         )
-    return CredentialRef(vault=record.vault, by=reference.by, key=key)
+    narrowed = {"template": reference.template or "", "folder": reference.folder or ""}
+    return CredentialRef(vault=record.vault, by=reference.by, key=key, **narrowed)
 
 
 def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candidate:

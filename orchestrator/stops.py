@@ -5,8 +5,9 @@ The rules, stated here and nowhere else (what follows for permits is R10 of `pac
  S1 reach      A stop binds every login whose account, secret or vault it names, in every run of the state directory. A
                secret is stopped in one vault or, where none is named, in all of them.
  S2 names      Names are compared as a directory or vault compares them, without case. `user@NAME` is the account of the
-               directory NAME and of the host NAME. A secret is named as records name it (by name, id or path); a name
-               also stops the paths that end in it. In doubt more is stopped, not less.
+               directory NAME and of the host NAME. A secret is named as records name it (by name, id, path or machine,
+               whatever its template and folder) or reports do; a name also stops the paths that end in it. In doubt
+               more is stopped, not less.
  S3 choice     The record that applies to a target stays the one that is used: another one is never tried because the
                first is stopped.
  S4 vault      Nothing is asked of a stopped vault or about a stopped secret, but to check in what is checked out, and
@@ -192,6 +193,6 @@ def _as_path(name: str) -> str:
 
 def _names_of(secret: CredentialRef) -> set[str]:
     if secret.by is not SecretLookup.PATH:
-        return {_fold(secret.key)}
+        return {_fold(secret.key), _fold(secret.label)}
     path = _as_path(secret.key)
     return {_fold(secret.key), path, path.rpartition("\\")[2]}

@@ -47,6 +47,8 @@ class Host:
     login: Login
     system: str
     """A name of UNIX_SYSTEMS or WINDOWS_SYSTEMS."""
+    named_by: Literal["name", "machine"] = "name"
+    """How a scanner should ask for the secret."""
 
     @property
     def unix(self) -> UnixSystem:
@@ -176,7 +178,8 @@ class _Builder:
         kind = group.technology
         default = f"{kind}-{{address}}" if group.secret is Sharing.PER_HOST else f"{kind}-shared-{number}"
         name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
-        host = Host(address, group.technology, fault, group.user, name, group.account, group.login, system)
+        named_by = group.named_by
+        host = Host(address, group.technology, fault, group.user, name, group.account, group.login, system, named_by)
         self.hosts[address] = host
         return host
 
@@ -264,6 +267,7 @@ def truth(estate: Estate, *, ports: Mapping[Technology, int], closed_port: int) 
             "fault": host.fault.name,
             "user": host.user,
             "secret": host.secret,
+            "named_by": host.named_by,
             "account": host.account,
             "login": host.login,
         }

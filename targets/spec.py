@@ -104,6 +104,8 @@ class HostGroup(Part):
     secret: Sharing = Sharing.PER_HOST
     secret_name: SecretName | None = None
     """May hold {address} and {user}; default `unix-{address}`, or `unix-shared-N` for the Nth group (`windows-`)."""
+    named_by: Literal["name", "machine"] = "name"
+    """How a campaign for the group is to name its secrets: by name, or by their Machine field, which is the address."""
     folder: Folder = "\\Scan"
     login: Literal["password", "keyboard-interactive", "key"] = "password"
     system: str = ""
@@ -135,6 +137,8 @@ class HostGroup(Part):
             raise ValueError(f'fault "{spared[0]}" is none where login = "key"')
         if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:
             raise ValueError('secret = "per-host" needs {address} in secret_name')
+        if self.named_by == "machine" and self.secret is Sharing.SHARED:
+            raise ValueError('named_by = "machine" is for secret = "per-host": a shared secret is for no machine')
         if self.secret is Sharing.SHARED:
             self._one_shared_secret()
         return self

@@ -143,6 +143,9 @@ class VaultSpec(Part):
     """Older releases answer `Healthy`, and nothing else."""
     hidden_password: Literal["blank", "masked"] = "blank"  # noqa: S105 - no password
     """What stands in place of a password that may not be seen (UNSURE which it is)."""
+    exposed: tuple[str, ...] = ("machine", "username", "domain")
+    """Slugs of the fields that templates expose for display: a search can show these (UNSURE which ones the shipped
+    templates do). Passwords, notes and files are never shown."""
     comment_interval: Seconds = 300.0
     """So long a comment serves its user for further views."""
     rotation_order: RotationOrder = RotationOrder.HOSTS_FIRST

@@ -77,7 +77,7 @@ class Reading:
 
 
 def told(ref: CredentialRef) -> str:
-    return f"{ref.key} in {ref.vault}"
+    return f"{ref.label} in {ref.vault}"
 
 
 def _forms(name: str, credential: Credential) -> tuple[Sought, bool]:

@@ -49,12 +49,19 @@ class Summary:
     """By whomever."""
     restricted: bool = False
     """It asks for more than a right to view: a check-out, a comment, an approval... SOAP alone says so."""
+    template: str = ""
+    """Its template's name."""
+    template_id: int = 0
+    machine: str | None = None
+    """Its Machine field; None where it was not asked for, or the template has none or does not expose it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     records: tuple[Summary, ...]
     more: bool
+    total: int | None = None
+    """All that the search finds, where the vault has counted them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ def _token(value: Any) -> Hidden | None:
     return None
 
 
-def read_page(answer: Answer) -> Page | Failure:
+def read_page(answer: Answer, take: int = PAGE) -> Page | Failure:
+    """`take`: how many the page was to have."""
     body = _object(answer, "a page of secrets")
     if isinstance(body, Failure):
         return body
@@ -128,7 +136,12 @@ def read_page(answer: Answer) -> Page | Failure:
     if len(whole) < len(found):
         return bad_response(answer, "records with id and name")
     # The totals may be left out; a full page may have a successor whatever `hasNext` says.
-    return Page(whole, more=bool(whole) and (body.get("hasNext") is True or len(whole) >= PAGE))
+    total = body.get("total")
+    return Page(
+        whole,
+        more=bool(whole) and (body.get("hasNext") is True or len(whole) >= take),
+        total=total if _is_id(total) else None,
+    )
 
 
 def _summary(record: Any) -> Summary | None:
@@ -140,7 +153,30 @@ def _summary(record: Any) -> Summary | None:
         _str(record, "folderPath"),
         record.get("active") is not False,
         record.get("checkedOut") is True,
+        template=_str(record, "secretTemplateName"),
+        template_id=record["secretTemplateId"] if _is_id(record.get("secretTemplateId")) else 0,
+        machine=_machine(record.get("extendedFields")),
     )
+
+
+def _machine(extended: Any) -> str | None:
+    """The name that stands with the value may be the field's or its slug: for this field they are one but for case."""
+    for field_ in extended if isinstance(extended, list) else ():
+        if isinstance(field_, dict) and _str(field_, "name").casefold() == "machine":
+            value = field_.get("value")
+            return value if isinstance(value, str) else None
+    return None
+
+
+def read_slugs(answer: Answer) -> frozenset[str] | Failure:
+    """The fields of a template."""
+    body = _object(answer, "a template")
+    if isinstance(body, Failure):
+        return body
+    fields = body.get("fields")
+    if not isinstance(fields, list) or not all(isinstance(one, dict) for one in fields):
+        return bad_response(answer, "a template with its fields")
+    return frozenset(_str(one, "fieldSlugName").casefold() for one in fields)
 
 
 def read_state(answer: Answer) -> State | Failure:

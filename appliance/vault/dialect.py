@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from appliance.contract import Failure, named
-from appliance.vault.answers import Grant, Item, Secret, State, Summary
+from appliance.vault.answers import Grant, Item, Page, Secret, State, Summary
+from appliance.vault.choice import Machine
 from appliance.vault.definition import Api, VaultLogin
 from appliance.vault.dialogue import Dialogue, Question
 from appliance.vault.failures import fail, reason_of
@@ -77,6 +78,22 @@ class Dialect(Protocol):
 
     def by_path(self, path: str) -> Dialogue[Found | Failure]: ...
 
+    def by_machine(self, wanted: Machine) -> Dialogue[list[Summary] | Failure]:
+        """All secrets with this machine, inactive ones too; `choice.chosen` says which of them is meant. No view."""
+        ...
+
+    def machines(self, skip: int) -> Dialogue[Page | Failure | None]:
+        """All secrets from this one on, a page of them with the machines that they show; None where none shows any."""
+        ...
+
+    def has_machine(self, template_id: int) -> Dialogue[bool | Failure]:
+        """Have secrets of this template a Machine field?"""
+        ...
+
+    def free(self, found: Summary) -> Dialogue[Found | Failure]:
+        """The secret, unless somebody else has it checked out: that is better waited for before a target is dialled."""
+        ...
+
     def state(self, secret_id: int) -> Dialogue[State | Failure]:
         """No view."""
         ...
@@ -100,19 +117,6 @@ class Dialect(Protocol):
         ...
 
     def check_in(self, secret_id: int, comment: str) -> Dialogue[Failure | None]: ...
-
-
-def only(hits: list[Summary]) -> Summary | Failure:
-    """The one active secret among those of one name."""
-    active = [s for s in hits if s.active]
-    if len(active) == 1:
-        return active[0]
-    if not active:
-        return fail("SECRET_INACTIVE") if hits else fail("SECRET_NOT_FOUND")
-    listed = ", ".join(
-        f"id {s.id} in {s.folder_path or 'an unnamed folder'}" for s in sorted(active, key=lambda s: s.id)
-    )
-    return fail("SECRET_AMBIGUOUS_NAME", f"{len(active)} secrets: {listed}", hits=str(len(active)))
 
 
 def held_by_another(state: State) -> Failure | None:

@@ -22,6 +22,7 @@ from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Dialect, standing
 from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
+from appliance.vault.machines import Machines
 from appliance.vault.messages import Answer
 from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
 from appliance.vault.secret_server import SecretServerSource
@@ -30,6 +31,8 @@ from appliance.vault.tokens import Token, TokenBook
 
 GRANT_PATIENCE = 30.0
 """Seconds for one renewal, however many requests it takes."""
+LISTING_AGE = 15.0
+"""Seconds: one question about every secret of a plan is one listing; who asks again has had time to mend something."""
 
 
 class Grantor:
@@ -51,6 +54,7 @@ class Grantor:
         self._clock = clock
         self._book = TokenBook()
         api = login.access.api
+        self._machines = Machines(LISTING_AGE, clock)
         self._dialect = None if api == "auto" else dialects.of(api)
         self._renewal: anyio.Event | None = None
         self._closed = False
@@ -81,7 +85,7 @@ class Grantor:
             dialect = await within(self._patience, self._spoken)
             if isinstance(dialect, Failure):
                 return told(dialect)
-            record = VaultRecord(self._exchange, self.token, self._patience)
+            record = VaultRecord(self._exchange, self.token, self._patience, machines=self._machines)
             return needs_rest(dialect.api) or await record.answer(query)
         return await VaultCheckouts(Session(self._exchange, self.token), self._patience).obey(query)
 
@@ -96,8 +100,10 @@ class Grantor:
         return VaultAnswer(ok=True, facts={"user": self._login.access.user, "api": token.api})
 
     async def look(self, ref: CredentialRef) -> VaultAnswer:
-        """Does the secret resolve, and could it be read now? No value is fetched, nothing remembered."""
-        source = SecretServerSource(self._exchange, self.token)
+        """Does the secret resolve, and could it be read now? No value is fetched, and nothing remembered but a listing
+        of machines, for a moment.
+        """
+        source = SecretServerSource(self._exchange, self.token, machines=self._machines)
         handle = await source.settle(ref)
         if isinstance(handle, Failure):
             return told(handle)

@@ -18,6 +18,7 @@ from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask
 from appliance.vault.exchange import Exchange, Trip, within
 from appliance.vault.failures import fail
+from appliance.vault.machines import Machines
 from appliance.vault.messages import Answer, Request
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
@@ -34,11 +35,17 @@ T = TypeVar("T")
 
 class VaultRecord:
     def __init__(
-        self, exchange: Exchange, token: TokenSource, patience: float, clock: Callable[[], float] = time.time
+        self,
+        exchange: Exchange,
+        token: TokenSource,
+        patience: float,
+        clock: Callable[[], float] = time.time,
+        *,
+        machines: Machines | None = None,
     ) -> None:
         self._exchange = exchange
         self._session = Session(exchange, token)
-        self._source = SecretServerSource(exchange, token)
+        self._source = SecretServerSource(exchange, token, machines=machines)
         self._patience = patience
         self._clock = clock
 

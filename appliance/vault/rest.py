@@ -16,6 +16,14 @@ from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request
 
 PAGE = 100
 """Records per page of a search."""
+LISTED = 500
+"""Records per page of a listing."""
+_LISTED_LIMIT = 4 * JSON_LIMIT
+_EVERY = {
+    "filter.includeRestricted": "true",
+    "filter.includeActive": "true",
+    "filter.includeInactive": "true",
+}
 
 _API = "/api/v1"
 _FORM = "application/x-www-form-urlencoded"
@@ -47,13 +55,42 @@ def search(name: str, skip: int) -> Request:
     query = {
         "filter.searchText": name,
         "filter.isExactMatch": "true",
-        "filter.includeRestricted": "true",
-        "filter.includeActive": "true",
-        "filter.includeInactive": "true",
+        **_EVERY,
         "skip": str(skip),
         "take": str(PAGE),
     }
     return Request("GET", f"{_API}/secrets", tuple(query.items()))
+
+
+def search_machine(machine: str, skip: int) -> Request:
+    """Secrets with this machine; as `search` otherwise. The slug is that of the shipped templates."""
+    query = {
+        "filter.searchText": machine,
+        "filter.searchFieldSlug": "machine",
+        "filter.isExactMatch": "true",
+        **_EVERY,
+        "filter.extendedFields": "Machine",
+        "skip": str(skip),
+        "take": str(PAGE),
+    }
+    return Request("GET", f"{_API}/secrets", tuple(query.items()))
+
+
+def machines(skip: int) -> Request:
+    """All secrets with what they show of their machine. They are counted once: that is slow on a large vault."""
+    query = {
+        **_EVERY,
+        "filter.extendedFields": "Machine",
+        **({"filter.doNotCalculateTotal": "true"} if skip else {}),
+        "skip": str(skip),
+        "take": str(LISTED),
+    }
+    return Request("GET", f"{_API}/secrets", tuple(query.items()), limit=_LISTED_LIMIT)
+
+
+def template(template_id: int) -> Request:
+    """Which fields secrets of it have."""
+    return Request("GET", f"{_API}/secret-templates/{template_id}")
 
 
 def state(where: int | str) -> Request:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from appliance.contract import Failure, named
 from appliance.vault import answers, rest
-from appliance.vault.answers import Grant, Item, Secret, State, Summary
+from appliance.vault.answers import Grant, Item, Page, Secret, State, Summary
+from appliance.vault.choice import Machine, only
 from appliance.vault.definition import VaultLogin
-from appliance.vault.dialect import Found, held_by_another, not_there, only
+from appliance.vault.dialect import Found, held_by_another, not_there
 from appliance.vault.dialogue import Dialogue, Question, ask
 from appliance.vault.failures import fail, is_about_the_secret, reason_of, refusal, wants_new_token
 from appliance.vault.messages import Answer, Request, load_json
@@ -57,22 +59,21 @@ class RestDialect:
 
     def by_name(self, name: str) -> Dialogue[Found | Failure]:
         """The search also hits other fields and other spellings, so names are compared here, letter by letter."""
-        hits: dict[int, Summary] = {}
-        skip = 0
-        for _ in range(MOST_PAGES):
-            page = yield from ask(question(rest.search(name, skip), answers.read_page))
-            if isinstance(page, Failure):
-                return page
-            hits.update((s.id, s) for s in page.records if s.name == name)
-            skip += len(page.records)
-            if not page.more:
-                return (yield from self._free(only(list(hits.values()))))
-        return fail("VAULT_BAD_RESPONSE", f"a search for one name has more than {MOST_PAGES} pages")
+        hits = yield from _searched(partial(rest.search, name), lambda found: found.name == name)
+        found = hits if isinstance(hits, Failure) else only(hits)
+        return found if isinstance(found, Failure) else (yield from self.free(found))
 
-    def _free(self, found: Summary | Failure) -> Dialogue[Found | Failure]:
-        """The secret, unless somebody else has it checked out: that is better waited for before a target is dialled."""
-        if isinstance(found, Failure):
-            return found
+    def by_machine(self, wanted: Machine) -> Dialogue[list[Summary] | Failure]:
+        return _searched(partial(rest.search_machine, wanted.value), wanted.is_of)
+
+    def machines(self, skip: int) -> Dialogue[Page | Failure]:
+        return ask(question(rest.machines(skip), partial(answers.read_page, take=rest.LISTED)))
+
+    def has_machine(self, template_id: int) -> Dialogue[bool | Failure]:
+        slugs = yield from ask(question(rest.template(template_id), answers.read_slugs))
+        return slugs if isinstance(slugs, Failure) else "machine" in slugs
+
+    def free(self, found: Summary) -> Dialogue[Found | Failure]:
         if found.checked_out:
             state = yield from self.state(found.id)
             held = held_by_another(state) if isinstance(state, State) else None
@@ -134,6 +135,21 @@ class RestDialect:
 
     def check_in(self, secret_id: int, comment: str) -> Dialogue[Failure | None]:
         return _order(rest.check_in(secret_id, comment))
+
+
+def _searched(request: Callable[[int], Request], fits: Callable[[Summary], bool]) -> Dialogue[list[Summary] | Failure]:
+    """All pages of a search for one thing; each secret once."""
+    hits: dict[int, Summary] = {}
+    skip = 0
+    for _ in range(MOST_PAGES):
+        page = yield from ask(question(request(skip), answers.read_page))
+        if isinstance(page, Failure):
+            return page
+        hits.update((s.id, s) for s in page.records if fits(s))
+        skip += len(page.records)
+        if not page.more:
+            return list(hits.values())
+    return fail("VAULT_BAD_RESPONSE", f"a search for one secret has more than {MOST_PAGES} pages")
 
 
 def _order(request: Request) -> Dialogue[Failure | None]:

@@ -13,13 +13,15 @@ from dataclasses import replace
 from appliance.contract import CredentialRef, Failure, SecretLookup, View
 from appliance.reasons import REASONS
 from appliance.vault import SecretHandle, answers
+from appliance.vault.choice import Machine, chosen
 from appliance.vault.credential import Credential
 from appliance.vault.definition import VaultAccess
-from appliance.vault.dialect import Dialect, standing
-from appliance.vault.dialogue import Dialogue
+from appliance.vault.dialect import Dialect, Found, standing
+from appliance.vault.dialogue import Dialogue, said
 from appliance.vault.exchange import Exchange, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.flight import SingleFlight
+from appliance.vault.machines import Machines
 from appliance.vault.reading import credential
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
@@ -28,6 +30,11 @@ SETTLE_PATIENCE = 30.0
 """Seconds for settling a reference: nobody is connected to a target meanwhile."""
 FETCH_PATIENCE = 4.5
 """Seconds for a read, while a target waits. Below the 5 s of a scan's own bound: we know where the time went."""
+
+MOST_SETTLED = 20_000
+"""References that are remembered: more than a scan process has targets."""
+
+_SEARCHED = (SecretLookup.NAME, SecretLookup.MACHINE)
 
 _UNTOLD = {"untold": "by SOAP only a read tells whether it wants a check-out, a comment, an approval or nothing"}
 """The fact of a refusal to view what a view might check out."""
@@ -43,8 +50,11 @@ class SecretServerSource:
         *,
         settle_patience: float = SETTLE_PATIENCE,
         fetch_patience: float = FETCH_PATIENCE,
+        machines: Machines | None = None,
     ) -> None:
+        """`machines`: what others have read of this vault, where it is to serve for longer than this source."""
         self._session = Session(exchange, token)
+        self._machines = machines if machines is not None else Machines()
         self._settle_patience = settle_patience
         self._fetch_patience = fetch_patience
         self._settling: SingleFlight[SecretHandle | Failure] = SingleFlight()
@@ -92,23 +102,34 @@ class SecretServerSource:
     # -- settle --------------------------------------------------------------------------------------------------------
 
     async def _settle(self, ref: CredentialRef) -> SecretHandle | Failure:
-        found = await within(
-            self._settle_patience,
-            lambda trip: self._session.converse(lambda dialect: self._find(dialect, ref), trip),
-        )
+        found = await within(self._settle_patience, lambda trip: self._looked_for(ref, trip))
         if not isinstance(found, Failure) or not REASONS[reason_of(found)].transient:
+            if len(self._settled) >= MOST_SETTLED:
+                del self._settled[next(iter(self._settled))]
             self._settled[ref] = found
         return found
 
+    async def _looked_for(self, ref: CredentialRef, trip: Trip) -> SecretHandle | Failure:
+        if ref.by is not SecretLookup.MACHINE:
+            return await self._session.converse(lambda dialect: self._find(dialect, ref), trip)
+        machine = Machine(ref.key, ref.template, ref.folder)
+        hits = await self._machines.hits(machine, self._session, trip)
+        one = hits if isinstance(hits, Failure) else chosen(hits, machine)
+        if isinstance(one, Failure):
+            return one
+        return await self._session.converse(lambda dialect: self._handle(ref, dialect.free(one)), trip)
+
     def _find(self, dialect: Dialect, ref: CredentialRef) -> Dialogue[SecretHandle | Failure]:
         if ref.by is SecretLookup.NAME:
-            found = yield from dialect.by_name(ref.key)
-        elif ref.by is SecretLookup.PATH:
-            found = yield from dialect.by_path(ref.key)
-        elif ref.key.isascii() and ref.key.isdigit() and len(ref.key) <= 18 and int(ref.key) > 0:
-            found = yield from dialect.by_id(int(ref.key))
-        else:
-            return fail("SECRET_NOT_FOUND", f"{ref.key!r} is no secret id")
+            return self._handle(ref, dialect.by_name(ref.key))
+        if ref.by is SecretLookup.PATH:
+            return self._handle(ref, dialect.by_path(ref.key))
+        if ref.key.isascii() and ref.key.isdigit() and len(ref.key) <= 18 and int(ref.key) > 0:
+            return self._handle(ref, dialect.by_id(int(ref.key)))
+        return said(fail("SECRET_NOT_FOUND", f"{ref.key!r} is no secret id"))
+
+    def _handle(self, ref: CredentialRef, lookup: Dialogue[Found | Failure]) -> Dialogue[SecretHandle | Failure]:
+        found = yield from lookup
         if isinstance(found, Failure):
             return found
         if found.open:
@@ -118,7 +139,7 @@ class SecretServerSource:
     def _state(self, dialect: Dialect, handle: SecretHandle) -> Dialogue[answers.State | Failure]:
         """Where a search alone can tell what stands before a view, and has found something, it may be a check-out."""
         state = yield from dialect.state(handle.secret_id)
-        searched = dialect.views_check_out and handle.ref.by is SecretLookup.NAME
+        searched = dialect.views_check_out and handle.ref.by in _SEARCHED
         if isinstance(state, Failure) or state.reason or state.ours or not searched:
             return state
         return (

@@ -13,7 +13,7 @@ from appliance.contract import Failure
 from appliance.vault.definition import Hidden, VaultLogin
 from appliance.vault.failures import fail
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request
-from appliance.vault.soap_answers import is_refusal
+from appliance.vault.soap_answers import BY_FIELD, is_refusal
 from appliance.vault.soap_envelope import NAMESPACE, Argument, sayable, wrap
 
 PATH = "/webservices/SSWebService.asmx"
@@ -60,6 +60,16 @@ def search(name: str, token: Hidden, *, inactive: bool) -> Request:
     """Secrets that the name fits, restricted ones too. An answer does not tell the inactive ones from the others."""
     how: tuple[tuple[str, Argument], ...] = (("includeDeleted", inactive), ("includeRestricted", True))
     return _asked("SearchSecrets", token, ("searchTerm", name), *how, limit=_FOUND_LIMIT)
+
+
+def search_machine(machine: str, token: Hidden, *, inactive: bool) -> Request:
+    """Secrets with this machine. Of the searches by field this one alone can be told to take no part of a value for
+    the whole: `SearchSecretsByFieldValue` is said to find what contains it, which would be another host's password. It
+    looks into fields that are exposed for display, as those of the shipped templates are.
+    """
+    what: tuple[tuple[str, Argument], ...] = (("fieldName", "Machine"), ("searchTerm", machine))
+    how: tuple[tuple[str, Argument], ...] = (("showDeleted", inactive), ("showRestricted", True))
+    return _asked(BY_FIELD, token, *what, *how, ("showPartialMatches", False), limit=_FOUND_LIMIT)
 
 
 def checkout_status(secret_id: int, token: Hidden) -> Request:

@@ -31,6 +31,9 @@ from appliance.vault.standing import Standing
 SESSION_LIFE = 1200.0
 """Seconds. The answer does not say how long a token lives: this is the product's default."""
 
+BY_FIELD = "SearchSecretsByExposedFieldValue"
+"""The search by a field's value."""
+
 LONGEST_REFUSAL = 64 * 1024
 """Bytes: a longer answer is none, and is not read in the loop to find out."""
 
@@ -72,9 +75,9 @@ def read_token_is_valid(answer: Answer) -> bool | Failure:
     return True
 
 
-def read_page(answer: Answer) -> Page | Failure:
+def read_page(answer: Answer, operation: str = "SearchSecrets") -> Page | Failure:
     """All that a search found: there are no further pages. Folders have numbers here."""
-    result = _result(answer, "SearchSecrets")
+    result = _result(answer, operation)
     if isinstance(result, Failure):
         return result
     if member(result, "SecretSummaries") is None:
@@ -210,7 +213,14 @@ def _summary(summary: Element) -> Summary | None:
         return None
     # One that does not say is taken for restricted: then nobody checks it out by looking.
     restricted = flag(summary, "IsRestricted") is not False
-    return Summary(secret_id, name, f"folder {folder}" if folder else "", restricted=restricted)
+    return Summary(
+        secret_id,
+        name,
+        f"folder {folder}" if folder else "",
+        restricted=restricted,
+        template=text(summary, "SecretTypeName") or "",
+        template_id=number(summary, "SecretTypeId") or 0,
+    )
 
 
 def _item(item: Element) -> Item | None:

@@ -6,7 +6,8 @@ Rules:
    that it is restricted, by whatever. So who views looks at `Found.open` and at the `state` first.
 2. A refusal comes with 200 and the vault's own words, which an administrator can replace. Where they are unknown, or
    speak of the token, GetTokenIsValid tells the two apart: what is refused under a token that lives is the secret.
-3. There are no paths, no slugs, no fields by themselves, no comment with a download, and no longer check-outs.
+3. There are no paths, no slugs, no fields by themselves or in summaries, no comment with a download, and no longer
+   check-outs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Final
 from appliance.contract import Failure, named
 from appliance.vault import soap, soap_answers
 from appliance.vault.answers import Grant, Item, Page, Secret, State, Summary
+from appliance.vault.choice import Machine, only
 from appliance.vault.definition import VaultLogin
-from appliance.vault.dialect import ALIVE, Found, held_by_another, not_there, only
+from appliance.vault.dialect import ALIVE, Found, held_by_another, not_there
 from appliance.vault.dialogue import Dialogue, Question, ask, said
 from appliance.vault.failures import UNKNOWN_WORDS, fail, reason_of, refusal
 from appliance.vault.messages import Answer, Request
@@ -72,8 +74,31 @@ class SoapDialect:
             if hits:
                 break
         found = only(hits)
-        if isinstance(found, Failure):
-            return found
+        return found if isinstance(found, Failure) else (yield from self.free(found))
+
+    def by_machine(self, wanted: Machine) -> Dialogue[list[Summary] | Failure]:
+        """As by name: the inactive ones are looked for where no active one fits."""
+        if wanted.folder:
+            text = 'SOAP does not tell where a secret is: narrow it by template, or give the vault api = "rest"'
+            return fail("SECRET_NOT_FOUND", text)
+        hits: dict[int, Summary] = {}
+        for inactive in (False, True):
+            page = yield from ask(_search_machine(wanted.value, inactive=inactive))
+            if isinstance(page, Failure):
+                return page
+            for found in page.records:
+                hits.setdefault(found.id, replace(found, active=not inactive))
+            if any(wanted.fits(found) for found in hits.values()):
+                break
+        return list(hits.values())
+
+    def machines(self, _skip: int) -> Dialogue[None]:
+        return said(None)
+
+    def has_machine(self, _template_id: int) -> Dialogue[bool]:
+        return said(True)
+
+    def free(self, found: Summary) -> Dialogue[Found | Failure]:
         if found.restricted:
             state = yield from self.state(found.id)
             held = held_by_another(state) if isinstance(state, State) else None
@@ -132,6 +157,11 @@ class SoapDialect:
 
 def _search(name: str, *, inactive: bool) -> Question[Page]:
     return Question(partial(soap.search, name, inactive=inactive), soap_answers.read_page)
+
+
+def _search_machine(machine: str, *, inactive: bool) -> Question[Page]:
+    read = partial(soap_answers.read_page, operation=soap_answers.BY_FIELD)
+    return Question(partial(soap.search_machine, machine, inactive=inactive), read)
 
 
 def _view(secret_id: int, comment: str, code: str) -> partial[Request]:

@@ -94,7 +94,7 @@ async def uses_of(store: Store, prepared: Prepared, now: float) -> Uses:
             candidates = prepared.book.candidates(attempt.target, attempt.technology)
             until = _until(attempt, record, prepared.campaign, now)
             for ref in [] if isinstance(candidates, NoCandidate) else dict.fromkeys(c.secret for c in candidates):
-                found.unheard[ref].append(_maybe(attempt, record.campaign, ref.key, until))
+                found.unheard[ref].append(_maybe(attempt, record.campaign, ref.label, until))
     for other in await store.runs.all():
         if other.id != record.id and (other.finished_at is None or other.finished_at >= record.created_at):
             await _explain(store, other, found, now)

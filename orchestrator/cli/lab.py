@@ -141,8 +141,10 @@ vault_patience = "5s"
 
 
 def _secret(host: Mapping[str, Any]) -> str:
-    """The secret's name as a record gives it."""
-    return str(host["secret"]).replace(str(host["address"]), "{address}")
+    """The secret as a record gives it, in TOML."""
+    if host.get("named_by") == "machine":
+        return '{ machine = "{address}" }'
+    return json.dumps(str(host["secret"]).replace(str(host["address"]), "{address}"))
 
 
 def _record(number: int, hosts: Sequence[Mapping[str, Any]], known_hosts: str) -> str:
@@ -158,7 +160,7 @@ technology = "{technology}"
 login_type = "Authentication Vault"
 user = {json.dumps(first["user"])}
 vault = "Secret Server Vault"
-secret = {json.dumps(_secret(first))}
+secret = {_secret(first)}
 {accounts}
 {key}{known}port = {first["port"]}
 ips = {json.dumps([host["address"] for host in hosts])}

@@ -71,7 +71,7 @@ StopAccount = Annotated[
 StopSecret = Annotated[
     str | None,
     typer.Option(
-        "--secret", metavar="NAME", help="A secret, as records name it: name, id or path.", show_default=False
+        "--secret", metavar="NAME", help="A secret, as records name it: name, id, path or machine.", show_default=False
     ),
 ]
 StopVault = Annotated[

@@ -116,6 +116,7 @@ def _document(one: VaultRights) -> dict[str, Any]:
             {
                 "secret": s.secret.key,
                 "by": s.secret.by.value,
+                "narrowed_by": s.secret.narrowed_by or None,
                 "secret_id": s.secret_id,
                 "folder": s.folder or None,
                 "targets": s.targets,
@@ -153,8 +154,13 @@ def _tell_secrets(secrets: Sequence[SecretVerdict], console: Console) -> None:
     head = (column("Secret"), column("Targets", right=True), *map(column, ("Has", "Verdict", "Why")))
     table = FittedTable("", *head)
     for secret in sorted(wrong, key=lambda s: -s.targets)[:SHOWN]:
-        name = f"{secret.secret.by} {secret.secret.key}"
-        texts = (name, f"{secret.targets:,}", secret.has or "nothing", secret.verdict.value, secret.why)
+        texts = (
+            secret.secret.described,
+            f"{secret.targets:,}",
+            secret.has or "nothing",
+            secret.verdict.value,
+            secret.why,
+        )
         table.add_row(*map(cell, texts))
     console.print(table)
     if len(wrong) > SHOWN:

@@ -31,7 +31,7 @@ class SecretCheck:
 
     @property
     def name(self) -> str:
-        return f"{self.secret.by} {self.secret.key} in {self.secret.vault!r}"
+        return f"{self.secret.described} in {self.secret.vault!r}"
 
 
 async def check_secrets(plan: Plan, put: Put) -> list[SecretCheck]:
@@ -54,6 +54,7 @@ def document(checks: Sequence[SecretCheck]) -> dict[str, Any]:
                 "vault": check.secret.vault,
                 "secret": check.secret.key,
                 "by": check.secret.by.value,
+                "narrowed_by": check.secret.narrowed_by or None,
                 "targets": check.targets,
                 "reason": check.answer.reason,
                 "text": check.answer.text,

@@ -55,7 +55,7 @@ class RecordUse:
     @classmethod
     def of(cls, candidate: Candidate) -> Self:
         secret = candidate.secret
-        return cls(candidate.record, candidate.user, secret.vault, secret.key, candidate.port, str(candidate.account))
+        return cls(candidate.record, candidate.user, secret.vault, secret.label, candidate.port, str(candidate.account))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.RECORD, record.title)
         names.of(Kind.USER, record.user)
         names.of(Kind.SECRET, record.secret.text)
+        names.of(Kind.PATH, record.secret.folder or "")
+        names.of(Kind.SECRET, record.secret.template or "")
         names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
         names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")

@@ -6,7 +6,7 @@ asked for, inactive ones too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -35,6 +35,8 @@ class Wanted:
     exact: bool = False
     field: str = ""
     """The slug or name of the field to search in; empty: name and Machine."""
+    exposed: Container[str] | None = None
+    """Slugs: such a field is searched only if it is one of these. None: any."""
     folder: int = 0
     """0: any."""
     subfolders: bool = False
@@ -111,6 +113,10 @@ def _fits(secret: StoredSecret, caller: Caller, wanted: Wanted, now: float) -> b
         return False
     if not wanted.restricted and (secret.needs_comment or asks.approvers or asks.double_lock):
         return False
+    if wanted.exposed is not None:
+        field = secret.template.field(wanted.field)
+        if field is None or not field.may_be_exposed or field.slug not in wanted.exposed:
+            return False
     if wanted.templates and secret.template.id not in wanted.templates:
         return False
     if wanted.heartbeat and secret.heartbeat.casefold() != wanted.heartbeat.casefold():

@@ -14,6 +14,8 @@ from targets.secret_server.text_index import TextIndex
 
 DECOY_FOLDER = "\\Archive"
 _SEPARATOR = "\0"
+_TERMS = ("", "machine")
+"""What whole texts are looked up in, rather than searched for."""
 
 
 class VaultStore:
@@ -61,7 +63,7 @@ class VaultStore:
         if not text:
             yield from (s for s in self.ordered() if s.state is not SecretState.MISSING)
             return
-        if slug or not exact:
+        if not exact or slug.casefold() not in _TERMS:
             found: Iterable[StoredSecret] = self._containing(text, slug)
         else:
             found = sorted((self._by_id[i] for i in self._by_term.get(text.casefold(), ())), key=_order)

@@ -22,6 +22,11 @@ class Field:
     is_file: bool = False
     required: bool = False
 
+    @property
+    def may_be_exposed(self) -> bool:
+        """May a template show it where a secret is not viewed?"""
+        return not (self.is_password or self.is_file or self.is_notes)
+
 
 @dataclass(frozen=True, slots=True)
 class Template:

@@ -3,7 +3,7 @@
 An implementation joins by a row in `STANDS`: a context that gives a `Stand`, i.e. a source over the secrets below and a
 way to look behind it. Secrets: `win` and `key` can be read, `ask` only with a comment, `hidden` may not be viewed,
 `gone` is deleted, `twice` exists twice, `absent` does not exist; `lent` wants a check-out, `asked` an approval and
-`doubled` a second password.
+`doubled` a second password. Their machines are `WIN1`, `Unix1`, `hidden1`...
 
 Where a view could check out (SOAP), the run is asked first, as a scan does: `obtained`.
 """
@@ -48,12 +48,12 @@ from targets.world import World
 
 SECRETS = (
     SecretSpec(name="win", template="windows", user="vm_scan_account", machine="WIN1"),
-    SecretSpec(name="key", template="unix", user="root", folder="\\Linux\\corp", login="key"),
+    SecretSpec(name="key", template="unix", user="root", machine="Unix1", folder="\\Linux\\corp", login="key"),
     SecretSpec(name="ask", template="unix", user="scan", state=SecretState.COMMENT),
-    SecretSpec(name="hidden", state=SecretState.FORBIDDEN),
-    SecretSpec(name="gone", state=SecretState.INACTIVE),
-    SecretSpec(name="twice", state=SecretState.AMBIGUOUS),
-    SecretSpec(name="absent", state=SecretState.MISSING),
+    SecretSpec(name="hidden", machine="hidden1", state=SecretState.FORBIDDEN),
+    SecretSpec(name="gone", machine="gone1", state=SecretState.INACTIVE),
+    SecretSpec(name="twice", machine="twice1", state=SecretState.AMBIGUOUS),
+    SecretSpec(name="absent", machine="absent1", state=SecretState.MISSING),
     SecretSpec(name="stale", template="windows", state=SecretState.OUT_OF_SYNC),
     SecretSpec(name="lent", security=SecuritySpec(checkout=True, change_on_checkin=True)),
     SecretSpec(name="asked", security=SecuritySpec(approvers=("boss",))),
@@ -208,6 +208,10 @@ def ref(key: str | int, by: SecretLookup = SecretLookup.NAME) -> CredentialRef:
     return CredentialRef(vault="Vault", by=by, key=str(key))
 
 
+def for_machine(machine: str, template: str = "", folder: str = "") -> CredentialRef:
+    return CredentialRef(vault="Vault", by=SecretLookup.MACHINE, key=machine, template=template, folder=folder)
+
+
 async def settled(stand: Stand, name: str) -> SecretHandle:
     handle = await stand.source.settle(ref(name))
     assert isinstance(handle, SecretHandle), handle
@@ -281,6 +285,70 @@ async def test_what_settles_to_nothing(
     async with opened as stand:
         found = await stand.source.settle(ref(key, by))
         assert reason(found) == (expected if stand.paths or by is not SecretLookup.PATH else "SECRET_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (for_machine("WIN1"), "win"),
+        (for_machine("win1"), "win"),
+        (for_machine("unix1", "Unix Account (SSH)"), "key"),
+        (for_machine("unix1", "unix account (ssh)", "\\Linux"), "key"),
+        (for_machine("unix1", folder="\\linux\\Corp"), "key"),
+    ],
+)
+async def test_by_machine(opened: AbstractAsyncContextManager[Stand], wanted: CredentialRef, expected: str) -> None:
+    async with opened as stand:
+        found = await stand.source.settle(wanted)
+        if wanted.folder and not stand.paths:
+            assert reason(found) == "SECRET_NOT_FOUND"
+            assert isinstance(found, Failure)
+            assert found.text.startswith("SOAP does not tell where a secret is: ")
+        else:
+            assert found == SecretHandle(wanted, stand.place(expected)[0])
+        assert stand.views(expected) == 0, "settling is no view"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected", "words"),
+    [
+        (for_machine("absent1"), "SECRET_NOT_FOUND", ("no secret has the machine 'absent1'",)),
+        (for_machine("WIN"), "SECRET_NOT_FOUND", ("no secret has the machine 'WIN'",)),
+        (for_machine("win"), "SECRET_NOT_FOUND", ("'win'",)),
+        (
+            for_machine("win1", "Unix Account (SSH)"),
+            "SECRET_NOT_FOUND",
+            ("of template 'Unix Account (SSH)'; left out: id 1 in ", "(Windows Account)"),
+        ),
+        (for_machine("gone1"), "SECRET_INACTIVE", ("machine 'gone1': id 5 in ",)),
+        (for_machine("twice1"), "SECRET_AMBIGUOUS_NAME", ("2 secrets: id 6 in ", ", id 7 in ")),
+    ],
+)
+async def test_a_machine_that_settles_to_nothing(
+    opened: AbstractAsyncContextManager[Stand], wanted: CredentialRef, expected: str, words: tuple[str, ...]
+) -> None:
+    async with opened as stand:
+        found = await stand.source.settle(wanted)
+        assert reason(found) == expected
+        assert isinstance(found, Failure)
+        for part in words:
+            assert part in found.text
+
+
+async def test_a_machine_whose_secret_may_not_be_viewed(opened: AbstractAsyncContextManager[Stand]) -> None:
+    async with opened as stand:
+        handle = await stand.source.settle(for_machine("hidden1"))
+        assert isinstance(handle, SecretHandle)
+        assert reason(await stand.source.fetch(handle, private_key=False, purpose="p")) == "SECRET_ACCESS_DENIED"
+
+
+async def test_a_machine_whose_secret_was_found_is_read(opened: AbstractAsyncContextManager[Stand]) -> None:
+    async with opened as stand:
+        handle = await stand.source.settle(for_machine("win1"))
+        assert isinstance(handle, SecretHandle)
+        got = read(await stand.source.fetch(handle, private_key=False, purpose="run 1"))
+        assert got.same_secret_as(stand.credential("win"))
+        assert stand.views("win") == 1
 
 
 async def test_a_reference_is_settled_once_for_all(opened: AbstractAsyncContextManager[Stand]) -> None:

@@ -46,7 +46,8 @@ class Listings:
     async def search(self, request: web.Request) -> web.Response:
         look, extended = look_of(self._service, request), query_of(request).texts("filter.extendedFields")
         slugs = [slug.strip() for text in extended for slug in text.split(",")]
-        return self._found(request, lambda secret: wire.summary(secret, look, slugs))
+        exposed = self._service.spec.exposed
+        return self._found(request, lambda secret: wire.summary(secret, look, slugs, exposed))
 
     async def lookup(self, request: web.Request) -> web.Response:
         return self._found(request, wire.lookup)

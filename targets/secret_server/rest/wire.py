@@ -5,7 +5,7 @@ Dates are .NET style, without an offset; -1 stands for "none" among the ids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -106,8 +106,10 @@ def stub(template: Template, folder_id: int) -> Json:
     }
 
 
-def summary(secret: StoredSecret, look: Look, extended: Sequence[str] = ()) -> Json:
-    """A row of a search: no field values, but those of the `extended` fields (slugs; never passwords)."""
+def summary(secret: StoredSecret, look: Look, extended: Sequence[str] = (), exposed: Container[str] = ()) -> Json:
+    """A row of a search: no field values, but those of the `extended` fields (names or slugs), as far as they are among
+    the `exposed` ones (slugs).
+    """
     held, asks = holder(secret, look.now), secret.security
     return {
         **_common(secret, look),
@@ -117,7 +119,7 @@ def summary(secret: StoredSecret, look: Look, extended: Sequence[str] = ()) -> J
         "createDate": NEVER,
         "daysUntilExpiration": 0 if secret.expired else None,
         "doubleLockEnabled": bool(asks.double_lock),
-        "extendedFields": _extended(secret, extended) if extended else None,
+        "extendedFields": _extended(secret, extended, exposed) if extended else None,
         "hasLauncher": True,
         "hidePassword": asks.hide_password,
         "inheritsPermissions": True,
@@ -175,9 +177,9 @@ def settings(secret: StoredSecret) -> Json:
     }
 
 
-def _extended(secret: StoredSecret, slugs: Sequence[str]) -> list[Json]:
+def _extended(secret: StoredSecret, slugs: Sequence[str], exposed: Container[str]) -> list[Json]:
     fields = [field for slug in slugs if (field := secret.template.field(slug))]
-    return [{"name": f.slug, "value": secret.text(f)} for f in fields if not f.is_password and not f.is_file]
+    return [{"name": f.slug, "value": secret.text(f)} for f in fields if f.may_be_exposed and f.slug in exposed]
 
 
 def _actions(secret: StoredSecret, look: Look, *, own: bool) -> list[str]:

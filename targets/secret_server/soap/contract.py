@@ -1,7 +1,7 @@
 """The interface's structures and operations, each with its members in the order of the wire. Pure.
 
 Names and order are the product's. UNSURE: the names of the results' types, which only the WSDL and the HTTP GET form
-show. Left out are operations that need what this vault has not: adding secrets, impersonation, exposed fields.
+show. Left out are operations that need what this vault has not: adding secrets, impersonation.
 """
 
 from __future__ import annotations
@@ -161,6 +161,18 @@ OPERATIONS = {
         Operation(
             "SearchSecretsByFieldValue",
             members("token", "fieldName", "searchTerm", "showDeleted:boolean", "showRestricted:boolean"),
+            _FOUND,
+        ),
+        Operation(
+            "SearchSecretsByExposedFieldValue",
+            members(
+                "token",
+                "fieldName",
+                "searchTerm",
+                "showDeleted:boolean",
+                "showRestricted:boolean",
+                "showPartialMatches:boolean",
+            ),
             _FOUND,
         ),
         Operation(

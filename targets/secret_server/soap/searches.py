@@ -55,6 +55,22 @@ def by_field(service: Vault, caller: Caller, asked: Arguments) -> Values:
     )
 
 
+def by_exposed_field(service: Vault, caller: Caller, asked: Arguments) -> Values:
+    """The whole value or a part of it, as asked; of a field that is exposed for display, by its name or slug."""
+    return _found(
+        service,
+        caller,
+        Wanted(
+            text=asked.text("searchTerm"),
+            exact=not asked.flag("showPartialMatches"),
+            field=asked.text("fieldName"),
+            exposed=service.spec.exposed,
+            inactive=asked.flag("showDeleted"),
+            restricted=asked.flag("showRestricted"),
+        ),
+    )
+
+
 def secrets_by_field(service: Vault, caller: Caller, asked: Arguments) -> Values:
     """Whole secrets, but only what is exposed for display: neither passwords nor files. So it is no view."""
     wanted = Wanted(
@@ -67,7 +83,7 @@ def secrets_by_field(service: Vault, caller: Caller, asked: Arguments) -> Values
     now = service.clock.seconds()
     found = []
     for secret in service.search(caller, wanted):
-        exposed = [f for f in secret.template.fields if not f.is_password and not f.is_file and not f.is_notes]
+        exposed = [f for f in secret.template.fields if f.may_be_exposed and f.slug in service.spec.exposed]
         found.append(wire.secret(Shown(secret), now, exposed))
     return DONE | {"Secrets": found}
 
@@ -82,5 +98,6 @@ HANDLERS: dict[str, Handler] = {
     "SearchSecretsByFolder": in_folder,
     "SearchSecretsByFolderLegacy": in_folder,
     "SearchSecretsByFieldValue": by_field,
+    "SearchSecretsByExposedFieldValue": by_exposed_field,
     "GetSecretsByFieldValue": secrets_by_field,
 }

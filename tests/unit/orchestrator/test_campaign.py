@@ -239,6 +239,22 @@ def record(**changes: str) -> str:
         ({"secret": '"{host"'}, "records[0].secret: has a brace without its partner"),
         ({"secret": '{ id = "3" }'}, "records[0].secret.id: must be a whole number, without quotes"),
         ({"secret": '{ id = 3, name = "x" }'}, "records[0].secret: must name the secret in one way"),
+        ({"secret": '{ machine = "x", path = "y" }'}, "records[0].secret: must name the secret in one way"),
+        ({"secret": '{ machine = "{hots}" }'}, "records[0].secret.machine: has an unknown placeholder {hots}"),
+        ({"secret": '{ name = "x", template = "T" }'}, "records[0].secret: has template or folder beside what names"),
+        ({"secret": '{ machine = "x", folder = "Linux" }'}, "records[0].secret.folder: is no folder's path; write it"),
+        (
+            {"secret": "{ machine = 'x', folder = '\\A\\\\B' }"},
+            "records[0].secret.folder: is no folder's path; write it",
+        ),
+        (
+            {"secret": "{ machine = 'x', folder = '\\{host}' }"},
+            "records[0].secret.folder: takes nothing from the target",
+        ),
+        (
+            {"secret": '{ machine = "x", templat = "T" }'},
+            "records[0].secret.templat: is no known key; did you mean templ",
+        ),
         ({"secret": '{ nam = "x" }'}, "records[0].secret.nam: is no known key; did you mean name?"),
         ({"failure_window": "30"}, "records[0].failure_window: is no duration; write a number with its unit in quotes"),
         ({"failure_budget": "0"}, "records[0].failure_budget: must be at least 1"),
@@ -521,3 +537,13 @@ def test_a_path_is_not_for_a_vault_that_is_asked_by_soap() -> None:
     (fault,) = faults_of(by_path.replace("[[vaults]]", '[[vaults]]\napi = "soap"'))
     assert "records[0].secret.path" in fault
     assert "SOAP finds no secret by its path" in fault
+
+
+def test_a_folder_is_not_for_a_vault_that_is_asked_by_soap() -> None:
+    machine = "secret = { machine = '{host}', template = 'Windows Account', folder = '\\Scan' }"
+    text = ARTICLE.replace('secret = "win_scan_secret"', machine)
+    parse_campaign(text, "c.toml")
+    parse_campaign(text.replace("[[vaults]]", '[[vaults]]\napi = "auto"'), "c.toml")
+    (fault,) = faults_of(text.replace("[[vaults]]", '[[vaults]]\napi = "soap"'))
+    assert "records[0].secret.folder" in fault
+    assert "SOAP tells no folder's path" in fault

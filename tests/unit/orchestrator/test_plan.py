@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
@@ -494,6 +495,17 @@ def test_notes_tell_of_what_the_file_allows_and_a_reader_may_not_want() -> None:
     assert "certificate" in notes[1]
     assert "user 'scan' is counted apart in corp, lab;" in notes[2]
     assert explain(plan, campaign(UNIX, 'include = ["10.0.0.1"]'), limit=1).notes == ()
+
+
+def test_a_note_tells_what_secrets_by_machine_cost_by_soap() -> None:
+    parsed = campaign(re.sub("secret = .*", "secret = { machine = '{address}' }", UNIX), 'include = ["10.0.0.1"]')
+    plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r", seed=1)
+    assert isinstance(plan, Plan)
+    assert explain(plan, parsed, limit=1).notes == ()
+    by_soap = parsed.model_copy(update={"vaults": (parsed.vaults[0].model_copy(update={"api": "soap"}),)})
+    told = explain(plan, by_soap, limit=1)
+    assert "a search for each target" in told.notes[0]
+    assert told.rows[0].records[0].secret.startswith("machine 10.0.0.1 in ")
 
 
 def test_a_name_may_lead_anywhere_but_to_what_is_excluded() -> None:

@@ -237,6 +237,18 @@ def test_a_secret_is_named_by_the_target() -> None:
     )
 
 
+def test_a_secret_is_found_by_the_targets_machine() -> None:
+    secret = "{ machine = '{host}', template = 'Unix Account (SSH)', folder = '\\Linux' }"
+    records = book(unix("A", '["10.0.0.1-10.0.0.2"]', secret=secret))
+    (candidate,) = found(records, "10.0.0.1", Technology.UNIX, fqdn="web1.corp.example")
+    assert candidate.secret.described == "machine web1, template Unix Account (SSH), folder \\Linux"
+    assert (candidate.secret.by, candidate.secret.key) == ("machine", "web1")
+    lacking = records.candidates(Target(address="10.0.0.2"), Technology.UNIX)
+    assert lacking == NoCandidate(
+        "NO_RECORD", "record 'A' names its secret '{host}', and the target list gives no host for 10.0.0.2"
+    )
+
+
 def test_a_target_that_lacks_what_its_secret_is_named_by_has_no_candidate() -> None:
     records = book(unix("A", '["10.0.0.1"]', secret='"{host}-root"'))
     assert records.candidates(Target(address="10.0.0.1"), Technology.UNIX) == NoCandidate(

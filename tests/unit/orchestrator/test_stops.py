@@ -73,6 +73,9 @@ def test_what_is_no_account(text: str) -> None:
         ("Scan", secret("\\Scan\\web1", SecretLookup.PATH), False),
         ("\\Other\\web1", secret("\\Scan\\web1", SecretLookup.PATH), False),
         ("web1", secret("Scan\\web1"), False),
+        ("WEB1", secret("web1", SecretLookup.MACHINE), True),
+        ("machine web1", secret("web1", SecretLookup.MACHINE), True),
+        ("web", secret("web1", SecretLookup.MACHINE), False),
         ("corp", secret("corp-scan"), False),
     ],
 )

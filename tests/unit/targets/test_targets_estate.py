@@ -147,7 +147,7 @@ def test_truth_names_port_fault_and_secret() -> None:
         '[[hosts]]\nfault = "closed"\n[[hosts]]\nfault = "secret_missing"\naccount = "CORP"\nuser = "svc"\n'
         'secret_name = "{user} on {address}"'
     )
-    common = {"technology": "unix", "login": "password"}
+    common = {"technology": "unix", "login": "password", "named_by": "name"}
     assert list(estate.truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
         common
         | {
@@ -204,6 +204,7 @@ def test_own_secrets_take_a_given_password() -> None:
         ('[[hosts]]\nlogin = "key"\nfault = "key_only"', ['"key_only" is none']),
         ('[[hosts]]\nlogin = "key"\nfaults = {none = 1, locked = 1}', ['"locked" is none where login = "key"']),
         ('[[hosts]]\nsecret_name = "s"', ["needs {address}"]),
+        ('[[hosts]]\nnamed_by = "machine"\nsecret = "shared"', ["a shared secret is for no machine"]),
         ('[[hosts]]\nsecret = "shared"\nfaults = {none = 1, secret_missing = 1}', ["groups of their own"]),
         (
             '[[hosts]]\nsecret = "shared"\naccount = "D"\nfaults = {none = 1, wrong_password = 1}',

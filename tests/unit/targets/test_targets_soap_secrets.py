@@ -245,6 +245,24 @@ async def test_searches_by_folder_and_by_field() -> None:
         assert await found(s, "SearchSecretsByFieldValue", fieldName="Password", searchTerm=password) == []
 
 
+async def test_a_search_by_exposed_field_takes_the_whole_value_or_a_part_as_it_is_told() -> None:
+    operation = "SearchSecretsByExposedFieldValue"
+    whole = {"fieldName": "Machine", "searchTerm": "DC1.corp.example", "showPartialMatches": False}
+    part = whole | {"searchTerm": "dc1", "showPartialMatches": True}
+    async with soap() as s:
+        assert await found(s, operation, **whole) == ["plain"]
+        assert await found(s, operation, **whole | {"searchTerm": "dc1"}) == []
+        assert await found(s, operation, **part) == ["plain"]
+        password = s.vault.world.vault.named("plain").material.password
+        assert await found(s, operation, **whole | {"fieldName": "Password", "searchTerm": password}) == []
+        assert s.vault.world.metrics.vault.views == 0
+    async with soap(estate=ESTATE.replace("[vault]", '[vault]\nexposed = ["username"]')) as s:
+        assert await found(s, operation, **whole) == []
+        assert await found(s, "SearchSecretsByFieldValue", fieldName="Machine", searchTerm="dc1.corp.example") == [
+            "plain"
+        ]
+
+
 async def test_secrets_by_field_value_show_what_is_exposed_alone_and_are_no_view() -> None:
     async with soap() as s:
         asked = {"fieldName": "machine", "searchTerm": "dc1.corp.example", "showDeleted": False}

@@ -71,6 +71,11 @@ OPEN = ["dc", "elsewhere", "iis", "rotating", "web-1", "web-2", "web-3"]
         ("filter.searchText=svc&filter.searchField=machine&filter.searchFieldSlug=username", ["dc"]),
         ("filter.searchText=KMS&filter.searchFieldSlug=password", []),
         ("filter.searchText=corp&filter.searchFieldSlug=domain", ["dc"]),
+        ("filter.searchText=HOST-2&filter.searchFieldSlug=machine&filter.isExactMatch=true", ["web-2"]),
+        ("filter.searchText=host-2&filter.searchField=Machine&filter.isExactMatch=true", ["web-2"]),
+        ("filter.searchText=host&filter.searchFieldSlug=machine&filter.isExactMatch=true", []),
+        ("filter.searchText=host&filter.searchFieldSlug=machine", ["web-1", "web-2", "web-3"]),
+        ("filter.searchText=web-2&filter.searchFieldSlug=machine&filter.isExactMatch=true", []),
         ("filter.searchText=web%0Aweb", []),
         ("filter.folderId={scan}", ["dc", "rotating"]),
         ("filter.folderId={scan}&filter.includeSubFolders=true", ["dc", "iis", "rotating", "web-1", "web-2", "web-3"]),
@@ -164,6 +169,24 @@ async def test_lookups_and_extended_fields() -> None:
             "v2/secrets?filter.searchText=dc&filter.extendedFields=username&filter.extendedFields=password"
         )
         assert page["records"][0]["extendedFields"] == [{"name": "username", "value": "svc"}]
+
+
+async def test_only_exposed_fields_are_shown() -> None:
+    async with vault(f'[vault]\nexposed = ["domain", "notes", "password"]\n{ESTATE}') as v:
+        await v.login()
+        query = "&".join(f"filter.extendedFields={name}" for name in ("Domain", "Username", "notes", "password"))
+        _, page = await v.ask(f"v2/secrets?filter.searchText=dc&{query}")
+        assert page["records"][0]["extendedFields"] == [{"name": "domain", "value": "corp.example"}]
+
+
+async def test_a_machine_that_was_changed_is_found_by_what_it_is_now() -> None:
+    async with vault(ESTATE) as v:
+        boss = await v.as_user("boss")
+        body = {"value": "moved"}
+        assert (await boss.ask(f"v1/secrets/{v.id('web-1')}/fields/machine", method="PUT", body=body))[0] == 200
+        exact = "filter.searchFieldSlug=machine&filter.isExactMatch=true&filter.searchText"
+        assert await names(boss, f"{exact}=Moved") == ["web-1"]
+        assert await names(boss, f"{exact}=host-1") == []
 
 
 async def test_folders_by_id_path_and_in_lists() -> None:
