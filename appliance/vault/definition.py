@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_serializer, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator, model_validator
 
 from appliance.contract import Wire
 from appliance.vault.tls import TlsUnusableError, load_client_certificate
@@ -98,13 +98,13 @@ class VaultAccess(Wire):
     """What a scan process knows of a vault: where it is and how hard it may be asked, no password."""
 
     title: str
+    tls: VaultTls = VaultTls()
     url: str
     """Base URL without a trailing slash, e.g. `https://vault.example/SecretServer`."""
     user: str = ""
     """The vault login's user, for reports."""
     api: Literal[Api, "auto"] = "rest"
     """`auto`: whichever answers, REST first; who grants tokens finds out, and each token says it."""
-    tls: VaultTls = VaultTls()
     proxy: str = ""
     """The HTTP proxy through which the vault is reached (CONNECT, so that it sees no request); empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
@@ -117,12 +117,15 @@ class VaultAccess(Wire):
 
     @field_validator("url")
     @classmethod
-    def _usable(cls, url: str) -> str:
+    def _usable(cls, url: str, info: ValidationInfo) -> str:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 1:
             raise ValueError("the vault's URL must be https://HOST[:PORT][/PATH]")
         if parts.query or parts.fragment or parts.username is not None or not url.isascii() or not url.isprintable():
             raise ValueError("the vault's URL must hold no user, query, fragment or unusual character")
+        tls = info.data.get("tls")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname) and not (tls and tls.plain_http):
+            raise ValueError("the vault's URL must begin with https://, since a password goes there")
         return url.rstrip("/")
 
     @field_validator("proxy")
@@ -139,14 +142,12 @@ class VaultAccess(Wire):
 
     @model_validator(mode="after")
     def _sealed(self) -> Self:
-        if self.url.startswith("https://"):
+        if urlsplit(self.url).scheme == "https":
             return self
         if self.proxy:
             raise ValueError("a proxy is for vaults that are asked over https")
-        if not self.tls.plain_http and not _is_loopback(urlsplit(self.url).hostname or ""):
-            raise ValueError("the vault's url must begin with https://, since a password goes there")
         if self.tls.pins or self.tls.client_cert:
-            raise ValueError("pins and a client certificate are for vaults whose url begins with https://")
+            raise ValueError("pins and a client certificate are for vaults that are asked over https")
         return self
 
 

@@ -96,7 +96,7 @@ async def test_csv_has_the_fields_header_and_a_line_a_target() -> None:
         "Status": "Passed", "Cause": REASONS["PASSED"].meaning, "QID": "", "Reason": "PASSED", "Phase": "logoff",
         "Record": "unix", "Vault": "Vault", "Secret Name": "root", "User": "scan", "Appliance": "a1", "Attempts": "1",
         "Duration": "0.021", "First Seen": "2023-11-14T22:13:20.250Z", "Last Seen": "2023-11-14T22:13:21.000Z",
-        "Campaign": "quarterly",
+        "Campaign": "quarterly", "Warnings": "",
     }  # fmt: skip
     assert (failed[6], failed[8]) == ("Failed", "105015")
 
