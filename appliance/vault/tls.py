@@ -24,7 +24,7 @@ NO_KEY = "none"
 """A pin that no key has."""
 
 
-class TlsUnusableError(ValueError):
+class TlsUnusableError(Exception):
     """TLS settings that no connection can be made with; the text says what is wrong with them."""
 
 

@@ -72,6 +72,18 @@ async def test_ndjson_has_an_event_a_line() -> None:
     assert lines[3]["totals"] == whole["totals"]
 
 
+async def test_every_format_for_machines_says_what_is_not_safe() -> None:
+    vaults = [{"title": "Vault", "url": "http://vault.example"}, {"title": "Other", "url": "https://o.example"}]
+    run = replace(finished(PAIR), snapshot={"campaign": {"vaults": vaults}})
+    other = replace(PAIR[1], vault="Other")
+    [text] = json.loads(await joined(json_report(run, rows(*PAIR))))["warnings"]
+    assert text == "vault 'Vault' is reached without TLS: its login and every secret cross the network in clear"
+    last = json.loads((await joined(ndjson_report(run, rows(*PAIR)))).splitlines()[-1])
+    assert last["warnings"] == [text]
+    table = cells(await joined(csv_report(run, rows(PAIR[0], other))))
+    assert [row[table[0].index("Warnings")] for row in table[1:]] == [text, ""]
+
+
 async def test_an_empty_run_is_valid_in_every_format() -> None:
     nothing = finished(())
     assert json.loads(await joined(json_report(nothing, rows())))["targets"] == []

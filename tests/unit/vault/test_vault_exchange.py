@@ -366,6 +366,19 @@ async def test_a_ca_that_is_none_is_a_tls_failure(vault: ScriptedVault) -> None:
         assert reason(await exchange.send(GET, Trip())) == "VAULT_TLS"
 
 
+async def test_a_vault_that_ends_the_handshake_without_a_word(ca: trustme.CA) -> None:
+    """As asyncio's servers and Windows do, where they want a client certificate; an end by TLS 1.3 comes later."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca.configure_trust(context)
+    async with scripted_vault(context) as vault, open_exchange(vault.access(tls=VaultTls(ca=pem(ca)))) as exchange:
+        result = await exchange.send(POST, Trip())
+    assert reason(result) == "VAULT_UNREACHABLE"
+    assert isinstance(result, Failure)
+    assert "it may demand a client certificate (tls.client_cert)" in result.text
+
+
 async def test_a_peer_without_tls_is_a_tls_failure() -> None:
     async with (
         scripted_vault() as vault,
