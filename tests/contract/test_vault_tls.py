@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partialmethod
@@ -19,11 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import SecretStr
 
 from appliance.contract import CredentialRef, Failure, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind
-from appliance.vault import SecretHandle
+from appliance.vault import SecretHandle, rest
 from appliance.vault.credential import Credential
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.exchange import Trip, open_exchange
 from appliance.vault.failures import reason_of
 from appliance.vault.grantor import open_grantor
+from appliance.vault.messages import Answer
 from appliance.vault.secret_server import open_source
 from appliance.vault.tls import PinningConnector
 from targets.estate import build
@@ -248,6 +251,36 @@ async def test_a_client_certificate_that_will_not_do(
         assert isinstance(failure, Failure)
         assert reason_of(failure) == "VAULT_TLS"
         assert vault.untouched
+
+
+async def test_a_vault_that_asks_for_the_certificate_when_it_has_seen_the_request(tmp_path: Path) -> None:
+    """As IIS may be set up for a part of a site. asyncio cannot serve so: a thread does, one connection long."""
+    made, clients = await anyio.to_thread.run_sync(lambda: (tls.make(tmp_path), tls.make_client(tmp_path)))
+    context = tls.context(made.certificate, made.key, clients.ca)
+    context.post_handshake_auth = True
+    asked_for: list[Any] = []
+
+    def serve(listener: socket.socket) -> None:
+        plain, _ = listener.accept()
+        with plain, context.wrap_socket(plain, server_side=True) as peer:
+            asked_for.append(peer.getpeercert())
+            peer.recv(4096)
+            peer.verify_client_post_handshake()
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            with suppress(OSError):
+                peer.recv(1)
+            asked_for.append(peer.getpeercert())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        ca, chain, key = (path.read_text(encoding="ascii") for path in (made.ca, clients.certificate, clients.key))
+        settings = VaultTls(ca=ca, client_cert=chain, client_key=SecretStr(key))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, serve, listener)
+            async with open_exchange(VaultAccess(title="V", url=url, tls=settings)) as exchange:
+                answer = await exchange.send(rest.health(), Trip())
+    assert isinstance(answer, Answer), answer
+    assert [bool(certificate) for certificate in asked_for] == [False, True]
 
 
 def test_no_file_is_left_open() -> None:
