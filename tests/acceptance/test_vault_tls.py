@@ -243,6 +243,20 @@ def test_the_client_key_is_where_the_vault_is_asked_from(lab: Serve, keymuster: 
                 assert [form for form in forms if form in data] == [], f"{place} of {pid}"
 
 
+def test_the_client_key_reaches_the_holder_of_the_state_directory_sealed(
+    lab: Serve, keymuster: Product, written: Write
+) -> None:
+    vault = lab(MUTUAL.replace("count = 2", 'count = 2\nfault = "silent"'))
+    forms = client_key_forms(Path(vault.ready["vault_client_key"]).read_bytes())
+    file = written(vault, trusting(vault, *own(vault)), deadline="60s")
+    with running(keymuster.command("run", file), {}) as holder:
+        until(lambda: bool(scan_processes(holder)), "the scan processes")
+        asked = keymuster("vault", "test", "Vault", "--campaign", file)
+        assert (asked.code, scan_processes(holder) != []) == (0, True), asked.stdout + asked.stderr
+        [bus] = nats_server(holder)
+        assert os.geteuid() != 0 or not holds(bus, forms)
+
+
 def test_verify_clean_finds_a_leaked_client_key(lab: Serve, keymuster: Product, written: Write) -> None:
     vault = lab(MUTUAL)
     passed(keymuster.run(written(vault, trusting(vault, *own(vault)))))
