@@ -113,8 +113,9 @@ def _rows() -> list[Reason]:
                "Check DNS, firewall and the vault itself from the appliance.", transient=True),
         Reason("VAULT_TIMEOUT", fail, vault, "The vault did not answer in time.", "Look at the vault's load.",
                transient=True),
-        Reason("VAULT_TLS", fail, vault, "The vault's certificate is not trusted.",
-               "Give the vault's CA in the campaign (tls.ca), or correct the certificate."),
+        Reason("VAULT_TLS", fail, vault, "No TLS with the vault: its certificate, or ours, will not do.",
+               "See what was said: correct the vault's CA or pin in the campaign (tls.ca, tls.pin), its certificate, or "
+               "the client certificate (tls.client_cert)."),
         Reason("VAULT_LOGIN_REFUSED", fail, vault, "The vault refuses the login of the scan account.",
                "Correct user, password or domain of the vault login and unlock it; it was tried once only."),
         Reason("VAULT_TOKEN_EXPIRED", fail, vault, "The vault ended the session and no new one could be had.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 
 from appliance.bus.users import appliance_permissions, new_user
+from appliance.certificates import CertificateError, ClientCertificate, client_certificate
 from appliance.contract import HostKeyPolicy
 from appliance.policy import Policy
 from appliance.supervisor import Admission, Identity
@@ -52,14 +54,14 @@ class PasswordReference(_Table):
             raise ValueError('give one of { env = "NAME" } and { file = "PATH" }')
         return self
 
-    def read(self) -> str:
-        """The password, dropped from the environment at once. Raises SettingsError."""
+    def read(self, what: str = "password file") -> str:
+        """The secret, dropped from the environment at once. Raises SettingsError."""
         if self.env:
             value = os.environ.pop(self.env, None)
             if value is None:
                 raise SettingsError(f"the environment has no {self.env}; set it for this command")
             return value
-        return _text(self.file, "password file").rstrip("\r\n")
+        return _text(self.file, what).rstrip("\r\n")
 
 
 def _text(file: str, what: str) -> str:
@@ -72,14 +74,63 @@ def _text(file: str, what: str) -> str:
         raise SettingsError(f"cannot read the {what} {file!r}: it is not UTF-8 text") from None
 
 
+class Tls(_Table):
+    """The words of a campaign's `tls` table."""
+
+    ca: str = ""
+    """Path of a PEM file with the only authorities to trust; empty for the system's."""
+    verify: bool = True
+    pin: str | tuple[str, ...] = ()
+    """`sha256//` and base64, as curl's --pinnedpubkey takes it; one of them must be the vault's."""
+    client_cert: str = ""
+    """Path of a PEM file with the certificate that the vault is shown; empty for none."""
+    client_key: PasswordReference | None = None
+    client_key_passphrase: PasswordReference | None = None
+    plain_http: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.client_cert) != (self.client_key is not None):
+            raise ValueError("client_cert and client_key go together; give both, or neither")
+        return self
+
+    def resolved(self, vault: str) -> VaultTls:
+        """With what its files hold. Raises SettingsError."""
+        ca = _text(self.ca, "CA file") if self.ca else ""
+        pins = (self.pin,) if isinstance(self.pin, str) else self.pin
+        own = self._own(vault)
+        try:
+            return VaultTls(
+                ca=ca,
+                verify=self.verify,
+                pins=pins,
+                client_cert=own.chain if own else "",
+                client_key=SecretStr(own.key if own else ""),
+                plain_http=self.plain_http,
+            )
+        except ValidationError:
+            pin = "sha256// and the base64 of the SHA-256 of the vault's public key, as curl --pinnedpubkey takes it"
+            raise SettingsError(f"vault {vault!r}: tls.pin: is no pin; write {pin}") from None
+
+    def _own(self, vault: str) -> ClientCertificate | None:
+        if self.client_key is None:
+            return None
+        chain = _text(self.client_cert, "client certificate")
+        key = self.client_key.read("client key file")
+        passphrase = self.client_key_passphrase.read("passphrase file") if self.client_key_passphrase else ""
+        try:
+            return client_certificate(chain.encode(), key.encode(), passphrase, time.time())
+        except CertificateError as error:
+            raise SettingsError(f"vault {vault!r}: tls.{error.key}: {error}") from None
+
+
 class Vault(_Table):
     title: str
     url: str
     user: str
     domain: str = ""
     password: PasswordReference
-    ca: str = ""
-    """Path of a PEM file with the only authorities to trust; empty for the system's."""
+    tls: Tls = Tls()
     api: Literal["rest", "soap", "auto"] = "rest"
     """`auto`: whichever the vault answers in, REST first."""
     proxy: str = ""
@@ -91,14 +142,14 @@ class Vault(_Table):
 
     def login(self) -> VaultLogin:
         """Raises SettingsError."""
-        ca = _text(self.ca, "CA file") if self.ca else ""
+        tls = self.tls.resolved(self.title)
         try:
             access = VaultAccess(
                 title=self.title,
                 url=self.url,
                 user=self.user,
                 api=self.api,
-                tls=VaultTls(ca=ca),
+                tls=tls,
                 proxy=self.proxy,
                 requests=self.requests,
                 fetch=self.fetch,
@@ -179,6 +230,7 @@ url = "https://vault.example/SecretServer"
 user = "svc-keymuster"
 password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}   # or {{ file = "PATH" }}
 # api = "rest"              # or "soap"; "auto" finds out which of them the vault answers in
+# tls = {{ ca = "vault-ca.pem" }}   # and pin, client_cert, client_key..., as in a campaign
 """
 
 

@@ -133,11 +133,12 @@ def _syntax_fault(error: ValueError, text: str, origin: str) -> Fault:
 def _complaint(data: Mapping[str, Any], error: Mapping[str, Any]) -> tuple[KeyPath, str]:
     path = _path_in(data, error["loc"])
     kind = error["type"]
-    if path[:1] == ("vaults",) and path[2:3] == ("password",) and kind not in ("missing", "value_error"):
-        # Whatever stands here may be a password, a misspelt key included; our own texts (value_error) quote nothing.
-        return path[:3], (
-            'the password itself must not be in this file; say where it is: { env = "NAME" }, { file = "PATH" }, '
-            '{ prompt = true } or { keyring = "service/user" }'
+    secret = next((key for key in _SECRETS if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
+    if secret is not None and kind not in ("missing", "value_error"):
+        # Whatever stands here may be a secret, a misspelt key included; our own texts (value_error) quote nothing.
+        return path[: 2 + len(secret)], (
+            f'the {_SECRETS[secret]} itself must not be in this file; say where it is: {{ env = "NAME" }}, '
+            '{ file = "PATH" }, { prompt = true } or { keyring = "service/user" }'
         )
     if kind == "extra_forbidden":
         return path, _unknown_key(path, error["loc"])
@@ -185,6 +186,12 @@ _WORDS = {
 }
 
 
+_SECRETS = {
+    ("password",): "password",
+    ("tls", "client_key"): "key",
+    ("tls", "client_key_passphrase"): "passphrase",
+}
+"""What only references may stand for, by its place in a vault's table."""
 _RECORDS: dict[str | int, type[BaseModel]] = {"windows": WindowsRecord, "unix": UnixRecord}
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Campaign,

@@ -10,6 +10,7 @@ it should be is passed over here, since its model has already complained. Each y
 3. An address is in one Unix record only: which password it gets must not depend on the order of the file.
 4. What locks an account is said once: `domain` or `accounts`, not in the user name; a local account has neither.
 5. One target has one set of attributes, whatever entries name it.
+6. A vault is asked by https, but on this machine or by leave (`tls.plain_http`); what needs TLS goes with https.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
+from orchestrator.exposure import on_this_machine
 from orchestrator.toml_lines import KeyPath
 
 Complaint = tuple[KeyPath, str]
@@ -29,6 +31,8 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
     vaults, records = _tables(data, "vaults"), _tables(data, "records")
     yield from _titles("vaults", vaults)
     yield from _titles("records", records)
+    for index, vault in vaults:
+        yield from _plain_http(("vaults", index), vault)
     titles = sorted({_text(vault, "title") for _, vault in vaults} - {""})
     by_soap = {_text(vault, "title") for _, vault in vaults if vault.get("api") == "soap"} - {""}
     for index, record in records:
@@ -59,6 +63,25 @@ def _titles(key: str, tables: list[tuple[int, Mapping[str, Any]]]) -> Iterator[C
         title = _text(table, "title")
         if title and first.setdefault(title, index) != index:
             yield (key, index, "title"), f"{title!r} is the title of {key}[{first[title]}] too; give each its own"
+
+
+def _plain_http(path: KeyPath, vault: Mapping[str, Any]) -> Iterator[Complaint]:
+    url, tls = _text(vault, "url").lower(), vault.get("tls")
+    tls = tls if isinstance(tls, dict) else {}
+    allowed = tls.get("plain_http") is True
+    if url.startswith("https://") and allowed:
+        yield (*path, "tls", "plain_http"), "is for a vault whose url begins with http://; remove it"
+    if not url.startswith("http://"):
+        return
+    if not allowed and not on_this_machine(url):
+        clear = "begins with http://: the vault's password and every secret would cross the network in clear"
+        yield (*path, "url"), f"{clear}; write https://, or, where there is none, tls = {{ plain_http = true }}"
+    sealed = "is for a vault whose url begins with https://; correct the url, or remove it"
+    for key in ("pin", "client_cert"):
+        if tls.get(key):
+            yield (*path, "tls", key), sealed
+    if vault.get("proxy"):
+        yield (*path, "proxy"), sealed
 
 
 def _vault(path: KeyPath, record: Mapping[str, Any], titles: list[str]) -> Iterator[Complaint]:

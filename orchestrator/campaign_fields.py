@@ -29,6 +29,7 @@ PLACEHOLDERS = ("address", "domain", "fqdn", "host")
 """What a secret's name, path or machine may take from the target."""
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)")
+_PIN = re.compile(r"sha256//[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -132,6 +133,20 @@ def _file(value: str, info: ValidationInfo) -> str:
     return os.path.abspath(os.path.join(base, os.path.expanduser(value)))  # noqa: PTH100, PTH111, PTH118 - pathlib raises for an unknown home, and does not drop ".." without touching the disk
 
 
+def _pin(value: str) -> str:
+    if not _PIN.fullmatch(value):
+        raise ValueError(
+            'is no pin; write "sha256//" and the base64 of the SHA-256 of the vault\'s public key. `keymuster vault '
+            "test` shows it; so does, after sha256//: openssl s_client -connect HOST:443 </dev/null | openssl x509 "
+            "-pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64"
+        )
+    return value
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 def _keyring(value: str) -> str:
     service, slash, user = value.rpartition("/")
     if not (service and slash and user):
@@ -158,6 +173,9 @@ FilePath = Annotated[Text, AfterValidator(_file)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Url = Annotated[Text, AfterValidator(_url)]
+Pin = Annotated[str, AfterValidator(_pin)]
+Pins = Annotated[tuple[Pin, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])]
+"""One, or several: that in use and those that may follow it."""
 ProxyUrl = Annotated[Text, AfterValidator(_proxy)]
 LoginType = Annotated[Literal["vault"], BeforeValidator(_login_type, json_schema_input_type=str)]
 VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=str)]

@@ -33,6 +33,7 @@ from orchestrator.campaign_fields import (
     HostName,
     KeyringName,
     LoginType,
+    Pins,
     Port,
     ProxyUrl,
     Template,
@@ -64,7 +65,9 @@ class Table(BaseModel):
 
 
 class PasswordReference(Table):
-    """Where the vault login's password can be had; never the password. Exactly one key is set."""
+    """Where a secret of the vault's login (its password, its client key) can be had; never the secret. Exactly one key
+    is set.
+    """
 
     env: EnvName | None = None
     file: FilePath | None = None
@@ -75,7 +78,7 @@ class PasswordReference(Table):
     def _one(self) -> Self:
         if sum(value is not None for value in (self.env, self.file, self.prompt, self.keyring)) != 1:
             raise ValueError(
-                'must say where the password is, in one way: { env = "NAME" }, { file = "PATH" }, { prompt = true } '
+                'must say where the secret is, in one way: { env = "NAME" }, { file = "PATH" }, { prompt = true } '
                 'or { keyring = "service/user" }'
             )
         return self
@@ -93,6 +96,25 @@ class VaultTls(Table):
     ca: FilePath | None = None
     """A PEM file to trust instead of the system's authorities."""
     verify: StrictBool = True
+    pin: Pins = ()
+    """Public keys, one of which the vault must have, beside `ca` or, with `verify = false`, alone."""
+    client_cert: FilePath | None = None
+    """A PEM file with the certificate that the vault is shown, and those that lead to its authority."""
+    client_key: PasswordReference | None = None
+    """Where its private key is, as PEM text."""
+    client_key_passphrase: PasswordReference | None = None
+    plain_http: StrictBool = False
+    """Leave to reach the vault by http from off this machine."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key go together; give both, or neither")
+        if self.client_key is not None and self.client_key.prompt:
+            raise ValueError("client_key cannot be typed at a prompt; give { file }, { env } or { keyring }")
+        if self.client_key_passphrase is not None and self.client_key is None:
+            raise ValueError("client_key_passphrase has no client_key to go with; remove it, or give the key")
+        return self
 
 
 class Vault(Table):

@@ -33,7 +33,13 @@ password = {{ {reference_kind} = {reference} }}
 # max_age = "1m"
 # check_out = true   # secrets that want it are checked out for the run, and given back at its end
 # proxy = "http://proxy.example:3128"   # between the appliances and the vault
-# tls = {{ ca = "vault-ca.pem", verify = true }}   # a CA to trust instead of the system's
+# How its https is judged: by a CA to trust instead of the system's, and by its public key (`keymuster vault test` shows
+# the pin), one of several if you like; with verify = false by the pin alone.
+# tls = {{ ca = "vault-ca.pem", verify = true, pin = "sha256//..." }}
+# For a vault that demands a client certificate, in PEM; its key is had as the password is:
+# tls = {{ client_cert = "client.pem", client_key = {{ file = "client-key.pem" }} }}
+# client_key_passphrase = {{ env = "NAME" }}, where the key is encrypted, and plain_http = true, which lets a vault be
+# asked by http from off this machine, go into the same braces.
 
 # -- who logs in where: authentication records -------------------------------------------------------------------------
 [[records]]

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from urllib.parse import urlsplit
 
 from appliance.contract import Candidate, CredentialRef, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressSet
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.dispatch import Planned, Unplannable
+from orchestrator.exposure import exposures_of
 from orchestrator.plan import Plan
 from orchestrator.records import RecordBook
 
@@ -168,21 +168,14 @@ def _targets_of(plan: Plan, records: tuple[Record, ...]) -> int:
 
 
 def _notes(campaign: Campaign) -> Iterator[str]:
+    yield from exposures_of(campaign.snapshot()).values()
     for vault in campaign.vaults:
-        if urlsplit(vault.url).scheme == "http" and urlsplit(vault.url).hostname not in (
-            "localhost",
-            "127.0.0.1",
-            "::1",
-        ):
-            yield f"vault {vault.title!r} is reached without TLS: its login and every secret cross the network in clear"
         if vault.fetch == "shared":
             yield (
                 f"vault {vault.title!r} is shared: every scan process views a secret once per {vault.max_age:g} s, and "
                 "the vault's audit names only the target that asked first; a directory account whose password changes "
                 "meanwhile may spend its whole failure budget on the old one"
             )
-        if not vault.tls.verify:
-            yield f"vault {vault.title!r} is reached without checking its certificate: anybody may answer in its place"
     by_soap = {vault.title for vault in campaign.vaults if vault.api == "soap"}
     for record in campaign.records:
         if record.secret.by is SecretLookup.MACHINE and record.vault in by_soap:

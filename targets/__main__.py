@@ -59,9 +59,12 @@ def _estate(arguments: argparse.Namespace) -> estate.Estate:
         what = spec.parse(SAMPLE, name="the sample", seed=seed)
     else:
         what = spec.load(arguments.estate, seed=seed)
-    if arguments.tls and what.vault.tls is False:
-        what = what.model_copy(update={"vault": what.vault.model_copy(update={"tls": True})})
-    return estate.build(what)
+    tls = what.vault.tls or arguments.tls
+    certificates = what.vault.client_certificates or arguments.client_certificates
+    if certificates and tls is False:
+        raise spec.EstateError("--client-certificates is for https: add --tls")
+    vault = what.vault.model_copy(update={"tls": tls, "client_certificates": certificates})
+    return estate.build(what.model_copy(update={"vault": vault}))
 
 
 def _running(
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vault-only", action="store_true", help="the vault, without hosts")
     parser.add_argument("--port", type=int, default=0, help="the vault's, with --vault-only; 0: a free one")
     parser.add_argument("--tls", action="store_true", help="https, whatever the estate file says")
+    parser.add_argument("--client-certificates", action="store_true", help="demand one of every client, by https")
     return parser
 
 

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ class Ready:
     """All users of the vault with their passwords and rights, as JSON."""
     vault_ca: str | None
     """The CA to trust, where the certificate was made here."""
+    vault_pin: str | None
+    """By https: `sha256//` and base64, as curl's --pinnedpubkey takes it."""
+    vault_client_cert: str | None
+    """Where clients must show one: this one, and its key."""
+    vault_client_key: str | None
     metrics_url: str
     control_url: str
     ssh_port: int
@@ -68,6 +73,11 @@ class VaultReady:
     password_file: str
     users_file: str
     ca: str | None
+    pin: str | None
+    """By https: `sha256//` and base64, as curl's --pinnedpubkey takes it."""
+    client_cert: str | None
+    """Where clients must show one: this one, and its key."""
+    client_key: str | None
     lab_url: str
     """Orders and metrics: see `control`."""
     secrets: int
@@ -107,6 +117,9 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
             vault_password_file=str(files.password),
             vault_users_file=str(files.users),
             vault_ca=None if files.ca is None else str(files.ca),
+            vault_pin=files.pin,
+            vault_client_cert=None if files.clients is None else str(files.clients.certificate),
+            vault_client_key=None if files.clients is None else str(files.clients.key),
             metrics_url=metrics_url,
             control_url=base,
             ssh_port=ssh_port,
@@ -154,6 +167,9 @@ async def vault_alone(what: estate.Estate, state: Path, port: int) -> AsyncItera
             password_file=str(files.password),
             users_file=str(files.users),
             ca=None if files.ca is None else str(files.ca),
+            pin=files.pin,
+            client_cert=None if files.clients is None else str(files.clients.certificate),
+            client_key=None if files.clients is None else str(files.clients.key),
             lab_url=f"{url.removesuffix(what.vault.mount)}{LAB}",
             secrets=len(what.secrets),
         )
@@ -166,8 +182,10 @@ class _Files:
 
     password: Path
     users: Path
-    context: ssl.SSLContext | None
-    ca: Path | None
+    context: ssl.SSLContext | None = None
+    ca: Path | None = None
+    pin: str | None = None
+    clients: tls.Clients | None = None
 
     def url(self, port: int, vault: VaultSpec) -> str:
         return f"http{'s' if self.context else ''}://127.0.0.1:{port}{vault.mount}"
@@ -192,20 +210,22 @@ def _prepare(what: estate.Estate, state: Path) -> _Files:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         tls.write_private(password_file, what.vault_password.encode())
         tls.write_private(users_file, json.dumps(users, indent=2).encode())
-        return _Files(password_file, users_file, *_certificate(what.vault, state))
-    except OSError as error:
+        return _over_tls(_Files(password_file, users_file), what.vault, state)
+    except (OSError, ValueError) as error:
         raise EstateError(f"cannot set up the state directory {state} or the vault's certificate: {error}") from None
 
 
-def _certificate(vault: VaultSpec, state: Path) -> tuple[ssl.SSLContext | None, Path | None]:
-    match vault.tls:
-        case TlsSpec(certificate=certificate, key=key):
-            return tls.context(certificate, key), None
-        case True:
-            made = tls.make(state)
-            return tls.context(made.certificate, made.key), made.ca
-        case _:
-            return None, None
+def _over_tls(files: _Files, vault: VaultSpec, state: Path) -> _Files:
+    """Raises OSError, ValueError."""
+    if vault.tls is False:
+        return files
+    made = tls.make(state) if vault.tls is True else None
+    own = vault.tls if isinstance(vault.tls, TlsSpec) else made
+    assert own is not None  # noqa: S101 - it is one of the two
+    clients = tls.make_client(state) if vault.client_certificates else None
+    context = tls.context(own.certificate, own.key, None if clients is None else clients.ca)
+    ca = None if made is None else made.ca
+    return replace(files, context=context, ca=ca, pin=tls.pin(own.certificate), clients=clients)
 
 
 @contextmanager

@@ -155,6 +155,9 @@ class VaultSpec(Part):
     """From then until the other side has it."""
     tls: bool | TlsSpec = False
     """true: a certificate is made (its CA is in the ready line)."""
+    client_certificates: bool = False
+    """Clients must show a certificate of an authority made for it; one is made too: it and its key are in the ready
+    line."""
     faults: tuple[VaultFaultName, ...] = ()
     weather: WeatherSpec = WeatherSpec()
     slow: Seconds = 2.0
@@ -167,6 +170,8 @@ class VaultSpec(Part):
             raise ValueError(f"user given twice: {', '.join(sorted(twice))}")
         if self.mount.split("/")[1:2] in ([name] for name in _TAKEN):
             raise ValueError(f"mount {self.mount} is taken by the vault itself; take another path")
+        if self.client_certificates and self.tls is False:
+            raise ValueError("client_certificates are for https: add tls = true")
         if unknown := [o.user for o in self.onboarding if o.user.casefold() not in names]:
             raise ValueError(f"onboarding rule of an unknown user: {', '.join(unknown)}")
         return self

@@ -20,7 +20,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 
 SHORTEST = 6
 """Bytes; anything shorter is found everywhere by chance."""
@@ -63,6 +69,14 @@ def key_forms(key: bytes, passphrase: str = "") -> Forms:
     for number in _numbers(key, passphrase):
         found.setdefault(number, "private number of the key")
     return found
+
+
+def client_key_forms(key: bytes) -> Forms:
+    """Forms of an unencrypted key in PEM, whichever of its two encodings somebody has written it in."""
+    private = load_pem_private_key(key, None)
+    encodings = (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL)
+    files = [private.private_bytes(Encoding.PEM, encoding, NoEncryption()) for encoding in encodings]
+    return {form: called for file in files for form, called in key_forms(file).items()}
 
 
 def _base64(data: bytes) -> Iterator[bytes]:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from appliance.leaks import places
 from appliance.leaks.finder import Finder, Sought
 from appliance.leaks.orders import Found, Looked, Process, Skipped
 
+BUS = "bus"
+"""What a process is that holds no login by right."""
 
-def search(sought: Sequence[Sought], paths: Iterable[str], processes: Iterable[Process]) -> Looked:
-    """Look for every secret in every place."""
-    return _Search(Finder(sought)).through(paths, processes)
+
+def search(
+    sought: Sequence[Sought], paths: Iterable[str], processes: Iterable[Process], logins: Collection[str] = ()
+) -> Looked:
+    """Look for every secret in every place. `logins`: the names of those that are part of a vault's login, which may be
+    in the memory of our own processes, but not in the bus's.
+    """
+    return _Search(Finder(sought), frozenset(logins)).through(paths, processes)
 
 
 class _Search:
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Finder, logins: frozenset[str]) -> None:
         self._finder = finder
+        self._logins = logins
         self._found: list[Found] = []
         self._skipped: list[Skipped] = []
         self._files = self._bytes = self._values = 0
@@ -57,7 +65,8 @@ class _Search:
     def _process(self, process: Process) -> None:
         try:
             self._look(f"arguments and environment of {process}", places.arguments(process.pid))
-            self._look(f"memory of {process}", places.memory(process.pid))
+            allowed = frozenset() if process.what == BUS else self._logins
+            self._look(f"memory of {process}", places.memory(process.pid), allowed)
         except (FileNotFoundError, ProcessLookupError):
             self._skip(f"memory of {process}", "it has ended")
         except PermissionError:
@@ -67,8 +76,8 @@ class _Search:
         else:
             self._seen.append(process)
 
-    def _look(self, place: str, stream: Iterable[bytes]) -> None:
-        hits = self._finder.hits(stream)
+    def _look(self, place: str, stream: Iterable[bytes], allowed: frozenset[str] = frozenset()) -> None:
+        hits = [hit for hit in self._finder.hits(stream) if hit.name not in allowed]
         self._found += [Found(secret=h.name, form=h.form, place=_printable(place), offset=h.offset) for h in hits]
 
     def _counted(self, stream: Iterator[bytes]) -> Iterator[bytes]:

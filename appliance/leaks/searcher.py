@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,12 +19,13 @@ from appliance.channel import Channel, TokenGive
 from appliance.contract import CredentialRef, Failure
 from appliance.hardening import harden
 from appliance.leaks.finder import Sought
-from appliance.leaks.forms import key_forms, text_forms
+from appliance.leaks.forms import client_key_forms, key_forms, text_forms
 from appliance.leaks.orders import Search, Searched, Unread, Wanted
 from appliance.leaks.search import search
 from appliance.token_desk import TokenDesk
 from appliance.vault import CredentialSource
 from appliance.vault.credential import Credential
+from appliance.vault.definition import VaultAccess
 from appliance.vault.failures import reason_of
 from appliance.vault.secret_server import open_source
 
@@ -89,6 +90,12 @@ def _forms(name: str, credential: Credential) -> tuple[Sought, bool]:
     return Sought(name, {form: called for some in forms for form, called in some.items()}), not all(forms)
 
 
+def _client_keys(vaults: Iterable[VaultAccess]) -> list[Sought]:
+    """What a vault is shown to be asked at all is a secret of ours as much as those that it gives."""
+    keys = {access.title: access.tls.client_key.get_secret_value() for access in vaults}
+    return [Sought(f"client key for {title}", client_key_forms(key.encode())) for title, key in keys.items() if key]
+
+
 async def _serve_channel(channel: Channel, desk: TokenDesk, abort: anyio.CancelScope) -> None:
     while (message := await channel.receive()) is not None:
         if isinstance(message, TokenGive):
@@ -110,7 +117,9 @@ async def serve(sock: socket.socket) -> None:
             for access in order.vaults:
                 sources[access.title] = await stack.enter_async_context(open_source(access, desk.of(access.title)))
             await reading.read_all(sources)
-        looked = await anyio.to_thread.run_sync(search, reading.sought, order.paths, order.processes)
+        keys = await anyio.to_thread.run_sync(_client_keys, order.vaults)
+        sought, logins = [*reading.sought, *keys], {key.name for key in keys}
+        looked = await anyio.to_thread.run_sync(search, sought, order.paths, order.processes, logins)
         await channel.send(
             Searched(
                 read=reading.read,

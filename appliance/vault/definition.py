@@ -11,17 +11,20 @@ import ipaddress
 import json
 import ssl
 from dataclasses import dataclass
-from typing import Literal, NoReturn, Self
+from typing import Annotated, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator, model_validator
 
 from appliance.contract import Wire
+from appliance.vault.tls import TlsUnusableError, load_client_certificate
 
 Api = Literal["rest", "soap"]
 """The two interfaces of one vault."""
 DEFAULT_MAX_AGE, LONGEST_MAX_AGE = 60.0, 900.0
 """Seconds; no scan process lives for longer than the latter."""
+PIN = r"^sha256//[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$"
+"""`certificates.pin_of`: base64 of 32 bytes."""
 
 
 class Hidden:
@@ -52,24 +55,42 @@ class Hidden:
 
 
 class VaultTls(Wire):
-    """How the vault's certificate is judged."""
+    """How the vault's certificate is judged, and what we show of our own."""
 
     ca: str = ""
     """PEM text of the only authorities to trust (the text, not a path: the appliance may be another machine); empty for
     the system's."""
     verify: bool = True
+    pins: tuple[Annotated[str, Field(pattern=PIN)], ...] = ()
+    """Public keys, one of which the vault must have, whatever `verify` says; empty for any."""
+    client_cert: str = ""
+    """PEM text of the certificate that we show the vault, and of those that lead to its authority; empty for none."""
+    client_key: SecretStr = SecretStr("")
+    """PEM text of its private key, not encrypted. It is in the JSON form, which is for inherited pipes alone: whoever
+    connects needs it, so scan processes have it too."""
+    plain_http: bool = False
+    """Leave was given to reach the vault without TLS, from off this machine too."""
+
+    @field_serializer("client_key", when_used="json")
+    def _reveal(self, key: SecretStr) -> str:
+        return key.get_secret_value()
 
     def context(self) -> ssl.SSLContext:
-        """TLS 1.2 at least. Raises ssl.SSLError when `ca` holds no readable certificate."""
+        """TLS 1.2 at least. Raises TlsUnusableError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif self.ca:
-            context.load_verify_locations(cadata=self.ca)
+            try:
+                context.load_verify_locations(cadata=self.ca)
+            except (ssl.SSLError, ValueError):
+                raise TlsUnusableError("the CA given for this vault (tls.ca) holds no readable certificate") from None
         else:
             context.load_default_certs()
+        if self.client_cert:
+            load_client_certificate(context, self.client_cert, self.client_key.get_secret_value())
         return context
 
 
@@ -77,13 +98,13 @@ class VaultAccess(Wire):
     """What a scan process knows of a vault: where it is and how hard it may be asked, no password."""
 
     title: str
+    tls: VaultTls = VaultTls()
     url: str
     """Base URL without a trailing slash, e.g. `https://vault.example/SecretServer`."""
     user: str = ""
     """The vault login's user, for reports."""
     api: Literal[Api, "auto"] = "rest"
     """`auto`: whichever answers, REST first; who grants tokens finds out, and each token says it."""
-    tls: VaultTls = VaultTls()
     proxy: str = ""
     """The HTTP proxy through which the vault is reached (CONNECT, so that it sees no request); empty for none."""
     requests: int = Field(default=8, ge=1, le=256)
@@ -96,13 +117,14 @@ class VaultAccess(Wire):
 
     @field_validator("url")
     @classmethod
-    def _usable(cls, url: str) -> str:
+    def _usable(cls, url: str, info: ValidationInfo) -> str:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 1:
             raise ValueError("the vault's URL must be https://HOST[:PORT][/PATH]")
         if parts.query or parts.fragment or parts.username is not None or not url.isascii() or not url.isprintable():
             raise ValueError("the vault's URL must hold no user, query, fragment or unusual character")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        tls = info.data.get("tls")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname) and not (tls and tls.plain_http):
             raise ValueError("the vault's URL must begin with https://, since a password goes there")
         return url.rstrip("/")
 
@@ -119,9 +141,13 @@ class VaultAccess(Wire):
         return proxy
 
     @model_validator(mode="after")
-    def _sealed_from_proxy(self) -> Self:
-        if self.proxy and not self.url.startswith("https://"):
+    def _sealed(self) -> Self:
+        if urlsplit(self.url).scheme == "https":
+            return self
+        if self.proxy:
             raise ValueError("a proxy is for vaults that are asked over https")
+        if self.tls.pins or self.tls.client_cert:
+            raise ValueError("pins and a client certificate are for vaults that are asked over https")
         return self
 
 

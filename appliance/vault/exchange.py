@@ -40,6 +40,7 @@ from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer, Request, retry_after
 from appliance.vault.slots import Slots
+from appliance.vault.tls import PinningConnector, TlsUnusableError, hung_up, tls_trouble
 from appliance.vault.window import Sent, Window
 from appliance.vault.withholding import without
 
@@ -54,8 +55,6 @@ KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept; IIS keeps them for 120."""
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 THROTTLED = frozenset({429, 503})
-
-_TLS_UNUSABLE = "the CA given for this vault (tls.ca) holds no readable certificate"
 
 
 class Stage(Enum):
@@ -115,11 +114,13 @@ class Exchange:
         self,
         access: VaultAccess,
         session: aiohttp.ClientSession,
+        connector: PinningConnector,
         unusable: Failure | None,
         clock: Callable[[], float],
     ) -> None:
         self._access = access
         self._session = session
+        self._connector = connector
         self._unusable = unusable
         self._clock = clock
         self._jitter = random.SystemRandom()
@@ -151,6 +152,11 @@ class Exchange:
     def api(self) -> Literal["rest", "soap", "auto"]:
         """The interface that the vault's definition names."""
         return self._access.api
+
+    @property
+    def pin(self) -> str:
+        """The pin of the key that the vault has shown last; empty before the first connection, and without TLS."""
+        return self._connector.seen
 
     async def ready(self, probe: Request, trip: Trip) -> Failure | None:
         """None where the vault may be asked; a Failure with the fact `breaker.AWAY` while it is left alone.
@@ -311,9 +317,9 @@ async def open_exchange(access: VaultAccess, clock: Callable[[], float] = time.m
     unusable: Failure | None = None
     try:
         context = access.tls.context()
-    except (ssl.SSLError, ValueError):
-        context, unusable = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), fail("VAULT_TLS", _TLS_UNUSABLE)
-    connector = _Connector(limit=access.requests + 1, keepalive_timeout=KEEP_ALIVE, ssl=context)
+    except TlsUnusableError as error:
+        context, unusable = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), fail("VAULT_TLS", str(error))
+    connector = _Connector(limit=access.requests + 1, keepalive_timeout=KEEP_ALIVE, ssl=context, pins=access.tls.pins)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -323,10 +329,10 @@ async def open_exchange(access: VaultAccess, clock: Callable[[], float] = time.m
         headers={"User-Agent": "keymuster"},
     )
     async with session:
-        yield Exchange(access, session, unusable, clock)
+        yield Exchange(access, session, connector, unusable, clock)
 
 
-class _Connector(aiohttp.TCPConnector):
+class _Connector(PinningConnector):
     """Notes on the caller's trip when it has its connection: from then on the request may be on the wire.
 
     aiohttp's own tracing says the same, at the price of half a bare GET.
@@ -372,10 +378,9 @@ def _throttling(result: Answer | Failure) -> Failure | None:
 def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
     """The exception's kind and errno; never its text, which may quote the request."""
     facts = {"error": type(error).__name__, "stage": stage.value}
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return fail("VAULT_TLS", getattr(error.certificate_error, "verify_message", ""), **facts)
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return fail("VAULT_TLS", getattr(error, "reason", None) or "the TLS handshake failed", **facts)
+    if (trouble := tls_trouble(error)) is not None:
+        text, more = trouble
+        return fail("VAULT_TLS", text, **facts, **more)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return fail("VAULT_UNREACHABLE", "the vault's name does not resolve", **facts)
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -385,6 +390,7 @@ def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
         name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
         if name:
             facts["errno"] = name
-        lost = "the vault closed the connection before its answer"
-        return fail("VAULT_UNREACHABLE", name if stage is not Stage.SENT else lost, **facts)
+        if stage is Stage.SENT:
+            return fail("VAULT_UNREACHABLE", "the vault closed the connection before its answer", **facts)
+        return fail("VAULT_UNREACHABLE", name or hung_up(error), **facts)
     return fail("VAULT_BAD_RESPONSE", "the answer is no HTTP, or was cut short", **facts)

@@ -27,6 +27,7 @@ from appliance.vault.messages import Answer
 from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
+from appliance.vault.shown import shown_pin
 from appliance.vault.tokens import Token, TokenBook
 
 GRANT_PATIENCE = 30.0
@@ -93,11 +94,21 @@ class Grantor:
         """Can the vault be reached (asked without a password first), and does it take the login?"""
         ill = await within(self._patience, self._ill)
         if ill is not None:
-            return told(ill)
+            return told(await self._with_pin(ill))
         token = await self.token()
         if isinstance(token, Failure):
             return told(token)
-        return VaultAnswer(ok=True, facts={"user": self._login.access.user, "api": token.api})
+        pin = {"pin": self._exchange.pin} if self._exchange.pin else {}
+        return VaultAnswer(ok=True, facts={"user": self._login.access.user, "api": token.api, **pin})
+
+    async def _with_pin(self, failure: Failure) -> Failure:
+        """A failure of TLS, with the pin of the key that the vault shows, trusted or not: who is asked about it needs
+        to compare it with something.
+        """
+        if reason_of(failure) != "VAULT_TLS" or "pin" in failure.facts:
+            return failure
+        pin = await within(self._patience, lambda trip: shown_pin(self._login.access, trip))
+        return replace(failure, facts={**failure.facts, "pin": pin}) if isinstance(pin, str) and pin else failure
 
     async def look(self, ref: CredentialRef) -> VaultAnswer:
         """Does the secret resolve, and could it be read now? No value is fetched, and nothing remembered but a listing
@@ -172,7 +183,9 @@ class Grantor:
             self._book.refused(grant)
         else:
             # 429 and 503 are said by what stands before the judgement; all else may come after it.
+            # A vault that refuses our certificate, which by TLS 1.3 comes after the request, reads none of it.
             turned_away = isinstance(answer, Answer) and answer.status in (429, 503)
+            turned_away = turned_away or reason_of(grant) == "VAULT_TLS"
             self._book.failed(self._clock(), grant, submitted=sent and not turned_away)
 
     async def _ill(self, trip: Trip) -> Failure | None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import structlog
@@ -35,9 +35,24 @@ class Login:
     """Title, url, user, tls and requests, in the form of `VaultAccess`."""
     domain: str
     password: str = field(repr=False)
+    client_key: str = field(default="", repr=False)
+    """Of the certificate in `access`, PEM text; empty where the vault is shown none."""
 
     def message(self) -> dict[str, Any]:
-        return {"access": dict(self.access), "password": self.password, "domain": self.domain, "version": "1"}
+        access = dict(self.access)
+        if self.client_key:
+            access["tls"] = {**access["tls"], "client_key": self.client_key}
+        return {"access": access, "password": self.password, "domain": self.domain, "version": "1"}
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Self:
+        """The other way round."""
+        access = dict(message["access"])
+        key = ""
+        if "client_key" in access.get("tls", ()):
+            access["tls"] = dict(access["tls"])
+            key = access["tls"].pop("client_key")
+        return cls(access, message["domain"], message["password"], key)
 
 
 @dataclass(frozen=True, slots=True)

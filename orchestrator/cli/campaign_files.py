@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchestrator.campaign import CampaignError, Fault, campaign_schema, load_campaign
+from orchestrator.campaign import Campaign, CampaignError, Fault, campaign_schema, load_campaign
+from orchestrator.cli import client_certificates
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import written_to
 from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps
+from orchestrator.toml_lines import key_lines, line_of
 
 
 def check(file: Path, *, json: bool) -> Exit:
     """Raises CampaignError, unless its faults are asked for as JSON."""
-    faults: tuple[Fault, ...] = ()
     try:
-        load_campaign(file)
+        faults = tuple(_certificate_faults(file, load_campaign(file)))
     except CampaignError as error:
-        if not json:
-            raise
         faults = error.faults
+    if faults and not json:
+        raise CampaignError(faults)
     if json:
         with written_to(None) as out:
             print(dumps(_document(file, faults)), file=out)
     else:
         sys.stderr.write(f"{file}: no fault found\n")
     return Exit.BAD_INPUT if faults else Exit.OK
+
+
+def _certificate_faults(file: Path, campaign: Campaign) -> Iterator[Fault]:
+    """A client certificate is read when a run begins; that it will not do is better known before."""
+    lines = key_lines(file.read_bytes().decode("utf-8-sig"))
+    for index, vault in enumerate(campaign.vaults):
+        for key, text in client_certificates.faults(vault, time.time()):
+            line = line_of(lines, ("vaults", index, "tls", key))
+            yield Fault(str(file), line, f"vaults[{index}].tls.{key}", text)
 
 
 def _document(file: Path, faults: Iterable[Fault]) -> Document:

@@ -21,6 +21,7 @@ from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import Order, check_and_store, execute, exit_code, interruptible
 from orchestrator.cli.storing import find_run, stored
+from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import Held, HolderInfo, StateDir
 from orchestrator.store.records import RunState
 
@@ -64,7 +65,8 @@ async def hold(held: Held, where: Where, order: Order, show: Show) -> Exit:
         desk = Desk(engine, tasks)
         async with engine.bus.serve_control(desk.answer):
             await check_and_store(engine, order)
-            with ProgressDisplay(enabled=show.progress) as display:
+            warnings = exposures_of(prepared.record.snapshot).values()
+            with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
                 display.note(f"run {prepared.record.id}: {prepared.record.planned} planned")
                 finished = await execute(engine, order, interrupt, display)
             record = await find_run(engine.store, prepared.record.id)
@@ -94,7 +96,9 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
     async with interruptible() as interrupt, await connect(holder) as control:
         client = Client(control, holder)
         run_id = await submit(client)
-        with ProgressDisplay(enabled=show.progress) as display:
+        async with stored(where.state) as store:
+            warnings = exposures_of((await find_run(store, run_id)).snapshot).values()
+        with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
             display.note(f"run {run_id}: submitted to process {holder.pid}, which holds {where.state}")
             stopped = False
             while (progress := await client.progress(run_id)) is not None:

@@ -49,18 +49,22 @@ async def up(estate: Path, state: Path, campaign: Path | None) -> Exit:
     return Exit.OK
 
 
-async def vault(estate: Path | None, state: Path, seed: int | None, port: int, tls: bool) -> Exit:
+async def vault(
+    estate: Path | None, state: Path, seed: int | None, port: int, tls: bool, client_certificates: bool
+) -> Exit:
     """Serve a simulated vault alone until Ctrl-C or SIGTERM."""
     options = ["--vault-only", "--port", str(port), *(["--tls"] if tls else [])]
+    options += ["--client-certificates"] if client_certificates else []
     options += [] if seed is None else ["--seed", str(seed)]
     options += [] if estate is None else [str(estate)]
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with _lab(state, *options) as ready:
             print(json.dumps(dict(ready)), flush=True)
-            ca = f"--cacert {shlex.quote(ready['ca'])} " if ready["ca"] else ""
+            given = {"--cacert": ready["ca"], "--cert": ready["client_cert"], "--key": ready["client_key"]}
+            shown = "".join(f"{option} {shlex.quote(path)} " for option, path in given.items() if path)
             sys.stderr.write(
                 f"{ready['secrets']:,} secrets at {ready['url']}; users and their passwords: {ready['users_file']}\n"
-                f"Try: curl {ca}-d grant_type=password -d username={ready['user']}"
+                f"Try: curl {shown}-d grant_type=password -d username={ready['user']}"
                 f" --data-urlencode password@{shlex.quote(ready['password_file'])} {ready['url']}/oauth2/token\n"
             )
             async for _ in signals:
@@ -119,7 +123,6 @@ def campaign_text(ready: Mapping[str, Any], truth: Sequence[Mapping[str, Any]], 
         groups.setdefault(alike, []).append(host)
     known_hosts = ready.get("known_hosts", "")
     records = "".join(_record(number, hosts, known_hosts) for number, hosts in enumerate(groups.values(), 1))
-    ca = f"tls = {{ ca = {json.dumps(ready['vault_ca'])} }}\n" if ready.get("vault_ca") else ""
     return f"""\
 name = "{name}"
 
@@ -129,7 +132,7 @@ type = "Thycotic Secret Server"
 url = "{ready["vault_url"]}"
 user = "{ready["vault_user"]}"
 password = {{ file = {json.dumps(ready["vault_password_file"])} }}
-{ca}{records}
+{_tls(ready)}{records}
 [targets]
 include = {json.dumps([host["address"] for host in truth])}
 
@@ -138,6 +141,17 @@ deadline = "3s"
 capacity = {IN_FLIGHT}
 vault_patience = "5s"
 """
+
+
+def _tls(ready: Mapping[str, Any]) -> str:
+    """What a client must know of the vault's https, and show it; empty by http."""
+    given = {
+        "ca": json.dumps(ready["vault_ca"]) if ready.get("vault_ca") else "",
+        "client_cert": json.dumps(ready["vault_client_cert"]) if ready.get("vault_client_cert") else "",
+        "client_key": f"{{ file = {json.dumps(ready['vault_client_key'])} }}" if ready.get("vault_client_key") else "",
+    }
+    keys = ", ".join(f"{key} = {value}" for key, value in given.items() if value)
+    return f"tls = {{ {keys} }}\n" if keys else ""
 
 
 def _secret(host: Mapping[str, Any]) -> str:

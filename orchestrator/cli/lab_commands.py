@@ -41,12 +41,15 @@ def lab_vault(
     seed: Annotated[int | None, typer.Option(help="Of the passwords; else the file's.", show_default=False)] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8443,
     tls: Annotated[bool, typer.Option("--tls", help="https, with a CA made for it.")] = False,
+    client_certificates: Annotated[
+        bool, typer.Option("--client-certificates", help="Demand one of every client; one is made. With --tls.")
+    ] = False,
     directory: Annotated[Path, typer.Option("--dir", help="For the passwords and the CA.")] = Path("lab-vault"),
 ) -> None:
     """Serve a simulated Secret Server alone until Ctrl-C, to test integrations with; see docs/lab-vault.md."""
     from orchestrator.cli import lab
 
-    tell(context, lab.vault, estate, directory, seed, port, tls)
+    tell(context, lab.vault, estate, directory, seed, port, tls, client_certificates)
 
 
 @lab_app.command("preset")

@@ -27,11 +27,14 @@ class _Bar(Progress):
 
 
 class ProgressDisplay:
-    """A context manager; `show` is cheap enough for several calls a second."""
+    """A context manager; `show` is cheap enough for several calls a second. Warnings are told at the start, and stay
+    under the bar.
+    """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, warnings: Iterable[str] = ()) -> None:
         console = Console(stderr=True)
         self._console = console
+        self._warnings = tuple(f"warning: {warning}" for warning in warnings)
         self._bar = _Bar(
             TextColumn("targets"),
             BarColumn(bar_width=None, complete_style=GOOD, finished_style=GOOD),
@@ -46,6 +49,8 @@ class ProgressDisplay:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
+        for warning in self._warnings:
+            self.note(warning)
         self._bar.start()
         return self
 
@@ -58,7 +63,7 @@ class ProgressDisplay:
         if self._task is None:
             self._task = self._bar.add_task("", total=progress.planned)
         self._bar.update(self._task, completed=progress.done, total=progress.planned)
-        self._bar.lines = (self._rate() + _numbers(progress), *map(_away, progress.away))
+        self._bar.lines = (self._rate() + _numbers(progress), *map(_away, progress.away), *self._warnings)
 
     def note(self, text: str) -> None:
         say(self._console, text)

@@ -39,7 +39,7 @@ class SealingKey:
             plain = _SUITE.decrypt(sealed, self._private, _PURPOSE + campaign.encode())
         except (InvalidTag, ValueError):
             raise SealError("the vault logins cannot be opened; submit again") from None
-        return tuple(Login(login["access"], login["domain"], login["password"]) for login in json.loads(plain))
+        return tuple(Login.of(login) for login in json.loads(plain))
 
 
 def seal(logins: Sequence[Login], campaign: str, public: bytes) -> bytes:

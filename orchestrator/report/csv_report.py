@@ -2,6 +2,7 @@
 
 The order of columns is stable: a new one is added at the end. Cells cannot become formulas (`escape.csv_cell`). `IP`,
 `DNS`, `Status`, `Cause`... are the field's own names; `Duration` is in seconds; times are ISO 8601 in UTC.
+`Warnings` is of the row's vault.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 from collections.abc import AsyncIterator
 
 from appliance.contract import Technology
+from orchestrator.exposure import exposures_of
 from orchestrator.report.documents import instant
 from orchestrator.report.escape import csv_cell
 from orchestrator.report.rows import ReportRow
@@ -41,6 +43,7 @@ HEADER = (
     "Campaign",
     "Owner",
     "Advice",
+    "Warnings",
 )
 
 _TECHNOLOGY = {Technology.WINDOWS: "Windows", Technology.UNIX: "Unix"}
@@ -49,8 +52,9 @@ _TECHNOLOGY = {Technology.WINDOWS: "Windows", Technology.UNIX: "Unix"}
 async def csv_report(run: RunRecord, rows: ReportRows) -> AsyncIterator[str]:
     """One line at a time, the header first."""
     yield _line(HEADER)
+    warnings = exposures_of(run.snapshot)
     async for row in rows:
-        yield _line(_cells(run, row))
+        yield _line((*_cells(run, row), warnings.get(row.vault, "")))
 
 
 def _cells(run: RunRecord, row: ReportRow) -> tuple[str, ...]:

@@ -99,6 +99,7 @@ def summary_document(summary: Summary) -> Document:
             for cause in summary.causes
         ],
         "gates": [{"gate": gate.text, "actual": gate.actual, "ok": gate.ok} for gate in summary.gates],
+        "warnings": list(summary.warnings),
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from appliance.contract import Technology
 from appliance.reasons import Reason, Status
+from orchestrator.exposure import exposures_of
 from orchestrator.gates import GateResult
 from orchestrator.report.causes import Cause, Causes
 from orchestrator.report.rows import ReportRow
@@ -37,6 +38,11 @@ class Summary:
     def totals(self) -> Totals:
         counts = (Count(line.technology, line.reason.status, line.reason.code, line.number) for line in self.lines)
         return Totals(self.run.planned, tuple(counts))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the campaign has given leave to, and a reader may not want."""
+        return tuple(exposures_of(self.run.snapshot).values())
 
     @property
     def complaint(self) -> str:

@@ -30,6 +30,7 @@ def table_report(summary: Summary) -> RenderableType:
         parts.append(_causes(summary.causes))
     if summary.gates:
         parts.append(_gates(summary))
+    parts += [cell(f"warning: {warning}", BAD) for warning in summary.warnings]
     if summary.complaint:
         parts.append(cell(f"error: {summary.complaint}", BAD))
     parts.append(cell(f"Run {summary.run.id} ({summary.run.state.value}) of campaign {summary.run.campaign}", "bold"))

@@ -37,9 +37,10 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.DOMAIN, vault.domain or "")
         for url in (vault.url, vault.proxy or ""):
             names.of(Kind.HOST, urlsplit(url).hostname or "")
-        for path in (vault.tls.ca, vault.password.file):
+        references = (vault.password, vault.tls.client_key, vault.tls.client_key_passphrase)
+        paths = [path for reference in references if reference for path in (reference.file, reference.keyring)]
+        for path in (vault.tls.ca, vault.tls.client_cert, *paths):
             names.of(Kind.PATH, path or "")
-        names.of(Kind.PATH, vault.password.keyring or "")
     for record in campaign.records:
         names.of(Kind.RECORD, record.title)
         names.of(Kind.USER, record.user)
@@ -135,6 +136,9 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
                 "password_from": vault.password.kind,
                 "own_ca": vault.tls.ca is not None,
                 "verified": vault.tls.verify,
+                "pins": len(vault.tls.pin),
+                "client_key_from": vault.tls.client_key.kind if vault.tls.client_key else None,
+                "plain_http": vault.tls.plain_http,
                 "proxy": vault.proxy is not None,
             }
             for vault in campaign.vaults

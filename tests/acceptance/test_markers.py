@@ -61,6 +61,11 @@ def forms(secret: bytes) -> Forms:
     return text_forms(secret.decode("ascii")) if secret.isascii() else {secret: "as it is"}
 
 
+def holds(pid: int, sought: Forms) -> bool:
+    """Does a process hold any of these forms in its memory?"""
+    return bool(Finder([Sought("sought", sought)]).hits(places.memory(pid)))
+
+
 def remembered(pid: int, secrets: Iterable[bytes]) -> set[bytes]:
     """Which of these secrets a process holds anywhere in its memory."""
     named = {str(number): secret for number, secret in enumerate(secrets)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from targets.secret_server import tls
 from tests.acceptance.product import Product
 from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write, line_of
 from tests.cli.refusals import here, refused
@@ -43,6 +46,16 @@ FAULTS = {
         (VAULT, RECORD, RECORD.replace('"Unix"', '"Unix 2"').replace("127.9.0.1", "127.9.0.0/30"), TARGETS),
         "/30",
         "records[1].ips: record 'Unix 2' (records[1]) and record 'Unix' (records[0]) both claim 127.9.0.1",
+    ),
+    "http off this machine": (
+        (VAULT.replace("http://127.0.0.1:9", "http://vault.example"), RECORD, TARGETS),
+        "vault.example",
+        "vaults[0].url: begins with http://: the vault's password and every secret would cross the network in clear",
+    ),
+    "no pin": (
+        (VAULT.replace("http:", "https:") + 'tls = { pin = "sha256:00ff" }\n', RECORD, TARGETS),
+        "sha256:00ff",
+        'vaults[0].tls.pin: is no pin; write "sha256//" and the base64 of the SHA-256 of the vault\'s public key',
     ),
     "basic": (
         (VAULT, RECORD + 'login_type = "basic"\n', TARGETS),
@@ -98,6 +111,42 @@ def test_config_check(keymuster: Product, write: Write) -> None:
     assert (good.code, good.stdout) == (0, "")
     assert "no fault found" in good.stderr
     refused(here("config", "check", write(VAULT, RECORD + "colour = 1\n", TARGETS)), "records[0].colour")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "field", "text"),
+    [
+        ("none.pem", "client-key.pem", "client_cert", "cannot be read: No such file or directory; check the path"),
+        ("client-key.pem", "client-key.pem", "client_cert", "holds no certificate in PEM form"),
+        ("expired.pem", "expired-key.pem", "client_cert", "expired on 20"),
+        ("client-ca.pem", "client-key.pem", "client_cert", "does not belong to the client key"),
+        ("client.pem", "none.pem", "client_key", "vault 'V': cannot read the client key file"),
+        ("client.pem", "client.pem", "client_key", "is no private key in PEM form"),
+    ],
+)
+def test_config_check_reads_the_client_certificate(
+    keymuster: Product, write: Write, tmp_path: Path, certificate: str, key: str, field: str, text: str
+) -> None:
+    tls.make_client(tmp_path)
+    expired = tls.new_key()
+    (tmp_path / "expired-key.pem").write_bytes(tls.pem(expired))
+    made = tls.Authority("CA").client("c", expired, valid=timedelta(hours=-1))
+    (tmp_path / "expired.pem").write_bytes(made.public_bytes(Encoding.PEM))
+
+    def with_key(reference: str) -> Path:
+        table = f'client_cert = "{certificate}"\nclient_key = {reference}\n'
+        return write(VAULT.replace("http:", "https:") + f"[vaults.tls]\n{table}", RECORD, TARGETS)
+
+    file = with_key(f'{{ file = "{key}" }}')
+    refused(here("config", "check", file), f"{file}:{line_of(file, field + ' ')}: vaults[0].tls.{field}: {text}")
+    refused(
+        keymuster("run", file, env=PASSWORD),
+        "vault 'V': ",
+        "client key" if field == "client_key" else "client certificate",
+    )
+    # Where its key is not in a file the certificate is looked at alone.
+    by_itself = here("config", "check", with_key('{ env = "KEYMUSTER_TEST_KEY" }'))
+    assert (by_itself.code == 2) is (certificate in ("none.pem", "client-key.pem", "expired.pem"))
 
 
 def test_config_check_as_json(write: Write, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from appliance.certificates import pin_of
 from tests.acceptance.product import KEYMUSTER, Ended
 from tests.cli.refusals import refused
 
@@ -61,11 +63,27 @@ def test_a_sample_over_https_for_every_user_in_the_file(tmp_path: Path) -> None:
         assert ask(ready, "/api/v1/secrets/search-total?filter.includeInactive=true", token) >= 28
 
 
+def test_a_vault_that_demands_client_certificates_and_shows_its_pin(tmp_path: Path) -> None:
+    with lab_vault("--tls", "--client-certificates", "--dir", str(tmp_path / "v")) as ready:
+        assert Path(ready["client_key"]).stat().st_mode & 0o777 == 0o600
+        certificate = ssl.PEM_cert_to_DER_cert((tmp_path / "v" / "vault.pem").read_text())
+        assert ready["pin"] == pin_of(certificate)
+        trusting = ssl.create_default_context(cafile=ready["ca"])
+        trusting.maximum_version = ssl.TLSVersion.TLSv1_2
+        url = f"{ready['url']}/api/v1/healthcheck"
+        with pytest.raises(urllib.error.URLError, match="ALERT"):
+            urllib.request.urlopen(url, context=trusting)  # noqa: S310 - our own URL
+        trusting.load_cert_chain(ready["client_cert"], ready["client_key"])
+        with urllib.request.urlopen(url, context=trusting) as response:  # noqa: S310 - as above
+            assert json.loads(response.read())["healthy"] is True
+    refused(ended("--client-certificates", "--port", "0", "--dir", tmp_path / "v"), "is for https: add --tls")
+
+
 def test_an_estates_vault_by_http(tmp_path: Path) -> None:
     estate = tmp_path / "estate.toml"
     estate.write_text('[vault]\nuser = "u"\nmount = "/ss"\n[[hosts]]\ncount = 3\n')
     with lab_vault("--estate", str(estate), "--dir", str(tmp_path / "v")) as ready:
-        assert (ready["user"], ready["secrets"], ready["ca"]) == ("u", 3, None)
+        assert (ready["user"], ready["secrets"], ready["ca"], ready["pin"]) == ("u", 3, None, None)
         assert ready["url"].endswith("/ss")
         form = {"grant_type": "password", "username": "u", "password": Path(ready["password_file"]).read_text()}
         token = ask(ready, "/oauth2/token", form=form)["access_token"]
@@ -83,6 +101,8 @@ def test_a_taken_port_and_a_bad_estate(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         refused(ended("--port", port, "--dir", tmp_path / "v"), f"cannot listen on port {port}")
     bad = tmp_path / "estate.toml"
+    bad.write_text("[vault]\nclient_certificates = true\n")
+    refused(ended("--estate", bad, "--port", "0", "--dir", tmp_path / "v"), "client_certificates are for https")
     bad.write_text('[vault]\n[[vault.users]]\nname = "a"\naddresses = ["10.0.0.0/40"]\n')
     refused(
         ended("--estate", bad, "--port", "0", "--dir", tmp_path / "v"),

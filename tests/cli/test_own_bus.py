@@ -19,6 +19,7 @@ from tests.cli.nats import nats_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
+NOBODYS_PIN = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 HOSTS = ["127.73.0.1", "127.73.0.2", "127.73.0.3"]
 
 
@@ -110,6 +111,35 @@ def test_a_run_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_pat
         seen = lab.metrics()
         assert sum(len(host["logons"]) for host in seen["hosts"].values()) == len(HOSTS)
         assert seen["vault"]["grants"] == 1
+
+
+def test_an_appliance_of_ones_own_shows_its_own_certificate_and_pins_the_vault(
+    keymuster: Product, tmp_path: Path
+) -> None:
+    """The campaign says nothing of either: the login is the appliance's alone."""
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[vault]\ntls = true\nclient_certificates = true\n[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        where = ("--nats", url, "--nats-seed", seed, "--format", "json")
+        before, ready = file.read_text(), lab.ready
+        shown = f"""ca = "{ready["vault_ca"]}"
+client_cert = "{ready["vault_client_cert"]}"
+client_key = {{ file = "{ready["vault_client_key"]}" }}
+"""
+        file.write_text(f'{before}\n[vaults.tls]\npin = "{NOBODYS_PIN}"\n{shown}')
+        with serving(file):
+            refused = keymuster("run", campaign(tmp_path, lab, HOSTS), *where)
+        assert (refused.code, f"VAULT_TLS: the vault shows {ready['vault_pin']}" in refused.stderr) == (3, True)
+        assert lab.vault_seen()["requests"] == 0
+        file.write_text(f'{before}\n[vaults.tls]\npin = "{ready["vault_pin"]}"\n{shown}')
+        with serving(file):
+            ended = keymuster("run", campaign(tmp_path, lab, HOSTS), *where)
+        assert ended.code == 0, ended.stderr
+        assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
 
 
 def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Product, tmp_path: Path) -> None:

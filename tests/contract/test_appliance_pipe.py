@@ -12,7 +12,9 @@ import pytest
 
 from appliance.contract import ContractError
 from appliance.embedded import _MESSAGE, AdmitMessage, DismissMessage, DrainMessage, IdentityMessage
+from appliance.vault.definition import VaultAccess
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
+from orchestrator.cli.sealing import SealingKey, seal
 
 PASSWORD = "KMS-vault-marker"
 ACCESS = {
@@ -58,6 +60,26 @@ def test_what_a_run_may_use() -> None:
     assert not admission.policy.allows_address("10.0.0.1")
     assert admission.policy.allows_vault(str(ACCESS["title"]), str(ACCESS["url"]))
     assert PASSWORD not in repr((read, admission, login))
+
+
+def test_a_client_key_goes_the_way_of_the_password_and_shows_as_little() -> None:
+    tls = {"ca": "", "verify": True, "pins": [], "client_cert": "certificate", "plain_http": False}
+    login = Login({**ACCESS, "tls": tls}, "", PASSWORD, "KMS-client-key")
+    assert Login.of(json.loads(json.dumps(login.message()))) == login
+    read = over_the_pipe(Admission("run-1", (), "tofu", (login,)).message())
+    assert isinstance(read, AdmitMessage)
+    [vault] = read.admission().logins
+    assert vault.access.tls.client_key.get_secret_value() == "KMS-client-key"
+    assert "KMS-client-key" not in repr((read, read.admission(), login, vault.access))
+    # As supervisors hand it to their scan processes.
+    assert VaultAccess.decode(vault.access.encode()) == vault.access
+
+
+def test_a_sealed_login_is_the_same_when_it_is_opened() -> None:
+    login, key = Login(ACCESS, "corp.example", PASSWORD, "KMS-client-key"), SealingKey()
+    sealed = seal((login,), "campaign", key.public)
+    assert b"KMS-client-key" not in sealed
+    assert key.open(sealed, "campaign") == (login,)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.settings import Settings, SettingsError, write_template
+from targets.secret_server import tls
 
 HEAD = 'name = "a"\nnetworks = ["127.0.0.0/8"]\n[bus]\nurl = "nats://127.0.0.1:1"\nseed = "SUSECRET"\n'
 VAULT = '[[vaults]]\ntitle = "V"\nuser = "u"\n'
@@ -51,8 +52,13 @@ def test_a_file_that_is_no_text(written: Path) -> None:
         ("https://v", "none", "", "cannot read the password file .*none: No such file"),
         ("https://v", "binary", "", "cannot read the password file .*binary.*: it is not UTF-8"),
         ("https://v", "a\\u0000b", "", "cannot read the password file .*: it is not UTF-8"),
-        ("https://v", "password", 'ca = "/none"', "cannot read the CA file /none: No such file"),
-        ("https://v", "password", 'ca = "{0}/binary"', "cannot read the CA file .*binary.*: it is not UTF-8"),
+        ("https://v", "password", 'tls = {{ ca = "/none" }}', "cannot read the CA file /none: No such file"),
+        (
+            "https://v",
+            "password",
+            'tls = {{ ca = "{0}/binary" }}',
+            "read the CA file .*binary.*: it is not UTF-8",
+        ),
         ("http://vault.example", "password", "", "vault 'V': url: the vault's URL must begin with https"),
         ("https://[v", "password", "", "vault 'V': url: "),
         ("https://v", "password", 'proxy = "ftp://p"', "vault 'V': proxy: the proxy's URL must be"),
@@ -91,3 +97,55 @@ def test_a_vault_is_spoken_to_in_no_other_way(tmp_path: Path, monkeypatch: pytes
     file = made(tmp_path, monkeypatch, 'api = "graphql"')
     with pytest.raises(SettingsError, match=r"vaults\.0\.api: Input should be 'rest', 'soap' or 'auto'"):
         Settings.load(str(file))
+
+
+PIN = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+
+
+def test_tls_is_said_as_in_a_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tls.make_client(tmp_path)
+    keys = f'client_cert = "{own.certificate}", client_key = {{ file = "{own.key}" }}'
+    line = f'tls = {{ ca = "{own.ca}", verify = false, pin = "{PIN}", {keys} }}'
+    [login] = Settings.load(str(made(tmp_path, monkeypatch, line))).admission().logins
+    read = login.access.tls
+    assert (read.ca, read.verify, read.pins) == (own.ca.read_text(encoding="ascii"), False, (PIN,))
+    assert read.client_cert == own.certificate.read_text(encoding="ascii")
+    assert read.client_key.get_secret_value() == own.key.read_text(encoding="ascii")
+    read.context()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('tls = { pin = "sha256//x" }', "vault 'Secret Server Vault': tls.pin: is no pin; write sha256//"),
+        ('tls = { client_cert = "c" }', "vaults.0.tls: client_cert and client_key go together"),
+        (
+            'tls = { client_cert = "{0}/none", client_key = { file = "{0}/client-key.pem" } }',
+            "cannot read the client certificate .*/none",
+        ),
+        (
+            'tls = { client_cert = "{0}/client.pem", client_key = { file = "{0}/none" } }',
+            "cannot read the client key file .*/none",
+        ),
+        (
+            'tls = { client_cert = "{0}/client-ca.pem", client_key = { file = "{0}/client-key.pem" } }',
+            "vault 'Secret Server Vault': tls.client_cert: does not belong to the client key",
+        ),
+        (
+            'tls = { client_cert = "{0}/client.pem", client_key = { file = "{0}/client.pem" } }',
+            "vault 'Secret Server Vault': tls.client_key: is no private key in PEM form",
+        ),
+    ],
+)
+def test_tls_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str) -> None:
+    tls.make_client(tmp_path)
+    file = made(tmp_path, monkeypatch, line.replace("{0}", str(tmp_path)))
+    with pytest.raises(SettingsError, match=said):
+        Settings.load(str(file)).admission()
+
+
+def test_plain_http_by_leave_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = made(tmp_path, monkeypatch, "tls = { plain_http = true }")
+    file.write_text(file.read_text(encoding="utf-8").replace("https://", "http://"), encoding="utf-8")
+    [login] = Settings.load(str(file)).admission().logins
+    assert login.access.url == "http://vault.example/SecretServer"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from appliance.leaks.forms import SHORTEST, key_forms, text_forms
+from appliance.leaks.forms import SHORTEST, client_key_forms, key_forms, text_forms
 
 PASSWORD = "pä55 \"w<r>d\\&'/"
 
@@ -113,3 +113,19 @@ def test_the_private_numbers_of_a_ciphered_key_are_found(key: object, number: by
 @pytest.mark.parametrize("data", [b"", b"-----BEGIN NOTHING-----\n", b"\x00\xff" * 9, b"= = =\nA\n"])
 def test_what_is_no_key_breaks_nothing(data: bytes) -> None:
     assert all(isinstance(form, bytes) for form in key_forms(data, "x"))
+
+
+def test_a_client_key_is_known_in_both_ways_to_write_it() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    written = [
+        key.private_bytes(Encoding.PEM, encoding, NoEncryption())
+        for encoding in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL)
+    ]
+    for known in written:
+        forms = client_key_forms(known)
+        for leaked in (
+            *written,
+            json.dumps(written[0].decode()).encode(),
+            key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        ):
+            assert [form for form in forms if form in leaked]

@@ -41,6 +41,31 @@ def test_files_are_looked_at_below_a_directory_and_links_are_not_followed(tmp_pa
     assert looked.bytes == len("nothing") + 10 + len(SECRET)
 
 
+@pytest.mark.skipif(not ROOT, reason="only root may look at another process's memory")
+def test_part_of_a_login_may_be_where_the_vault_is_asked_from_but_not_in_the_bus() -> None:
+    kept = "import sys; kept = sys.stdin.readline(); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", kept], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdin is not None
+        assert one.stdout is not None
+        one.stdin.write(f"{SECRET}\n")
+        one.stdin.flush()
+        one.stdout.readline()
+        by_right, not_so = (
+            search(SOUGHT, (), (Process(pid=one.pid, what=what),), logins).found
+            for what, logins in (("appliance", {"s"}), ("bus", {"s"}))
+        )
+        one.communicate()
+    assert by_right == ()
+    assert {found.place for found in not_so} == {f"memory of bus (process {one.pid})"}
+
+
+def test_part_of_a_login_may_be_in_no_file(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(SECRET)
+    assert search(SOUGHT, [str(tmp_path)], (), {"s"}).found
+
+
 def test_a_files_name_may_hold_a_secret(tmp_path: Path) -> None:
     (tmp_path / f"{SECRET}.txt").write_text("")
     assert [found.place.startswith("the name of") for found in look(tmp_path).found] == [True]

@@ -547,3 +547,89 @@ def test_a_folder_is_not_for_a_vault_that_is_asked_by_soap() -> None:
     (fault,) = faults_of(text.replace("[[vaults]]", '[[vaults]]\napi = "soap"'))
     assert "records[0].secret.folder" in fault
     assert "SOAP tells no folder's path" in fault
+
+
+PIN = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+
+
+def vault_with(*lines: str, url: str = "https://vault.example") -> str:
+    """A campaign of one vault; its lines of interest begin with the seventh, and the url is on the fourth."""
+    table = f'[[vaults]]\ntitle = "V"\nurl = "{url}"\nuser = "u"\npassword = {{ prompt = true }}\n'
+    return "\n".join((f'name = "n"\n{table}{lines[0] if lines else ""}', *lines[1:])) + "\n"
+
+
+@pytest.mark.parametrize(("text", "pins"), [(f'"{PIN}"', (PIN,)), (f'["{PIN}"]', (PIN,)), ("[]", ())])
+def test_one_pin_or_several(text: str, pins: tuple[str, ...]) -> None:
+    campaign = parse_campaign(vault_with(f"tls = {{ pin = {text} }}"), "c.toml")
+    assert campaign.vaults[0].tls.pin == pins
+    assert Campaign.from_snapshot(campaign.snapshot()) == campaign
+
+
+def test_a_client_certificate_and_where_its_key_is() -> None:
+    keys = 'client_cert = "c.pem", client_key = { env = "K" }, client_key_passphrase = { prompt = true }'
+    campaign = parse_campaign(vault_with(f"tls = {{ {keys} }}"), "/etc/c.toml")
+    tls = campaign.vaults[0].tls
+    assert (tls.client_cert, tls.client_key and tls.client_key.env) == ("/etc/c.pem", "K")
+    assert Campaign.from_snapshot(campaign.snapshot()) == campaign
+
+
+@pytest.mark.parametrize(
+    ("line", "url", "where", "said"),
+    [
+        ('tls = { pin = "sha256//x" }', "https://v", "7: vaults[0].tls.pin", "is no pin; write"),
+        (
+            'tls = { pin = "sha256//x" }',
+            "https://v",
+            "7: vaults[0].tls.pin",
+            "openssl dgst -sha256",
+        ),
+        (f'tls = {{ pin = "{PIN}" }}', "http://127.0.0.1", "7: vaults[0].tls.pin", "url begins with https://"),
+        ('tls = { client_cert = "c" }', "https://v", "7: vaults[0].tls", "client_cert and client_key go together"),
+        ('tls = { client_key = { file = "c" } }', "https://v", "7: vaults[0].tls", "go together"),
+        (
+            'tls = { client_key_passphrase = { file = "c" } }',
+            "https://v",
+            "7: vaults[0].tls",
+            "no client_key to go with",
+        ),
+        (
+            'tls = { client_cert = "c", client_key = { prompt = true } }',
+            "https://v",
+            "7: vaults[0].tls",
+            "cannot be typed at a prompt",
+        ),
+        ("", "http://vault.example", "4: vaults[0].url", "tls = { plain_http = true }"),
+        ("", "HTTP://vault.example", "4: vaults[0].url", "tls = { plain_http = true }"),
+        (
+            "tls = { verify = false }",
+            "http://10.0.0.1",
+            "4: vaults[0].url",
+            "cross the network in clear; write https://",
+        ),
+        ("tls = { plain_http = true }", "https://v", "7: vaults[0].tls.plain_http", "begins with http://; remove it"),
+        ('proxy = "http://p:1"', "http://127.0.0.1", "7: vaults[0].proxy", "url begins with https://"),
+    ],
+)
+def test_tls_that_does_not_fit(line: str, url: str, where: str, said: str) -> None:
+    [fault] = faults_of(vault_with(line, url=url))
+    assert fault.startswith(f"c.toml:{where}: ")
+    assert said in fault
+
+
+@pytest.mark.parametrize("key", ["client_key", "client_key_passphrase"])
+@pytest.mark.parametrize("value", ['"hunter2"', "{ hunter2 = 1 }", '{ env = "hunter 2" }', "[1]"])
+def test_a_key_in_the_file_is_not_quoted(key: str, value: str) -> None:
+    others = 'client_cert = "c"' + ("" if key == "client_key" else ', client_key = { env = "K" }')
+    faults = faults_of(vault_with(f"tls = {{ {others}, {key} = {value} }}"))
+    assert faults
+    assert [fault for fault in faults if "hunter" in fault] == []
+    assert f"7: vaults[0].tls.{key}: the" in faults[0]
+    assert "itself must not be in this file" in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [("http://127.0.0.1:8080", ""), ("http://[::1]", ""), ("http://vault.example", "tls = { plain_http = true }")],
+)
+def test_http_on_this_machine_or_by_leave(url: str, line: str) -> None:
+    assert parse_campaign(vault_with(line, url=url), "c.toml").vaults[0].url == url

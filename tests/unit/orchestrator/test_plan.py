@@ -484,12 +484,11 @@ def test_notes_tell_of_what_the_file_allows_and_a_reader_may_not_want() -> None:
     records = UNIX + SERVICE.replace('"CORP"', '"LAB"')
     parsed = campaign(records, 'include = ["10.0.0.1"]')
     vault = parsed.vaults[0]
-    open_vault = vault.model_copy(
-        update={"url": "http://vault.example/x", "tls": vault.tls.model_copy(update={"verify": False})}
-    )
+    open_vault = vault.model_copy(update={"url": "http://vault.example/x"})
+    unchecked = vault.model_copy(update={"title": "W", "tls": vault.tls.model_copy(update={"verify": False})})
     plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r", seed=1)
     assert isinstance(plan, Plan)
-    notes = explain(plan, parsed.model_copy(update={"vaults": (open_vault,)}), limit=1).notes
+    notes = explain(plan, parsed.model_copy(update={"vaults": (open_vault, unchecked)}), limit=1).notes
     assert [note.split(" ")[0] for note in notes] == ["vault", "vault", "user"]
     assert "without TLS" in notes[0]
     assert "certificate" in notes[1]

@@ -10,6 +10,12 @@ from orchestrator.controller import Progress
 from orchestrator.vault_watch import Away
 
 
+def test_a_warning_stays_under_the_bar() -> None:
+    with ProgressDisplay(enabled=False, warnings=["vault V is reached without TLS"]) as display:
+        display.show(Progress(100, 7, {Status.PASSED: 3}))
+        assert display._bar.lines[1:] == ("warning: vault V is reached without TLS",)
+
+
 def test_a_vault_that_is_away_has_a_line_of_its_own() -> None:
     since = datetime(2026, 11, 25, 12, 3, 5).astimezone()
     away = Away("Vault [1]", since.timestamp(), 40)

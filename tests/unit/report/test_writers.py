@@ -72,6 +72,18 @@ async def test_ndjson_has_an_event_a_line() -> None:
     assert lines[3]["totals"] == whole["totals"]
 
 
+async def test_every_format_for_machines_says_what_is_not_safe() -> None:
+    vaults = [{"title": "Vault", "url": "http://vault.example"}, {"title": "Other", "url": "https://o.example"}]
+    run = replace(finished(PAIR), snapshot={"campaign": {"vaults": vaults}})
+    other = replace(PAIR[1], vault="Other")
+    [text] = json.loads(await joined(json_report(run, rows(*PAIR))))["warnings"]
+    assert text == "vault 'Vault' is reached without TLS: its login and every secret cross the network in clear"
+    last = json.loads((await joined(ndjson_report(run, rows(*PAIR)))).splitlines()[-1])
+    assert last["warnings"] == [text]
+    table = cells(await joined(csv_report(run, rows(PAIR[0], other))))
+    assert [row[table[0].index("Warnings")] for row in table[1:]] == [text, ""]
+
+
 async def test_an_empty_run_is_valid_in_every_format() -> None:
     nothing = finished(())
     assert json.loads(await joined(json_report(nothing, rows())))["targets"] == []
@@ -97,6 +109,7 @@ async def test_csv_has_the_fields_header_and_a_line_a_target() -> None:
         "Record": "unix", "Vault": "Vault", "Secret Name": "root", "User": "scan", "Appliance": "a1", "Attempts": "1",
         "Duration": "0.021", "First Seen": "2023-11-14T22:13:20.250Z", "Last Seen": "2023-11-14T22:13:21.000Z",
         "Campaign": "quarterly", "Owner": "nobody", "Advice": REASONS["PASSED"].advice,
+        "Warnings": "",
     }  # fmt: skip
     assert (failed[6], failed[8]) == ("Failed", "105015")
 

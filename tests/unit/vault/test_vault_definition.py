@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from appliance.contract import ContractError
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
+from appliance.vault.tls import TlsUnusableError
 from tests.unit.vault.scripted import PASSWORD
+
+PIN = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 
 
 def login() -> VaultLogin:
@@ -67,6 +73,44 @@ def test_a_url_that_is_none_or_gives_the_password_away(url: str) -> None:
 )
 def test_plain_http_stays_on_the_machine(url: str) -> None:
     assert VaultAccess(title="V", url=url).url == url
+
+
+def test_plain_http_leaves_it_by_leave_alone() -> None:
+    allowed = VaultAccess(title="V", url="http://vault.example", tls=VaultTls(plain_http=True))
+    assert allowed.url == "http://vault.example"
+    for tls in ({"pins": [PIN]}, {"client_cert": "c", "client_key": "k"}):
+        with pytest.raises(ContractError, match="asked over https"):
+            VaultAccess.decode(json.dumps({"title": "V", "url": "http://127.0.0.1", "tls": tls}).encode())
+
+
+@pytest.mark.parametrize(
+    "pin", ["", "sha256//", PIN.removeprefix("sha256//"), PIN[:-1], PIN.replace("U=", "V="), f"{PIN}\n"]
+)
+def test_what_is_no_pin(pin: str) -> None:
+    with pytest.raises(ValueError, match="pins"):
+        VaultTls(pins=(pin,))
+
+
+def test_a_client_key_shows_in_no_text() -> None:
+    tls = VaultTls(client_cert="c", client_key=SecretStr(PASSWORD))
+    for text in (repr(tls), str(tls), f"{tls.model_dump()}", repr(VaultAccess(title="V", url="https://v", tls=tls))):
+        assert PASSWORD not in text
+    for broken in ({"client_key": [PASSWORD]}, {"client_key": PASSWORD, "verify": PASSWORD}):
+        with pytest.raises(ContractError) as caught:
+            VaultTls.decode(json.dumps(broken).encode())
+        assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"ca": "no certificate"}, {"verify": False, "client_cert": "c", "client_key": "k"}])
+def test_what_no_connection_can_be_made_with(given: dict[str, Any]) -> None:
+    with pytest.raises(TlsUnusableError, match=r"tls\.(ca|client_cert)"):
+        VaultTls(**given).context()
+
+
+def test_no_client_certificate_where_its_key_would_need_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with pytest.raises(TlsUnusableError, match="needs Linux"):
+        VaultTls(verify=False, client_cert="c", client_key=SecretStr("k")).context()
 
 
 def test_a_hidden_value_stays_hidden() -> None:

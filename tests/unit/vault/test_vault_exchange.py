@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import ssl
@@ -13,8 +12,6 @@ from dataclasses import replace
 import anyio
 import pytest
 import trustme
-from anyio.abc import SocketAttribute, SocketStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -34,6 +31,7 @@ from appliance.vault.exchange import (
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
 from appliance.vault.withholding import without
+from tests.unit.vault.proxy import Proxy, proxied
 from tests.unit.vault.scripted import (
     API,
     PASSWORD,
@@ -368,6 +366,19 @@ async def test_a_ca_that_is_none_is_a_tls_failure(vault: ScriptedVault) -> None:
         assert reason(await exchange.send(GET, Trip())) == "VAULT_TLS"
 
 
+async def test_a_vault_that_ends_the_handshake_without_a_word(ca: trustme.CA) -> None:
+    """As asyncio's servers and Windows do, where they want a client certificate; an end by TLS 1.3 comes later."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca.configure_trust(context)
+    async with scripted_vault(context) as vault, open_exchange(vault.access(tls=VaultTls(ca=pem(ca)))) as exchange:
+        result = await exchange.send(POST, Trip())
+    assert reason(result) == "VAULT_UNREACHABLE"
+    assert isinstance(result, Failure)
+    assert "it may demand a client certificate (tls.client_cert)" in result.text
+
+
 async def test_a_peer_without_tls_is_a_tls_failure() -> None:
     async with (
         scripted_vault() as vault,
@@ -567,44 +578,6 @@ async def test_a_throttling_vault_gets_fewer_at_once(vault: ScriptedVault) -> No
 
 
 # -- through a proxy ---------------------------------------------------------------------------------------------------
-
-
-class Proxy:
-    """A forward proxy that knows CONNECT alone, and notes what it sees."""
-
-    def __init__(self, status: str = "200 Connection established") -> None:
-        self.status = status
-        self.heads: list[bytes] = []
-        self.carried = bytearray()
-        self.port = 0
-
-    async def serve(self, client: SocketStream) -> None:
-        async with client:
-            head = await BufferedByteReceiveStream(client).receive_until(b"\r\n\r\n", 4096)
-            self.heads.append(head)
-            await client.send(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
-            if not self.status.startswith("200"):
-                return
-            host, _, port = head.split()[1].decode().rpartition(":")
-            async with await anyio.connect_tcp(host, int(port)) as vault, anyio.create_task_group() as tasks:
-                tasks.start_soon(self._carry, client, vault, tasks.cancel_scope, name="proxy: up")
-                tasks.start_soon(self._carry, vault, client, tasks.cancel_scope, name="proxy: down")
-
-    async def _carry(self, source: SocketStream, sink: SocketStream, scope: anyio.CancelScope) -> None:
-        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            async for data in source:
-                self.carried += data
-                await sink.send(data)
-        scope.cancel()
-
-
-@asynccontextmanager
-async def proxied(proxy: Proxy) -> AsyncIterator[str]:
-    """The proxy's URL while it serves."""
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, proxy.serve, name="proxy")
-        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
-        tasks.cancel_scope.cancel()
 
 
 async def through(proxy: Proxy, ca: trustme.CA, name: str = "127.0.0.1") -> Answer | Failure:

@@ -209,7 +209,7 @@ UNVERIFIED = ssl.SSLCertVerificationError(1, "certificate verify failed")
     ("error", "expected", "text"),
     [
         (ClientConnectorCertificateError(KEY, UNVERIFIED), "VAULT_TLS", ""),
-        (ClientConnectorSSLError(KEY, NO_TLS), "VAULT_TLS", "the TLS handshake failed"),
+        (ClientConnectorSSLError(KEY, NO_TLS), "VAULT_TLS", "WRONG_VERSION_NUMBER"),
         (NO_TLS, "VAULT_TLS", "WRONG_VERSION_NUMBER"),
         (
             ClientConnectorDNSError(KEY, OSError(-2, "unknown")),

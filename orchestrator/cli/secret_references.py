@@ -1,0 +1,88 @@
+"""How the secrets of a vault's login enter: environment, file, prompt or keyring. Never argv, never the campaign file.
+
+Each is dropped from the environment at once, and never written anywhere from here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from orchestrator.campaign_model import PasswordReference
+from orchestrator.cli.errors import BadInput
+
+
+def read_secret(reference: PasswordReference, title: str, what: str, prompt: str = "") -> str:
+    """What a reference stands for. `what` names it in messages, `prompt` asks for it. Raises BadInput, which says what
+    to do.
+    """
+    match reference.kind:
+        case "env":
+            return _from_environment(reference, title)
+        case "file":
+            return _from_file(reference, title, what)
+        case "prompt":
+            return _from_prompt(title, what, prompt)
+        case "keyring":
+            return _from_keyring(reference, title, what)
+
+
+def _from_environment(reference: PasswordReference, title: str) -> str:
+    name = str(reference.env)
+    _wipe(name)
+    value = os.environ.pop(name, "")
+    if not value:
+        raise BadInput(f"vault {title!r}: the environment has no {name}; set it for this command")
+    return value
+
+
+def _wipe(name: str) -> None:
+    """Blank the value where the kernel keeps it: /proc/PID/environ shows a process's first environment for ever.
+
+    Python has made its own copy of it, which `os.environ` is.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    place = libc.getenv(os.fsencode(name))
+    if place:
+        ctypes.memset(place, 0, len(ctypes.string_at(place)))
+
+
+def _from_file(reference: PasswordReference, title: str, what: str) -> str:
+    path = Path(str(reference.file))
+    try:
+        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadInput(f"vault {title!r}: cannot read the {what} file {path}: {why}") from None
+    if not value:
+        raise BadInput(f"vault {title!r}: the {what} file {path} is empty")
+    return value
+
+
+def _from_prompt(title: str, what: str, prompt: str) -> str:
+    if not sys.stdin.isatty():
+        raise BadInput(f"vault {title!r}: cannot ask for the {what} without a terminal; use env or file")
+    try:
+        value = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
+    except EOFError:
+        value = ""
+    if not value:
+        raise BadInput(f"vault {title!r}: no {what} was entered; nothing was sent to the vault")
+    return value
+
+
+def _from_keyring(reference: PasswordReference, title: str, what: str) -> str:
+    import keyring.errors  # noqa: PLC0415 - it looks for backends when imported, which few campaigns need
+
+    service, _, user = str(reference.keyring).partition("/")
+    try:
+        value = keyring.get_password(service, user)
+    except keyring.errors.KeyringError as error:
+        raise BadInput(f"vault {title!r}: the keyring cannot be read: {error}") from None
+    if not value:
+        raise BadInput(f"vault {title!r}: the keyring has no {what} for {service}/{user}")
+    return value
