@@ -23,6 +23,8 @@ from orchestrator.plan import Plan
 from orchestrator.records import RecordBook
 
 _READS_PER_LOGIN = 2
+_NAMED = 5
+"""Of the targets that no record serves, so many are named."""
 _ROTATION_LOGINS = 2
 """The first attempt and the one after a rotation."""
 
@@ -93,7 +95,7 @@ def explain(plan: Plan, campaign: Campaign, *, limit: int, login_s: float = 0.5)
         audit_rows_at_most=at_most,
         directories=tuple(_rates(plan, login_s)),
         gates=tuple(gate.text for gate in campaign.gates),
-        notes=tuple(_notes(campaign)),
+        notes=tuple(_notes(plan, campaign)),
     )
 
 
@@ -167,7 +169,22 @@ def _targets_of(plan: Plan, records: tuple[Record, ...]) -> int:
     return total
 
 
-def _notes(campaign: Campaign) -> Iterator[str]:
+def unserved(plan: Plan) -> str:
+    """What to say of targets that no record could serve; empty where there are none."""
+    count = plan.unserved.count
+    if not count:
+        return ""
+    first = ", ".join(plan.unserved.at(n) for n in range(min(count, _NAMED)))
+    more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+    return (
+        f"{count:,} {'target is' if count == 1 else 'targets are'} served by no record, and so no part of the run: "
+        f"{first}{more}; add them to a record's ips, or exclude them"
+    )
+
+
+def _notes(plan: Plan, campaign: Campaign) -> Iterator[str]:
+    if without := unserved(plan):
+        yield without
     yield from exposures_of(campaign.snapshot()).values()
     for vault in campaign.vaults:
         if vault.fetch == "shared":

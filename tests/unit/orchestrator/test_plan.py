@@ -28,7 +28,7 @@ from orchestrator.addresses import (
 from orchestrator.campaign import Campaign, parse_campaign
 from orchestrator.cli.engine import campaign_networks
 from orchestrator.dispatch import Planned, Source, Unplannable
-from orchestrator.explain import Explanation, explain
+from orchestrator.explain import Explanation, explain, unserved
 from orchestrator.permutation import Permutation
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, job_id, only, sample
 from orchestrator.records import RecordBook
@@ -494,6 +494,31 @@ def test_notes_tell_of_what_the_file_allows_and_a_reader_may_not_want() -> None:
     assert "certificate" in notes[1]
     assert "user 'scan' is counted apart in corp, lab;" in notes[2]
     assert explain(plan, campaign(UNIX, 'include = ["10.0.0.1"]'), limit=1).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", ""),
+        ('"192.0.2.1"', "1 target is served by no record, and so no part of the run: 192.0.2.1; add"),
+        ('"192.0.2.0/30", "db1.example"', "5 targets are served by no record, and so no part of the run: 192.0.2.0, "),
+        ('"2001:db8::/64"', " and 18,446,744,073,709,551,611 more; add them to a record's ips, or exclude them"),
+    ],
+)
+def test_targets_that_no_record_serves_are_told(more: str, told: str) -> None:
+    parsed = campaign(UNIX, f'include = ["10.0.0.1", {more}]')
+    book = RecordBook(parsed.records, parsed.vaults)
+    plan = build_plan(parsed, book, run="r", seed=1)
+    assert isinstance(plan, Plan)
+    assert told in unserved(plan)
+    assert explain(plan, parsed, limit=1).notes == tuple([unserved(plan)] * bool(more))
+    again = only(plan, [(Target(address="10.0.0.1"), Technology.UNIX)])
+    assert isinstance(again, Plan)
+    assert unserved(again) == ""
+    wanted = parsed.targets.model_copy(update={"technologies": (Technology.UNIX,)})
+    everything = build_plan(parsed.model_copy(update={"targets": wanted}), book, run="r", seed=1)
+    assert isinstance(everything, Plan)
+    assert unserved(everything) == "", "they are planned, and end as NO_RECORD"
 
 
 def test_a_note_tells_what_secrets_by_machine_cost_by_soap() -> None:
