@@ -9,6 +9,7 @@
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise
+#   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked?
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md, anew from the reason table
@@ -29,7 +30,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench lockout mutate simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench fuzz lockout mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +64,9 @@ mutate: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m tests.bench
+
+fuzz: .venv/.dev
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 lockout: .venv/.dev
 	@$(BIN)/python -m tests.bench.lockout $(if $(HOSTS),--hosts $(HOSTS))

@@ -133,6 +133,7 @@ _EXCEPTIONS: dict[str, str | PhaseRow] = {
     "builtins.OSError": _CUT,  # ConnectionError too
     "ssl.SSLError": {**_CUT, Phase.VAULT: "VAULT_TLS"},
     "struct.error": {**_BROKEN_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"},
+    "builtins.UnicodeDecodeError": {**_BROKEN_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"},  # an identification in Latin-1
     # -- asyncssh ------------------------------------------------------------------------------------------------------
     "asyncssh.misc.DisconnectError": _PEER_CUT,  # ConnectionLost too
     "asyncssh.misc.PermissionDenied": {

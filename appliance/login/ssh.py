@@ -128,7 +128,7 @@ class _SshLogin:
         assert self._connection is not None  # noqa: S101 - the steps come in order
         try:
             return await run(self._connection, command)
-        except (asyncssh.Error, OSError) as error:
+        except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: an answer that cannot be decoded
             text = peer_text(self._witness.notices or str(error))
             return Failure(Phase.PRIVILEGE, _signal(error), text)
 

@@ -104,6 +104,7 @@ RAISED: list[tuple[type[BaseException], Row]] = [
     (OSError, CUT),
     (ssl.SSLCertVerificationError, {**CUT, Phase.VAULT: "VAULT_TLS"}),
     (struct.error, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
+    (UnicodeDecodeError, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
     (KeyError, UNHEARD_OF),
     # -- asyncssh
     (asyncssh.Error, NO_SSH),
