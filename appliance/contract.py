@@ -391,30 +391,6 @@ class PermitRelease(Wire):
     facts: dict[str, str] = Field(default_factory=dict)
 
 
-class CheckOutRequest(Wire):
-    """A secret wants to be checked out before it is viewed. A check-out belongs to the run: the orchestrator sees to it
-    that there is one, and only one.
-    """
-
-    v: Literal[1] = VERSION
-    run: str
-    job: str
-    attempt: int
-    lease: str
-    secret: CredentialRef
-    """As the record names it."""
-    secret_id: int
-
-
-class CheckOutAnswer(Wire):
-    """The secret is checked out for the run, or the reason why not."""
-
-    v: Literal[1] = VERSION
-    ok: bool
-    reason: str = ""
-    text: str = ""
-
-
 class VaultQueryKind(StrEnum):
     CHECK = "check"
     """Can the vault be reached, and does it take the login?"""

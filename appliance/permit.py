@@ -13,11 +13,10 @@ from typing import Protocol
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import NoPacer
 from appliance.contract import (
     Candidate,
-    CheckOutAnswer,
-    CheckOutRequest,
     Failure,
     Job,
     PermitAnswer,
@@ -49,7 +48,7 @@ class PermitDesk(Protocol):
 
     async def release(self, release: PermitRelease) -> None: ...
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer: ...
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from typing import Protocol, TypeVar
 
 import anyio
 
+from appliance.access import AccessKind, AccessRequest
 from appliance.bus import BusUnavailable
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
     Candidate,
-    CheckOutRequest,
     Deferred,
     Evidence,
     Failure,
@@ -227,7 +227,8 @@ class _Attempt:
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
         job = self.job
-        request = CheckOutRequest(
+        request = AccessRequest(
+            kind=AccessKind.CHECK_OUT,
             run=job.run,
             job=job.job,
             attempt=job.attempt,
@@ -236,7 +237,7 @@ class _Attempt:
             secret_id=handle.secret_id,
         )
         try:
-            answer = await self.kit.desk.check_out(request, wait=SESSION_WAIT_S)
+            answer = await self.kit.desk.access(request, wait=SESSION_WAIT_S)
         except BusUnavailable as error:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:

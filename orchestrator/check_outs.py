@@ -25,10 +25,9 @@ from typing import Protocol
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError
 from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
     CredentialRef,
     SecretLookup,
     VaultAnswer,
@@ -107,7 +106,7 @@ class _Held:
     """By run: as its records name it."""
     until: float = 0.0
     minutes: int = 0
-    answer: CheckOutAnswer | None = None
+    answer: AccessAnswer | None = None
     answered_at: float = 0.0
     needless: bool = False
     """The vault has said that nothing is to be checked out."""
@@ -197,27 +196,27 @@ class CheckOutOffice:
 
     # -- taking --------------------------------------------------------------------------------------------------------
 
-    async def request(self, request: CheckOutRequest, sender: str) -> CheckOutAnswer:
+    async def request(self, request: AccessRequest, sender: str) -> AccessAnswer:
         """Answer a scan process: the secret is checked out for its run, or why not."""
         run = self._runs.get(request.run)
         if run is None or not _is_genuine(request, run):
             log.warning("check-out refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
-            return CheckOutAnswer(ok=False, reason="APPLIANCE_LOST", text="this is not an open attempt")
+            return AccessAnswer(ok=False, reason="APPLIANCE_LOST", text="this is not an open attempt")
         vault = next((vault for vault in run.vaults if vault.title == request.secret.vault), None)
         if vault is None:
-            return CheckOutAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault {request.secret.vault!r}")
+            return AccessAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault {request.secret.vault!r}")
         if not vault.check_out:
-            return CheckOutAnswer(ok=False, reason="SECRET_NEEDS_CHECKOUT", text="the campaign says check_out = false")
+            return AccessAnswer(ok=False, reason="SECRET_NEEDS_CHECKOUT", text="the campaign says check_out = false")
         key = (vault.url, vault.user, request.secret_id)
         held = self._held.setdefault(key, _Held())
         async with held.lock:
             if stop := self._stops.on_secret(request.secret):
-                return CheckOutAnswer(ok=False, reason=STOPPED, text=stop.text)
+                return AccessAnswer(ok=False, reason=STOPPED, text=stop.text)
             return await self._take(run, vault, request, key, held)
 
     async def _take(
-        self, run: HoldingRun, vault: VaultUse, request: CheckOutRequest, key: _Key, held: _Held
-    ) -> CheckOutAnswer:
+        self, run: HoldingRun, vault: VaultUse, request: AccessRequest, key: _Key, held: _Held
+    ) -> AccessAnswer:
         known = held.rows.get(run.run)
         recent = self._clock() - held.answered_at < ANSWER_KEPT_S
         if held.answer is not None and recent and (known is not None or held.needless or not held.answer.ok):
@@ -230,7 +229,7 @@ class CheckOutOffice:
             held.rows[run.run] = row
         held.named.setdefault(run.run, {})[request.secret] = None
         answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, comment=_why(run, request))
-        held.answer = CheckOutAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
+        held.answer = AccessAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
         held.answered_at = self._clock()
         held.needless = answer.ok and "needless" in answer.facts
         if held.needless:
@@ -312,7 +311,7 @@ class CheckOutOffice:
             return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))
 
 
-def _is_genuine(request: CheckOutRequest, run: HoldingRun) -> bool:
+def _is_genuine(request: AccessRequest, run: HoldingRun) -> bool:
     """Is it for an attempt that we have out, with its lease, and for a secret that one of its records names?"""
     attempt = run.current(request.job)
     if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
@@ -320,5 +319,5 @@ def _is_genuine(request: CheckOutRequest, run: HoldingRun) -> bool:
     return any(candidate.secret == request.secret for candidate in attempt.planned.candidates)
 
 
-def _why(run: HoldingRun, request: CheckOutRequest) -> str:
+def _why(run: HoldingRun, request: AccessRequest) -> str:
     return f"keymuster run {run.run}, secret {request.secret.key}"

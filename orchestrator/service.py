@@ -62,7 +62,7 @@ class Service:
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.request, self._office.release),
-            self._bus.check_outs(self._check_outs.request),
+            self._bus.access(self._check_outs.request),
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(self._office.run, name="service: permits")

@@ -10,12 +10,11 @@ from random import Random
 import anyio
 import pytest
 
+from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError
 from appliance.contract import (
     Account,
     Candidate,
-    CheckOutAnswer,
-    CheckOutRequest,
     CredentialRef,
     SecretLookup,
     Selection,
@@ -140,12 +139,14 @@ class Run:
         assert secret == SECRET
         return self.needed
 
-    def request(self, job: str = "j1", *, lease: str = "lease", secret: CredentialRef = SECRET) -> CheckOutRequest:
+    def request(self, job: str = "j1", *, lease: str = "lease", secret: CredentialRef = SECRET) -> AccessRequest:
         account = Account(authority="host:h", user="u")
         candidate = Candidate(record="r", user="u", account=account, secret=SECRET, selection=Selection.IP, port=22)
         planned = Planned(job, Technology.UNIX, Target(address="10.0.0.1"), (candidate,))
         self.jobs[job] = OpenAttempt(planned, 1, "lease", 0.0, 0.0)
-        return CheckOutRequest(run=self.run, job=job, attempt=1, lease=lease, secret=secret, secret_id=ID)
+        return AccessRequest(
+            kind=AccessKind.CHECK_OUT, run=self.run, job=job, attempt=1, lease=lease, secret=secret, secret_id=ID
+        )
 
 
 @dataclass
@@ -185,7 +186,7 @@ def virtually(story: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
 @virtually
 async def test_a_thousand_ask_and_one_check_out_is_made_and_given_back_once(b: Bench) -> None:
     run, office = Run(), b.office()
-    answers: list[CheckOutAnswer] = []
+    answers: list[AccessAnswer] = []
 
     async def ask(number: int) -> None:
         answers.append(await office.request(run.request(f"j{number}"), "a"))
@@ -230,7 +231,7 @@ async def test_one_that_cannot_be_made_longer_runs_out_and_is_taken_anew(b: Benc
 async def test_what_needs_no_check_out_is_asked_about_once_and_leaves_no_row(b: Bench) -> None:
     run, office = Run(), b.office()
     b.vault.needless = True
-    answers: list[CheckOutAnswer] = []
+    answers: list[AccessAnswer] = []
 
     async def ask(number: int) -> None:
         answers.append(await office.request(run.request(f"j{number}"), "a"))
