@@ -132,6 +132,24 @@ class CredentialRef(Wire):
     key: str
 
 
+class Ticket(Wire):
+    """What work it is done for, for a vault that asks or whose audit ought to say it."""
+
+    number: str
+    system: int | None = None
+    """The ticket system's id in the vault; None: the vault's default."""
+
+
+class AccessTerms(Wire):
+    """How the secrets of one record are asked for."""
+
+    comment: str = ""
+    """What the vault is told with every request that takes a comment; empty: `Job.purpose`, and only where it asks."""
+    ticket: Ticket | None = None
+    approval: bool = False
+    """An approval that lacks is asked for and waited for; else it is the reason why the secret cannot be had."""
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -185,6 +203,8 @@ class Job(Wire):
     """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""
     purpose: str
     """What the vault's audit is told: campaign, run and target."""
+    terms: dict[str, AccessTerms] = Field(default_factory=dict)
+    """By record, for those whose vault has terms of its own."""
 
 
 class SignalKind(StrEnum):
@@ -425,6 +445,9 @@ class VaultQuery(Wire):
     secret: CredentialRef | None = None
     comment: str = ""
     """Why a secret is checked out, for a vault that wants to know."""
+    told: bool = False
+    """The comment is the campaign's own, and goes with every order; else only where the vault asks for one."""
+    ticket: Ticket | None = None
     minutes: int = 0
     skip: int = 0
 
@@ -440,6 +463,7 @@ class AuditRow(Wire):
     """The user's name; the display name where the vault gives no other."""
     notes: str = ""
     """The comment of who did it."""
+    ticket: str = ""
 
 
 class VaultAnswer(Wire):

@@ -145,7 +145,8 @@ def _rows() -> list[Reason]:
         Reason("SECRET_NEEDS_APPROVAL", fail, vault, "Access to the secret must be approved.",
                "Approve the request, or exempt the scan account."),
         Reason("SECRET_NEEDS_COMMENT", fail, vault, "The secret asks for a comment or ticket.",
-               "Exempt the scan account from the comment, or allow restricted reads."),
+               "Where it wants a ticket, set the vault's ticket (and ticket_system) in the campaign; its comment is sent anyway. "
+               "Else exempt the scan account."),
         Reason("SECRET_NEEDS_CHECKOUT", fail, vault, "The secret must be checked out.",
                "Allow check-out for the scan account."),
         Reason("SECRET_DOUBLELOCK", fail, vault, "The secret is double-locked: no scanner can read it.",

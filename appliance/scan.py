@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from socket import socket
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
+    AccessTerms,
     Candidate,
     Deferred,
     Evidence,
@@ -40,7 +42,7 @@ from appliance.permit import DEFER_S, SESSION_WAIT_S, Later, Permit, PermitDesk,
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
-from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
 
@@ -221,9 +223,16 @@ class _Attempt:
 
     async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
         """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
-        source, purpose = self._source(candidate), self.job.purpose
-        key, views = candidate.private_key, self.views
-        credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views, anew=anew)
+        fetch = partial(
+            self._source(candidate).fetch,
+            handle,
+            private_key=candidate.private_key,
+            purpose=self.job.purpose,
+            terms=self._terms(candidate),
+            views=self.views,
+            anew=anew,
+        )
+        credential = await fetch()
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
         job = self.job
@@ -235,6 +244,7 @@ class _Attempt:
             lease=job.lease,
             secret=candidate.secret,
             secret_id=handle.secret_id,
+            record=candidate.record,
         )
         try:
             answer = await self.kit.desk.access(request, wait=SESSION_WAIT_S)
@@ -242,7 +252,10 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
         if not answer.ok:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True, anew=anew)
+        return await fetch(checked_out=True)
+
+    def _terms(self, candidate: Candidate) -> AccessTerms:
+        return self.job.terms.get(candidate.record, DEFAULT_TERMS)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]

@@ -18,12 +18,15 @@ from pydantic import (
     StrictBool,
     StrictInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    Comment,
     Duration,
     Entry,
     EnvName,
@@ -31,6 +34,7 @@ from orchestrator.campaign_fields import (
     GateText,
     HostName,
     KeyringName,
+    Line,
     LoginType,
     Port,
     ProxyUrl,
@@ -115,6 +119,19 @@ class Vault(Table):
     load and its audit that this is about, and two records of one secret must not keep it for two times."""
     max_age: Annotated[Duration, Field(ge=1.0, le=900.0)] = 60.0
     """How long a scan process keeps a shared secret; none lives for longer than a quarter of an hour."""
+    comment: Comment | None = None
+    """What the vault's audit is told with every request; without it, a default where the vault asks for a comment."""
+    ticket: Line | None = None
+    """The number of the ticket on whose account secrets are read."""
+    ticket_system: Annotated[StrictInt, Field(ge=1)] | None = None
+    """The ticket system's id in the vault."""
+
+    @field_validator("ticket_system")
+    @classmethod
+    def _of_a_ticket(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("ticket") is None:
+            raise ValueError('goes with ticket; add ticket = "NUMBER", or remove it')
+        return value
 
 
 class SecretReference(Table):

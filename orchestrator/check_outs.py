@@ -36,6 +36,7 @@ from appliance.contract import (
 )
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import STOPPED
+from orchestrator.purposes import Purposes, RunComment
 from orchestrator.stops import Stops
 from orchestrator.store.records import CheckOutRow
 
@@ -77,6 +78,9 @@ class HoldingRun(Protocol):
     def vaults(self) -> Iterable[VaultUse]: ...
 
     def current(self, job: str) -> OpenAttempt | None: ...
+
+    @property
+    def purposes(self) -> Purposes: ...
 
     async def needs(self, secret: CredentialRef) -> bool:
         """May a job that has no outcome yet ask for it?"""
@@ -144,7 +148,7 @@ class CheckOutOffice:
             title = identities.get((row.url, row.user))
             if title is None or row.run in self._runs:
                 continue
-            if await self._return(row, zone=run.zone, asking=run.run, title=title):
+            if await self._return(row, run, title):
                 self._forget((row.url, row.user, row.secret_id), row.run)
         self._runs[run.run] = run
 
@@ -228,7 +232,8 @@ class CheckOutOffice:
             await self._rows.put(row)
             held.rows[run.run] = row
         held.named.setdefault(run.run, {})[request.secret] = None
-        answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, comment=_why(run, request))
+        why = run.purposes.of_run(vault.title, request.secret.key, request.record)
+        answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, why)
         held.answer = AccessAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
         held.answered_at = self._clock()
         held.needless = answer.ok and "needless" in answer.facts
@@ -261,7 +266,8 @@ class CheckOutOffice:
             if row is None:
                 return
             kind, minutes = VaultQueryKind.EXTEND, max(held.minutes, EXTENSION_MIN)
-            answer = await self._asked(run, row.vault, kind, key, comment=f"keymuster run {run.run}", minutes=minutes)
+            why = run.purposes.of_run(row.vault, row.secret)
+            answer = await self._asked(run, row.vault, kind, key, why, minutes)
             if answer.ok:
                 held.holds_for(answer, self._clock())
                 return
@@ -279,18 +285,21 @@ class CheckOutOffice:
                 return
             if len(held.rows) > 1:
                 await self._rows.drop(row)  # another run holds it too, and gives it back
-            elif not await self._return(row, zone=run.zone, asking=run.run, title=row.vault):
+            elif not await self._return(row, run, row.vault):
                 return
             self._forget(key, run.run)
             held.answer = None
 
-    async def _return(self, row: CheckOutRow, *, zone: str, asking: str, title: str) -> bool:
-        """Give one secret back and forget it; False where the vault could not be asked."""
+    async def _return(self, row: CheckOutRow, run: HoldingRun, title: str) -> bool:
+        """Have a run give one secret back, its own or a dead one's, and forget it; False where the vault could not be
+        asked.
+        """
         if row.ours:
-            ref = CredentialRef(vault=title, by=SecretLookup.ID, key=str(row.secret_id))
-            comment = f"keymuster run {row.run}"
-            query = VaultQuery(run=asking, kind=VaultQueryKind.CHECK_IN, vault=title, secret=ref, comment=comment)
-            answer = await self._put(zone, query)
+            key = (row.url, row.user, row.secret_id)
+            why = run.purposes.of_run(title, row.secret)
+            if row.run != run.run:
+                why = replace(why, comment=f"left by keymuster run {row.run}, given back by run {run.run}")
+            answer = await self._asked(run, title, VaultQueryKind.CHECK_IN, key, why)
             if not answer.ok and not answer.reason.startswith("SECRET_"):
                 log.warning("a secret could not be given back", secret=row.secret, reason=answer.reason)
                 return False
@@ -298,15 +307,20 @@ class CheckOutOffice:
         return True
 
     async def _asked(
-        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: _Key, *, comment: str, minutes: int = 0
+        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: _Key, why: RunComment, minutes: int = 0
     ) -> VaultAnswer:
-        ref = CredentialRef(vault=title, by=SecretLookup.ID, key=str(key[2]))
-        query = VaultQuery(run=run.run, kind=kind, vault=title, secret=ref, comment=comment, minutes=minutes)
-        return await self._put(run.zone, query)
-
-    async def _put(self, zone: str, query: VaultQuery) -> VaultAnswer:
+        query = VaultQuery(
+            run=run.run,
+            kind=kind,
+            vault=title,
+            secret=CredentialRef(vault=title, by=SecretLookup.ID, key=str(key[2])),
+            comment=why.comment,
+            told=why.told,
+            ticket=why.ticket,
+            minutes=minutes,
+        )
         try:
-            return await self._ask(zone, query, ASK_WAIT_S)
+            return await self._ask(run.zone, query, ASK_WAIT_S)
         except BusError as error:
             return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))
 
@@ -317,7 +331,3 @@ def _is_genuine(request: AccessRequest, run: HoldingRun) -> bool:
     if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
         return False
     return any(candidate.secret == request.secret for candidate in attempt.planned.candidates)
-
-
-def _why(run: HoldingRun, request: AccessRequest) -> str:
-    return f"keymuster run {run.run}, secret {request.secret.key}"

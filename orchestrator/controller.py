@@ -31,6 +31,7 @@ from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vaul
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
+from orchestrator.purposes import Purposes
 from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.stops import Stops
 from orchestrator.store.attempts import Attempts
@@ -57,7 +58,7 @@ class RunPlan:
     """What a run is made of, apart from its progress."""
 
     run: str
-    campaign: str
+    purposes: Purposes
     zone: str
     began: float
     planned: int
@@ -240,11 +241,9 @@ class RunController:
         return attempt is not None and attempt.attempt == job.attempt
 
     def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
-        purpose = (
-            f"Keymuster: campaign {self.plan.campaign}, run {self.plan.run}, target {attempt.planned.target.address}"
+        return job_of(
+            attempt, zone=self.plan.zone, deadline=self.plan.pace.deadline, purposes=self.plan.purposes, keys=keys
         )
-        deadline = self.plan.pace.deadline
-        return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
 
     def _row(self, planned: Planned) -> JobRow:
         records = tuple(map(RecordUse.of, planned.candidates))

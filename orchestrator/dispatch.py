@@ -26,6 +26,7 @@ from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 from appliance.contract import Account, Candidate, Job, Target, Technology
+from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 
@@ -369,11 +370,11 @@ def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: f
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
 
 
-def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpose: str, keys: Sequence[str]) -> Job:
+def job_of(attempt: OpenAttempt, *, zone: str, deadline: float, purposes: Purposes, keys: Sequence[str]) -> Job:
     """The message for an attempt."""
     planned = attempt.planned
     return Job(
-        run=run,
+        run=purposes.run,
         job=planned.job,
         attempt=attempt.attempt,
         lease=attempt.lease,
@@ -386,5 +387,6 @@ def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpos
         known_host_keys=tuple(keys),
         deadline=deadline,
         give_up_at=attempt.give_up_at,
-        purpose=purpose,
+        purpose=purposes.plain(planned.target),
+        terms=purposes.of_job(planned.job, planned.target, planned.candidates),
     )

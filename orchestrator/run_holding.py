@@ -11,6 +11,7 @@ from appliance.contract import CredentialRef
 from orchestrator.check_outs import VaultUse
 from orchestrator.controller import RunController, RunPlan
 from orchestrator.dispatch import OpenAttempt
+from orchestrator.purposes import Purposes
 from orchestrator.store.attempts import Attempts
 
 
@@ -34,6 +35,10 @@ class RunHolding:
     @property
     def vaults(self) -> Sequence[VaultUse]:
         return self.plan.vault_uses
+
+    @property
+    def purposes(self) -> Purposes:
+        return self.plan.purposes
 
     def current(self, job: str) -> OpenAttempt | None:
         return self.controller.current(job)

@@ -67,6 +67,7 @@ PURE = (
     "orchestrator.audit.pairing",
     "orchestrator.audit.judging",
     "orchestrator.least_privilege",
+    "orchestrator.purposes",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

@@ -98,7 +98,8 @@ def _row(record: Any) -> AuditRow | None:
     user = _first(record, "username", "byUserDisplayName")
     if not isinstance(number, int) or isinstance(number, bool) or at is None or not action:
         return None
-    return AuditRow(id=number, at=at, action=peer_text(action), user=peer_text(user), notes=_text(record, "notes"))
+    notes, ticket = _text(record, "notes"), _text(record, "ticketNumber")
+    return AuditRow(id=number, at=at, action=peer_text(action), user=peer_text(user), notes=notes, ticket=ticket)
 
 
 def read_time(answer: Answer) -> VaultTime | None:

@@ -161,9 +161,7 @@ class Checkouts:
         )
 
     async def view_comment(self, request: web.Request) -> web.Response:
-        body = await body_of(request)
-        comment, ticket = body.text("comment"), body.text("ticketNumber")
-        done = self._service.view_comment(caller_of(request), place_of(request), comment, ticket)
+        done = self._service.view_comment(caller_of(request), place_of(request), (await body_of(request)).ask())
         return refusal(self._service, done) if isinstance(done, Refused) else web.json_response({"success": True})
 
     async def options(self, request: web.Request) -> web.Response:

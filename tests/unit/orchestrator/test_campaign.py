@@ -144,8 +144,8 @@ EVERY_FAULT = """\
 c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, records, targets, vaults
 c.toml:3: vaults[0].user: is missing; add it
 c.toml:6: vaults[0].url: is no http or https URL; write for example https://vault.example/SecretServer
-c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, check_out, domain, fetch, \
-max_age, password, proxy, title, tls, type, url, user
+c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, check_out, comment, domain, fetch, \
+max_age, password, proxy, ticket, ticket_system, title, tls, type, url, user
 c.toml:9: records[0].vault: is missing; add it
 c.toml:12: records[0].login_type: basic is refused: it would put the target's password into this file, the store and \
 the bus; put the password into a secret and write login_type = "vault" with vault and secret

@@ -20,12 +20,14 @@ from appliance.contract import (
     Selection,
     Target,
     Technology,
+    Ticket,
     VaultAnswer,
     VaultQuery,
     VaultQueryKind,
 )
 from orchestrator.check_outs import TEND_S, CheckOutOffice, VaultUse
 from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import CheckOutRow
 from tests.simulation.virtual_loop import run as run_virtually
@@ -45,6 +47,7 @@ class Vault:
     outs: int = 0
     ins: int = 0
     asked: int = 0
+    told: list[tuple[str, str, str, bool]] = field(default_factory=list)
     minutes: int = 30
     away: bool = False
     loses_answers: int = 0
@@ -59,6 +62,7 @@ class Vault:
 
     async def ask(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
         self.asked += 1
+        self.told.append((query.kind.value, query.comment, query.ticket.number if query.ticket else "", query.told))
         assert (zone, query.vault) == ("z", "Vault")
         assert query.secret == CredentialRef(vault="Vault", by=SecretLookup.ID, key=str(ID))
         await anyio.sleep(self.slow)
@@ -126,11 +130,16 @@ class Run:
     zone: str = "z"
     allowed: bool = True
     needed: bool = True
+    terms: VaultTerms = field(default_factory=VaultTerms)
     jobs: dict[str, OpenAttempt] = field(default_factory=dict)
 
     @property
     def vaults(self) -> Iterable[VaultUse]:
         return (VaultUse("Vault", URL, USER, self.allowed),)
+
+    @property
+    def purposes(self) -> Purposes:
+        return Purposes("c", self.run, {"Vault": self.terms})
 
     def current(self, job: str) -> OpenAttempt | None:
         return self.jobs.get(job)
@@ -199,6 +208,28 @@ async def test_a_thousand_ask_and_one_check_out_is_made_and_given_back_once(b: B
     assert {answer.ok for answer in answers} == {True}
     assert (b.vault.outs, b.vault.ins, b.rows.rows) == (1, 1, {})
     assert b.vault.asked < 10
+
+
+@virtually
+async def test_the_vault_is_told_the_campaigns_comment_and_ticket(b: Bench) -> None:
+    run, office = Run(terms=VaultTerms("{campaign}, run {run}: {target}", Ticket(number="CHG-1"))), b.office()
+    async with b.open(office, run):
+        await office.request(run.request(), "a")
+    whom = "c, run one: all targets of secret shared"
+    assert b.vault.told == [("check-out", whom, "CHG-1", True), ("check-in", whom, "CHG-1", True)]
+
+
+@virtually
+async def test_what_a_dead_run_left_is_given_back_in_its_own_name(b: Bench) -> None:
+    first, run = b.office(), Run("dead")
+    await first.enter(run)
+    await first.request(run.request(), "a")
+    await b.office().enter(Run("later", terms=VaultTerms("{run}", Ticket(number="CHG-1"))))
+    said = "left by keymuster run dead, given back by run later"
+    assert b.vault.told == [
+        ("check-out", "keymuster run dead, secret shared", "", False),
+        ("check-in", said, "CHG-1", True),
+    ]
 
 
 @virtually
