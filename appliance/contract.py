@@ -335,6 +335,8 @@ class Deferred(Wire):
     not_before: float
     vault: str = ""
     """The title of the vault that is away as a whole, where that is the reason; whoever needs it need not be sent."""
+    secret: CredentialRef | None = None
+    """The secret whose approval it waits for, where that is the reason; it need not be sent before that has come."""
     views: tuple[View, ...] = ()
     """As in evidence: an attempt may be put off in the middle of its reading."""
 
@@ -429,6 +431,15 @@ class VaultQueryKind(StrEnum):
     wrong, and `local`, by how many seconds its local time is ahead of its UTC; these three where it tells the time."""
     AUDIT = "audit"
     """What the vault has written down about this secret (named by its id), newest first: `rows` from `skip` on."""
+    APPROVAL = "approval"
+    """Is an approval needed before this secret (named by its id) may be viewed? Nothing is filed. Facts: `needed`,
+    `yes` or `no`; `approved_until`, where the vault says it; and where it is needed, of the `request` that counts (that
+    of the query, or else the user's own newest one that is open, or the newest): its id, `status` (the vault's word,
+    folded), `requested`, `by` (who has answered) and `said` (with which words); `newest`, the user's highest id."""
+    REQUEST = "request"
+    """File an access request for it, from now on for so many `minutes`. Facts: as of the request that counts."""
+    CANCEL = "cancel"
+    """Take the access request back."""
     RIGHTS = "rights"
     """What the vault's user may do with this secret, and what its template asks for. Facts: `secret_id`, `role` (the
     vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it."""
@@ -450,6 +461,8 @@ class VaultQuery(Wire):
     ticket: Ticket | None = None
     minutes: int = 0
     skip: int = 0
+    request: int = 0
+    """An access request by its id, where it is known."""
 
 
 class AuditRow(Wire):

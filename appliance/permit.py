@@ -17,6 +17,7 @@ from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import NoPacer
 from appliance.contract import (
     Candidate,
+    CredentialRef,
     Failure,
     Job,
     PermitAnswer,
@@ -60,6 +61,8 @@ class Later:
     text: str = ""
     vault: str = ""
     """The vault that is away, if that is the reason."""
+    secret: CredentialRef | None = None
+    """The secret whose approval is waited for, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-from appliance.access import AccessKind, AccessRequest
+from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusUnavailable
 from appliance.classify import classify
 from appliance.contract import (
@@ -47,6 +47,10 @@ from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
 
 T = TypeVar("T")
+
+NEEDS_APPROVAL = named("SECRET_NEEDS_APPROVAL")
+_WAITS_FOR, _APPROVAL = "waits_for", "approval"
+"""The fact of a failure that is none yet: somebody has been asked."""
 
 SECOND_LOOK_S = 0.5
 JUST_CHANGED_S = 60.0
@@ -202,16 +206,38 @@ class _Attempt:
         waits: list[Later] = []
         self.ledger.enter(Phase.VAULT)
         for candidate in candidates:
-            found = settled[candidate.record] = await _in_session(self._source(candidate).settle(candidate.secret))
+            found = settled[candidate.record] = await self._settle_one(candidate)
             if isinstance(found, Failure) and (later := self._later(found, candidate)):
                 waits.append(later)
         if len(waits) == len(candidates):
             return min(waits, key=lambda later: later.not_before)
         return settled
 
+    async def _settle_one(self, candidate: Candidate) -> SecretHandle | Failure:
+        source = self._source(candidate)
+        found = await _in_session(source.settle(candidate.secret))
+        if isinstance(found, Failure) or not self._terms(candidate).approval:
+            return found
+        lacking = await _in_session(source.approval(found))
+        if lacking is not None and lacking.signal == NEEDS_APPROVAL:
+            lacking = await self._approve(candidate, found)
+        return found if lacking is None else lacking
+
+    async def _approve(self, candidate: Candidate, handle: SecretHandle) -> Failure | None:
+        """An approval is asked for once for the whole run, by whom the run belongs to; None: it is there."""
+        answer = await self._ask(AccessKind.APPROVAL, candidate, handle)
+        if isinstance(answer, Failure) or answer.ok:
+            return answer if isinstance(answer, Failure) else None
+        facts = {_WAITS_FOR: _APPROVAL} if answer.waiting else {}
+        return Failure(Phase.VAULT, named(answer.reason), answer.text, facts)
+
     async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The secret, read only now that the target has asked for it."""
         credential = await self._read(candidate, handle, anew=self.job.rotated)
+        if isinstance(credential, Failure) and credential.signal == NEEDS_APPROVAL and self._terms(candidate).approval:
+            lacking = await self._approve(candidate, handle)
+            text = "the vault says that access is approved now, and has refused it a moment ago"
+            credential = Failure(Phase.VAULT, named("VAULT_ERROR"), text) if lacking is None else lacking
         if isinstance(credential, Failure):
             return self._later(credential, candidate) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
@@ -235,9 +261,17 @@ class _Attempt:
         credential = await fetch()
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
+        answer = await self._ask(AccessKind.CHECK_OUT, candidate, handle)
+        if isinstance(answer, Failure):
+            return answer
+        if not answer.ok:
+            return Failure(Phase.VAULT, named(answer.reason), answer.text)
+        return await fetch(checked_out=True)
+
+    async def _ask(self, kind: AccessKind, candidate: Candidate, handle: SecretHandle) -> AccessAnswer | Failure:
         job = self.job
         request = AccessRequest(
-            kind=AccessKind.CHECK_OUT,
+            kind=kind,
             run=job.run,
             job=job.job,
             attempt=job.attempt,
@@ -247,12 +281,9 @@ class _Attempt:
             record=candidate.record,
         )
         try:
-            answer = await self.kit.desk.access(request, wait=SESSION_WAIT_S)
+            return await self.kit.desk.access(request, wait=SESSION_WAIT_S)
         except BusUnavailable as error:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
-        if not answer.ok:
-            return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await fetch(checked_out=True)
 
     def _terms(self, candidate: Candidate) -> AccessTerms:
         return self.job.terms.get(candidate.record, DEFAULT_TERMS)
@@ -263,6 +294,8 @@ class _Attempt:
     def _later(self, failure: Failure, candidate: Candidate) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
         reason, now = self._reason(failure), self.kit.wall()
+        if failure.facts.get(_WAITS_FOR) == _APPROVAL:  # whose end is the owner's of the run to say
+            return Later(reason.code, now + DEFER_S, failure.text, secret=candidate.secret)
         if not reason.transient or now >= self.job.give_up_at:
             return None
         away = seconds_away(failure)
@@ -324,7 +357,7 @@ class _Attempt:
         if isinstance(end, Later):
             not_before = max(end.not_before, self.kit.wall())
             put_off = {"reason": end.reason, "text": end.text, "vault": end.vault, "not_before": not_before}
-            return Deferred(**ids, **put_off, attempt=job.attempt, views=tuple(self.views))
+            return Deferred(**ids, **put_off, secret=end.secret, attempt=job.attempt, views=tuple(self.views))
         return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
 
     def _evidence(self, end: Failure) -> Evidence:

@@ -9,7 +9,6 @@ from typing import Any
 
 from appliance.contract import Account, Target, Technology, Ticket
 from orchestrator.campaign_model import Campaign, Vault
-from orchestrator.check_outs import VaultUse
 from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
 from orchestrator.pacing import Budget
@@ -17,6 +16,7 @@ from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, onl
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook
 from orchestrator.store.records import RunRecord, RunState, Unfinished
+from orchestrator.vault_use import ApprovalTerms, VaultUse
 
 Units = Sequence[tuple[Target, Technology]]
 
@@ -106,9 +106,14 @@ def purposes(campaign: Campaign, run: str) -> Purposes:
     return Purposes(campaign.name, run, {vault.title: _terms(vault) for vault in campaign.vaults})
 
 
+def _use(vault: Vault) -> VaultUse:
+    asks = ApprovalTerms(vault.approval_wait, vault.approval_window) if vault.approval == "request" else None
+    return VaultUse(vault.title, vault.url, vault.user, vault.check_out, asks)
+
+
 def _terms(vault: Vault) -> VaultTerms:
     ticket = None if vault.ticket is None else Ticket(number=vault.ticket, system=vault.ticket_system)
-    return VaultTerms(vault.comment or "", ticket)
+    return VaultTerms(vault.comment or "", ticket, approval=vault.approval == "request")
 
 
 def run_plan(prepared: Prepared) -> RunPlan:
@@ -130,7 +135,7 @@ def run_plan(prepared: Prepared) -> RunPlan:
         pace=_pace(campaign),
         vaults=tuple(v.title for v in campaign.vaults),
         budget=budget,
-        vault_uses=tuple(VaultUse(v.title, v.url, v.user, v.check_out) for v in campaign.vaults),
+        vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
     )
 

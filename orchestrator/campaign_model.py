@@ -126,6 +126,31 @@ class Vault(Table):
     ticket_system: Annotated[StrictInt, Field(ge=1)] | None = None
     """The ticket system's id in the vault."""
 
+    approval: Literal["fail", "request"] = "fail"
+    """Where access to a secret has to be approved: its targets fail, or approval is asked for and waited for."""
+    approval_wait: Annotated[Duration, Field(ge=0.0, le=604800.0)] = 1800.0
+    """How long jobs wait for it."""
+    approval_window: Annotated[Duration, Field(ge=60.0, le=2592000.0)] = 14400.0
+    """How long access is asked for, from the request on."""
+
+    @field_validator("approval")
+    @classmethod
+    def _by_rest(cls, value: str, info: ValidationInfo) -> str:
+        if value == "request" and info.data.get("api", "rest") != "rest":
+            raise ValueError('"request" needs api = "rest": SOAP files no access request')
+        return value
+
+    @field_validator("approval_window")
+    @classmethod
+    def _beyond_the_wait(cls, value: float, info: ValidationInfo) -> float:
+        wait = info.data.get("approval_wait", 0.0)
+        if value <= wait:
+            raise ValueError(
+                f"must be longer than approval_wait ({wait:g} s): it begins when the request is filed, so what is "
+                "approved at last would be over already"
+            )
+        return value
+
     @field_validator("ticket_system")
     @classmethod
     def _of_a_ticket(cls, value: int | None, info: ValidationInfo) -> int | None:

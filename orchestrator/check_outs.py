@@ -18,7 +18,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -34,11 +34,11 @@ from appliance.contract import (
     VaultQuery,
     VaultQueryKind,
 )
-from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import STOPPED
-from orchestrator.purposes import Purposes, RunComment
+from orchestrator.purposes import RunComment
 from orchestrator.stops import Stops
 from orchestrator.store.records import CheckOutRow
+from orchestrator.vault_use import Ask, HoldingRun, VaultUse, is_genuine
 
 ASK_WAIT_S = 15.0
 """For one question to a vault; who asked us may have hung up by then, and comes again."""
@@ -50,41 +50,6 @@ ANSWER_KEPT_S = 2.0
 EXTENSION_MIN = 30
 
 log = structlog.get_logger()
-
-Ask = Callable[[str, VaultQuery, float], Awaitable[VaultAnswer]]
-"""Puts a question to a vault through an appliance of a zone. Raises BusError."""
-
-
-@dataclass(frozen=True, slots=True)
-class VaultUse:
-    """A vault of a run: whose check-outs they are, and whether there may be any."""
-
-    title: str
-    url: str
-    user: str
-    check_out: bool = True
-
-
-class HoldingRun(Protocol):
-    """What must be known of a run that is open."""
-
-    @property
-    def run(self) -> str: ...
-
-    @property
-    def zone(self) -> str: ...
-
-    @property
-    def vaults(self) -> Iterable[VaultUse]: ...
-
-    def current(self, job: str) -> OpenAttempt | None: ...
-
-    @property
-    def purposes(self) -> Purposes: ...
-
-    async def needs(self, secret: CredentialRef) -> bool:
-        """May a job that has no outcome yet ask for it?"""
-        ...
 
 
 class Rows(Protocol):
@@ -203,7 +168,7 @@ class CheckOutOffice:
     async def request(self, request: AccessRequest, sender: str) -> AccessAnswer:
         """Answer a scan process: the secret is checked out for its run, or why not."""
         run = self._runs.get(request.run)
-        if run is None or not _is_genuine(request, run):
+        if run is None or not is_genuine(request, run):
             log.warning("check-out refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
             return AccessAnswer(ok=False, reason="APPLIANCE_LOST", text="this is not an open attempt")
         vault = next((vault for vault in run.vaults if vault.title == request.secret.vault), None)
@@ -323,11 +288,3 @@ class CheckOutOffice:
             return await self._ask(run.zone, query, ASK_WAIT_S)
         except BusError as error:
             return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))
-
-
-def _is_genuine(request: AccessRequest, run: HoldingRun) -> bool:
-    """Is it for an attempt that we have out, with its lease, and for a secret that one of its records names?"""
-    attempt = run.current(request.job)
-    if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
-        return False
-    return any(candidate.secret == request.secret for candidate in attempt.planned.candidates)

@@ -26,7 +26,7 @@ from appliance.contract import (
     named,
 )
 from appliance.reasons import REASONS, Status
-from orchestrator.check_outs import VaultUse
+from orchestrator.approval_watch import Unapproved
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.pacing import STOPPED, Budget
@@ -37,6 +37,7 @@ from orchestrator.stops import Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
+from orchestrator.vault_use import VaultUse
 from orchestrator.vault_watch import Away
 
 RECONCILE_S = 10.0
@@ -78,6 +79,7 @@ class Progress:
     in_flight: int
     by_status: Mapping[Status, int]
     away: tuple[Away, ...] = ()
+    unapproved: tuple[Unapproved, ...] = ()
 
     @property
     def done(self) -> int:
@@ -118,7 +120,18 @@ class RunController:
         return self.plan.budget(account, record)
 
     def progress(self) -> Progress:
-        return Progress(self.plan.planned, self.dispatcher.in_flight, dict(self.counts), self.dispatcher.vaults_away)
+        by, flying = dict(self.counts), self.dispatcher.in_flight
+        return Progress(self.plan.planned, flying, by, self.dispatcher.vaults_away, self.dispatcher.unapproved)
+
+    def approval_waits(self, secret: CredentialRef, since: float) -> None:
+        """Somebody has been asked: jobs that it alone could serve wait from now on."""
+        self.dispatcher.approval_waits(secret, since)
+        self.wake()
+
+    def approval_over(self, secret: CredentialRef) -> None:
+        """There is an answer, whichever."""
+        self.dispatcher.approval_over(secret)
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed that may let more attempts out."""

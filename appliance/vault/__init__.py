@@ -33,6 +33,14 @@ class CredentialSource(Protocol):
         """
         ...
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        """Does somebody have to approve that the secret is viewed now? SECRET_NEEDS_APPROVAL, or None where it can be
+        viewed as far as that goes, or the vault does not tell before a view. No view, and nothing is asked for.
+
+        Asked again only once a fetch has been refused for it. Fails as `settle` does, too.
+        """
+        ...
+
     async def fetch(
         self,
         handle: SecretHandle,

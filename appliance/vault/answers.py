@@ -48,6 +48,8 @@ class Summary:
     """By whomever."""
     restricted: bool = False
     """It asks for more than a right to view: a check-out, a comment, an approval... SOAP alone says so."""
+    approval: bool | None = None
+    """Access has to be approved, of whomever; None where the vault does not say. REST alone says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def _summary(record: Any) -> Summary | None:
         _str(record, "folderPath"),
         record.get("active") is not False,
         record.get("checkedOut") is True,
+        approval=approval if isinstance(approval := record.get("requiresApproval"), bool) else None,
     )
 
 
@@ -158,6 +161,8 @@ def read_state(answer: Answer) -> State | Failure:
         reason = "SECRET_CHECKED_OUT_BY" if reason in ("", "SECRET_NEEDS_CHECKOUT") else reason
     elif body.get("passwordChangePending") is True and reason == "SECRET_NEEDS_CHECKOUT":
         reason = "SECRET_RPC_PENDING"
+    if reason != "SECRET_NEEDS_APPROVAL" and instant(body.get("approvalEnd")) is not None:
+        facts["approved_until"] = peer_text(body["approvalEnd"])
     minutes = body.get("checkOutMinutesRemaining")
     return State(
         body["id"],

@@ -27,6 +27,8 @@ class Found:
     id: int
     open: bool = False
     """Nothing but the right to view stands before it, says the vault; False where it has not said so."""
+    ungated: bool = False
+    """Nobody has to approve access to it, says the vault; False where it has not said so."""
 
 
 class Dialect(Protocol):

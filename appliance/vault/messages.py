@@ -48,7 +48,7 @@ UNTOLD = Why()
 class Request:
     """One HTTP request, not yet authenticated: `exchange` adds the bearer."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     path: str
     """Below the vault's base URL, beginning with a slash, already percent-encoded."""
     query: tuple[tuple[str, str], ...] = ()

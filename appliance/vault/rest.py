@@ -89,6 +89,33 @@ def _post(path: str, why: Why) -> Request:
     return Request("POST", path, body=json.dumps(why.arguments()).encode(), content_type=_JSON)
 
 
+def access_requests(secret_id: int) -> Request:
+    """The user's own requests for access to a secret."""
+    return Request("GET", f"{_API}/secret-access-requests/secrets/{secret_id}")
+
+
+def access_request(number: int) -> Request:
+    return Request("GET", f"{_API}/secret-access-requests/{number}")
+
+
+def file_request(secret_id: int, why: Why, start: str, end: str) -> Request:
+    """Ask for access from `start` to `end`: dates with an offset, since nobody says what a bare one would mean."""
+    told = why.arguments()
+    asked = {
+        "secretId": secret_id,
+        "requestComment": told.pop("comment", ""),
+        "startDate": start,
+        "expirationDate": end,
+    }
+    body = json.dumps({**asked, **told}).encode()
+    return Request("POST", f"{_API}/secret-access-requests", body=body, content_type=_JSON)
+
+
+def cancel_request(number: int, comment: str) -> Request:
+    body = json.dumps({"secretAccessRequestId": number, "status": "Canceled", "responseComment": comment}).encode()
+    return Request("PUT", f"{_API}/secret-access-requests", body=body, content_type=_JSON)
+
+
 def summary(secret_id: int) -> Request:
     """A secret without its values: its folder, and what its template asks for. No view."""
     return Request("GET", f"{_API}/secrets/{secret_id}/summary")

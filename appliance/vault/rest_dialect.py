@@ -79,7 +79,7 @@ class RestDialect:
             held = held_by_another(state) if isinstance(state, State) else None
             if held is not None:
                 return held
-        return Found(found.id)
+        return Found(found.id, ungated=found.approval is False)
 
     def by_id(self, secret_id: int) -> Dialogue[Found | Failure]:
         return self._by_place(secret_id)

@@ -54,6 +54,9 @@ class SecretServerSource:
         """Secrets that have asked for a comment, and by which code: they get it at once the next time."""
         self._open: set[int] = set()
         """Secrets that want no check-out: a search or a view has said so. They are viewed without asking first."""
+        self._ungated: set[int] = set()
+        """Secrets that nobody has to approve now, as far as is known."""
+        self._gating: SingleFlight[Failure | None] = SingleFlight()
 
     # -- the seam ------------------------------------------------------------------------------------------------------
 
@@ -62,6 +65,20 @@ class SecretServerSource:
             return away
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))
+
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        if handle.secret_id in self._ungated:
+            return None
+        return await self._gating.share(handle.secret_id, lambda: self._gate(handle))
+
+    async def _gate(self, handle: SecretHandle) -> Failure | None:
+        state = await self.state(handle)
+        if isinstance(state, Failure):
+            return state
+        if state.reason == "SECRET_NEEDS_APPROVAL":
+            return standing(state)
+        self._ungated.add(handle.secret_id)
+        return None
 
     async def fetch(
         self,
@@ -84,7 +101,10 @@ class SecretServerSource:
             away = await self._session.ready(trip)
             return away if away is not None else await self._session.converse(begin, trip)
 
-        return await within(self._fetch_patience, work, views)
+        got = await within(self._fetch_patience, work, views)
+        if isinstance(got, Failure) and reason_of(got) == "SECRET_NEEDS_APPROVAL":
+            self._ungated.discard(handle.secret_id)
+        return got
 
     async def state(self, handle: SecretHandle) -> answers.State | Failure:
         """Could the secret be read now? No view."""
@@ -117,6 +137,8 @@ class SecretServerSource:
             return found
         if found.open:
             self._open.add(found.id)
+        if found.ungated:
+            self._ungated.add(found.id)
         return SecretHandle(ref, found.id)
 
     def _state(self, dialect: Dialect, handle: SecretHandle) -> Dialogue[answers.State | Failure]:

@@ -52,6 +52,9 @@ class SharedSource:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return await self._source.settle(ref)
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return await self._source.approval(handle)
+
     async def fetch(
         self,
         handle: SecretHandle,

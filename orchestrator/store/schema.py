@@ -145,6 +145,22 @@ check_outs = Table(
     sqlite_with_rowid=False,
 )
 
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("secret_id", BigInteger, primary_key=True),
+    Column("run", Text, primary_key=True),
+    Column("vault", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("after", BigInteger, nullable=False),
+    Column("request", BigInteger, nullable=False),
+    Column("ours", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 stops = Table(
     "stops",
     metadata,

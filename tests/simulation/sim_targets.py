@@ -63,6 +63,9 @@ class SimSource:
         truth = self._vault.accounts[ref.key]
         return Failure(Phase.VAULT, MISSING) if truth.missing else SecretHandle(ref, 1)
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,

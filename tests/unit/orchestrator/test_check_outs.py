@@ -25,11 +25,12 @@ from appliance.contract import (
     VaultQuery,
     VaultQueryKind,
 )
-from orchestrator.check_outs import TEND_S, CheckOutOffice, VaultUse
+from orchestrator.check_outs import TEND_S, CheckOutOffice
 from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import CheckOutRow
+from orchestrator.vault_use import VaultUse
 from tests.simulation.virtual_loop import run as run_virtually
 
 URL, USER = "https://vault.example", "svc"
@@ -143,6 +144,10 @@ class Run:
 
     def current(self, job: str) -> OpenAttempt | None:
         return self.jobs.get(job)
+
+    def approval_waits(self, secret: CredentialRef, since: float) -> None: ...
+
+    def approval_over(self, secret: CredentialRef) -> None: ...
 
     async def needs(self, secret: CredentialRef) -> bool:
         assert secret == SECRET

@@ -44,6 +44,9 @@ class Vault:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, int(ref.key))
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,
