@@ -442,7 +442,8 @@ class VaultQueryKind(StrEnum):
     """Take the access request back."""
     RIGHTS = "rights"
     """What the vault's user may do with this secret, and what its template asks for. Facts: `secret_id`, `role` (the
-    vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it."""
+    vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it; `approval`, `needed` or
+    `approved`, where somebody has to approve access."""
 
 
 class VaultQuery(Wire):

@@ -87,13 +87,15 @@ class VaultRecord:
         handle = await self._source.settle(query.secret)
         if isinstance(handle, Failure):
             return handle
-        role = await self._read(rest.state(handle.secret_id), record_answers.read_role, trip)
-        if isinstance(role, Failure):
-            return role
+        standing = await self._read(rest.state(handle.secret_id), record_answers.read_standing, trip)
+        if isinstance(standing, Failure):
+            return standing
         place = await self._read(rest.summary(handle.secret_id), record_answers.read_place, trip)
         if isinstance(place, Failure):
             return place
-        facts = {"secret_id": str(handle.secret_id), "role": role, "folder": place.folder}
+        facts = {"secret_id": str(handle.secret_id), "role": standing.role, "folder": place.folder}
+        if standing.approval:
+            facts["approval"] = standing.approval
         if place.hides_password is not None:
             facts["hides_password"] = "yes" if place.hides_password else "no"
         return VaultAnswer(ok=True, facts=facts)

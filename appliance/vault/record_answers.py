@@ -55,14 +55,24 @@ class SecretPlace:
     """None where the vault does not say."""
 
 
-def read_role(answer: Answer) -> str | Failure:
-    """The word that a secret's state has for what we may do with it."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What we may do with a secret, and whether somebody has to approve it."""
+
+    role: str
+    """The vault's word."""
+    approval: str = ""
+    """`needed` or `approved`; empty where the vault asks for none now."""
+
+
+def read_standing(answer: Answer) -> Standing | Failure:
     if answer.status != 200:
         return refusal(answer)
     body = _object(answer)
     if body is None or not isinstance(body.get("secretState"), str):
         return bad_response(answer, "a secretState with the user's role")
-    return _text(body, "role")
+    approved = "approved" if instant(body.get("approvalEnd")) is not None else ""
+    return Standing(_text(body, "role"), "needed" if body["secretState"] == "RequiresApproval" else approved)
 
 
 def read_place(answer: Answer) -> SecretPlace | Failure:

@@ -123,6 +123,7 @@ def _document(one: VaultRights) -> dict[str, Any]:
                 "has": s.has or None,
                 "verdict": s.verdict.value,
                 "why": s.why or None,
+                "approval": s.approval or None,
             }
             for s in one.secrets
         ],
@@ -147,6 +148,10 @@ def tell(found: Sequence[VaultRights], console: Console) -> None:
 def _tell_secrets(secrets: Sequence[SecretVerdict], console: Console) -> None:
     fine = sum(secret.verdict is Verdict.OK for secret in secrets)
     say(console, f"{fine} of {len(secrets)} secrets: View, and no more. No secret was viewed.")
+    if gated := sum(bool(secret.approval) for secret in secrets):
+        lacking = sum(secret.approval == "needed" for secret in secrets)
+        how = 'View lets the user ask for it (approval = "request" in the campaign), no further right is needed'
+        say(console, f"{gated} secrets want access approved, {lacking} of them lack it now: {how}.")
     wrong = [secret for secret in secrets if secret.verdict is not Verdict.OK]
     if not wrong:
         return

@@ -204,5 +204,5 @@ def test_whatever_comes_is_a_value_or_a_failure(status: int, body: bytes) -> Non
     assert isinstance(record_answers.read_audits(answer), record_answers.AuditPage | Failure)
     assert isinstance(record_answers.read_user(answer), record_answers.VaultUser | Failure)
     assert isinstance(record_answers.read_time(answer), record_answers.VaultTime | None)
-    assert isinstance(record_answers.read_role(answer), str | Failure)
+    assert isinstance(record_answers.read_standing(answer), record_answers.Standing | Failure)
     assert isinstance(record_answers.read_place(answer), record_answers.SecretPlace | Failure)
