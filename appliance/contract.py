@@ -143,6 +143,7 @@ class Ticket(Wire):
 class AccessTerms(Wire):
     """How the secrets of one record are asked for."""
 
+    record: str = ""
     comment: str = ""
     """What the vault is told with every request that takes a comment; empty: `Job.purpose`, and only where it asks."""
     ticket: Ticket | None = None
@@ -203,8 +204,8 @@ class Job(Wire):
     """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""
     purpose: str
     """What the vault's audit is told: campaign, run and target."""
-    terms: dict[str, AccessTerms] = Field(default_factory=dict)
-    """By record, for those whose vault has terms of its own."""
+    terms: tuple[AccessTerms, ...] = ()
+    """Of those records whose vault has terms of its own."""
 
 
 class SignalKind(StrEnum):

@@ -286,7 +286,7 @@ class _Attempt:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
 
     def _terms(self, candidate: Candidate) -> AccessTerms:
-        return self.job.terms.get(candidate.record, DEFAULT_TERMS)
+        return next((terms for terms in self.job.terms if terms.record == candidate.record), DEFAULT_TERMS)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]

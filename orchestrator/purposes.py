@@ -57,16 +57,17 @@ class Purposes:
         """For a vault that asks, and has no comment of its own."""
         return self._filled(DEFAULT, target=target.address)
 
-    def of_job(self, job: str, target: Target, candidates: Iterable[Candidate]) -> dict[str, AccessTerms]:
-        """By record: the terms of those whose vault has its own."""
-        found: dict[str, AccessTerms] = {}
+    def of_job(self, job: str, target: Target, candidates: Iterable[Candidate]) -> tuple[AccessTerms, ...]:
+        """Of those records whose vault has its own."""
+        found: list[AccessTerms] = []
         for candidate in candidates:
             terms = self.vaults.get(candidate.secret.vault)
             if terms is None or not terms.own:
                 continue
             filled = self._filled(terms.comment, job=job, target=target.address, record=candidate.record)
-            found[candidate.record] = AccessTerms(comment=filled, ticket=terms.ticket, approval=terms.approval)
-        return found
+            ticket, approval = terms.ticket, terms.approval
+            found.append(AccessTerms(record=candidate.record, comment=filled, ticket=ticket, approval=approval))
+        return tuple(found)
 
     def of_run(self, vault: str, secret: str, record: str = "") -> RunComment:
         """For the whole run; `secret` as the record names it."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0004"
+HEAD = "0005"
 """The migration that makes these tables."""
 
 metadata = MetaData()

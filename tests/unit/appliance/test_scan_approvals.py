@@ -44,7 +44,9 @@ class Desk:
 
 
 def asking(what: Job) -> Job:
-    return what.model_copy(update={"terms": {c.record: AccessTerms(approval=True) for c in what.candidates}})
+    return what.model_copy(
+        update={"terms": tuple(AccessTerms(record=c.record, approval=True) for c in what.candidates)}
+    )
 
 
 async def scanned(what: Job, hosts: Hosts, desk: Desk, **vaults: Source) -> Report:

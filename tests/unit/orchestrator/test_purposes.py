@@ -18,7 +18,7 @@ def candidate(record: str, vault: str) -> Candidate:
 def test_a_vault_without_terms_is_told_what_it_always_was() -> None:
     purposes = Purposes("quarterly", "r1", {"Plain": VaultTerms()})
     assert purposes.plain(TARGET) == "Keymuster: campaign quarterly, run r1, target 10.0.0.7"
-    assert purposes.of_job("j1", TARGET, [candidate("A", "Plain"), candidate("B", "Unknown")]) == {}
+    assert purposes.of_job("j1", TARGET, [candidate("A", "Plain"), candidate("B", "Unknown")]) == ()
     assert purposes.of_run("Plain", "win") == RunComment("keymuster run r1, secret win")
 
 
@@ -26,10 +26,10 @@ def test_each_record_has_its_vaults_terms() -> None:
     own = VaultTerms("{campaign}/{run}/{job}/{target}/{record}", TICKET)
     purposes = Purposes("q {brace}", "r1", {"Own": own, "Plain": VaultTerms(), "Ticket": VaultTerms(ticket=TICKET)})
     records = [candidate("A", "Own"), candidate("B", "Plain"), candidate("C", "Ticket")]
-    assert purposes.of_job("j1", TARGET, records) == {
-        "A": AccessTerms(comment="q {brace}/r1/j1/10.0.0.7/A", ticket=TICKET),
-        "C": AccessTerms(ticket=TICKET),
-    }
+    assert purposes.of_job("j1", TARGET, records) == (
+        AccessTerms(record="A", comment="q {brace}/r1/j1/10.0.0.7/A", ticket=TICKET),
+        AccessTerms(record="C", ticket=TICKET),
+    )
 
 
 def test_what_is_done_for_the_whole_run_says_so_in_place_of_a_target() -> None:
