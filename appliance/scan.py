@@ -18,6 +18,7 @@ import anyio
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusUnavailable
+from appliance.choice import choosable, choose
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
@@ -32,7 +33,6 @@ from appliance.contract import (
     Phase,
     Report,
     Reread,
-    Selection,
     Technology,
     View,
     named,
@@ -386,19 +386,3 @@ async def _in_session(question: Awaitable[T | Failure]) -> T | Failure:
     with anyio.move_on_after(SESSION_WAIT_S):
         return await question
     return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")
-
-
-def choosable(candidates: list[Candidate]) -> list[Candidate]:
-    """Those that `choose` can come to: none after the first that applies whatever the target says."""
-    chosen = [c.selection is not Selection.SERVICE_SELECTED for c in candidates]
-    return candidates[: chosen.index(True) + 1] if any(chosen) else candidates
-
-
-def choose(candidates: list[Candidate], negotiated: Negotiated) -> Candidate | None:
-    """The first record that applies: a service-selected one only where the target's domain is its own."""
-    for candidate in candidates:
-        if candidate.selection is not Selection.SERVICE_SELECTED:
-            return candidate
-        if negotiated.domain and candidate.domain.split(".")[0].lower() == negotiated.domain.lower():
-            return candidate
-    return None

@@ -28,7 +28,8 @@ import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError
-from appliance.contract import CredentialRef, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind, peer_text
+from appliance.contract import CredentialRef, SecretLookup, peer_text
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.pacing import STOPPED
 from orchestrator.stops import Stops
 from orchestrator.store.records import ApprovalRow

@@ -27,13 +27,8 @@ import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError
-from appliance.contract import (
-    CredentialRef,
-    SecretLookup,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
-)
+from appliance.contract import CredentialRef, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.pacing import STOPPED
 from orchestrator.purposes import RunComment
 from orchestrator.stops import Stops

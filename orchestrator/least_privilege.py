@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.contract import CredentialRef, VaultAnswer
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer
 
 VIEW_SECRET = "View Secret"  # noqa: S105 - a permission's name
 VIEW_HIDDEN = "View Launcher Password"

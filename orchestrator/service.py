@@ -15,7 +15,8 @@ from anyio.abc import TaskStatus
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
-from appliance.contract import Heartbeat, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import Heartbeat
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.approvals import ApprovalOffice
 from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController, RunPlan

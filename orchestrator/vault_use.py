@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.access import AccessRequest
-from appliance.contract import CredentialRef, VaultAnswer, VaultQuery
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer, VaultQuery
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.purposes import Purposes
 

@@ -1,8 +1,8 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows five parts of `appliance`: contract, access, reasons, classify and bus. `appliance` knows
-   nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
+1. `orchestrator` knows six parts of `appliance`: contract, access, questions, reasons, classify and bus.
+   `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
 4. The pure parts (PURE) decide by what they are given: no clock, no randomness, no ids, no threads, no loop, no I/O and
@@ -29,6 +29,7 @@ ARROWS = {
         "orchestrator",
         "appliance.contract",
         "appliance.access",
+        "appliance.questions",
         "appliance.reasons",
         "appliance.classify",
         "appliance.bus",

@@ -40,17 +40,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.contract import (
-    Heartbeat,
-    Job,
-    PermitAnswer,
-    PermitRelease,
-    PermitRequest,
-    Report,
-    RunNotice,
-    VaultAnswer,
-    VaultQuery,
-)
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitRelease, PermitRequest, Report, RunNotice
+from appliance.questions import VaultAnswer, VaultQuery
 
 
 class BusError(Exception):

@@ -26,10 +26,9 @@ from appliance.contract import (
     PermitRequest,
     Report,
     RunNotice,
-    VaultAnswer,
-    VaultQuery,
     encode_report,
 )
+from appliance.questions import VaultAnswer, VaultQuery
 
 log = structlog.get_logger(__name__)
 

@@ -26,9 +26,8 @@ from appliance.contract import (
     PermitRequest,
     PermitVerdict,
     RunNotice,
-    VaultAnswer,
-    VaultQuery,
 )
+from appliance.questions import VaultAnswer, VaultQuery
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from appliance.contract import Failure, VaultAnswer, VaultQuery, VaultQueryKind, named
+from appliance.contract import Failure, named
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import answers, approval_answers, record_answers, rest, rest_dialect
 from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask

@@ -14,7 +14,8 @@ Rules:
 
 from __future__ import annotations
 
-from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault.answers import State
 from appliance.vault.dialect import Dialect, standing
 from appliance.vault.dialogue import Dialogue

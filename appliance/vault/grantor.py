@@ -15,7 +15,8 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import answers, dialects, rest
 from appliance.vault.approvals import APPROVAL_KINDS, VaultApprovals, files_none
 from appliance.vault.checkouts import VaultCheckouts, told

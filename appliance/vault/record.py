@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from appliance.contract import Failure, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import Failure
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import record_answers, rest, rest_dialect
 from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.contract import AuditRow, Failure, peer_text
+from appliance.contract import Failure, peer_text
+from appliance.questions import AuditRow
 from appliance.vault.answers import instant
 from appliance.vault.failures import bad_response, refusal
 from appliance.vault.messages import Answer, load_json

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
 from appliance.bus.control import ControlClient, connect_control
-from appliance.contract import VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.assembly import Selection

@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from appliance.contract import CredentialRef, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef
+from appliance.questions import VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign

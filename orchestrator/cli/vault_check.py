@@ -13,7 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.approvals import NEEDS_APPROVAL, told
 from orchestrator.audit.pulling import Put

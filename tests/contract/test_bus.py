@@ -28,10 +28,8 @@ from appliance.contract import (
     SecretLookup,
     Target,
     Technology,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
 )
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from tests.contract.conftest import Parties
 
 T = TypeVar("T")

@@ -18,18 +18,8 @@ from typing import Literal, Protocol
 import anyio
 import pytest
 
-from appliance.contract import (
-    AccessTerms,
-    CredentialRef,
-    Failure,
-    Phase,
-    SecretLookup,
-    SignalKind,
-    Ticket,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
-)
+from appliance.contract import AccessTerms, CredentialRef, Failure, Phase, SecretLookup, SignalKind, Ticket
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS, Owner
 from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential

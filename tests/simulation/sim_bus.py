@@ -19,17 +19,8 @@ from anyio.lowlevel import checkpoint
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, NoPacer, Placed, RunView, Timing
-from appliance.contract import (
-    Heartbeat,
-    Job,
-    PermitAnswer,
-    PermitRelease,
-    PermitRequest,
-    Report,
-    RunNotice,
-    VaultAnswer,
-    VaultQuery,
-)
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitRelease, PermitRequest, Report, RunNotice
+from appliance.questions import VaultAnswer, VaultQuery
 from tests.simulation.sim_stream import Consumer, Stream
 
 COLLECTOR = "orchestrator"

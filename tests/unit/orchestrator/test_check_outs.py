@@ -12,19 +12,8 @@ import pytest
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError
-from appliance.contract import (
-    Account,
-    Candidate,
-    CredentialRef,
-    SecretLookup,
-    Selection,
-    Target,
-    Technology,
-    Ticket,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
-)
+from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Technology, Ticket
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.check_outs import TEND_S, CheckOutOffice
 from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.purposes import Purposes, VaultTerms

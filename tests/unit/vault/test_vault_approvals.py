@@ -15,16 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import (
-    AccessTerms,
-    CredentialRef,
-    Failure,
-    SecretLookup,
-    Ticket,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
-)
+from appliance.contract import AccessTerms, CredentialRef, Failure, SecretLookup, Ticket
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import SecretHandle, approval_answers
 from appliance.vault.approval_answers import Requested
 from appliance.vault.credential import Credential

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import PEER_TEXT_LIMIT, CredentialRef, Failure, SecretLookup, VaultAnswer, VaultQuery
-from appliance.contract import VaultQueryKind as Kind
+from appliance.contract import PEER_TEXT_LIMIT, CredentialRef, Failure, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery
+from appliance.questions import VaultQueryKind as Kind
 from appliance.vault import record_answers
 from appliance.vault.definition import VaultAccess
 from appliance.vault.grantor import open_grantor
