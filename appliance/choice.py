@@ -1,4 +1,4 @@
-"""Which of a job's records applies: known in part before the target is dialled, and for good after its challenge. Pure."""
+"""Which of a job's records applies: known in part before the dial, and for good after the target's challenge. Pure."""
 
 from __future__ import annotations
 

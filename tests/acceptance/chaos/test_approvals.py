@@ -216,13 +216,13 @@ def test_an_interrupted_run_leaves_it_and_finds_it(start: Start, vault: Lab, tmp
 
 def test_two_runs_wait_for_one_request(start: Start, vault: Lab, tmp_path: Path) -> None:
     boss = Approver(vault)
-    first = start("run", campaign(vault, tmp_path, f'{ASK}\napproval_wait = "12s"', "one"))
+    first = start("run", campaign(vault, tmp_path, f'{ASK}\napproval_wait = "25s"', "one"))
     boss.waits()
     free_are_done(vault)
     second = start("run", campaign(vault, tmp_path, ASK, "two"))
-    ended_first = "the first run's end"
-    until(lambda: "access is not approved" in first.said, ended_first)
+    until(lambda: "submitted to process" in second.said, "the second run", within=20)
     until(lambda: logons(vault, FREE) == 2 * len(FREE), "the second run's other logins")
+    until(lambda: "staying until" in first.said, "the first run's end")
     assert [one["status"] for one in boss.requests()] == ["Pending"], "the other run waits for it"
     boss.answer("Approved")
     ended(second, "PASSED")
