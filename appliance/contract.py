@@ -155,6 +155,25 @@ class CredentialRef(Wire):
         return self.label if self.by is SecretLookup.MACHINE else f"{self.by} {self.key}"
 
 
+class Ticket(Wire):
+    """What work it is done for, for a vault that asks or whose audit ought to say it."""
+
+    number: str
+    system: int | None = None
+    """The ticket system's id in the vault; None: the vault's default."""
+
+
+class AccessTerms(Wire):
+    """How the secrets of one record are asked for."""
+
+    record: str = ""
+    comment: str = ""
+    """What the vault is told with every request that takes a comment; empty: `Job.purpose`, and only where it asks."""
+    ticket: Ticket | None = None
+    approval: bool = False
+    """An approval that lacks is asked for and waited for; else it is the reason why the secret cannot be had."""
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -208,6 +227,8 @@ class Job(Wire):
     """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""
     purpose: str
     """What the vault's audit is told: campaign, run and target."""
+    terms: tuple[AccessTerms, ...] = ()
+    """Of those records whose vault has terms of its own."""
 
 
 class SignalKind(StrEnum):
@@ -342,6 +363,8 @@ class Deferred(Wire):
     not_before: float
     vault: str = ""
     """The title of the vault that is away as a whole, where that is the reason; whoever needs it need not be sent."""
+    secret: CredentialRef | None = None
+    """The secret whose approval it waits for, where that is the reason; it need not be sent before that has come."""
     views: tuple[View, ...] = ()
     """As in evidence: an attempt may be put off in the middle of its reading."""
 
@@ -416,94 +439,6 @@ class PermitRelease(Wire):
     submitted: bool
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
-
-
-class CheckOutRequest(Wire):
-    """A secret wants to be checked out before it is viewed. A check-out belongs to the run: the orchestrator sees to it
-    that there is one, and only one.
-    """
-
-    v: Literal[1] = VERSION
-    run: str
-    job: str
-    attempt: int
-    lease: str
-    secret: CredentialRef
-    """As the record names it."""
-    secret_id: int
-
-
-class CheckOutAnswer(Wire):
-    """The secret is checked out for the run, or the reason why not."""
-
-    v: Literal[1] = VERSION
-    ok: bool
-    reason: str = ""
-    text: str = ""
-
-
-class VaultQueryKind(StrEnum):
-    CHECK = "check"
-    """Can the vault be reached, and does it take the login?"""
-    SECRET = "secret"  # noqa: S105 - a kind of question, not a secret
-    """Does this secret resolve, and is it readable? No value is fetched."""
-    CHECK_OUT = "check-out"
-    """Check this secret (named by its id) out for the vault's user. Facts of the answer: `minutes`, how long it is
-    held; `already`, where the user had it before; or `needless`, where it is no secret that is checked out."""
-    EXTEND = "extend"
-    """Hold it for so many `minutes` more. Facts: `minutes`, how long it is held from now."""
-    CHECK_IN = "check-in"
-    """Check it in again; ok also where it is not checked out (any more). Fact `already` then."""
-    WHO = "who"
-    """Whom the vault takes us for, and what its clock says. Facts: `user`, `display_name`, `permissions` (one a line);
-    `offset`, by how many seconds its clock is ahead of the appliance's, `offset_error`, the most that this may be
-    wrong, and `local`, by how many seconds its local time is ahead of its UTC; these three where it tells the time."""
-    AUDIT = "audit"
-    """What the vault has written down about this secret (named by its id), newest first: `rows` from `skip` on."""
-    RIGHTS = "rights"
-    """What the vault's user may do with this secret, and what its template asks for. Facts: `secret_id`, `role` (the
-    vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it."""
-
-
-class VaultQuery(Wire):
-    """A question that only an appliance may put to a vault, since the vault may admit only appliances."""
-
-    v: Literal[1] = VERSION
-    run: str
-    """The run (or ephemeral question) whose vaults are meant: two campaigns may use one title for two vaults."""
-    kind: VaultQueryKind
-    vault: str
-    secret: CredentialRef | None = None
-    comment: str = ""
-    """Why a secret is checked out, for a vault that wants to know."""
-    minutes: int = 0
-    skip: int = 0
-
-
-class AuditRow(Wire):
-    """A row of a secret's audit, as the vault has it. Its texts are the vault's own, each cut at PEER_TEXT_LIMIT."""
-
-    id: int
-    at: float
-    """Its date, taken for UTC, in Unix seconds."""
-    action: str
-    user: str
-    """The user's name; the display name where the vault gives no other."""
-    notes: str = ""
-    """The comment of who did it."""
-
-
-class VaultAnswer(Wire):
-    v: Literal[1] = VERSION
-    ok: bool
-    reason: str = ""
-    """A reason code when not ok."""
-    text: str = ""
-    facts: dict[str, str] = Field(default_factory=dict)
-    rows: tuple[AuditRow, ...] = ()
-    """At most a hundred: a message has at most 1 MiB."""
-    more: bool = False
-    """There are further rows behind them."""
 
 
 class Heartbeat(Wire):

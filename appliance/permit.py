@@ -13,11 +13,11 @@ from typing import Protocol
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import NoPacer
 from appliance.contract import (
     Candidate,
-    CheckOutAnswer,
-    CheckOutRequest,
+    CredentialRef,
     Failure,
     Job,
     PermitAnswer,
@@ -49,7 +49,7 @@ class PermitDesk(Protocol):
 
     async def release(self, release: PermitRelease) -> None: ...
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer: ...
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Later:
     text: str = ""
     vault: str = ""
     """The vault that is away, if that is the reason."""
+    secret: CredentialRef | None = None
+    """The secret whose approval is waited for, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

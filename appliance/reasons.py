@@ -144,9 +144,11 @@ def _rows() -> list[Reason]:
         Reason("SECRET_PASSPHRASE_WRONG", fail, vault, "The passphrase does not open the private key.",
                "Correct the passphrase in the secret."),
         Reason("SECRET_NEEDS_APPROVAL", fail, vault, "Access to the secret must be approved.",
-               "Approve the request, or exempt the scan account."),
+               'Approve the request. Where none was filed: set approval = "request" of the vault in the campaign, have access '
+               "approved before the run, or exempt the scan account."),
         Reason("SECRET_NEEDS_COMMENT", fail, vault, "The secret asks for a comment or ticket.",
-               "Exempt the scan account from the comment, or allow restricted reads."),
+               "Where it wants a ticket, set the vault's ticket (and ticket_system) in the campaign; its comment is sent anyway. "
+               "Else exempt the scan account."),
         Reason("SECRET_NEEDS_CHECKOUT", fail, vault, "The secret must be checked out.",
                "Allow check-out for the scan account."),
         Reason("SECRET_DOUBLELOCK", fail, vault, "The secret is double-locked: no scanner can read it.",

@@ -10,18 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from socket import socket
 from typing import Protocol, TypeVar
 
 import anyio
 
+from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusUnavailable
+from appliance.choice import choosable, choose
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
+    AccessTerms,
     Candidate,
-    CheckOutRequest,
     Deferred,
     Evidence,
     Failure,
@@ -30,7 +33,6 @@ from appliance.contract import (
     Phase,
     Report,
     Reread,
-    Selection,
     Technology,
     View,
     named,
@@ -40,11 +42,15 @@ from appliance.permit import DEFER_S, SESSION_WAIT_S, Later, Permit, PermitDesk,
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
-from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
 
 T = TypeVar("T")
+
+NEEDS_APPROVAL = named("SECRET_NEEDS_APPROVAL")
+_WAITS_FOR, _APPROVAL = "waits_for", "approval"
+"""The fact of a failure that is none yet: somebody has been asked."""
 
 SECOND_LOOK_S = 0.5
 JUST_CHANGED_S = 60.0
@@ -200,16 +206,38 @@ class _Attempt:
         waits: list[Later] = []
         self.ledger.enter(Phase.VAULT)
         for candidate in candidates:
-            found = settled[candidate.record] = await _in_session(self._source(candidate).settle(candidate.secret))
+            found = settled[candidate.record] = await self._settle_one(candidate)
             if isinstance(found, Failure) and (later := self._later(found, candidate)):
                 waits.append(later)
         if len(waits) == len(candidates):
             return min(waits, key=lambda later: later.not_before)
         return settled
 
+    async def _settle_one(self, candidate: Candidate) -> SecretHandle | Failure:
+        source = self._source(candidate)
+        found = await _in_session(source.settle(candidate.secret))
+        if isinstance(found, Failure) or not self._terms(candidate).approval:
+            return found
+        lacking = await _in_session(source.approval(found))
+        if lacking is not None and lacking.signal == NEEDS_APPROVAL:
+            lacking = await self._approve(candidate, found)
+        return found if lacking is None else lacking
+
+    async def _approve(self, candidate: Candidate, handle: SecretHandle) -> Failure | None:
+        """An approval is asked for once for the whole run, by whom the run belongs to; None: it is there."""
+        answer = await self._ask(AccessKind.APPROVAL, candidate, handle)
+        if isinstance(answer, Failure) or answer.ok:
+            return answer if isinstance(answer, Failure) else None
+        facts = {_WAITS_FOR: _APPROVAL} if answer.waiting else {}
+        return Failure(Phase.VAULT, named(answer.reason), answer.text, facts)
+
     async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The secret, read only now that the target has asked for it."""
         credential = await self._read(candidate, handle, anew=self.job.rotated)
+        if isinstance(credential, Failure) and credential.signal == NEEDS_APPROVAL and self._terms(candidate).approval:
+            lacking = await self._approve(candidate, handle)
+            text = "the vault says that access is approved now, and has refused it a moment ago"
+            credential = Failure(Phase.VAULT, named("VAULT_ERROR"), text) if lacking is None else lacking
         if isinstance(credential, Failure):
             return self._later(credential, candidate) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
@@ -221,27 +249,44 @@ class _Attempt:
 
     async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
         """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
-        source, purpose = self._source(candidate), self.job.purpose
-        key, views = candidate.private_key, self.views
-        credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views, anew=anew)
+        fetch = partial(
+            self._source(candidate).fetch,
+            handle,
+            private_key=candidate.private_key,
+            purpose=self.job.purpose,
+            terms=self._terms(candidate),
+            views=self.views,
+            anew=anew,
+        )
+        credential = await fetch()
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
+        answer = await self._ask(AccessKind.CHECK_OUT, candidate, handle)
+        if isinstance(answer, Failure):
+            return answer
+        if not answer.ok:
+            return Failure(Phase.VAULT, named(answer.reason), answer.text)
+        return await fetch(checked_out=True)
+
+    async def _ask(self, kind: AccessKind, candidate: Candidate, handle: SecretHandle) -> AccessAnswer | Failure:
         job = self.job
-        request = CheckOutRequest(
+        request = AccessRequest(
+            kind=kind,
             run=job.run,
             job=job.job,
             attempt=job.attempt,
             lease=job.lease,
             secret=candidate.secret,
             secret_id=handle.secret_id,
+            record=candidate.record,
         )
         try:
-            answer = await self.kit.desk.check_out(request, wait=SESSION_WAIT_S)
+            return await self.kit.desk.access(request, wait=SESSION_WAIT_S)
         except BusUnavailable as error:
             return Failure(Phase.VAULT, named("NO_PACER"), str(error))
-        if not answer.ok:
-            return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True, anew=anew)
+
+    def _terms(self, candidate: Candidate) -> AccessTerms:
+        return next((terms for terms in self.job.terms if terms.record == candidate.record), DEFAULT_TERMS)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
@@ -249,6 +294,8 @@ class _Attempt:
     def _later(self, failure: Failure, candidate: Candidate) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
         reason, now = self._reason(failure), self.kit.wall()
+        if failure.facts.get(_WAITS_FOR) == _APPROVAL:  # whose end is the owner's of the run to say
+            return Later(reason.code, now + DEFER_S, failure.text, secret=candidate.secret)
         if not reason.transient or now >= self.job.give_up_at:
             return None
         away = seconds_away(failure)
@@ -312,7 +359,7 @@ class _Attempt:
         if isinstance(end, Later):
             not_before = max(end.not_before, self.kit.wall())
             put_off = {"reason": end.reason, "text": end.text, "vault": end.vault, "not_before": not_before}
-            return Deferred(**ids, **put_off, attempt=job.attempt, views=tuple(self.views))
+            return Deferred(**ids, **put_off, secret=end.secret, attempt=job.attempt, views=tuple(self.views))
         return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
 
     def _evidence(self, end: Failure) -> Evidence:
@@ -341,19 +388,3 @@ async def _in_session(question: Awaitable[T | Failure]) -> T | Failure:
     with anyio.move_on_after(SESSION_WAIT_S):
         return await question
     return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")
-
-
-def choosable(candidates: list[Candidate]) -> list[Candidate]:
-    """Those that `choose` can come to: none after the first that applies whatever the target says."""
-    chosen = [c.selection is not Selection.SERVICE_SELECTED for c in candidates]
-    return candidates[: chosen.index(True) + 1] if any(chosen) else candidates
-
-
-def choose(candidates: list[Candidate], negotiated: Negotiated) -> Candidate | None:
-    """The first record that applies: a service-selected one only where the target's domain is its own."""
-    for candidate in candidates:
-        if candidate.selection is not Selection.SERVICE_SELECTED:
-            return candidate
-        if negotiated.domain and candidate.domain.split(".")[0].lower() == negotiated.domain.lower():
-            return candidate
-    return None

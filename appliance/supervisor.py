@@ -22,8 +22,9 @@ from pydantic import SecretStr
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.child import start_child
-from appliance.contract import Failure, Heartbeat, Phase, RunNotice, VaultAnswer, VaultQuery, named
+from appliance.contract import Failure, Heartbeat, Phase, RunNotice, named
 from appliance.policy import Policy
+from appliance.questions import VaultAnswer, VaultQuery
 from appliance.vault.definition import VaultLogin
 from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.tokens import Token

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from appliance.contract import Account, Target, Technology
-from orchestrator.campaign_model import Campaign
-from orchestrator.check_outs import VaultUse
+from appliance.contract import Account, Target, Technology, Ticket
+from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
+from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook
 from orchestrator.store.records import RunRecord, RunState, Unfinished
+from orchestrator.vault_use import ApprovalTerms, VaultUse
 
 Units = Sequence[tuple[Target, Technology]]
 
@@ -100,6 +101,21 @@ def _plan(campaign: Campaign, book: RecordBook, selection: Selection, run: str, 
     return plan
 
 
+def purposes(campaign: Campaign, run: str) -> Purposes:
+    """What the campaign's vaults are told of this run."""
+    return Purposes(campaign.name, run, {vault.title: _terms(vault) for vault in campaign.vaults})
+
+
+def _use(vault: Vault) -> VaultUse:
+    asks = ApprovalTerms(vault.approval_wait, vault.approval_window) if vault.approval == "request" else None
+    return VaultUse(vault.title, vault.url, vault.user, vault.check_out, asks)
+
+
+def _terms(vault: Vault) -> VaultTerms:
+    ticket = None if vault.ticket is None else Ticket(number=vault.ticket, system=vault.ticket_system)
+    return VaultTerms(vault.comment or "", ticket, approval=vault.approval == "request")
+
+
 def run_plan(prepared: Prepared) -> RunPlan:
     """What the controller needs of a run."""
     campaign, record, book = prepared.campaign, prepared.record, prepared.book
@@ -112,14 +128,14 @@ def run_plan(prepared: Prepared) -> RunPlan:
 
     return RunPlan(
         run=record.id,
-        campaign=campaign.name,
+        purposes=purposes(campaign, record.id),
         zone=campaign.pace.zone,
         began=record.created_at,
         planned=record.planned,
         pace=_pace(campaign),
         vaults=tuple(v.title for v in campaign.vaults),
         budget=budget,
-        vault_uses=tuple(VaultUse(v.title, v.url, v.user, v.check_out) for v in campaign.vaults),
+        vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
     )
 

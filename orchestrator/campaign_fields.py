@@ -27,6 +27,8 @@ from orchestrator.gates import parse_gate
 
 PLACEHOLDERS = ("address", "domain", "fqdn", "host")
 """What a secret's name, path or machine may take from the target."""
+COMMENT_PLACEHOLDERS = ("campaign", "job", "record", "run", "target")
+"""What a comment in a vault's audit may say."""
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)")
 _PIN = re.compile(r"sha256//[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
@@ -104,7 +106,21 @@ def _proxy(value: str) -> str:
 
 
 def _template(value: str) -> str:
-    known = " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    return _with_placeholders(value, PLACEHOLDERS)
+
+
+def _comment(value: str) -> str:
+    return _with_placeholders(_line(value), COMMENT_PLACEHOLDERS)
+
+
+def _line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds a line break or another character that cannot be shown; write it in one line")
+    return value
+
+
+def _with_placeholders(value: str, names: tuple[str, ...]) -> str:
+    known = " ".join(f"{{{name}}}" for name in names)
     try:
         fields = [(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(value)]
     except ValueError:
@@ -112,7 +128,7 @@ def _template(value: str) -> str:
             "has a brace without its partner; write {{ or }} for a brace that is meant literally"
         ) from None
     for name, spec, conversion in fields:
-        if name is not None and (name not in PLACEHOLDERS or spec or conversion):
+        if name is not None and (name not in names or spec or conversion):
             raise ValueError(f"has an unknown placeholder {{{name}}}; known ones are {known}")
     return value
 
@@ -169,6 +185,8 @@ Entry = Annotated[str, AfterValidator(_entry)]
 """An address, range, CIDR block or DNS name."""
 Template = Annotated[Text, AfterValidator(_template)]
 FolderPath = Annotated[Text, AfterValidator(_folder)]
+Comment = Annotated[Text, AfterValidator(_comment)]
+Line = Annotated[Text, AfterValidator(_line)]
 FilePath = Annotated[Text, AfterValidator(_file)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]

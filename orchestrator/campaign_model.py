@@ -18,12 +18,15 @@ from pydantic import (
     StrictBool,
     StrictInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    Comment,
     Duration,
     Entry,
     EnvName,
@@ -32,6 +35,7 @@ from orchestrator.campaign_fields import (
     GateText,
     HostName,
     KeyringName,
+    Line,
     LoginType,
     Pins,
     Port,
@@ -138,6 +142,44 @@ class Vault(Table):
     load and its audit that this is about, and two records of one secret must not keep it for two times."""
     max_age: Annotated[Duration, Field(ge=1.0, le=900.0)] = 60.0
     """How long a scan process keeps a shared secret; none lives for longer than a quarter of an hour."""
+    comment: Comment | None = None
+    """What the vault's audit is told with every request; without it, a default where the vault asks for a comment."""
+    ticket: Line | None = None
+    """The number of the ticket on whose account secrets are read."""
+    ticket_system: Annotated[StrictInt, Field(ge=1)] | None = None
+    """The ticket system's id in the vault."""
+
+    approval: Literal["fail", "request"] = "fail"
+    """Where access to a secret has to be approved: its targets fail, or approval is asked for and waited for."""
+    approval_wait: Annotated[Duration, Field(ge=0.0, le=604800.0)] = 1800.0
+    """How long jobs wait for it."""
+    approval_window: Annotated[Duration, Field(ge=60.0, le=2592000.0)] = 14400.0
+    """How long access is asked for, from the request on."""
+
+    @field_validator("approval")
+    @classmethod
+    def _by_rest(cls, value: str, info: ValidationInfo) -> str:
+        if value == "request" and info.data.get("api", "rest") != "rest":
+            raise ValueError('"request" needs api = "rest": SOAP files no access request')
+        return value
+
+    @field_validator("approval_window")
+    @classmethod
+    def _beyond_the_wait(cls, value: float, info: ValidationInfo) -> float:
+        wait = info.data.get("approval_wait", 0.0)
+        if value <= wait:
+            raise ValueError(
+                f"must be longer than approval_wait ({wait:g} s): it begins when the request is filed, so what is "
+                "approved at last would be over already"
+            )
+        return value
+
+    @field_validator("ticket_system")
+    @classmethod
+    def _of_a_ticket(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("ticket") is None:
+            raise ValueError('goes with ticket; add ticket = "NUMBER", or remove it')
+        return value
 
 
 class SecretReference(Table):

@@ -31,6 +31,12 @@ password = {{ {reference_kind} = {reference} }}
 # api = "rest"       # or "soap", which knows no paths or folders; "auto" finds out which of them the vault answers in
 # fetch = "per-target"   # one view of a secret per target; "shared": one for all that ask within max_age
 # max_age = "1m"
+# comment = "{{campaign}}, run {{run}}: {{target}}"   # for the vault's audit; also {{job}}, {{record}}
+# ticket = "CHG-4711"     # the ticket on whose account secrets are read
+# ticket_system = 3       # its system's id in the vault
+# approval = "fail"       # or "request": access that somebody has to approve is asked for, and waited for
+# approval_wait = "30m"   # for so long, by the jobs that need it
+# approval_window = "4h"  # how long access is asked for, from the request on
 # check_out = true   # secrets that want it are checked out for the run, and given back at its end
 # proxy = "http://proxy.example:3128"   # between the appliances and the vault
 # How its https is judged: by a CA to trust instead of the system's, and by its public key (`keymuster vault test` shows

@@ -6,7 +6,8 @@ The rules, stated here and nowhere else:
  C2 rotation    A login refused while its secret changed in the vault gets one attempt with the new secret.
  C3 retry       A transient reason gets `pace.retries` more attempts, if nothing that counts towards lock-out was sent.
  C4 fallback    Where a service-selected Windows record was refused, a local record of the target gets one attempt.
- C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry.
+ C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry. One that was put
+                off for an approval spends nothing of the patience with its vault: whoever asks for it has a limit.
  C6 final       Everything else is the job's outcome.
  C7 vaults      A deferral may name a vault as away; an attempt that came to its target shows that its vault is there.
 """
@@ -67,8 +68,9 @@ def lost(attempt: OpenAttempt, pace: Pace, *, now: float, text: str) -> Decision
 def _deferral(report: Deferred, attempt: OpenAttempt, now: float) -> Decision:
     evidence = Evidence(phase=Phase.DISPATCH, signal=named(report.reason), text=report.text, views=report.views)
     reason = REASONS.get(report.reason, REASONS["INTERNAL"])
-    for_vault = reason.owner is Owner.VAULT
-    repeat = deferred(attempt, not_before=report.not_before, for_vault=for_vault, now=now)
+    for_vault = reason.owner is Owner.VAULT and report.secret is None
+    not_before, secret = report.not_before, report.secret
+    repeat = deferred(attempt, not_before=not_before, for_vault=for_vault, now=now, waits_for=secret)
     return Again(reason, evidence, repeat, report.vault)  # C5
 
 

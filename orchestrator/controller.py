@@ -26,16 +26,18 @@ from appliance.contract import (
     named,
 )
 from appliance.reasons import REASONS, Status
-from orchestrator.check_outs import VaultUse
+from orchestrator.approval_watch import Unapproved
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
+from orchestrator.purposes import Purposes
 from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.stops import Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
+from orchestrator.vault_use import VaultUse
 from orchestrator.vault_watch import Away
 
 RECONCILE_S = 10.0
@@ -57,7 +59,7 @@ class RunPlan:
     """What a run is made of, apart from its progress."""
 
     run: str
-    campaign: str
+    purposes: Purposes
     zone: str
     began: float
     planned: int
@@ -77,6 +79,7 @@ class Progress:
     in_flight: int
     by_status: Mapping[Status, int]
     away: tuple[Away, ...] = ()
+    unapproved: tuple[Unapproved, ...] = ()
 
     @property
     def done(self) -> int:
@@ -117,7 +120,18 @@ class RunController:
         return self.plan.budget(account, record)
 
     def progress(self) -> Progress:
-        return Progress(self.plan.planned, self.dispatcher.in_flight, dict(self.counts), self.dispatcher.vaults_away)
+        by, flying = dict(self.counts), self.dispatcher.in_flight
+        return Progress(self.plan.planned, flying, by, self.dispatcher.vaults_away, self.dispatcher.unapproved)
+
+    def approval_waits(self, secret: CredentialRef, since: float) -> None:
+        """Somebody has been asked: jobs that it alone could serve wait from now on."""
+        self.dispatcher.approval_waits(secret, since)
+        self.wake()
+
+    def approval_over(self, secret: CredentialRef) -> None:
+        """There is an answer, whichever."""
+        self.dispatcher.approval_over(secret)
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed that may let more attempts out."""
@@ -240,11 +254,9 @@ class RunController:
         return attempt is not None and attempt.attempt == job.attempt
 
     def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
-        purpose = (
-            f"Keymuster: campaign {self.plan.campaign}, run {self.plan.run}, target {attempt.planned.target.address}"
+        return job_of(
+            attempt, zone=self.plan.zone, deadline=self.plan.pace.deadline, purposes=self.plan.purposes, keys=keys
         )
-        deadline = self.plan.pace.deadline
-        return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
 
     def _row(self, planned: Planned) -> JobRow:
         records = tuple(map(RecordUse.of, planned.candidates))

@@ -14,6 +14,8 @@ The rules, stated here and nowhere else:
  D7 stop        A job is left out, and ends, when an admin's stop binds every login that is left to it (`stops`), before
                 its first attempt or before the next one. Where only some are stopped it goes out: the target says which
                 login applies, and the permit decides.
+ D8 approval    A job that only secrets whose approval is waited for could serve waits (`approval_watch`), and so does
+                one whose target has chosen such a secret; counted under D6's limit.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from appliance.contract import Account, Candidate, Job, Target, Technology
+from appliance.contract import Account, Candidate, CredentialRef, Job, Target, Technology
+from orchestrator.approval_watch import ApprovalWatch, Unapproved
+from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 
@@ -99,6 +103,8 @@ class Repeat:
     rotations: int = 0
     tried: tuple[str, ...] = ()
     waiting_since: float | None = None
+    waits_for: CredentialRef | None = None
+    """The secret whose approval its newest attempt was put off for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ class Dispatcher:
         self._repeats: list[tuple[float, int, Repeat]] = []
         self._sequence = 0
         self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
+        self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
         self._held: deque[Repeat] = deque()
         self._by_account: dict[Account, int] = {}
         self._by_subnet: dict[str, int] = {}
@@ -218,14 +225,19 @@ class Dispatcher:
 
     @property
     def _may_hold(self) -> bool:
-        return len(self._held) < HELD_LIMIT and self._watch.parked < PARKED_LIMIT
+        return len(self._held) < HELD_LIMIT and self._parked_all < PARKED_LIMIT
+
+    @property
+    def _parked_all(self) -> int:
+        return self._watch.parked + self._approvals.parked
 
     def _parked(self, repeat: Repeat, now: float) -> bool:
-        """Does it wait for a vault (from now on)?"""
+        """Does it wait for a vault or an approval (from now on)?"""
         vault = self._watch.parked_by(_vaults(repeat), now)
         if vault is not None:
             self._watch.park(vault, repeat)
-        return vault is not None
+            return True
+        return self._approvals.parks(repeat, _secrets(repeat), repeat.waits_for)
 
     def _fresh(self, now: float) -> Repeat | Unplannable | None:
         for _ in range(len(self._turn)):
@@ -295,11 +307,18 @@ class Dispatcher:
         """The vault was there for this attempt."""
         self._held.extend(self._watch.back(vault, attempt.dispatched_at))
 
+    def approval_waits(self, secret: CredentialRef, since: float) -> None:
+        self._approvals.waits(secret, since)
+
+    def approval_over(self, secret: CredentialRef) -> None:
+        """There is an answer, whichever: who has waited for it goes on."""
+        self._held.extend(self._approvals.over(secret))
+
     # -- questions -----------------------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
-        waiting = self._open or self._repeats or self._held or self._watch.parked
+        waiting = self._open or self._repeats or self._held or self._parked_all
         return not waiting and not self.fresh_left
 
     @property
@@ -314,6 +333,10 @@ class Dispatcher:
         """When the earliest job that waits for its time, or for a vault, may go out."""
         dues = [self._repeats[0][0] if self._repeats else None, self._watch.next_due()]
         return min((due for due in dues if due is not None), default=None)
+
+    @property
+    def unapproved(self) -> tuple[Unapproved, ...]:
+        return self._approvals.unapproved()
 
     @property
     def vaults_away(self) -> tuple[Away, ...]:
@@ -331,6 +354,10 @@ class Dispatcher:
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
     """Those that could serve the job."""
     return tuple(c.secret.vault for c in repeat.planned.candidates if c.record not in repeat.tried)
+
+
+def _secrets(repeat: Repeat) -> tuple[CredentialRef, ...]:
+    return tuple(c.secret for c in repeat.planned.candidates if c.record not in repeat.tried)
 
 
 def _stop_of(repeat: Repeat, stop_on: StopOn) -> Stop | None:
@@ -363,17 +390,19 @@ def repeat_of(
     )
 
 
-def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: float) -> Repeat:
+def deferred(
+    attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: float, waits_for: CredentialRef | None = None
+) -> Repeat:
     """The attempt after a deferral; the patience with the vault begins with the first one it caused."""
-    repeat = repeat_of(attempt, not_before=not_before)
+    repeat = replace(repeat_of(attempt, not_before=not_before), waits_for=waits_for)
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
 
 
-def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpose: str, keys: Sequence[str]) -> Job:
+def job_of(attempt: OpenAttempt, *, zone: str, deadline: float, purposes: Purposes, keys: Sequence[str]) -> Job:
     """The message for an attempt."""
     planned = attempt.planned
     return Job(
-        run=run,
+        run=purposes.run,
         job=planned.job,
         attempt=attempt.attempt,
         lease=attempt.lease,
@@ -386,5 +415,6 @@ def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpos
         known_host_keys=tuple(keys),
         deadline=deadline,
         give_up_at=attempt.give_up_at,
-        purpose=purpose,
+        purpose=purposes.plain(planned.target),
+        terms=purposes.of_job(planned.job, planned.target, planned.candidates),
     )

@@ -10,8 +10,8 @@ The rules, stated here and nowhere else (what follows for permits is R10 of `pac
                more is stopped, not less.
  S3 choice     The record that applies to a target stays the one that is used: another one is never tried because the
                first is stopped.
- S4 vault      Nothing is asked of a stopped vault or about a stopped secret, but to check in what is checked out, and
-               that is done at once.
+ S4 vault      Nothing is asked of a stopped vault or about a stopped secret, but to check in what is checked out, at
+               once, and to take back a request for access.
  S5 first      A second stop of the same thing changes nothing: since when, by whom and why stay, until it is lifted.
  S6 in flight  A password that has its permit already goes its way, within its attempt's deadline.
 """

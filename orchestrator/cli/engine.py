@@ -18,7 +18,8 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError, OrchestratorBus
 from appliance.bus.orchestrator_side import connect_orchestrator
-from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign

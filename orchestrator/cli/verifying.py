@@ -23,8 +23,8 @@ import anyio.to_thread
 from anyio.abc import SocketStream
 from rich.console import Console
 
-from appliance.contract import CredentialRef
-from orchestrator.assembly import Prepared
+from appliance.contract import AccessTerms, CredentialRef
+from orchestrator.assembly import Prepared, purposes
 from orchestrator.audit.uses import had_credential
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
@@ -98,6 +98,7 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         "processes": [{"pid": p.pid, "what": p.what} for p in processes if p.what != SCAN_PROCESS],
         "since": record.created_at,
         "purpose": f"keymuster verify-clean {record.id}",
+        "terms": _terms(prepared),
     }
     async with stored(state) as store:
         number = await store.searches.begin(record.id, time.time())
@@ -115,6 +116,16 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
     if document["found"]:
         return Exit.GATE_FAILED
     return Exit.INCOMPLETE if document["unread"] else Exit.OK
+
+
+def _terms(prepared: Prepared) -> dict[str, Any]:
+    """By vault: the campaign's comment, with this command in place of a target, and its ticket."""
+    told = purposes(prepared.campaign, prepared.record.id)
+    return {
+        title: AccessTerms(comment=told.for_command(title, "verify-clean"), ticket=terms.ticket).model_dump(mode="json")
+        for title, terms in told.vaults.items()
+        if terms.comment or terms.ticket
+    }
 
 
 async def _read_by(store: Store, prepared: Prepared) -> Wanted:

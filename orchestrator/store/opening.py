@@ -10,6 +10,7 @@ import anyio
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from orchestrator.store.approvals import Approvals
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.check_outs import CheckOuts
 from orchestrator.store.condition import Condition, condition_of
@@ -39,6 +40,7 @@ class Store:
     ledger: Ledger
     host_keys: HostKeys
     check_outs: CheckOuts
+    approvals: Approvals
     stops: StopTable
     searches: Searches
     _databases: tuple[Database, ...]
@@ -79,6 +81,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         ledger=Ledger(durable),
         host_keys=HostKeys(main),
         check_outs=CheckOuts(durable),
+        approvals=Approvals(durable),
         stops=StopTable(durable),
         searches=Searches(durable),
         _databases=(main, durable),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0004"
+HEAD = "0005"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -141,6 +141,22 @@ check_outs = Table(
     Column("vault", Text, nullable=False),
     Column("zone", Text, nullable=False),
     Column("secret", Text, nullable=False),
+    Column("ours", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("secret_id", BigInteger, primary_key=True),
+    Column("run", Text, primary_key=True),
+    Column("vault", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("after", BigInteger, nullable=False),
+    Column("request", BigInteger, nullable=False),
     Column("ours", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )

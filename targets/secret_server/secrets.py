@@ -95,7 +95,7 @@ class StoredSecret:
 
     @property
     def needs_comment(self) -> bool:
-        return self.security.comment or self.state is SecretState.COMMENT
+        return self.security.comment or bool(self.security.ticket) or self.state is SecretState.COMMENT
 
     @property
     def restricted(self) -> bool:

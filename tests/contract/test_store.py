@@ -39,7 +39,7 @@ from orchestrator.store import (
     Undispatched,
     open_store,
 )
-from orchestrator.store.records import CheckOutRow
+from orchestrator.store.records import ApprovalRow, CheckOutRow
 
 RUN = "r1"
 
@@ -387,6 +387,17 @@ async def test_check_outs_are_kept_until_they_are_dropped(store: Store) -> None:
     await store.check_outs.drop(row)
     await store.check_outs.drop(row)
     assert await store.check_outs.all() == [other]
+
+
+async def test_access_requests_are_kept_until_they_are_dropped(store: Store) -> None:
+    row = ApprovalRow("https://v.example", "svc", 7, RUN, "Vault", "shared", 1000.5, after=3)
+    other = replace(row, run="r2", ours=False)
+    for one in (row, row, other, replace(row, request=4)):
+        await store.approvals.put(one)
+    assert await store.approvals.all() == [replace(row, request=4), other]
+    await store.approvals.drop(row)
+    await store.approvals.drop(row)
+    assert await store.approvals.all() == [other]
 
 
 async def test_stops_are_kept_until_they_are_dropped(store: Store) -> None:

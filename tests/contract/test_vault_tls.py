@@ -19,7 +19,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import SecretStr
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import SecretHandle, rest
 from appliance.vault.credential import Credential
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls

@@ -11,10 +11,10 @@ from typing import cast
 import anyio
 from anyio.abc import TaskGroup
 
-from appliance.contract import Candidate, CredentialRef, Failure, Job, Phase, Technology, View
+from appliance.contract import AccessTerms, Candidate, CredentialRef, Failure, Job, Phase, Technology, View
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
-from appliance.vault import SecretHandle
+from appliance.vault import DEFAULT_TERMS, SecretHandle
 from appliance.vault.breaker import AWAY
 from appliance.vault.credential import Credential
 from tests.simulation.coverage import Coverage
@@ -63,12 +63,16 @@ class SimSource:
         truth = self._vault.accounts[ref.key]
         return Failure(Phase.VAULT, MISSING) if truth.missing else SecretHandle(ref, 1)
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,
         views: list[View] | None = None,

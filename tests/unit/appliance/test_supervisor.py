@@ -19,8 +19,9 @@ from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, Message, TokenAsk, TokenGive
-from appliance.contract import Failure, Heartbeat, RunNotice, VaultAnswer, VaultQuery, VaultQueryKind, named
+from appliance.contract import Failure, Heartbeat, RunNotice, named
 from appliance.policy import Policy
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.supervisor import (
     END_WAIT_S,
     LONGEST_RESPAWN_S,

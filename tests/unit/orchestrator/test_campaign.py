@@ -144,8 +144,9 @@ EVERY_FAULT = """\
 c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, records, targets, vaults
 c.toml:3: vaults[0].user: is missing; add it
 c.toml:6: vaults[0].url: is no http or https URL; write for example https://vault.example/SecretServer
-c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, check_out, domain, fetch, \
-max_age, password, proxy, title, tls, type, url, user
+c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, approval, approval_wait, \
+approval_window, check_out, comment, domain, fetch, \
+max_age, password, proxy, ticket, ticket_system, title, tls, type, url, user
 c.toml:9: records[0].vault: is missing; add it
 c.toml:12: records[0].login_type: basic is refused: it would put the target's password into this file, the store and \
 the bus; put the password into a secret and write login_type = "vault" with vault and secret
@@ -633,3 +634,61 @@ def test_a_key_in_the_file_is_not_quoted(key: str, value: str) -> None:
 )
 def test_http_on_this_machine_or_by_leave(url: str, line: str) -> None:
     assert parse_campaign(vault_with(line, url=url), "c.toml").vaults[0].url == url
+
+
+VAULT = """\
+[[vaults]]
+title = "V"
+url = "https://v.example"
+user = "svc"
+password = { env = "PW" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (
+            'comment = "{hots}"',
+            "comment: has an unknown placeholder {hots}; known ones are {campaign} {job} {record} {run} {target}",
+        ),
+        (
+            'comment = "{run"',
+            "comment: has a brace without its partner; write {{ or }} for a brace that is meant literally",
+        ),
+        (
+            'comment = "a\\nb"',
+            "comment: holds a line break or another character that cannot be shown; write it in one line",
+        ),
+        ('ticket = ""', "ticket: must not be empty; give it a value, or remove the key"),
+        ("ticket_system = 3", 'ticket_system: goes with ticket; add ticket = "NUMBER", or remove it'),
+        ('ticket = "C"\nticket_system = 0', "ticket_system: must be at least 1"),
+        ('approval = "ask"', "approval: must be one of 'fail' or 'request'"),
+        ('api = "soap"\napproval = "request"', 'approval: "request" needs api = "rest": SOAP files no access request'),
+        ('api = "auto"\napproval = "request"', 'approval: "request" needs api = "rest": SOAP files no access request'),
+        (
+            'approval_wait = "5h"\napproval_window = "5h"',
+            (
+                "approval_window: must be longer than approval_wait (18000 s): it begins when the request is filed, "
+                "so what is approved at last would be over already"
+            ),
+        ),
+        ('approval_window = "1s"', "approval_window: must be at least 60 s"),
+    ],
+)
+def test_what_a_vault_is_told_and_asked_is_checked(line: str, fault: str) -> None:
+    text = f'name = "x"\n{VAULT}{line}\n'
+    with pytest.raises(CampaignError) as raised:
+        parse_campaign(text, "c.toml")
+    number = text.count("\n")
+    assert str(raised.value) == f"c.toml:{number}: vaults[0].{fault}"
+
+
+def test_terms_outlive_a_snapshot() -> None:
+    terms = (
+        'comment = "{run}: {target}"\nticket = "CHG-1"\nticket_system = 3\napproval = "request"\napproval_wait = "2h"\n'
+    )
+    campaign = parse_campaign(f'name = "x"\n{VAULT}{terms}', "c.toml")
+    stored = json.loads(json.dumps(campaign.snapshot()))
+    assert Campaign.from_snapshot(stored) == campaign
+    assert (campaign.vaults[0].approval_wait, campaign.vaults[0].approval_window) == (7200.0, 14400.0)

@@ -35,6 +35,7 @@ from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPl
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
+from orchestrator.purposes import Purposes
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
@@ -148,7 +149,9 @@ class World:
         self._leases = iter(range(1_000_000))
         pace = Pace(DEADLINE, 0.0)
         self.controller = RunController(
-            plan=RunPlan(RUN, "c", ZONE, 0.0, plan.count("unix"), pace, ("Vault",), lambda _a, _r: Budget(2, 60.0)),
+            plan=RunPlan(
+                RUN, Purposes("c", RUN), ZONE, 0.0, plan.count("unix"), pace, ("Vault",), lambda _a, _r: Budget(2, 60.0)
+            ),
             dispatcher=Dispatcher(plan, pace, {}, lambda: f"lease {next(self._leases)}", lambda _a: 2),
             attempts=cast("Attempts", self.store),
             host_keys=cast("HostKeys", self.store),
