@@ -26,6 +26,7 @@ from rich.console import Console
 from appliance.contract import AccessTerms, CredentialRef
 from orchestrator.assembly import Prepared, purposes
 from orchestrator.audit.uses import had_credential
+from orchestrator.cli import dialog
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
@@ -55,11 +56,9 @@ class Consent:
         what = f"{secrets} secrets of {', '.join(vaults)} will be read once more, and their views show in the audit"
         if self.yes:
             return
-        if not sys.stdin.isatty():
+        if not dialog.somebody_is_there():
             raise BadInput(f"{what}: say --yes if that is what you want")
-        sys.stderr.write(f"{what}. Go on? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not dialog.agreed(f"{what}. Go on?"):
             raise BadInput("nothing was read")
 
 
