@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient;
+# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd, domain controller and
+# smbclient;
 # Chromium, which opens the HTML report; and curl, which runs the examples of docs/lab-vault.md.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
@@ -14,6 +15,9 @@ need ssh-keygen openssh-client
 need sudo sudo
 need smbd samba
 need smbpasswd samba-common-bin
+need samba samba-ad-dc
+need samba-tool samba-common-bin
+[ -e /usr/share/samba/setup/ad-schema ] || missing+=(samba-ad-provision)
 need smbclient smbclient
 need chromium chromium
 need curl curl
