@@ -134,14 +134,21 @@ class CredentialRef(Wire):
     key: str
 
 
+class KdcPlace(Wire):
+    """A domain controller: an IP literal, or a DNS name to be resolved by the appliance."""
+
+    host: str
+    port: int
+
+
 class KerberosTerms(Wire):
     """How a record logs in with Kerberos: where the tickets come from, and for which host they are."""
 
     required: bool
     """False: NTLM is used where no domain controller can be reached, or none knows the host's name."""
     realm: str
-    kdcs: tuple[str, ...]
-    """`host` or `host:port`, tried in this order."""
+    kdcs: tuple[KdcPlace, ...]
+    """Tried in this order."""
     host: str
     """The target's name as the target list gives it, never as the target does; empty where the list gives none."""
 

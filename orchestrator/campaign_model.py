@@ -24,12 +24,14 @@ from pydantic import (
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    DnsDomain,
     Duration,
     Entry,
     EnvName,
     FilePath,
     GateText,
     HostName,
+    Kdc,
     KeyringName,
     LoginType,
     Port,
@@ -39,6 +41,7 @@ from orchestrator.campaign_fields import (
     Url,
     VaultType,
     Zone,
+    kdc_place,
 )
 from orchestrator.gates import Gate, parse_gate
 
@@ -52,6 +55,10 @@ class SnapshotError(ValueError):
 
 def _secret(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 def _target(value: object) -> object:
@@ -168,6 +175,27 @@ class WindowsRecord(_Record):
         "netbios-user-selected"
     )
     port: Port = 445
+    kerberos: Literal["off", "prefer", "required"] = "off"
+    """`prefer`: NTLM where no domain controller can be reached or none knows the host's name, never after a refusal."""
+    realm: DnsDomain | None = None
+    """The directory's full DNS name; by default `domain`, where that is one."""
+    kdc: (
+        Annotated[
+            tuple[Kdc, ...],
+            BeforeValidator(_several, json_schema_input_type=str | tuple[str, ...]),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """Domain controllers, tried in this order; by default whatever the realm's own name resolves to."""
+
+    @property
+    def tickets_from(self) -> tuple[str, tuple[tuple[str, int], ...]] | None:
+        """The realm and its domain controllers, each with its port; None without Kerberos."""
+        realm = self.realm or self.domain
+        if self.kerberos == "off" or realm is None:
+            return None
+        return realm.upper(), tuple(map(kdc_place, self.kdc or (realm.lower(),)))
 
     @property
     def selection(self) -> Selection:

@@ -18,11 +18,10 @@ from socket import socket
 
 import anyio
 
-from appliance.contract import Failure, Phase, named
+from appliance.contract import Failure, KdcPlace, Phase, named
 from appliance.login.dial import dial, resolve
 from appliance.phases import PhaseLedger
 
-PORT = 88
 CONNECT_S = 3.0
 ANSWER_S = 8.0
 """A controller that has to ask another one about a password takes a second or two."""
@@ -33,7 +32,7 @@ ANSWER_LIMIT = 1 << 17
 class Kdc:
     """The domain controllers of a record, for one login."""
 
-    def __init__(self, places: Sequence[str], allow: Callable[[str], bool]) -> None:
+    def __init__(self, places: Sequence[KdcPlace], allow: Callable[[str], bool]) -> None:
         self._places = places
         self._allow = allow
         self._found: tuple[str, int] | None = None
@@ -71,15 +70,14 @@ class Kdc:
             return await self._dial(*self._found)
         refused = self._failure("KDC_UNREACHABLE", "the record names no domain controller")
         for place in self._places:
-            host, port = split_place(place)
-            addresses = await self._resolve(host)
+            addresses = await self._resolve(place.host)
             if isinstance(addresses, Failure):
                 refused = addresses
                 continue
             for address in addresses:
-                sock = await self._dial(address, port)
+                sock = await self._dial(address, place.port)
                 if not isinstance(sock, Failure):
-                    self._found = address, port
+                    self._found = address, place.port
                     return sock
                 refused = sock
         return refused
@@ -129,14 +127,3 @@ class Kdc:
     @staticmethod
     def _failure(reason: str, text: str) -> Failure:
         return Failure(Phase.KDC, named(reason), text)
-
-
-def split_place(place: str) -> tuple[str, int]:
-    """`host`, `host:port`, an IPv6 literal, or one in brackets with a port. Raises ValueError."""
-    if place.startswith("["):
-        host, _, port = place[1:].partition("]")
-        return host, int(port.removeprefix(":") or PORT)
-    host, colon, port = place.rpartition(":")
-    if not colon or ":" in host:  # no port; or an IPv6 literal
-        return place, PORT
-    return host, int(port)

@@ -21,7 +21,7 @@ from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
-from orchestrator.campaign_model import Campaign
+from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
@@ -117,11 +117,19 @@ def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admissio
 
 
 def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
-    """The addresses that a campaign may reach. A DNS name may resolve to any that is not excluded."""
+    """The addresses that a campaign may reach: its targets, and the domain controllers that tickets come from. A DNS
+    name may resolve to any that is not excluded; a controller that is excluded as a target is reached by its address.
+    """
     targets = select(campaign.targets).addresses
-    if targets.names:
+    controllers = AddressSet.parse(host for record in campaign.records for host in _controllers(record))
+    if targets.names or controllers.names:
         targets = AddressSet.everything() - AddressSet.parse(campaign.targets.exclude)
-    return targets.networks()
+    return (targets | controllers).networks()
+
+
+def _controllers(record: Record) -> tuple[str, ...]:
+    found = record.tickets_from if isinstance(record, WindowsRecord) else None
+    return () if found is None else tuple(host for host, _ in found[1])
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.classify import classify
-from appliance.contract import OK, Evidence, Failure, KerberosTerms, Phase, Selection, Technology
+from appliance.contract import OK, Evidence, Failure, KdcPlace, KerberosTerms, Phase, Selection, Technology
 from appliance.login.smb import smb_login
 from appliance.reasons import Status, counts_towards_lockout, qids
 from appliance.vault.credential import Credential
@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 WRONG = "Wr0ng-Marker-0815"
 HOUR = 3600.0
-NOWHERE = f"{ADDRESS}:4"
+KDC = KdcPlace(host=ADDRESS, port=88)
+NOWHERE = KdcPlace(host=ADDRESS, port=4)
 """A port of the controller's network where nobody listens."""
 GRANTED = frozenset({"PASSED", "PRIV_NOT_ADMIN"})
 
@@ -60,7 +61,7 @@ KERBEROS = (
     Row("workstations, which Samba's KDC does not look at", "adstation", "PRIV_NOT_ADMIN"),
     Row("no pre-authentication needed", "adnopreauth", "PRIV_NOT_ADMIN"),
     Row("chosen by the host's domain", "adgood", "PRIV_NOT_ADMIN", selection=Selection.SERVICE_SELECTED),
-    Row("second controller", "adgood", "PRIV_NOT_ADMIN", terms={"kdcs": (NOWHERE, ADDRESS)}),
+    Row("second controller", "adgood", "PRIV_NOT_ADMIN", terms={"kdcs": (NOWHERE, KDC)}),
     Row("wrong password", "adwrong", "BAD_CREDENTIALS", counted=1, password=WRONG),
     Row("wrong password, no pre-authentication needed", "adnopreauth", "BAD_CREDENTIALS", counted=1, password=WRONG),
     Row("wrong password, protected user", "adprotected", "BAD_CREDENTIALS", counted=1, password=WRONG),
@@ -192,7 +193,7 @@ def written(directory: Path) -> set[Path]:
 
 
 async def attempted(directory: Directory, row: Row) -> Attempt:
-    usual: dict[str, object] = {"required": True, "realm": REALM, "kdcs": (ADDRESS,), "host": HOST}
+    usual: dict[str, object] = {"required": True, "realm": REALM, "kdcs": (KDC,), "host": HOST}
     job = make_job(
         Technology.WINDOWS,
         row.user,
