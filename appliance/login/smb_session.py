@@ -203,10 +203,12 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
 
 
 def _response(packet: SMB2Packet) -> bytes:
-    """The mechanism's token in a session set-up's answer; empty where there is none."""
-    return bytes(
-        SPNEGO_NegTokenResp(SMB2SessionSetup_Response(packet["Data"])["Buffer"]).fields.get("ResponseToken", b"")
-    )
+    """The mechanism's token in a session set-up's answer; empty where there is none, which impacket cannot read."""
+    try:
+        token = SPNEGO_NegTokenResp(SMB2SessionSetup_Response(packet["Data"])["Buffer"])
+        return bytes(token["ResponseToken"])
+    except Exception:  # noqa: BLE001 - whatever its parser raises: then the host has said nothing of the ticket
+        return b""
 
 
 def _names(challenge: bytes) -> dict[str, str]:
