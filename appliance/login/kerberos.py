@@ -141,6 +141,8 @@ class Tickets:
         text = f"Kerberos error {refusal.code}"
         if refusal.status is not None:
             text += f", status 0x{refusal.status & 0xFFFFFFFF:08x}"
+        if abs(self._offset) >= SKEW_SHOWN_S:
+            text += f", its clock {abs(self._offset):.0f} s {'ahead' if self._offset > 0 else 'behind'}"
         return self._failure(kerberos_error(refusal.code, refusal.status), f"{text}: {refusal.text}".removesuffix(": "))
 
     def _unusable(self, error: Exception) -> Failure:

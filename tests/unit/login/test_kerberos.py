@@ -348,6 +348,15 @@ async def test_the_difference_of_clocks_is_a_fact(ours: float, shown: str) -> No
     assert tickets.facts().get("clock_offset_s", "") == shown
 
 
+async def test_a_refusal_tells_the_difference_of_clocks() -> None:
+    kdc = Kdc(clock=lambda: 1_800_003_600.0)
+    kdc.faults[PROVE] = says(kdc.refusal(37))
+    async with serving(kdc):
+        failure = await log_in(tickets_of(kdc.port, clock=lambda: 1_800_000_000.0))
+    assert isinstance(failure, Failure)
+    assert failure.text == "Kerberos error 37, its clock 3600 s ahead"
+
+
 # -- cancelled ---------------------------------------------------------------------------------------------------------
 
 
