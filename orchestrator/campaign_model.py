@@ -198,6 +198,12 @@ class WindowsRecord(_Record):
         return realm.upper(), tuple(map(kdc_place, self.kdc or (realm.lower(),)))
 
     @property
+    def controllers(self) -> tuple[str, ...]:
+        """The addresses and names of the domain controllers."""
+        found = self.tickets_from
+        return () if found is None else tuple(host for host, _ in found[1])
+
+    @property
     def selection(self) -> Selection:
         return Selection(self.domain_type.removeprefix("netbios-"))
 

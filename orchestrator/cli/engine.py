@@ -21,7 +21,7 @@ from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
-from orchestrator.campaign_model import Campaign, Record, WindowsRecord
+from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
@@ -121,15 +121,11 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
     name may resolve to any that is not excluded; a controller that is excluded as a target is reached by its address.
     """
     targets = select(campaign.targets).addresses
-    controllers = AddressSet.parse(host for record in campaign.records for host in _controllers(record))
+    kerberos = (record for record in campaign.records if isinstance(record, WindowsRecord))
+    controllers = AddressSet.parse(host for record in kerberos for host in record.controllers)
     if targets.names or controllers.names:
         targets = AddressSet.everything() - AddressSet.parse(campaign.targets.exclude)
     return (targets | controllers).networks()
-
-
-def _controllers(record: Record) -> tuple[str, ...]:
-    found = record.tickets_from if isinstance(record, WindowsRecord) else None
-    return () if found is None else tuple(host for host, _ in found[1])
 
 
 @asynccontextmanager
