@@ -7,7 +7,8 @@ The rules, stated here and nowhere else:
    Nothing is tried again, neither with another encryption nor at another controller.
 3. `accepted` is true once a controller has proven that it knows the password too: what comes after that is no failed
    logon of the account, whatever it is.
-4. Tickets and keys are attributes of one login, and gone with it. There is no cache, no file, no environment.
+4. Password, tickets and keys are arguments and results: none of them stays on an object that outlives the step. There
+   is no cache, no file, no environment.
 5. The name that a ticket is for is the record's and the target list's, never the host's own word: a hostile host would
    name another, and pass our ticket on to it.
 

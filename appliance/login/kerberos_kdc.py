@@ -25,7 +25,7 @@ from appliance.phases import PhaseLedger
 CONNECT_S = 3.0
 ANSWER_S = 8.0
 """A controller that has to ask another one about a password takes a second or two."""
-ANSWER_LIMIT = 1 << 17
+ANSWER_LIMIT = 1 << 16
 """Bytes of an answer. The largest ticket that Windows takes has 48 KiB."""
 
 

@@ -34,6 +34,8 @@ _SIZES = {AES128: 16, AES256: 32}
 
 _PA_TGS_REQ, _PA_ENC_TIMESTAMP, _PA_ETYPE_INFO2, _PA_PAC_REQUEST = 1, 2, 19, 128
 _KERB_ERR_TYPE_EXTENDED = 3
+_REFUSAL_LIMIT = 1 << 13
+"""Bytes of an error. They have a few hundred; pyasn1 takes a fifth of a second for 64 KiB of a hostile one."""
 _FOREVER = "20370913024805Z"
 """As long as the KDC gives it; what Windows asks for. A time of ours would be as wrong as our clock."""
 
@@ -220,6 +222,8 @@ def read_ap_reply(token: bytes, ticket: Ticket, now: float) -> bytes | Refusal:
 
 def read_refusal(data: bytes) -> Refusal:
     """Raises KerberosProtocolError."""
+    if len(data) > _REFUSAL_LIMIT:
+        raise KerberosProtocolError(f"an error of {len(data)} bytes")
     with _Reading("the error"):
         error = decoder.decode(data, asn1Spec=asn1.KRB_ERROR())[0]
         clock = datetime.strptime(str(error["stime"]), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()

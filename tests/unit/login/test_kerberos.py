@@ -18,6 +18,7 @@ from impacket.krb5 import crypto
 from appliance.classify import classify
 from appliance.contract import Evidence, Failure, KdcPlace, KerberosTerms, Technology
 from appliance.login import kerberos_kdc
+from appliance.login.dial import dial
 from appliance.login.kerberos import Tickets
 from appliance.login.kerberos_messages import (
     Client,
@@ -32,8 +33,12 @@ from appliance.login.kerberos_messages import (
     read_tgs_reply,
     salt_of,
 )
+from appliance.login.smb import smb_login
+from appliance.phases import PhaseLedger
 from appliance.reasons import REASONS, counts_towards_lockout
 from appliance.vault.credential import Credential
+from tests.cancellation.hanging import Stage, silent_after
+from tests.peers.attempt import make_job
 from tests.unit.login.kdc import (
     ASK,
     HOST,
@@ -130,6 +135,7 @@ FAULTS: dict[str, tuple[Answer, dict[str, str]]] = {
         ("closes within the answer", half_an_answer, ("KDC_UNREACHABLE", "KDC_DROPPED", "KDC_UNREACHABLE")),
         ("huge length", huge, ("KDC_PROTOCOL",) * 3),
         ("no length", empty, ("KDC_PROTOCOL",) * 3),
+        ("a huge error", says(Kdc().refusal(25, bytes(9000))), ("KDC_PROTOCOL",) * 3),
         ("HTTP", http, ("KDC_PROTOCOL",) * 3),
         ("garbage", says(b"garbage"), ("KDC_PROTOCOL",) * 3),
         ("the beginning of an error", says(b"\x7e\x03\x30\x01\x00"), ("KDC_PROTOCOL",) * 3),
@@ -373,6 +379,42 @@ async def test_cancelled_in_an_exchange_the_connection_is_closed(exchange: str) 
             await kdc.released.wait()
     gc.collect()  # a socket that was left open would warn now
     assert tickets.submitted == (exchange != ASK)
+
+
+async def test_cancelled_while_a_controller_is_asked_the_host_is_hung_up_on() -> None:
+    """And nothing is left of either connection: every test is watched for that."""
+    async with serving(Kdc(faults={ASK: silent})) as kdc, silent_after(b"", Stage()) as port:
+        place = KdcPlace(host="127.0.0.1", port=kdc.port)
+        terms = KerberosTerms(required=True, realm=REALM, kdcs=(place,), host=HOST)
+        job = make_job(Technology.WINDOWS, USER, port, kerberos=terms)
+        sock = await dial("127.0.0.1", port, PhaseLedger())
+        assert not isinstance(sock, Failure)
+
+        async def prepare() -> None:
+            async with smb_login(sock, job, PhaseLedger()) as login:
+                await login.prepare(job.candidates[0])
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(prepare)
+            with anyio.fail_after(5):
+                await kdc.reached.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await kdc.released.wait()
+    assert sock.fileno() == -1
+
+
+# -- what stays --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "Wr0ng-Marker-0815"])
+async def test_neither_password_nor_key_stays(password: str) -> None:
+    async with serving(Kdc()) as kdc:
+        tickets = tickets_of(kdc.port)
+        await log_in(tickets, password)
+    kept = repr(vars(tickets)) + repr([vars(kept) for kept in vars(tickets).values() if hasattr(kept, "__dict__")])
+    for secret in (password, key_of(password, Salt(18, SALT)).contents, kdc.session.contents, kdc.ticket.contents):
+        assert repr(secret)[2:-1] not in kept
 
 
 # -- any bytes ---------------------------------------------------------------------------------------------------------
