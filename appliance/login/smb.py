@@ -215,9 +215,7 @@ class _SmbLogin:
         if verdict.flags & SESSION_IS_NULL:
             return Failure(Phase.AUTH, named("ANONYMOUS_SESSION"), "the session carries the null flag", self._facts())
         self._stands = True
-        return Authenticated(
-            {**session.facts(), **self._scheme}
-        )  # only now is it known whether the session is encrypted
+        return Authenticated(self._facts())  # only now is it known whether the session is encrypted
 
     async def privileges(self) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)

@@ -90,6 +90,7 @@ async def test_preferred_and_no_controller_is_ntlm_and_says_so(tmp_path: Path) -
     assert ended.reason == "PASSED"
     assert ended.facts["authentication"] == "NTLMv2"
     assert ended.facts["kerberos"].startswith("KDC_UNREACHABLE: 127.0.0.1: ")
+    assert ended.facts["netbios_host"]
     assert not ended.proven
     assert wire.ntlm == 2
 
