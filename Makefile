@@ -3,7 +3,7 @@
 #   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
 #   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
-#   make test [WORKERS=3]       everything, real sshd and smbd included (as root on Debian: installs them)
+#   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
 #   make check                  under two minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?

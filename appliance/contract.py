@@ -68,6 +68,8 @@ class Phase(StrEnum):
     NEGOTIATE = "negotiate"
     """First bytes: the SSH identification line, or SMB negotiate and the NTLM challenge."""
     KEX = "kex"
+    KDC = "kdc"
+    """Kerberos: what is said with a domain controller. Entered before the permit, and again to submit the password."""
     PERMIT = "permit"
     VAULT = "vault"
     AUTH = "auth"
@@ -174,6 +176,25 @@ class AccessTerms(Wire):
     """An approval that lacks is asked for and waited for; else it is the reason why the secret cannot be had."""
 
 
+class KdcPlace(Wire):
+    """A domain controller: an IP literal, or a DNS name to be resolved by the appliance."""
+
+    host: str
+    port: int
+
+
+class KerberosTerms(Wire):
+    """How a record logs in with Kerberos: where the tickets come from, and for which host they are."""
+
+    required: bool
+    """False: NTLM is used where no domain controller can be reached, or none knows the host's name."""
+    realm: str
+    kdcs: tuple[KdcPlace, ...]
+    """Tried in this order."""
+    host: str
+    """The target's name as the target list gives it, never as the target does; empty where the list gives none."""
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -190,6 +211,8 @@ class Candidate(Wire):
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     crypto: CryptoProfile = CryptoProfile.COMPAT
+    kerberos: KerberosTerms | None = None
+    """None: NTLMv2, for Windows."""
 
 
 class Target(Wire):
@@ -238,6 +261,7 @@ class SignalKind(StrEnum):
     DEADLINE = "deadline"
     ERRNO = "errno"
     NTSTATUS = "ntstatus"
+    KERBEROS = "kerberos"
     EXCEPTION = "exception"
     NAMED = "named"
     """The adapter knows the reason by the protocol itself; the name is a reason code."""
@@ -248,7 +272,8 @@ class Signal(Wire):
 
     kind: SignalKind
     name: str = ""
-    """errno name, NTSTATUS as 0x%08x, `module.Class` of an exception, or a reason code."""
+    """errno name, NTSTATUS as 0x%08x, a Kerberos error as `18` or `18/0x%08x` (with an NTSTATUS),
+    `module.Class` of an exception, or a reason code."""
     bases: tuple[str, ...] = ()
     """For an exception: its base classes, nearest first, so that an unlisted subclass still lands on a row."""
 
@@ -263,6 +288,12 @@ def named(reason: str) -> Signal:
 
 def ntstatus(code: int) -> Signal:
     return Signal(kind=SignalKind.NTSTATUS, name=f"0x{code & 0xFFFFFFFF:08x}")
+
+
+def kerberos_error(code: int, status: int | None = None) -> Signal:
+    """A domain controller's error (RFC 4120 7.5.9), with the NTSTATUS that it gives beside it, if any."""
+    beside = "" if status is None else f"/0x{status & 0xFFFFFFFF:08x}"
+    return Signal(kind=SignalKind.KERBEROS, name=f"{code}{beside}")
 
 
 def raised(error: BaseException) -> Signal:

@@ -1,4 +1,5 @@
-"""The story of one job: settle, dial, negotiate, choose, permit, fetch, authenticate, privilege, log off, evidence.
+"""The story of one job: settle, dial, negotiate, choose, prepare, permit, fetch, authenticate, privilege, log off,
+evidence.
 
 Each step ends in what the next one needs, or in a `Failure` or a `Later` that ends the story. One absolute deadline
 stands around all of it. What was known when the deadline struck is kept: a refused password stays refused though the
@@ -156,6 +157,10 @@ class _Attempt:
         handle = settled[candidate.record]
         if isinstance(handle, Failure):
             return self._later(handle, candidate) or handle
+
+        unfit = await login.prepare(candidate)
+        if unfit is not None:
+            return unfit
 
         self.ledger.enter(Phase.PERMIT)
         self.permit = Permit(self.job, candidate, self.kit.desk, self.kit.wall)
@@ -345,7 +350,7 @@ class _Attempt:
     async def return_permit(self) -> None:
         if self.permit is None:
             return
-        if self.authenticated:
+        if self.authenticated or (self.login is not None and self.login.proven):
             verdict = Verdict(Phase.AUTH, OK, submitted=True)
         elif isinstance(self.end, Failure):
             verdict = Verdict(self.end.phase, self.end.signal, self.submitted, self.reread)

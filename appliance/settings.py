@@ -214,7 +214,7 @@ zone = "{zone}"
 capacity = 256              # targets in flight
 # processes = 2             # scan processes; default: one per core
 
-# Only these networks are ever dialled, whatever a job asks for.
+# Only these networks are ever dialled, whatever a job asks for; the domain controllers of Kerberos records too.
 networks = ["10.0.0.0/8"]
 host_keys = "tofu"          # the weakest SSH host-key policy a job may ask for: pinned, tofu, any
 

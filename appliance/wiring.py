@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
 
@@ -23,8 +24,6 @@ from appliance.vault.shared import open_shared
 from appliance.vault.tokens import Token
 
 CLOSE_S = 2.0
-
-LOGINS = {Technology.UNIX: ssh_login, Technology.WINDOWS: smb_login}
 
 TokenSource = Callable[[int | None], Awaitable[Token | Failure]]
 
@@ -61,7 +60,7 @@ async def kit_for(
             policy=policy,
             sources=sources,
             dial=dial,
-            logins=LOGINS,
+            logins={Technology.UNIX: ssh_login, Technology.WINDOWS: partial(smb_login, allow=policy.allows_address)},
             desk=bus,
             handshakes=handshakes,
             lag=lag.worst,

@@ -11,6 +11,7 @@ it should be is passed over here, since its model has already complained. Each y
 4. What locks an account is said once: `domain` or `accounts`, not in the user name; a local account has neither.
 5. One target has one set of attributes, whatever entries name it.
 6. A vault is asked by https, but on this machine or by leave (`tls.plain_http`); what needs TLS goes with https.
+7. Kerberos needs the directory's full name; what it is found by has no effect without it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
+from orchestrator.campaign_fields import dns_domain
 from orchestrator.exposure import on_this_machine
 from orchestrator.toml_lines import KeyPath
 
@@ -129,8 +131,35 @@ def _windows(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
         yield (*path, "accounts"), "does not go with local: the account is the host's own; remove accounts"
     elif accounts == "local":
         yield (*path, "accounts"), 'is for Unix; for the hosts\' own Windows accounts write domain_type = "local"'
+    yield from _kerberos(path, record)
     if "\\" in _text(record, "user") or "@" in _text(record, "user"):
         yield (*path, "user"), 'must be the bare account name; give the domain by itself, domain = "CORP"'
+
+
+def _kerberos(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
+    if record.get("kerberos", "off") == "off":
+        for key in ("realm", "kdc"):
+            if key in record:
+                yield (
+                    (*path, key),
+                    'has no effect without Kerberos; add kerberos = "required" or "prefer", or remove it',
+                )
+        return
+    if record.get("domain_type") == "local":
+        yield (*path, "kerberos"), "does not go with local: the directory knows no account of the host's own; remove it"
+    elif "realm" not in record and not _is_dns_domain(_text(record, "domain")):
+        yield (
+            (*path, "realm"),
+            'is missing; Kerberos goes by the full name of the directory, for example realm = "corp.example"',
+        )
+
+
+def _is_dns_domain(text: str) -> bool:
+    try:
+        dns_domain(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _entries(record: Mapping[str, Any]) -> Iterator[Span | Name]:

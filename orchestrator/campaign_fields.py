@@ -22,9 +22,10 @@ from pydantic import (
     ValidationInfo,
 )
 
-from orchestrator.addresses import parse_entry
+from orchestrator.addresses import AddressError, canonical_address, number_of, parse_entry
 from orchestrator.gates import parse_gate
 
+KDC_PORT = 88
 PLACEHOLDERS = ("address", "domain", "fqdn", "host")
 """What a secret's name, path or machine may take from the target."""
 COMMENT_PLACEHOLDERS = ("campaign", "job", "record", "run", "target")
@@ -163,6 +164,42 @@ def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def dns_domain(text: str) -> str:
+    """Raises ValueError, with a text for the user."""
+    try:
+        name = canonical_address(text)
+    except AddressError:
+        name = ""
+    if "." not in name or number_of(name) is not None:
+        raise ValueError(f"{text!r} is no full name of a directory; write for example corp.example")
+    return name
+
+
+def kdc_place(text: str) -> tuple[str, int]:
+    """Address or name of a domain controller, and its port. Raises ValueError, with a text for the user."""
+    host, port = text, str(KDC_PORT)
+    if text.startswith("["):
+        host, bracket, behind = text[1:].partition("]")
+        port = behind.removeprefix(":") if behind or not bracket else port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        address = canonical_address(host)
+    except AddressError:
+        address = ""
+    if not (address and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(
+            f"{text!r} is no domain controller; write its name or address, with a port where it is not {KDC_PORT}: "
+            "dc1.corp.example, 10.0.0.5:8888, [2001:db8::5]:8888"
+        )
+    return address, int(port)
+
+
+def _kdc(value: str) -> str:
+    kdc_place(value)
+    return value
+
+
 def _keyring(value: str) -> str:
     service, slash, user = value.rpartition("/")
     if not (service and slash and user):
@@ -198,6 +235,9 @@ ProxyUrl = Annotated[Text, AfterValidator(_proxy)]
 LoginType = Annotated[Literal["vault"], BeforeValidator(_login_type, json_schema_input_type=str)]
 VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=str)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+DnsDomain = Annotated[Text, AfterValidator(dns_domain)]
+"""The full name of a directory, which is its Kerberos realm."""
+Kdc = Annotated[Text, AfterValidator(_kdc)]
 KeyringName = Annotated[Text, AfterValidator(_keyring)]
 GateText = Annotated[str, AfterValidator(_gate)]
 Zone = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]

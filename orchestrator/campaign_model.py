@@ -27,6 +27,7 @@ from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selec
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
     Comment,
+    DnsDomain,
     Duration,
     Entry,
     EnvName,
@@ -34,6 +35,7 @@ from orchestrator.campaign_fields import (
     FolderPath,
     GateText,
     HostName,
+    Kdc,
     KeyringName,
     Line,
     LoginType,
@@ -45,6 +47,7 @@ from orchestrator.campaign_fields import (
     Url,
     VaultType,
     Zone,
+    kdc_place,
 )
 from orchestrator.gates import Gate, parse_gate
 
@@ -58,6 +61,10 @@ class SnapshotError(ValueError):
 
 def _secret(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 def _target(value: object) -> object:
@@ -249,6 +256,33 @@ class WindowsRecord(_Record):
         "netbios-user-selected"
     )
     port: Port = 445
+    kerberos: Literal["off", "prefer", "required"] = "off"
+    """`prefer`: NTLM where no domain controller can be reached or none knows the host's name, never after a refusal."""
+    realm: DnsDomain | None = None
+    """The directory's full DNS name; by default `domain`, where that is one."""
+    kdc: (
+        Annotated[
+            tuple[Kdc, ...],
+            BeforeValidator(_several, json_schema_input_type=str | tuple[str, ...]),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """Domain controllers, tried in this order; by default whatever the realm's own name resolves to."""
+
+    @property
+    def tickets_from(self) -> tuple[str, tuple[tuple[str, int], ...]] | None:
+        """The realm and its domain controllers, each with its port; None without Kerberos."""
+        realm = self.realm or self.domain
+        if self.kerberos == "off" or realm is None:
+            return None
+        return realm.upper(), tuple(map(kdc_place, self.kdc or (realm.lower(),)))
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """The addresses and names of the domain controllers."""
+        found = self.tickets_from
+        return () if found is None else tuple(host for host, _ in found[1])
 
     @property
     def selection(self) -> Selection:

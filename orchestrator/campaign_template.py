@@ -73,6 +73,10 @@ _WINDOWS = """\
 # domain_type = "netbios-user-selected"
 # accounts = "NAME"   # the directory of this user, where several records with other domains share it
 # port = 445
+# Tickets are for a host's name: its targets are names, or have an fqdn.
+# kerberos = "off"           # or "required"; "prefer": NTLM where no domain controller is there or knows the name
+# realm = "corp.example"     # the directory's full name; default: domain, where that is one
+# kdc = "dc1.corp.example"   # its domain controllers, host or host:port; default: what the realm's name resolves to
 """
 
 _UNIX = """\

@@ -6,8 +6,8 @@ Active Directory; for Unix the one record that contains the address. A record co
 `ips`; a DNS name is contained only by the same name there, since nothing is resolved before the appliance dials.
 
 What locks an account (its authority): `host:<address>` for an account of the host's own (Unix `accounts = "local"`,
-Windows `local`), else the directory that `accounts` names, else the Windows domain, else one directory named after the
-record: the safe side, since a shared account then is counted as one.
+Windows `local`), else the directory that `accounts` names, else the Windows domain, else the Kerberos realm, else one
+directory named after the record: the safe side, since a shared account then is counted as one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from appliance.contract import (
     Account,
     Candidate,
     CredentialRef,
+    KdcPlace,
+    KerberosTerms,
     SecretLookup,
     Selection,
     Target,
@@ -86,8 +88,8 @@ class RecordBook:
         return (*self._service, *self._windows_index.find(target.address), *self._directory)
 
     def candidates(self, target: Target, technology: Technology) -> tuple[Candidate, ...] | NoCandidate:
-        """The applicable records, resolved for the target: at least one. A record whose secret's name needs what the
-        target list does not say is left out.
+        """The applicable records, resolved for the target: at least one. A record whose secret's name, or whose ticket,
+        needs what the target list does not say is left out.
         """
         found: list[Candidate] = []
         lacking: list[str] = []
@@ -95,6 +97,8 @@ class RecordBook:
             secret = resolve_secret(record, target)
             if isinstance(secret, NoCandidate):
                 lacking.append(secret.text)
+            elif nameless := _nameless(record, target):
+                lacking.append(nameless)
             else:
                 found.append(_candidate(record, target, secret))
         if found:
@@ -165,7 +169,7 @@ def account_of(record: Record, address: str) -> Account:
     local = record.accounts == "local" if isinstance(record, UnixRecord) else record.selection is Selection.LOCAL
     if local:
         return account_key(f"host:{address}", record.user)
-    domain = record.domain if isinstance(record, WindowsRecord) else None
+    domain = (record.domain or record.realm) if isinstance(record, WindowsRecord) else None
     return account_key(f"dir:{record.accounts or domain or f'record:{record.title}'}", record.user)
 
 
@@ -199,17 +203,49 @@ def resolve_secret(record: Record, target: Target) -> CredentialRef | NoCandidat
     return CredentialRef(vault=record.vault, by=reference.by, key=key, **narrowed)
 
 
+def service_host(target: Target) -> str:
+    """The name that a target's Kerberos ticket is asked for, as the target list gives it; empty where it gives none.
+    Never what the target says of itself: a hostile host would name another, and pass the ticket on to it.
+    """
+    values = template_values(target)
+    host, domain = values.get("host", ""), values.get("domain", "")
+    return values.get("fqdn") or (f"{host}.{domain}" if host and domain else host)
+
+
+def _nameless(record: Record, target: Target) -> str:
+    """Why no ticket can be asked for where the record takes nothing else; else empty."""
+    if not isinstance(record, WindowsRecord) or record.kerberos != "required" or service_host(target):
+        return ""
+    return (
+        f"record {record.title!r} logs in with Kerberos, which goes by name, and the target list gives no name for "
+        f"{target.address}; give it an fqdn"
+    )
+
+
+def _terms(record: WindowsRecord, target: Target) -> KerberosTerms | None:
+    if record.tickets_from is None:
+        return None
+    realm, kdcs = record.tickets_from
+    return KerberosTerms(
+        required=record.kerberos == "required",
+        realm=realm,
+        kdcs=tuple(KdcPlace(host=host, port=port) for host, port in kdcs),
+        host=service_host(target),
+    )
+
+
 def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candidate:
     account = account_of(record, target.address)
     if isinstance(record, WindowsRecord):
         return Candidate(
             record=record.title,
             user=record.user,
-            domain=record.domain or "",
+            domain=record.domain or record.realm or "",
             account=account,
             secret=secret,
             selection=record.selection,
             port=record.port,
+            kerberos=_terms(record, target),
         )
     return Candidate(
         record=record.title,

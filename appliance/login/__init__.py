@@ -55,8 +55,16 @@ class Login(Protocol):
         """
         ...
 
+    async def prepare(self, candidate: Candidate) -> Failure | None:
+        """Find out what can be found out without the credential, now that the record is known: with Kerberos, whether
+        a domain controller is there and would take the account's password (phase KDC). Nothing is submitted.
+        """
+        ...
+
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
-        """Submit one answer, exactly once: phase AUTH. `submitted` is true from the moment it may have been sent."""
+        """Submit one answer, exactly once: phase AUTH, after KDC with Kerberos. `submitted` is true from the moment it
+        may have been sent.
+        """
         ...
 
     async def privileges(self) -> Privileges | Failure:
@@ -67,6 +75,11 @@ class Login(Protocol):
 
     @property
     def submitted(self) -> bool: ...
+
+    @property
+    def proven(self) -> bool:
+        """The account's directory itself has taken the password: whatever a host makes of it is no failed logon."""
+        ...
 
 
 LoginFactory = Callable[[socket, Job, PhaseLedger], AbstractAsyncContextManager[Login]]

@@ -40,7 +40,7 @@ async def dial(
     addresses = [target_address]
     if not _is_literal(target_address):
         ledger.enter(Phase.DNS)
-        resolved = await _resolve(target_address)
+        resolved = await resolve(target_address)
         if isinstance(resolved, Failure):
             return resolved
         addresses = resolved
@@ -67,8 +67,10 @@ def _is_literal(address: str) -> bool:
     return True
 
 
-async def _resolve(name: str) -> list[str] | Failure:
-    """The name's addresses in the resolver's order, each once."""
+async def resolve(name: str) -> list[str] | Failure:
+    """The name's addresses in the resolver's order, each once; a literal is its own."""
+    if _is_literal(name):
+        return [name]
     try:
         found = await get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # UnicodeError: a label that no DNS name can have

@@ -1,4 +1,9 @@
-"""A login over SMB 2/3 with NTLMv2: dialect and challenge first, one answer, then IPC$ as proof and ADMIN$ as right.
+"""A login over SMB 2/3 with NTLMv2 or Kerberos: dialect first, one answer or ticket, then IPC$ as proof and ADMIN$ as
+right.
+
+Which of the two is the record's to say (`Candidate.kerberos`). With `required` the host sees no message of NTLM, unless
+its domain has to choose the record. Otherwise NTLM takes the place of Kerberos where no domain controller can be
+reached or none knows the host's name, never where one has refused something, and the evidence says so.
 
 impacket does the protocol, on the event loop (`bridge`). Its exceptions are translated here and nowhere else. A guest
 or anonymous session is a failed login: the server took us in without taking the credential.
@@ -6,27 +11,31 @@ or anonymous session is a failed login: the server took us in without taking the
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from socket import socket
 from typing import TypeVar
 
 import anyio
 from impacket import smb3
 
-from appliance.contract import Candidate, Failure, Job, Phase, Selection, named, ntstatus, raised
+from appliance.contract import Candidate, Failure, Job, KerberosTerms, Phase, Selection, named, ntstatus, raised
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
-from appliance.login.dial import os_error
+from appliance.login.dial import anywhere, os_error
+from appliance.login.kerberos import Tickets
 from appliance.login.smb1 import answers_smb1
 from appliance.login.smb_session import (
     SESSION_IS_GUEST,
     SESSION_IS_NULL,
     STATUS_ACCESS_DENIED,
     STATUS_SUCCESS,
-    NtlmSession,
+    SmbSession,
     Verdict,
 )
+from appliance.login.smb_ticket import UnprovenHostError, present, refusal
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -35,11 +44,21 @@ T = TypeVar("T")
 PROOF_SHARE = "IPC$"
 RIGHTS_SHARE = "ADMIN$"
 
+_NO_KERBEROS_HERE = (named("KDC_UNREACHABLE"), named("KRB_SPN"))
+"""What NTLM may take Kerberos' place for, in a record that allows it. A refusal is never among them."""
+
 
 @asynccontextmanager
-async def smb_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterator[Login]:
-    """A `LoginFactory`."""
-    login = _SmbLogin(sock, job, ledger)
+async def smb_login(
+    sock: socket,
+    job: Job,
+    ledger: PhaseLedger,
+    *,
+    allow: Callable[[str], bool] = anywhere,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Login]:
+    """A `LoginFactory`. `allow` judges addresses of domain controllers; `clock` is what tickets are made by."""
+    login = _SmbLogin(sock, job, ledger, allow, clock)
     try:
         yield login
         await login.log_off()
@@ -48,19 +67,38 @@ async def smb_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterato
 
 
 class _SmbLogin:
-    def __init__(self, sock: socket, job: Job, ledger: PhaseLedger) -> None:
+    def __init__(
+        self,
+        sock: socket,
+        job: Job,
+        ledger: PhaseLedger,
+        allow: Callable[[str], bool],
+        clock: Callable[[], float],
+    ) -> None:
         self._sock = sock
         self._job = job
         self._ledger = ledger
+        self._allow = allow
+        self._clock = clock
+        self._tickets: Tickets | None = None
+        self._instead_of_kerberos: dict[str, str] = {}
+        """The fact that NTLM is used in its place, and why."""
         self._stream: StreamSession | None = None
-        self._session: NtlmSession | None = None
+        self._session: SmbSession | None = None
         self._names: dict[str, str] = {}
+        self._challenged = False
+        self._scheme: dict[str, str] = {}
+        """How the session is authenticated, as facts."""
         self._submitted = False
         self._stands = False
 
     @property
     def submitted(self) -> bool:
-        return self._submitted
+        return self._submitted or (self._tickets is not None and self._tickets.submitted)
+
+    @property
+    def proven(self) -> bool:
+        return self._tickets is not None and self._tickets.accepted
 
     async def greet(self) -> Failure | None:
         """SMB's client speaks first, so the greeting is the negotiation of a dialect."""
@@ -70,7 +108,7 @@ class _SmbLogin:
         except OSError:  # cut between the dial and now
             return Failure(Phase.NEGOTIATE, named("CONNECTION_RESET"), "the connection was cut at once")
         stream = self._stream = await open_session(self._sock)
-        session = await self._call(Phase.NEGOTIATE, lambda: NtlmSession(stream, address))
+        session = await self._call(Phase.NEGOTIATE, lambda: SmbSession(stream, address))
         if isinstance(session, Failure):
             if not stream.heard and await answers_smb1(address, port, self._ledger):
                 return Failure(Phase.NEGOTIATE, named("SMB1_ONLY"))
@@ -81,6 +119,44 @@ class _SmbLogin:
     async def negotiate(self) -> Negotiated | Failure:
         if self._session is None and (refused := await self.greet()) is not None:
             return refused
+        first = next(c for c in self._job.candidates if c.record not in self._job.tried)
+        if first.kerberos is None or first.selection is Selection.SERVICE_SELECTED:
+            refused = await self._challenge()
+            if refused is not None:
+                return refused
+        return Negotiated(self._names.get("netbios_domain", ""), self._facts())
+
+    async def prepare(self, candidate: Candidate) -> Failure | None:
+        terms = candidate.kerberos
+        if terms is None:
+            return None
+        self._ledger.enter(Phase.KDC)
+        self._tickets = Tickets(candidate.user, terms, self._allow, self._clock)
+        if not terms.host:
+            unfit: Failure | None = Failure(Phase.KDC, named("KRB_SPN"), "the target list gives no name for the host")
+        else:
+            unfit = await self._tickets.ask()
+        return None if unfit is None else await self._without_kerberos(terms, unfit)
+
+    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+        if not credential.password or not candidate.user:
+            # An empty user or password would make an anonymous session, which answers no question about the secret.
+            return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
+        if candidate.kerberos is not None and self._tickets is not None and not self._instead_of_kerberos:
+            verdict = await self._present(self._tickets, credential)
+            if isinstance(verdict, Failure):
+                unfit = await self._without_kerberos(candidate.kerberos, verdict)
+                if unfit is not None:
+                    return unfit
+                verdict = await self._answer(candidate, credential)
+        else:
+            verdict = await self._answer(candidate, credential)
+        return verdict if isinstance(verdict, Failure) else self._judge(verdict)
+
+    async def _challenge(self) -> Failure | None:
+        """Ask for NTLM's challenge, once. None: the server's names are known, and it waits for the answer."""
+        if self._challenged:
+            return None
         session = self._session
         assert session is not None  # noqa: S101 - `greet` has set it
         self._ledger.enter(Phase.NEGOTIATE)
@@ -89,21 +165,45 @@ class _SmbLogin:
             return challenge
         if isinstance(challenge, Verdict):
             return self._refused(Phase.NEGOTIATE, challenge)
-        self._names = challenge
-        return Negotiated(challenge.get("netbios_domain", ""), self._facts())
+        self._names, self._challenged = challenge, True
+        return None
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+    async def _answer(self, candidate: Candidate, credential: Credential) -> Verdict | Failure:
         self._ledger.enter(Phase.AUTH)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
-        if not credential.password or not candidate.user:
-            # An empty user or password would make an anonymous session, which answers no question about the secret.
-            return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
         user, domain = identity(candidate, self._names)
+        self._scheme = {"authentication": "NTLMv2", **self._instead_of_kerberos}
         self._submitted = True
-        verdict = await self._call(Phase.AUTH, lambda: session.answer(user, credential.password, domain))
+        return await self._call(Phase.AUTH, lambda: session.answer(user, credential.password, domain))
+
+    async def _present(self, tickets: Tickets, credential: Credential) -> Verdict | Failure:
+        self._ledger.enter(Phase.KDC)
+        session = self._session
+        assert session is not None  # noqa: S101 - the steps come in order
+        ticket = await tickets.ticket(credential)
+        self._scheme = tickets.facts()
+        if isinstance(ticket, Failure):
+            return ticket
+        self._ledger.enter(Phase.AUTH)
+        now = self._clock()
+        verdict = await self._call(Phase.AUTH, lambda: present(session, ticket, now))
         if isinstance(verdict, Failure):
             return verdict
+        unfit = refusal(verdict, ticket, now)
+        return verdict if unfit is None else replace(unfit, facts=self._facts())
+
+    async def _without_kerberos(self, terms: KerberosTerms, unfit: Failure) -> Failure | None:
+        """NTLM instead, where the record allows it for such a failure: None, once the challenge is there."""
+        if terms.required or unfit.signal not in _NO_KERBEROS_HERE:
+            return unfit
+        self._instead_of_kerberos = {"kerberos": f"{unfit.signal.name}: {unfit.text}"}
+        self._scheme = {"authentication": "NTLMv2", **self._instead_of_kerberos}
+        return await self._challenge()
+
+    def _judge(self, verdict: Verdict) -> Authenticated | Failure:
+        session = self._session
+        assert session is not None  # noqa: S101 - there is a verdict of its
         if verdict.status == STATUS_ACCESS_DENIED and not session.can_encrypt:
             # So a server refuses whom it shares no cipher with, whatever the password (MS-SMB2 3.3.5.5.3).
             refused = self._refused(Phase.AUTH, verdict)
@@ -115,7 +215,7 @@ class _SmbLogin:
         if verdict.flags & SESSION_IS_NULL:
             return Failure(Phase.AUTH, named("ANONYMOUS_SESSION"), "the session carries the null flag", self._facts())
         self._stands = True
-        return Authenticated(session.facts())  # only now is it known whether the session is encrypted
+        return Authenticated(self._facts())  # only now is it known whether the session is encrypted
 
     async def privileges(self) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
@@ -156,6 +256,9 @@ class _SmbLogin:
             if self._session is None:  # a refused dialect; in a session set-up the same status means something else
                 return Failure(phase, named("SMB_PROTOCOL"), f"negotiation refused: 0x{status:08x}")
             return Failure(phase, ntstatus(status), f"0x{status & 0xFFFFFFFF:08x}", self._facts())
+        except UnprovenHostError as error:
+            text = f"the host accepts the ticket, but does not prove that it can read it: {error}"
+            return Failure(phase, named("KRB_TICKET_REFUSED"), text, self._facts())
         except OSError as error:
             return Failure(phase, os_error(error), error.strerror or "", self._facts())
         except EOFError as error:
@@ -170,7 +273,7 @@ class _SmbLogin:
         return Failure(phase, ntstatus(verdict.status), text, self._facts())
 
     def _facts(self) -> dict[str, str]:
-        return {**(self._session.facts() if self._session else {}), **self._names}
+        return {**(self._session.facts() if self._session else {}), **self._names, **self._scheme}
 
 
 def identity(candidate: Candidate, names: dict[str, str]) -> tuple[str, str]:

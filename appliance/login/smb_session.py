@@ -2,13 +2,14 @@
 
 impacket's own `login` does challenge and answer in one call and keeps user and password on the object. Here the
 challenge comes first, so that the target's names are known before there is a credential, and the answer takes the
-credential as an argument that ends with the call. NTLMv2 only; the SMB 1 negotiation is never sent. All methods block:
-run them through the bridge.
+credential as an argument that ends with the call. NTLMv2, or a Kerberos token that was made elsewhere; the SMB 1
+negotiation is never sent. All methods block: run them through the bridge.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from Cryptodome.Cipher import AES
@@ -38,6 +39,7 @@ SESSION_IS_NULL = 0x0002
 SESSION_ENCRYPTS = 0x0004
 
 _DIALECTS = {0x0202: "2.0.2", 0x0210: "2.1", 0x0300: "3.0", 0x0302: "3.0.2", 0x0311: "3.1.1"}
+_MS_KERBEROS = TypesMech["MS KRB5 - Microsoft Kerberos 5"]
 _NTLMSSP = TypesMech["NTLMSSP - Microsoft NTLM Security Support Provider"]
 _NAMES = {
     "netbios_host": ntlm.NTLMSSP_AV_HOSTNAME,
@@ -53,10 +55,12 @@ class Verdict:
 
     status: int
     flags: int = 0
+    token: bytes = b""
+    """What the server says to a ticket in the mechanism's own words, where it says something."""
 
 
-class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
-    """One SMB connection: the constructor negotiates; then `challenge`, `answer`, `connectTree`, `logoff`."""
+class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
+    """One SMB connection: it negotiates at once. Then `challenge` and `answer`, or `present`; at last `logoff`."""
 
     def __init__(self, session: StreamSession, address: str) -> None:
         self._type1: ntlm.NTLMAuthNegotiate | None = None
@@ -129,13 +133,29 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         packet = self._set_up(response.getData())
         if packet["Status"] != STATUS_SUCCESS:
             return Verdict(packet["Status"])
+        return self._stand(packet, int(SMB2SessionSetup_Response(packet["Data"])["SessionFlags"]), key)
+
+    def present(self, token: bytes, proof: Callable[[bytes], bytes]) -> Verdict:
+        """Open a session with a Kerberos token. From the server's own token `proof` makes the session key, or raises.
+
+        A session of its own: where the server has been asked for a challenge, that one stays unanswered.
+        """
+        init = SPNEGO_NegTokenInit()
+        init["MechTypes"] = [_MS_KERBEROS]
+        init["MechToken"] = token
+        self._type1, self._challenge = None, b""
+        self._Session["SessionID"] = 0
+        self._Session["PreauthIntegrityHashValue"] = self._Connection["PreauthIntegrityHashValue"]
+        self._Session["SigningRequired"] = self._Connection["RequireSigning"]
+        packet = self._set_up(init.getData())
+        if packet["Status"] == STATUS_MORE_PROCESSING_REQUIRED:
+            return Verdict(packet["Status"], token=_response(packet))
+        if packet["Status"] != STATUS_SUCCESS:
+            return Verdict(packet["Status"])
         flags = int(SMB2SessionSetup_Response(packet["Data"])["SessionFlags"])
-        self._Session["SessionID"] = packet["SessionID"]
-        self._Session["SessionFlags"] = flags
-        self._Session["CalculatePreAuthHash"] = False
-        if not flags & (SESSION_IS_GUEST | SESSION_IS_NULL):
-            self._derive_keys(key)
-        return Verdict(STATUS_SUCCESS, flags)
+        # MS-SMB2 3.2.5.3.1: the first 16 bytes; a session that is nobody's has no key.
+        key = b"" if flags & (SESSION_IS_GUEST | SESSION_IS_NULL) else proof(_response(packet))[:16]
+        return self._stand(packet, flags, key)
 
     def _set_up(self, token: bytes) -> SMB2Packet:
         request = SMB2SessionSetup()
@@ -147,6 +167,14 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         packet["Command"] = SMB2_SESSION_SETUP
         packet["Data"] = request
         return self.recvSMB(self.sendSMB(packet))
+
+    def _stand(self, packet: SMB2Packet, flags: int, key: bytes) -> Verdict:
+        self._Session["SessionID"] = packet["SessionID"]
+        self._Session["SessionFlags"] = flags
+        self._Session["CalculatePreAuthHash"] = False
+        if not flags & (SESSION_IS_GUEST | SESSION_IS_NULL):
+            self._derive_keys(key)
+        return Verdict(STATUS_SUCCESS, flags)
 
     def _derive_keys(self, key: bytes) -> None:
         """Signing, and encryption where it may be asked for (MS-SMB2 3.2.5.3.1)."""
@@ -172,6 +200,15 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
             }
         for name, (label, context) in labels.items():
             session[name] = crypto.KDF_CounterMode(key, label, context, 128)
+
+
+def _response(packet: SMB2Packet) -> bytes:
+    """The mechanism's token in a session set-up's answer; empty where there is none, which impacket cannot read."""
+    try:
+        token = SPNEGO_NegTokenResp(SMB2SessionSetup_Response(packet["Data"])["Buffer"])
+        return bytes(token["ResponseToken"])
+    except Exception:  # noqa: BLE001 - whatever its parser raises: then the host has said nothing of the ticket
+        return b""
 
 
 def _names(challenge: bytes) -> dict[str, str]:

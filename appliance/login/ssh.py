@@ -55,6 +55,10 @@ class _SshLogin:
     def submitted(self) -> bool:
         return self._witness.submitted
 
+    @property
+    def proven(self) -> bool:
+        return False  # no one but the host has a say
+
     async def greet(self) -> Failure | None:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
@@ -77,6 +81,9 @@ class _SshLogin:
         if self._witness.ended or self._witness.accepted:
             return self._failure()
         return Negotiated(facts=self._facts())
+
+    async def prepare(self, candidate: Candidate) -> Failure | None:  # noqa: ARG002 - as the seam has it
+        return None
 
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
         if candidate.user != self._candidate.user:

@@ -22,7 +22,7 @@ from appliance.contract import CredentialRef
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
-from orchestrator.campaign_model import Campaign
+from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
@@ -118,11 +118,15 @@ def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admissio
 
 
 def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
-    """The addresses that a campaign may reach. A DNS name may resolve to any that is not excluded."""
+    """The addresses that a campaign may reach: its targets, and the domain controllers that tickets come from. A DNS
+    name may resolve to any that is not excluded; a controller that is excluded as a target is reached by its address.
+    """
     targets = select(campaign.targets).addresses
-    if targets.names:
+    kerberos = (record for record in campaign.records if isinstance(record, WindowsRecord))
+    controllers = AddressSet.parse(host for record in kerberos for host in record.controllers)
+    if targets.names or controllers.names:
         targets = AddressSet.everything() - AddressSet.parse(campaign.targets.exclude)
-    return targets.networks()
+    return (targets | controllers).networks()
 
 
 @asynccontextmanager

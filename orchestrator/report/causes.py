@@ -45,6 +45,8 @@ _BY_REASON = {
     "SKIPPED_BREAKER": Factor.ACCOUNT,
     "LOCKOUT_BUDGET_SPENT": Factor.ACCOUNT,
     "PERMIT_WAIT": Factor.ACCOUNT,
+    "KDC_UNREACHABLE": Factor.ACCOUNT,  # whose controllers they are
+    "KRB_SPN": Factor.NONE,  # each host has its own name
     "APPLIANCE_LOST": Factor.APPLIANCE,
     "OWN_OVERLOAD": Factor.APPLIANCE,
     "SOURCE_ADDRESS": Factor.APPLIANCE,

@@ -109,9 +109,13 @@ def _reason(outcome: OutcomeRow) -> Reason:
 
 
 def _words(evidence: Evidence) -> str:
-    """The peer's own words, the raw signal where it adds to the reason, and what the vault knows of a secret."""
+    """The peer's own words, the raw signal where it adds to the reason, what the vault knows of a secret, and what NTLM
+    was used instead of.
+    """
     said = " ".join(filter(None, (evidence.text, _signal(evidence.signal))))
-    return "; ".join(filter(None, (said, _vault_says(evidence))))
+    instead = evidence.facts.get("kerberos", "")
+    scheme = f"NTLMv2 in place of Kerberos ({instead})" if instead else ""
+    return "; ".join(filter(None, (said, _vault_says(evidence), scheme)))
 
 
 _LOOKS = {Reread.UNCHANGED: "still the same in the vault", Reread.CHANGED: "changed in the vault meanwhile"}
@@ -139,6 +143,8 @@ def _signal(signal: Signal) -> str:
             return ""
         case SignalKind.DEADLINE:
             return "[deadline expired]"
+        case SignalKind.KERBEROS:
+            return f"[Kerberos {signal.name}]"
         case _:
             return f"[{signal.name}]"
 

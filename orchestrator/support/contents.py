@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.addresses import Name, parse_entry
+from orchestrator.addresses import Name, number_of, parse_entry
 from orchestrator.campaign_model import Campaign, Record
 from orchestrator.report.documents import Document, dumps, run_document, summary_document
 from orchestrator.report.rows import ReportRow
@@ -49,6 +49,9 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.SECRET, record.secret.template or "")
         names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
         names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
+        names.of(Kind.DOMAIN, (record.realm or "") if record.technology == "windows" else "")
+        for controller in record.controllers if record.technology == "windows" else ():
+            names.of(Kind.HOST, "" if number_of(controller) is not None else controller)
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
     for entry in campaign.targets.include:  # a log may name one that has no outcome yet
         names.of(Kind.HOST, entry.host or "")
@@ -69,6 +72,8 @@ def learn_row(names: Pseudonyms, row: ReportRow) -> None:
         (Kind.HOST, facts.get("dns_host", "")),
         (Kind.DOMAIN, facts.get("netbios_domain", "")),
         (Kind.DOMAIN, facts.get("dns_domain", "")),
+        (Kind.DOMAIN, facts.get("realm", "")),
+        (Kind.HOST, facts.get("service", "").partition("/")[2]),
         (Kind.USER, row.user),
         (Kind.SECRET, row.secret),
         (Kind.APPLIANCE, row.appliance),
@@ -151,6 +156,11 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 def _record(names: Pseudonyms, record: Record) -> Document:
     data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret"})
     accounts = data.get("accounts", "")
+    for key in ("domain", "realm"):
+        if key in data:
+            data[key] = names.of(Kind.DOMAIN, data[key])
+    if "kdc" in data:
+        data["kdc"] = len(data["kdc"])
     return data | {
         "title": names.of(Kind.RECORD, record.title),
         "user": names.of(Kind.USER, record.user),
@@ -158,7 +168,6 @@ def _record(names: Pseudonyms, record: Record) -> Document:
         "secret": {"by": record.secret.by.value, "placeholders": record.secret.text.count("{")},
         "ips": len(record.ips),
         "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
-        **({"domain": names.of(Kind.DOMAIN, data["domain"])} if "domain" in data else {}),
     }
 
 

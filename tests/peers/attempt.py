@@ -15,6 +15,7 @@ from appliance.contract import (
     Failure,
     HostKeyPolicy,
     Job,
+    KerberosTerms,
     Phase,
     SecretLookup,
     Selection,
@@ -44,6 +45,7 @@ def make_job(
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU,
     crypto: CryptoProfile = CryptoProfile.COMPAT,
     known: tuple[str, ...] = (),
+    kerberos: KerberosTerms | None = None,
 ) -> Job:
     candidate = Candidate(
         record="record",
@@ -57,6 +59,7 @@ def make_job(
         sudo=sudo,
         host_keys=host_keys,
         crypto=crypto,
+        kerberos=kerberos,
     )
     return Job(
         run="run",
@@ -85,6 +88,7 @@ class Attempt:
     phases: tuple[Phase, ...]
     facts: dict[str, str] = field(default_factory=dict)
     """What all its steps have learnt of the target."""
+    proven: bool = False
 
     @property
     def reason(self) -> str:
@@ -95,8 +99,16 @@ class Attempt:
         return classify(self.job.technology, evidence).code
 
 
-async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[], None] = lambda: None) -> Attempt:
-    """Dial, negotiate, authenticate, look, log off. `before_answer` runs when the target asks for the credential."""
+async def attempt(
+    job: Job,
+    credential: Credential,
+    *,
+    before_answer: Callable[[], None] = lambda: None,
+    factory: LoginFactory | None = None,
+) -> Attempt:
+    """Dial, negotiate, prepare, authenticate, look, log off. `before_answer` runs when the target asks for the
+    credential.
+    """
     ledger = PhaseLedger()
     candidate = job.candidates[0]
     sock = await dial(job.target.address, candidate.port, ledger)
@@ -104,11 +116,14 @@ async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[
         return Attempt(job, sock, None, submitted=False, phases=(Phase.TCP,))
     negotiated: Negotiated | Failure | None = None
     facts: dict[str, str] = {}
-    async with FACTORIES[job.technology](sock, job, ledger) as login:
+    async with (factory or FACTORIES[job.technology])(sock, job, ledger) as login:
         result: Negotiated | Authenticated | Privileges | Failure
         result = negotiated = await login.negotiate()
-        assert not login.submitted
         facts |= result.facts
+        if not isinstance(result, Failure):
+            result = await login.prepare(candidate) or result
+            facts |= result.facts
+        assert not login.submitted
         if not isinstance(result, Failure):
             before_answer()
             result = await login.authenticate(candidate, credential)
@@ -116,8 +131,8 @@ async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[
         if not isinstance(result, Failure):
             result = await login.privileges()
             facts |= result.facts
-        submitted = login.submitted
+        submitted, proven = login.submitted, login.proven
     assert isinstance(result, Privileges | Failure)
     phases = tuple(p.phase for p in ledger.finish())
     shown = negotiated if isinstance(negotiated, Negotiated) else None
-    return Attempt(job, result, shown, submitted, phases, facts)
+    return Attempt(job, result, shown, submitted, phases, facts, proven)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient;
+# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and domain controller, smbclient;
 # Chromium, which opens the HTML report; and curl, which runs the examples of docs/lab-vault.md.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
@@ -9,11 +9,23 @@ missing=()
 need() { # command, package
     PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || missing+=("$2")
 }
+need_file() { # pattern, package
+    compgen -G "$1" >/dev/null || missing+=("$2")
+}
 need sshd openssh-server
 need ssh-keygen openssh-client
 need sudo sudo
 need smbd samba
 need smbpasswd samba-common-bin
+need samba samba
+need samba-tool samba-common-bin
+# What a domain controller is made of besides; none of it is a command.
+need_file '/usr/lib/*/samba/ldb/samba_dsdb.so' samba-dsdb-modules
+need_file '/usr/lib/*/samba/vfs/acl_xattr.so' samba-vfs-modules
+need_file /usr/share/samba/setup/ad-schema samba-ad-provision
+need_file '/usr/lib/python3*/*-packages/markdown' python3-markdown
+need winbindd winbind
+need ip iproute2
 need smbclient smbclient
 need chromium chromium
 need curl curl

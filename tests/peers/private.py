@@ -107,11 +107,20 @@ def free_port() -> int:
 def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator[int]:
     """Run `script` (it execs the server, or waits) in the namespace; yield its pid once it listens; stop it by that."""
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f". {prologue}\n{script}"]
+    with server_process(command, log, lambda _pid: all(map(_listens, ports))) as pid:
+        yield pid
+
+
+@contextmanager
+def server_process(
+    command: list[str], log: Path, ready: Callable[[int], bool], patience: float = START_S
+) -> Iterator[int]:
+    """Run a server; yield its pid once it is ready; stop it by that. What it says goes beside its log."""
     said = log.with_name(f"{log.name}.output")
     with said.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        wait_for(lambda: process.poll() is not None or all(map(_listens, ports)), "the server to listen")
+        wait_for(lambda: process.poll() is not None or ready(process.pid), "the server to listen", patience)
         if process.poll() is not None:
             why = said.read_text(errors="replace") + (log.read_text() if log.exists() else "")
             pytest.fail(f"the server ended at once: {why}", pytrace=False)

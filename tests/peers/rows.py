@@ -97,7 +97,8 @@ class Row:
     @property
     def pattern(self) -> dict[str, str]:
         """What each fact that the attempt has must look like."""
-        patterns = {**FACTS[self.technology], **self.facts}
+        answered = {"authentication": "NTLMv2"} if self.technology is Technology.WINDOWS and self.submitted else {}
+        patterns = {**FACTS[self.technology], **answered, **self.facts}
         return {name: pattern for name, pattern in patterns.items() if pattern is not None}
 
 

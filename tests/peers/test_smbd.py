@@ -9,7 +9,7 @@ import pytest
 from appliance.contract import Failure, Technology
 from appliance.login.bridge import open_session, run_blocking
 from appliance.login.dial import dial
-from appliance.login.smb_session import NtlmSession
+from appliance.login.smb_session import SmbSession
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import attempt, make_job
@@ -37,7 +37,7 @@ async def test_neither_the_connection_nor_its_failure_keeps_the_password(smbds: 
     assert not isinstance(sock, Failure)
     stream = await open_session(sock)
     try:
-        session = await run_blocking(lambda: NtlmSession(stream, "127.0.0.1"))
+        session = await run_blocking(lambda: SmbSession(stream, "127.0.0.1"))
         await run_blocking(session.challenge)
         verdict = await run_blocking(lambda: session.answer(job.candidates[0].user, password, ""))
         assert (verdict.status == 0) == (password == smbds["plain"].passwords["smbgood"])

@@ -130,6 +130,7 @@ class SimLogin:
     def __init__(self, targets: SimTargets, host: HostTruth, job: Job, ledger: PhaseLedger) -> None:
         self._targets, self._host, self._job, self._ledger = targets, host, job, ledger
         self.submitted = False
+        self.proven = False
 
     async def _wait(self, longest: float) -> None:
         await anyio.sleep(self._targets.rng.uniform(0.01, longest))
@@ -149,6 +150,9 @@ class SimLogin:
         if self._sometimes("reset"):
             return Failure(Phase.KEX, RESET)
         return Negotiated(DOMAIN if self._host.technology is Technology.WINDOWS else "")
+
+    async def prepare(self, candidate: Candidate) -> Failure | None:
+        return None
 
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
         targets, now = self._targets, anyio.current_time()

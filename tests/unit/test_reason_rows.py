@@ -29,14 +29,16 @@ VAULT = (
 ACCOUNT = (
     "UNKNOWN_USER", "ACCOUNT_LOCKED", "ACCOUNT_DISABLED", "ACCOUNT_EXPIRED", "ACCOUNT_RESTRICTED", "PASSWORD_EXPIRED",
     "PASSWORD_MUST_CHANGE", "LOGON_HOURS", "WORKSTATION", "LOGON_TYPE", "TRUST_BROKEN", "NO_LOGON_SERVERS", "NETLOGON",
-    "AUTH_FIREWALL", "SMARTCARD_REQUIRED", "KRB_SPN", "KRB_ETYPE", "KRB_POLICY",
+    "AUTH_FIREWALL", "SMARTCARD_REQUIRED", "KRB_REVOKED", "KRB_REALM", "KRB_SPN",
+    "KRB_ETYPE", "KRB_POLICY", "KDC_TIMEOUT", "KDC_DROPPED",
 )  # fmt: skip
 LOGIN = (
     "NTLM_DISABLED", "CLOCK_SKEW", "SSH_METHOD_NOT_OFFERED", "KEY_REFUSED", "TOO_MANY_AUTH_FAILURES", "MFA_REQUIRED",
     "KBDINT_PROMPT_UNKNOWN", "PARTIAL_SUCCESS", "AUTH_TIMEOUT", "AUTH_DROPPED", "AUTH_REFUSED", "GUEST_SESSION",
-    "ANONYMOUS_SESSION", "AUTH_NOT_REQUIRED",
+    "ANONYMOUS_SESSION", "AUTH_NOT_REQUIRED", "KRB_TICKET_REFUSED",
 )  # fmt: skip
-AUTHENTICATION = ("BAD_CREDENTIALS", *ACCOUNT, *LOGIN)
+OUR_CLOCK = ("KRB_SKEW",)
+AUTHENTICATION = ("BAD_CREDENTIALS", *ACCOUNT, *LOGIN, *OUR_CLOCK)
 PRIVILEGE = (
     "PRIV_SUDO_PASSWORD", "PRIV_NO_SUDO", "PRIV_NOT_ROOT", "PRIV_NO_SHELL", "PRIV_FORCED_COMMAND", "PRIV_TIMEOUT",
     "PRIV_CHECK_FAILED", "PRIV_NOT_ADMIN", "PRIV_UAC_FILTERED", "REMOTE_REGISTRY_OFF", "ADMIN_SHARE_OFF",
@@ -47,6 +49,7 @@ OURS = (
     "INTERNAL",
 )  # fmt: skip
 KDC = ("KDC_UNREACHABLE",)
+NO_KDC = ("KDC_PROTOCOL",)
 
 
 def codes(has: Callable[[Reason], bool]) -> set[str]:
@@ -54,7 +57,7 @@ def codes(has: Callable[[Reason], bool]) -> set[str]:
 
 
 def test_every_code_that_must_be_told_apart_is_there_and_no_other() -> None:
-    listed = ("PASSED", *NETWORK, *NEGOTIATION, *VAULT, *AUTHENTICATION, *PRIVILEGE, *OURS, *KDC)
+    listed = ("PASSED", *NETWORK, *NEGOTIATION, *VAULT, *AUTHENTICATION, *PRIVILEGE, *OURS, *KDC, *NO_KDC)
     assert len(listed) == len(set(listed))
     assert set(listed) == set(REASONS)
 
@@ -63,7 +66,7 @@ ENDS = {
     Status.PASSED: ("PASSED",),
     Status.PASSED_LIMITED: PRIVILEGE,
     Status.FAILED: (*VAULT, *AUTHENTICATION),
-    Status.NOT_ATTEMPTED: (*NETWORK, *NEGOTIATION, *OURS, *KDC),
+    Status.NOT_ATTEMPTED: (*NETWORK, *NEGOTIATION, *OURS, *KDC, *NO_KDC),
 }
 
 
@@ -76,10 +79,10 @@ OWNERS = {
     Owner.NOBODY: ("PASSED",),
     Owner.NETWORK: (*NETWORK, *KDC),
     Owner.HOST: (*NEGOTIATION, *LOGIN, *PRIVILEGE),
-    Owner.DIRECTORY: ACCOUNT,
+    Owner.DIRECTORY: (*ACCOUNT, *NO_KDC),
     # Vault and target disagree on the password, and the vault is where it is put right.
     Owner.VAULT: (*VAULT, "BAD_CREDENTIALS"),
-    Owner.US: OURS,
+    Owner.US: (*OURS, *OUR_CLOCK),
 }
 
 
@@ -93,10 +96,10 @@ COUNTED = ("BAD_CREDENTIALS", "UNKNOWN_USER", "GUEST_SESSION", "STALE_IN_VAULT",
 PERHAPS_COUNTED = (
     # Something was sent, and no verdict came back:
     "TCP_TIMEOUT", "BANNER_TIMEOUT", "KEX_TIMEOUT", "AUTH_TIMEOUT", "CONNECTION_RESET", "AUTH_DROPPED",
-    "APPLIANCE_LOST", "OWN_OVERLOAD",
+    "APPLIANCE_LOST", "OWN_OVERLOAD", "KDC_TIMEOUT", "KDC_DROPPED",
     # or one that says nothing of the password:
     "SSH_PROTOCOL", "SMB_PROTOCOL", "SESSION_LIMIT", "SERVER_BUSY", "NTLM_DISABLED", "TOO_MANY_AUTH_FAILURES",
-    "AUTH_REFUSED", "INTERNAL",
+    "AUTH_REFUSED", "INTERNAL", "KDC_PROTOCOL",
     # or one that lets anybody in, whatever its directory made of the password:
     "ANONYMOUS_SESSION",
 )  # fmt: skip
@@ -136,6 +139,7 @@ def test_an_account_that_no_password_opens_breaks() -> None:
         "PASSWORD_EXPIRED",
         "PASSWORD_MUST_CHANGE",
         "LOGON_HOURS",
+        "KRB_REVOKED",
     }
 
 

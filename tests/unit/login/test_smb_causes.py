@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from appliance.contract import Failure, Phase, Technology
-from appliance.login.dial import os_error
+from appliance.login.dial import anywhere, os_error
 from appliance.login.smb import _SmbLogin
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
@@ -157,5 +158,5 @@ async def test_an_error_of_the_system_is_told_in_its_own_words(error: OSError, t
         raise error
 
     with socket.socket() as sock:
-        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger())
+        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger(), anywhere, time.time)
         assert await login._call(Phase.AUTH, fail) == Failure(Phase.AUTH, os_error(error), text)

@@ -233,6 +233,30 @@ def record(**changes: str) -> str:
         ({"domain_type": '"local"', "accounts": '"corp"'}, "records[0].accounts: does not go with local"),
         ({"accounts": '"local"'}, "records[0].accounts: is for Unix; for the hosts' own Windows accounts write"),
         ({"domain_type": '"workgroup"'}, "records[0].domain_type: must be one of"),
+        ({"kerberos": '"on"'}, "records[0].kerberos: must be one of"),
+        ({"kerberos": '"required"'}, "records[0].realm: is missing; Kerberos goes by the full name of the directory"),
+        ({"kerberos": '"prefer"', "domain": '"CORP"'}, "records[0].realm: is missing; Kerberos goes by the full name"),
+        ({"kerberos": '"prefer"', "domain": '"no name.x"'}, "records[0].realm: is missing; Kerberos goes by the full"),
+        ({"kerberos": '"prefer"', "realm": '"CORP"'}, "records[0].realm: 'CORP' is no full name of a directory; write"),
+        (
+            {"kerberos": '"prefer"', "realm": '"10.0.0.1"'},
+            "records[0].realm: '10.0.0.1' is no full name of a directory",
+        ),
+        ({"kerberos": '"required"', "domain_type": '"local"'}, "records[0].kerberos: does not go with local: the dir"),
+        ({"realm": '"corp.example"'}, "records[0].realm: has no effect without Kerberos; add kerberos ="),
+        ({"kdc": '"dc1.corp.example"'}, "records[0].kdc: has no effect without Kerberos; add kerberos ="),
+        *(
+            ({"kerberos": '"required"', "realm": '"corp.example"', "kdc": kdc}, f"records[0].kdc{place}")
+            for kdc, place in (
+                ('"dc1:0"', ": 'dc1:0' is no domain controller; write its name or address"),
+                ('"dc1:65536"', ": 'dc1:65536' is no domain controller"),
+                ('"dc1:"', ": 'dc1:' is no domain controller"),
+                ('["dc1", "d c"]', "[1]: 'd c' is no domain controller"),
+                ('"[::1"', ": '[::1' is no domain controller"),
+                ("[]", ": "),
+                ("88", ": "),
+            )
+        ),
         ({"user": "'CORP\\u'"}, "records[0].user: must be the bare account name"),
         ({"user": '" "'}, "records[0].user: must not be empty"),
         ({"secret": '"{host.x}"'}, "records[0].secret: has an unknown placeholder {host.x}"),
@@ -458,7 +482,16 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
 @pytest.mark.parametrize("technology", Technology)
 def test_the_defaults_that_init_shows_in_comments_are_the_defaults(technology: Technology) -> None:
     text = campaign_text(Answers(technology=technology))
-    shown = {"failure_budget", "failure_window", "domain_type", "port", "private_key", "root_delegation", "host_keys"}
+    shown = {
+        "failure_budget",
+        "failure_window",
+        "domain_type",
+        "port",
+        "kerberos",
+        "private_key",
+        "root_delegation",
+        "host_keys",
+    }
     shown |= {"crypto", "retries", "deadline", "per_subnet", "vault_requests", "vault_patience", "capacity", "zone"}
     shown |= {"fetch", "max_age"}
     spoken = "\n".join(
@@ -692,3 +725,25 @@ def test_terms_outlive_a_snapshot() -> None:
     stored = json.loads(json.dumps(campaign.snapshot()))
     assert Campaign.from_snapshot(stored) == campaign
     assert (campaign.vaults[0].approval_wait, campaign.vaults[0].approval_window) == (7200.0, 14400.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ('kerberos = "required"\ndomain = "Corp.Example"', ("CORP.EXAMPLE", (("corp.example", 88),))),
+        ('kerberos = "prefer"\ndomain = "CORP"\nrealm = "corp.example"', ("CORP.EXAMPLE", (("corp.example", 88),))),
+        (
+            'kerberos = "prefer"\nrealm = "c.example"\nkdc = ["DC1.c.example", "10.0.0.5:8888", "[::1]:90", "::1"]',
+            ("C.EXAMPLE", (("dc1.c.example", 88), ("10.0.0.5", 8888), ("::1", 90), ("::1", 88))),
+        ),
+        ('kerberos = "prefer"\nrealm = "corp.example"\nkdc = "10.0.0.5"', ("CORP.EXAMPLE", (("10.0.0.5", 88),))),
+        ('kerberos = "off"\ndomain = "corp.example"', None),
+        ("", None),
+    ],
+)
+def test_where_a_record_has_its_tickets_from(keys: str, expected: object) -> None:
+    parsed = parse_campaign(ARTICLE.replace("ips = [", f"{keys}\nips = ["), "c.toml")
+    (record,) = parsed.records
+    assert isinstance(record, WindowsRecord)
+    assert record.tickets_from == expected
+    assert Campaign.from_snapshot(parsed.snapshot()).records == parsed.records

@@ -543,3 +543,29 @@ def test_a_name_may_lead_anywhere_but_to_what_is_excluded() -> None:
     assert not any(map(policy.allows_address, ("10.0.0.9", "::ffff:10.0.0.9", "2001:db8::1")))
     plain = Policy.of(campaign_networks(campaign(UNIX, 'include = ["10.0.0.0/30"]\nexclude = ["10.0.0.2"]')), "any", {})
     assert [n for n in range(6) if plain.allows_address(f"10.0.0.{n}")] == [0, 1, 3]
+
+
+KERBEROS = """
+[[records]]
+title = "K"
+technology = "windows"
+user = "u"
+vault = "V"
+secret = "s"
+ips = ["10.0.0.0/30"]
+realm = "corp.example"
+kerberos = "required"
+kdc = [%s]
+"""
+
+
+def test_domain_controllers_may_be_reached_too() -> None:
+    """By its address, also one that is no target; by name, any that is not excluded."""
+    targets = 'include = ["10.0.0.0/30"]\nexclude = ["10.0.0.2", "10.1.0.1"]'
+    networks = campaign_networks(campaign(KERBEROS % '"10.1.0.1", "10.2.0.1:8888"', targets))
+    policy = Policy.of(networks, "any", {})
+    assert all(map(policy.allows_address, ("10.0.0.1", "10.1.0.1", "10.2.0.1")))
+    assert not any(map(policy.allows_address, ("10.0.0.2", "10.1.0.2", "10.2.0.2")))
+    named = Policy.of(campaign_networks(campaign(KERBEROS % '"dc1.corp.example"', targets)), "any", {})
+    assert named.allows_address("10.2.0.1")
+    assert not any(map(named.allows_address, ("10.0.0.2", "10.1.0.1")))

@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import Account, Candidate, Selection, Target, Technology, account_key
+from appliance.contract import (
+    Account,
+    Candidate,
+    KdcPlace,
+    KerberosTerms,
+    Selection,
+    Target,
+    Technology,
+    account_key,
+)
 from orchestrator.campaign import Campaign, UnixRecord, parse_campaign
 from orchestrator.pacing import Budget
-from orchestrator.records import NoCandidate, RecordBook, template_values
+from orchestrator.records import NoCandidate, RecordBook, service_host, template_values
 
 HEAD = """
 name = "x"
@@ -273,3 +282,58 @@ def test_look_up_by_address_is_what_a_walk_over_the_records_finds(ranges: list[t
     applicable = book(text).applicable(Target(address=f"10.0.0.{probe}"), Technology.WINDOWS)
     assert [record.title for record in applicable] == expected
     assert not any(isinstance(record, UnixRecord) for record in applicable)
+
+
+KERBEROS = """
+[[records]]
+title = "{title}"
+technology = "windows"
+user = "u"
+vault = "V"
+secret = "u"
+ips = ["10.0.0.0/24", "win1.corp.example", "win1"]
+realm = "corp.example"
+kerberos = "{kerberos}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (Target(address="10.0.0.5", fqdn="win5.corp.example"), "win5.corp.example"),
+        (Target(address="10.0.0.5", host="win5", domain="corp.example"), "win5.corp.example"),
+        (Target(address="10.0.0.5", host="win5"), "win5"),
+        (Target(address="win1.corp.example"), "win1.corp.example"),
+        (Target(address="win1"), "win1"),
+        (Target(address="win1", fqdn="other.corp.example"), "other.corp.example"),
+        (Target(address="10.0.0.5"), ""),
+        (Target(address="10.0.0.5", domain="corp.example"), ""),
+    ],
+)
+def test_a_ticket_is_for_the_name_in_the_target_list(target: Target, host: str) -> None:
+    assert service_host(target) == host
+    kdcs = (KdcPlace(host="corp.example", port=88),)
+    for kerberos in ("required", "prefer"):
+        records = book(KERBEROS.format(title="K", kerberos=kerberos))
+        found = records.candidates(target, Technology.WINDOWS)
+        if kerberos == "required" and not host:
+            text = (
+                "record 'K' logs in with Kerberos, which goes by name, and the target list gives no name for 10.0.0.5; "
+                "give it an fqdn"
+            )
+            assert found == NoCandidate("NO_RECORD", text)
+        else:
+            assert not isinstance(found, NoCandidate)
+            required = kerberos == "required"
+            assert found[0].kerberos == KerberosTerms(required=required, realm="CORP.EXAMPLE", kdcs=kdcs, host=host)
+            assert found[0].domain == "corp.example"  # for NTLM in its place
+            assert found[0].account == Account(authority="dir:corp.example", user="u")
+
+
+def test_a_record_that_needs_a_name_leaves_the_others() -> None:
+    without = KERBEROS.format(title="N", kerberos="off").replace('realm = "corp.example"', "")
+    found = book(KERBEROS.format(title="K", kerberos="required") + without).candidates(
+        Target(address="10.0.0.5"), Technology.WINDOWS
+    )
+    assert not isinstance(found, NoCandidate)
+    assert [(c.record, c.kerberos) for c in found] == [("N", None)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.contract import DEADLINE, Phase, Reread, Signal, SignalKind, Target, Technology, ntstatus
+from appliance.contract import DEADLINE, Phase, Reread, Signal, SignalKind, Target, Technology, kerberos_error, ntstatus
 from appliance.reasons import Owner, Status
 from orchestrator.report.rows import report_row
 from tests.unit.report.report_rows import HOSTILE, outcome
@@ -48,6 +48,8 @@ def test_the_raw_signal_is_shown_where_it_says_more_than_the_reason() -> None:
         DEADLINE: "words [deadline expired]",
         Signal(kind=SignalKind.ERRNO, name="ECONNREFUSED"): "words [ECONNREFUSED]",
         Signal(kind=SignalKind.NAMED, name="BAD_CREDENTIALS"): "words",
+        kerberos_error(24): "words [Kerberos 24]",
+        kerberos_error(18, 0xC0000072): "words [Kerberos 18/0xc0000072]",
     }
     for signal, evidence in signals.items():
         assert report_row(outcome("BAD_CREDENTIALS", signal=signal, text="words")).result.evidence == evidence
@@ -66,6 +68,15 @@ def test_after_a_second_look_the_vaults_word_stands_beside_the_targets() -> None
     assert says(Reread.UNCHANGED) == "; still the same in the vault"
     assert says(Reread.CHANGED, heartbeat="Pending") == "; changed in the vault meanwhile, heartbeat Pending"
     assert says(Reread.FAILED) == says(Reread.NOT_DONE, heartbeat="Failed") == ""
+
+
+def test_where_ntlm_took_kerberos_place_the_result_says_why() -> None:
+    facts = {"authentication": "NTLMv2", "kerberos": "KRB_SPN: the directory knows no cifs/x"}
+    row = report_row(outcome("BAD_CREDENTIALS", text="words", facts=facts))
+    assert row.result.evidence == "words; NTLMv2 in place of Kerberos (KRB_SPN: the directory knows no cifs/x)"
+    for scheme in ("NTLMv2", "Kerberos"):
+        row = report_row(outcome("BAD_CREDENTIALS", text="words", facts={"authentication": scheme}))
+        assert row.result.evidence == "words"
 
 
 def test_what_there_is_not_is_said() -> None:

@@ -32,6 +32,9 @@ vault = "QX-Vault title"
 secret = "qx-winsecret"
 domain = "QX-WINDOMAIN"
 ips = ["10.99.1.1"]
+kerberos = "prefer"
+realm = "qx-realm.example"
+kdc = ["qx-dc.qx-realm.example:8888", "10.99.5.5"]
 [[records]]
 title = "QX-Unix record"
 technology = "unix"
@@ -68,6 +71,10 @@ async def test_no_name_is_in_any_file() -> None:
                 "dns_domain": "qx-company.example",
                 "host_key": "ssh-ed25519 NKEY",
                 "dialect": "3.1.1",
+                "realm": "QX-OTHERREALM.EXAMPLE",
+                "service": "cifs/qx-service.qx-company.example",
+                "kdc": "10.99.5.5:88",
+                "kerberos": "KDC_UNREACHABLE: qx-dc.qx-realm.example: no answer",
             },
         ),
         outcome("PORT_CLOSED", "qx-host.qx-company.example", record="QX-Unix record", user="qx-unixuser"),
