@@ -142,6 +142,8 @@ def _rows() -> list[Reason]:
                "Replace the attachment with a PEM or OpenSSH private key."),
         Reason("SECRET_PASSPHRASE_WRONG", fail, vault, "The passphrase does not open the private key.",
                "Correct the passphrase in the secret."),
+        Reason("SECRET_HASH_UNREADABLE", fail, vault, "The record expects an NT hash, and the secret's password is none.",
+               "Store 32 hex digits or LM:NT in the secret, or remove nt_hash from the record."),
         Reason("SECRET_NEEDS_APPROVAL", fail, vault, "Access to the secret must be approved.",
                "Approve the request, or exempt the scan account."),
         Reason("SECRET_NEEDS_COMMENT", fail, vault, "The secret asks for a comment or ticket.",

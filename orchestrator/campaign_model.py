@@ -168,6 +168,8 @@ class WindowsRecord(_Record):
         "netbios-user-selected"
     )
     port: Port = 445
+    nt_hash: StrictBool = False
+    """The secret's password field holds an NT hash: 32 hex digits, or LM:NT."""
 
     @property
     def selection(self) -> Selection:

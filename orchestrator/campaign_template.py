@@ -59,6 +59,7 @@ _WINDOWS = """\
 # domain_type = "netbios-user-selected"
 # accounts = "NAME"   # the directory of this user, where several records with other domains share it
 # port = 445
+# nt_hash = false     # the secret's password field holds an NT hash: 32 hex digits, or LM:NT
 """
 
 _UNIX = """\

@@ -209,6 +209,7 @@ def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candida
             secret=secret,
             selection=record.selection,
             port=record.port,
+            nt_hash=record.nt_hash,
         )
     return Candidate(
         record=record.title,

@@ -105,7 +105,8 @@ class HostGroup(Part):
     secret_name: SecretName | None = None
     """May hold {address} and {user}; default `unix-{address}`, or `unix-shared-N` for the Nth group (`windows-`)."""
     folder: Folder = "\\Scan"
-    login: Literal["password", "keyboard-interactive", "key"] = "password"
+    login: Literal["password", "keyboard-interactive", "key", "nt-hash"] = "password"
+    """Keys and `keyboard-interactive` are of SSH; where it is `nt-hash`, the vault holds the password's NT hash."""
     system: str = ""
     """What the hosts run; default debian or server-2019."""
     systems: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -129,8 +130,9 @@ class HostGroup(Part):
             raise ValueError(f"network {self.network} is not within {LOOPBACK}: an estate never leaves the machine")
         self._faults_that_may_be()
         self._systems_that_may_be()
-        if self.technology == "windows" and self.login != "password":
-            raise ValueError(f'login = "{self.login}" is for unix hosts')
+        other = {"nt-hash": "windows", "key": "unix", "keyboard-interactive": "unix"}.get(self.login, self.technology)
+        if other != self.technology:
+            raise ValueError(f'login = "{self.login}" is for {other} hosts')
         if self.login == "key" and (spared := [name for name in self.weights if HOST_FAULTS[name].spares_keys]):
             raise ValueError(f'fault "{spared[0]}" is none where login = "key"')
         if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:

@@ -19,6 +19,7 @@ from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import os_error
 from appliance.login.smb1 import answers_smb1
+from appliance.login.smb_hash import answering_key
 from appliance.login.smb_session import (
     SESSION_IS_GUEST,
     SESSION_IS_NULL,
@@ -96,12 +97,12 @@ class _SmbLogin:
         self._ledger.enter(Phase.AUTH)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
-        if not credential.password or not candidate.user:
-            # An empty user or password would make an anonymous session, which answers no question about the secret.
-            return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
+        key = answering_key(candidate, credential)
+        if isinstance(key, Failure):
+            return key
         user, domain = identity(candidate, self._names)
         self._submitted = True
-        verdict = await self._call(Phase.AUTH, lambda: session.answer(user, credential.password, domain))
+        verdict = await self._call(Phase.AUTH, lambda: session.answer(user, key, domain))
         if isinstance(verdict, Failure):
             return verdict
         if verdict.status == STATUS_ACCESS_DENIED and not session.can_encrypt:

@@ -117,13 +117,15 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         self._challenge = token["ResponseToken"]
         return _names(self._challenge)
 
-    def answer(self, user: str, password: str, domain: str) -> Verdict:
-        """Answer the challenge, once. Neither user nor password stay on this object."""
+    def answer(self, user: str, nt_hash: bytes, domain: str) -> Verdict:
+        """Answer the challenge, once. Neither user nor hash stay on this object, and impacket never sees a password:
+        given one, it would make its LM hash and answers of NTLM's first version besides, and leave them behind.
+        """
         type1, challenge = self._type1, self._challenge
         self._type1, self._challenge = None, b""
         if type1 is None:
             raise ValueError("a challenge is answered once")
-        type3, key = ntlm.getNTLMSSPType3(type1, challenge, user, password, domain, use_ntlmv2=True)
+        type3, key = ntlm.getNTLMSSPType3(type1, challenge, user, "", domain, nthash=nt_hash, use_ntlmv2=True)
         response = SPNEGO_NegTokenResp()
         response["ResponseToken"] = type3.getData()
         packet = self._set_up(response.getData())

@@ -26,6 +26,7 @@ PASSWORDS = {
         "smbhours",
         "smbstation",
         "smbstale",
+        "smbhash",
         "vm_scan_account",
     )
 }
@@ -71,7 +72,7 @@ CONFIG = """\
   printcap name = /dev/null
   disable spoolss = yes
   server min protocol = SMB2
-  admin users = smbadmin vm_scan_account
+  admin users = smbadmin smbhash vm_scan_account
   {variant}
 [noguests]
   path = {directory}/share
@@ -79,7 +80,7 @@ CONFIG = """\
 ADMIN_SHARE = """\
 [ADMIN$]
   path = {directory}/share
-  valid users = smbadmin vm_scan_account
+  valid users = smbadmin smbhash vm_scan_account
 """
 
 SETUP = """\

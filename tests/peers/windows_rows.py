@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from appliance.contract import Phase, Selection, Technology
-from tests.peers.rows import Password, Row, Simulated
+from tests.peers.rows import Hash, Password, Row, Simulated
 
 _row = partial(Row, technology=Technology.WINDOWS, server="plain")
 
@@ -190,7 +190,46 @@ _SERVERS = (
     ),
 )
 
-WINDOWS_ROWS: tuple[Row, ...] = (*_LOGINS, *_RIGHT, *_WRONG, *_STRANGERS, *_SERVERS)
+_HASHES = (
+    *(
+        _row(
+            name=f"NT hash ({held})",
+            user="smbhash",
+            reason="PASSED",
+            logons=("OK",),
+            simulated=Simulated(login="nt-hash"),
+            held=held,
+            facts=_ADMIN,
+        )
+        for held in (Hash.LOWER, Hash.UPPER, Hash.WITH_LM)
+    ),
+    _row(
+        name="NT hash of another password",
+        user="smbwrong",
+        reason="BAD_CREDENTIALS",
+        logons=("WRONG_PASSWORD",),
+        simulated=Simulated("wrong_password", login="nt-hash"),
+        held=Hash.WRONG,
+        says="0xc000006d",
+    ),
+    # What makes no answer is never sent.
+    _row(
+        name="a password where an NT hash should be",
+        user="smbgood",
+        reason="SECRET_HASH_UNREADABLE",
+        held=Hash.GARBAGE,
+        submitted=False,
+    ),
+    _row(
+        name="the NT hash of no password",
+        user="smbgood",
+        reason="SECRET_FIELD_MISSING",
+        held=Hash.EMPTY,
+        submitted=False,
+    ),
+)
+
+WINDOWS_ROWS: tuple[Row, ...] = (*_LOGINS, *_HASHES, *_RIGHT, *_WRONG, *_STRANGERS, *_SERVERS)
 
 WINDOWS_WITHOUT_SERVER = {
     "old_password": "Samba remembers no passwords outside of a domain; to a login it is a wrong one",

@@ -201,6 +201,7 @@ def test_own_secrets_take_a_given_password() -> None:
         ),
         ('[[hosts]]\nfault = "disabled"', ['fault "disabled" is none that a unix host may have']),
         ('[[hosts]]\ntechnology = "windows"\nlogin = "key"', ['login = "key" is for unix hosts']),
+        ('[[hosts]]\nlogin = "nt-hash"', ['login = "nt-hash" is for windows hosts']),
         ('[[hosts]]\nlogin = "key"\nfault = "key_only"', ['"key_only" is none']),
         ('[[hosts]]\nlogin = "key"\nfaults = {none = 1, locked = 1}', ['"locked" is none where login = "key"']),
         ('[[hosts]]\nsecret_name = "s"', ["needs {address}"]),
