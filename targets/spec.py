@@ -86,7 +86,8 @@ class DirectorySpec(Part):
     @model_validator(mode="after")
     def _of_accounts(self) -> Self:
         for name, fault in self.accounts.items():
-            if HOST_FAULTS[fault].shows is not Stage.LOGIN or HOST_FAULTS[fault].trouble is not None:
+            known = HOST_FAULTS[fault]
+            if known.shows is not Stage.LOGIN or known.trouble is not None or not known.judges:
                 raise ValueError(f'fault "{fault}" of account {name!r} is none of an account, but of a host or secret')
         return self
 
@@ -145,6 +146,8 @@ class HostGroup(Part):
         for name in self.weights:
             if self.account != "local" and (not HOST_FAULTS[name].known or HOST_FAULTS[name].former_secret):
                 raise ValueError(f'"{name}" is true of an account: say so in [[directories]], accounts')
+            if self.account != "local" and HOST_FAULTS[name].tells_members is not None:
+                raise ValueError(f'"{name}" is of a local account: UAC filters no other\'s token')
             if self.technology not in HOST_FAULTS[name].technologies:
                 raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
 

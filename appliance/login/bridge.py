@@ -32,7 +32,7 @@ MESSAGE_LIMIT = 1 << 20
 """Bytes of one message. A login's answers take a few hundred; impacket would believe in 16 MiB."""
 
 _MESSAGE, _KEEP_ALIVE = 0x00, 0x85
-_SMB1, _SMB2, _ENCRYPTED = b"\xffSMB", b"\xfeSMB", b"\xfdSMB"
+_SMB1, _SMB2, ENCRYPTED = b"\xffSMB", b"\xfeSMB", b"\xfdSMB"
 
 
 class NotSmbError(Exception):
@@ -109,7 +109,7 @@ class StreamSession:
             body = await self._exactly(length)
             if body.startswith(_SMB1):
                 raise Smb1Error
-            if not body.startswith((_SMB2, _ENCRYPTED)):
+            if not body.startswith((_SMB2, ENCRYPTED)):
                 raise NotSmbError(peer_text(body[:64]))
             return nmb.NetBIOSSessionPacket(header + body)
 

@@ -1,4 +1,4 @@
-"""A login over SMB 2/3 with NTLMv2: dialect and challenge first, one answer, then IPC$ as proof and ADMIN$ as right.
+"""A login over SMB 2/3 with NTLMv2: dialect and challenge first, one answer, then a look at its rights (`smb_rights`).
 
 impacket does the protocol, on the event loop (`bridge`). Its exceptions are translated here and nowhere else. A guest
 or anonymous session is a failed login: the server took us in without taking the credential.
@@ -20,6 +20,7 @@ from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSessio
 from appliance.login.dial import os_error
 from appliance.login.smb1 import answers_smb1
 from appliance.login.smb_hash import answering_key
+from appliance.login.smb_rights import Look
 from appliance.login.smb_session import (
     SESSION_IS_GUEST,
     SESSION_IS_NULL,
@@ -32,9 +33,6 @@ from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
 T = TypeVar("T")
-
-PROOF_SHARE = "IPC$"
-RIGHTS_SHARE = "ADMIN$"
 
 
 @asynccontextmanager
@@ -56,6 +54,7 @@ class _SmbLogin:
         self._stream: StreamSession | None = None
         self._session: NtlmSession | None = None
         self._names: dict[str, str] = {}
+        self._local_account = ("", "")
         self._submitted = False
         self._stands = False
 
@@ -85,6 +84,8 @@ class _SmbLogin:
         session = self._session
         assert session is not None  # noqa: S101 - `greet` has set it
         self._ledger.enter(Phase.NEGOTIATE)
+        if not session.offers_ntlm:
+            return Failure(Phase.NEGOTIATE, named("NTLM_DISABLED"), "the host does not offer it", self._facts())
         challenge = await self._call(Phase.NEGOTIATE, session.challenge)
         if isinstance(challenge, Failure):
             return challenge
@@ -101,6 +102,7 @@ class _SmbLogin:
         if isinstance(key, Failure):
             return key
         user, domain = identity(candidate, self._names)
+        self._local_account = local_account(user, domain, self._names)
         self._submitted = True
         verdict = await self._call(Phase.AUTH, lambda: session.answer(user, key, domain))
         if isinstance(verdict, Failure):
@@ -122,13 +124,11 @@ class _SmbLogin:
         self._ledger.enter(Phase.PRIVILEGE)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
-        proof = await self._call(Phase.PRIVILEGE, lambda: session.connectTree(PROOF_SHARE))
-        if isinstance(proof, Failure):
-            return Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), f"{PROOF_SHARE}: {proof.text}")
-        rights = await self._call(Phase.PRIVILEGE, lambda: session.connectTree(RIGHTS_SHARE))
-        if isinstance(rights, Failure):
-            return rights
-        return Privileges({"admin_share": "yes"})
+        look = Look(session, *self._local_account)
+        lacking = await self._call(Phase.PRIVILEGE, look.look)
+        if lacking is None:
+            return Privileges(dict(look.facts))
+        return Failure(lacking.phase, lacking.signal, lacking.text, {**look.facts, **lacking.facts})
 
     async def log_off(self) -> None:
         """End the session politely, within CLOSE_S: a host counts sessions that were only dropped against its limit."""
@@ -138,6 +138,8 @@ class _SmbLogin:
                 await self._call(Phase.LOGOFF, session.logoff)
 
     async def close(self) -> None:
+        if self._session is not None:
+            self._session.forget()
         if self._stream is None:
             self._sock.close()
         else:
@@ -184,3 +186,10 @@ def identity(candidate: Candidate, names: dict[str, str]) -> tuple[str, str]:
     if candidate.selection is Selection.LOCAL:
         return user, names.get("netbios_host") or "."
     return user, candidate.domain or prefix
+
+
+def local_account(user: str, domain: str, names: dict[str, str]) -> tuple[str, str]:
+    """Host and user, where the account is sure to be the host's own: it was named so, or the host has no domain."""
+    host = names.get("netbios_host", "")
+    alone = names.get("netbios_domain", "").lower() == host.lower() and "@" not in user
+    return (host, user) if host and (alone or domain.lower() in (host.lower(), ".")) else ("", "")
