@@ -14,7 +14,7 @@ from typing import TypeVar
 import anyio
 from impacket import smb3
 
-from appliance.contract import Candidate, Failure, Job, Phase, Selection, named, ntstatus, raised
+from appliance.contract import Candidate, Failure, Job, Phase, Selection, Signal, named, ntstatus, raised
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import os_error
@@ -150,10 +150,9 @@ class _SmbLogin:
         try:
             return await run_blocking(function)
         except NotSmbError as error:
-            reason = "NOT_SMB" if self._session is None else "SMB_PROTOCOL"
-            return Failure(phase, named(reason), str(error), self._facts())
+            return Failure(phase, self._strange(phase, "NOT_SMB"), str(error), self._facts())
         except Smb1Error:
-            return Failure(phase, named("SMB1_ONLY"), "", self._facts())
+            return Failure(phase, self._strange(phase, "SMB1_ONLY"), "an SMB 1 message", self._facts())
         except smb3.SessionError as error:
             status = int(error.get_error_code())
             if self._session is None:  # a refused dialect; in a session set-up the same status means something else
@@ -167,6 +166,12 @@ class _SmbLogin:
             # The class is the evidence; the text of an encoding error could quote what was being sent.
             signal = raised(error) if phase is Phase.PRIVILEGE else named("SMB_PROTOCOL")
             return Failure(phase, signal, f"unreadable answer ({type(error).__name__})", self._facts())
+
+    def _strange(self, phase: Phase, at_first: str) -> Signal:
+        """What is no SMB 2 message means, by how far we have come: a login that stands goes on standing."""
+        if phase in (Phase.PRIVILEGE, Phase.LOGOFF):
+            return named("PRIV_CHECK_FAILED")
+        return named(at_first if self._session is None else "SMB_PROTOCOL")
 
     def _refused(self, phase: Phase, verdict: Verdict) -> Failure:
         text = f"0x{verdict.status & 0xFFFFFFFF:08x}"

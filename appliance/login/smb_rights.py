@@ -13,7 +13,7 @@ Everything here blocks, and runs in the bridge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -21,7 +21,7 @@ import anyio
 from appliance.contract import Failure, Phase, Signal, named, ntstatus
 from appliance.login.bridge import wait_for
 from appliance.login.smb_members import is_administrator
-from appliance.login.smb_requests import Answer, file_of, open_pipe, said, say, share_flags, tree_connect
+from appliance.login.smb_requests import Answer, Request, file_of, open_pipe, said, say, share_flags, tree_connect
 from appliance.login.smb_rpc import (
     ACCESS_DENIED,
     FRAGMENT,
@@ -75,14 +75,13 @@ class Look:
         if proof.status != STATUS_SUCCESS:
             return Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), f"IPC$: {_hex(proof.status)}")
         self._tree = self.session.connected(proof)
-        admin, disk, *pipes = self.session.ask(
+        admin, disk, services, registry = self.session.ask(
             *(tree_connect(self.session.address, share) for share in ("ADMIN$", "C$")),
             *(open_pipe(self._tree, interface.pipe) for interface in (SVCCTL, WINREG)),
         )
         self.rights["admin_share"] = _share("ADMIN$", admin)
         self.rights["disk_share"] = _share("C$", disk)
-        self.rights["service_control"] = self._service(pipes[0])
-        self.rights["remote_registry"] = self._registry(pipes[1])
+        self._open_both(services, self._awaited(registry))
         if self.rights["admin_share"].found == NO and self.user:
             self._membership()
         return self._lacking()
@@ -99,58 +98,53 @@ class Look:
             return None
         return Failure(Phase.PRIVILEGE, lacking[0].signal, "; ".join(right.text for right in lacking), dict(self.facts))
 
-    # -- one right after the other ---------------------------------------------------------------------------------
+    # -- pipes ---------------------------------------------------------------------------------------------------------
 
-    def _service(self, opened: Answer) -> Right:
-        return self._called(SVCCTL, opened, open_service_manager(), "PRIV_NO_SERVICES")
-
-    def _registry(self, opened: Answer) -> Right:
+    def _awaited(self, registry: Answer) -> Answer:
+        """The registry's pipe, asked for again while it may be starting."""
         for pause in START_S:
-            if opened.status not in STARTING:
+            if registry.status not in STARTING:
                 break
             wait_for(anyio.sleep(pause))
-            [opened] = self.session.ask(open_pipe(self._tree, WINREG.pipe))
-        if opened.status in MISSING:
-            return Right(OFF, ntstatus(opened.status), f"winreg: {_hex(opened.status)}")
-        return self._called(WINREG, opened, open_local_machine(), "PRIV_NO_REGISTRY")
+            [registry] = self.session.ask(open_pipe(self._tree, WINREG.pipe))
+        return registry
 
-    def _called(self, interface: Interface, opened: Answer, call: bytes, denied: str) -> Right:
-        """The right to open what a pipe leads to."""
-        if opened.status == STATUS_ACCESS_DENIED:
-            return Right(NO, named(denied), f"{interface.pipe}: {_hex(opened.status)}")
-        try:
-            error = read_opened(self._conversation(interface, opened)(call))
-        except RpcFault as fault:
-            error = fault.status
-        except RpcError as unreadable:
-            return Right(UNCLEAR, named("PRIV_CHECK_FAILED"), f"{interface.pipe}: {unreadable}")
-        if error == 0:
-            return Right(YES)
-        if error == ACCESS_DENIED:
-            return Right(NO, named(denied), f"{interface.pipe}: error {error}")
-        return Right(UNCLEAR, named("PRIV_CHECK_FAILED"), f"{interface.pipe}: error {error}")
+    def _open_both(self, services: Answer, registry: Answer) -> None:
+        """What the two pipes lead to, side by side: they are bound at once, and then called at once."""
+        files: dict[Interface, bytes] = {}
+        for interface, opened in ((SVCCTL, services), (WINREG, registry)):
+            if opened.status == STATUS_SUCCESS:
+                files[interface] = file_of(opened)
+                self._learnt(interface, Right(YES))  # unless one of the calls says otherwise
+            else:
+                self._learnt(interface, _unopened(interface, opened.status))
+        for message, read in ((bind, _bound), (_OPENINGS.__getitem__, read_opened)):
+            said_on = list(files)
+            answers = self.session.ask(*(self._say(files[interface], message(interface)) for interface in said_on))
+            for interface, answer in zip(said_on, answers, strict=True):
+                try:
+                    error = read(_heard(answer))
+                except RpcFault as fault:
+                    error = fault.status
+                except RpcError as unreadable:
+                    self._learnt(interface, _unclear(interface, str(unreadable)))
+                    del files[interface]
+                    continue
+                if error:
+                    self._learnt(interface, _failed(interface, error))
+                    del files[interface]
 
-    def _conversation(self, interface: Interface, opened: Answer) -> Callable[[bytes], bytes]:
-        """Bind, and be ready for calls. Raises RpcError."""
-        if opened.status != STATUS_SUCCESS:
-            raise RpcError(_hex(opened.status))
-        file = file_of(opened)
+    def _learnt(self, interface: Interface, right: Right) -> None:
+        self.rights[_FACTS[interface]] = right
 
-        def exchange(message: bytes) -> bytes:
-            [answer] = self.session.ask(say(self._tree, file, message, at_most=FRAGMENT))
-            if answer.status != STATUS_SUCCESS:
-                raise RpcError(_hex(answer.status))
-            return said(answer)
-
-        read_bind(exchange(bind(interface)))
-        return exchange
+    def _say(self, file: bytes, message: bytes) -> Request:
+        return say(self._tree, file, message, at_most=FRAGMENT)
 
     def _membership(self) -> None:
         """Is the refused account an administrator? Then it is its token that UAC has filtered."""
-        [opened] = self.session.ask(open_pipe(self._tree, SAMR.pipe))
         refused = self.rights["admin_share"]
         try:
-            filtered = is_administrator(self._conversation(SAMR, opened), self.host, self.user)
+            filtered = self._is_administrator()
         except RpcError as unknown:
             # Most hosts tell their members to administrators only: then nobody can say.
             self.rights["admin_share"] = Right(NO, refused.signal, f"{refused.text} (members: {unknown})")
@@ -158,6 +152,59 @@ class Look:
         if filtered:
             text = f"{refused.text}, though the account is in Administrators"
             self.rights["admin_share"] = Right(NO, named("PRIV_UAC_FILTERED"), text)
+
+    def _is_administrator(self) -> bool:
+        """Raises RpcError where the host does not tell."""
+        [opened] = self.session.ask(open_pipe(self._tree, SAMR.pipe))
+        if opened.status != STATUS_SUCCESS:
+            raise RpcError(_hex(opened.status))
+        file = file_of(opened)
+
+        def exchange(message: bytes) -> bytes:
+            [answer] = self.session.ask(self._say(file, message))
+            return _heard(answer)
+
+        read_bind(exchange(bind(SAMR)))
+        return is_administrator(exchange, self.host, self.user)
+
+
+_FACTS = {SVCCTL: "service_control", WINREG: "remote_registry"}
+_OPENINGS = {SVCCTL: open_service_manager(), WINREG: open_local_machine()}
+_DENIED = {SVCCTL: "PRIV_NO_SERVICES", WINREG: "PRIV_NO_REGISTRY"}
+
+
+def _unopened(interface: Interface, status: int) -> Right:
+    """A pipe that is refused."""
+    text = f"{interface.pipe}: {_hex(status)}"
+    if status == STATUS_ACCESS_DENIED:
+        return Right(NO, named(_DENIED[interface]), text)
+    if interface == WINREG and status in MISSING:
+        return Right(OFF, ntstatus(status), text)
+    return Right(UNCLEAR, named("PRIV_CHECK_FAILED"), text)
+
+
+def _failed(interface: Interface, error: int) -> Right:
+    """A call that is refused, by its own error or as an RPC fault."""
+    text = f"{interface.pipe}: error {error:#x}" if error > 0xFFFF else f"{interface.pipe}: error {error}"
+    if error == ACCESS_DENIED:
+        return Right(NO, named(_DENIED[interface]), text)
+    return Right(UNCLEAR, named("PRIV_CHECK_FAILED"), text)
+
+
+def _unclear(interface: Interface, why: str) -> Right:
+    return Right(UNCLEAR, named("PRIV_CHECK_FAILED"), f"{interface.pipe}: {why}")
+
+
+def _heard(answer: Answer) -> bytes:
+    """What a pipe answered. Raises RpcError where it did not."""
+    if answer.status != STATUS_SUCCESS:
+        raise RpcError(_hex(answer.status))
+    return said(answer)
+
+
+def _bound(answer: bytes) -> int:
+    read_bind(answer)
+    return 0
 
 
 def _share(name: str, answer: Answer) -> Right:

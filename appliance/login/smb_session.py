@@ -117,12 +117,13 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
     def ask(self, *requests: Request) -> list[Answer]:
         """Send them all at once; their answers, in the order of the requests."""
         numbers = []
-        for request in requests:
-            packet = self.SMB_PACKET()
-            packet["Command"] = request.command
-            packet["TreeID"] = request.tree
-            packet["Data"] = request.body
-            numbers.append(self.sendSMB(packet))
+        with self._NetBIOSSession.together():
+            for request in requests:
+                packet = self.SMB_PACKET()
+                packet["Command"] = request.command
+                packet["TreeID"] = request.tree
+                packet["Data"] = request.body
+                numbers.append(self.sendSMB(packet))
         answers = [self.recvSMB(number) for number in numbers]
         return [Answer(int(a["Status"]), bytes(a["Data"]), int(a["TreeID"])) for a in answers]
 
