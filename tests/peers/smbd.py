@@ -39,6 +39,7 @@ _ACCOUNTS = [
 VARIANTS = {
     # On every loopback address, so that it plays as many hosts as a benchmark wants.
     "plain": "map to guest = Bad User\n  bind interfaces only = no\n  hosts allow = 127.",
+    "guests": "map to guest = Bad Password",
     "strict": "map to guest = Never\n  server signing = mandatory",
     "sealed": "map to guest = Never\n  server smb encrypt = required",
     "gcm": "server smb encrypt = required\n  server smb3 encryption algorithms = AES-128-GCM",

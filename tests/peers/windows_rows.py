@@ -134,6 +134,27 @@ _STRANGERS = (
         held=Password.WRONG,
         says="the session carries the guest flag",
     ),
+    *(
+        _row(
+            name=f"guest for a wrong {what}",
+            user="smbwrong",
+            reason="GUEST_SESSION",
+            logons=("WRONG_PASSWORD",),
+            simulated=Simulated("guest", login=login),
+            server="guests",
+            held=held,
+            says="the session carries the guest flag",
+        )
+        for what, held, login in (("password", Password.WRONG, "password"), ("NT hash", Hash.WRONG, "nt-hash"))
+    ),
+    _row(
+        name="a right password where others are guests",
+        user="smbadmin",
+        reason="PASSED",
+        logons=("OK",),
+        server="guests",
+        facts=_ADMIN,
+    ),
     # What makes an anonymous session is never sent.
     _row(name="empty secret", user="smbgood", reason="SECRET_FIELD_MISSING", held=Password.EMPTY, submitted=False),
     _row(name="no user", user="", reason="SECRET_FIELD_MISSING", submitted=False),
@@ -237,10 +258,24 @@ _HASHES = (
         held=Hash.WRONG,
         says="0xc000006d",
     ),
+    *(
+        _row(
+            name=f"NT hash ({server})",
+            user="smbhash",
+            reason="PASSED",
+            logons=("OK",),
+            simulated=Simulated(simulated.fault, login="nt-hash"),
+            server=server,
+            held=Hash.LOWER,
+            facts={**facts, **(_ENCRYPTED if server == "sealed" else {}), **_ADMIN},
+        )
+        for server, (simulated, facts) in PROTECTION.items()
+        if server != "plain"
+    ),
     # What makes no answer is never sent.
     _row(
         name="a password where an NT hash should be",
-        user="smbgood",
+        user="smblockout",
         reason="SECRET_HASH_UNREADABLE",
         held=Hash.GARBAGE,
         submitted=False,
