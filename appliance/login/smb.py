@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from socket import socket
 from typing import TypeVar
 
 import anyio
 from impacket import smb3
 
-from appliance.contract import Candidate, Failure, Job, Phase, Selection, Signal, named, ntstatus, raised
+from appliance.contract import Candidate, Failure, Job, Phase, Selection, Signal, SignalKind, named, ntstatus, raised
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import os_error
@@ -33,6 +34,9 @@ from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
 T = TypeVar("T")
+
+NTLM_HINT = ", at the first NTLM message: so does Server 2025 where it does not accept NTLM"
+"""Nobody can tell that from a cut connection, which stays the reason."""
 
 
 @asynccontextmanager
@@ -88,7 +92,7 @@ class _SmbLogin:
             return Failure(Phase.NEGOTIATE, named("NTLM_DISABLED"), "the host does not offer it", self._facts())
         challenge = await self._call(Phase.NEGOTIATE, session.challenge)
         if isinstance(challenge, Failure):
-            return challenge
+            return replace(challenge, text=f"{challenge.text}{NTLM_HINT}") if _was_cut(challenge) else challenge
         if isinstance(challenge, Verdict):
             return self._refused(Phase.NEGOTIATE, challenge)
         self._names = challenge
@@ -179,6 +183,10 @@ class _SmbLogin:
 
     def _facts(self) -> dict[str, str]:
         return {**(self._session.facts() if self._session else {}), **self._names}
+
+
+def _was_cut(failure: Failure) -> bool:
+    return failure.signal.kind in (SignalKind.ERRNO, SignalKind.EXCEPTION)
 
 
 def identity(candidate: Candidate, names: dict[str, str]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from appliance.contract import Failure, Phase, Technology
 from appliance.login.dial import os_error
-from appliance.login.smb import _SmbLogin
+from appliance.login.smb import NTLM_HINT, _SmbLogin
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import Attempt, attempt, make_job
@@ -181,6 +181,14 @@ async def test_a_host_without_ntlm_counts_no_logon(fault: str, tmp_path: Path) -
         assert ended.reason == "NTLM_DISABLED"
         assert ended.submitted is (fault in ("ntlm_disabled", "ntlm_blocked"))
         assert world.metrics.hosts[address].logons == []
+
+
+async def test_a_connection_that_is_cut_at_the_first_ntlm_message_says_what_it_may_be(tmp_path: Path) -> None:
+    """Server 2025 does so where it does not accept NTLM; but so does any host that fails just then."""
+    ended = await log_in(tmp_path, NEGOTIATE, whole, fault="reset_after_banner")
+    assert ended.reason == "CONNECTION_RESET"
+    assert isinstance(ended.result, Failure)
+    assert ended.result.text.endswith(NTLM_HINT)
 
 
 def whole(message: bytes) -> bytes:
