@@ -9,6 +9,7 @@ run them through the bridge.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from Cryptodome.Cipher import AES
@@ -67,6 +68,8 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         self._type1: ntlm.NTLMAuthNegotiate | None = None
         self._challenge = b""
         self._unanswered: set[int] = set()
+        self._credits = 1
+        """Requests that the server takes before it has answered one (MS-SMB2 3.2.4.1.2)."""
         self.address = address
         super().__init__(address, address, my_name="", session=session, timeout=None)
 
@@ -87,6 +90,7 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
     def sendSMB(self, packet: SMB2Packet) -> int:  # noqa: N802 - impacket's name
         number = int(super().sendSMB(packet))
         self._unanswered.add(number)
+        self._credits -= 1
         return number
 
     def recvSMB(self, packetID: int | None = None) -> SMB2Packet:  # noqa: N802, N803 - impacket's names
@@ -96,6 +100,7 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         held = self._Connection["OutstandingResponses"]
         while packetID not in held:
             packet = self._opened(self._NetBIOSSession.recv_packet().get_trailer())
+            self._credits += packet["CreditRequestResponse"]
             if packet["Status"] == STATUS_PENDING:
                 continue  # for as long as the deadline lets it
             number = packet["MessageID"]
@@ -115,7 +120,13 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         return SMB2Packet(cipher.decrypt_and_verify(message[len(head) :], fields["Signature"]))
 
     def ask(self, *requests: Request) -> list[Answer]:
-        """Send them all at once; their answers, in the order of the requests."""
+        """Send them all at once, or as many as the server takes; their answers, in the order of the requests."""
+        answers: list[Answer] = []
+        while left := requests[len(answers) :]:
+            answers += self._asked_at_once(left[: max(1, self._credits)])
+        return answers
+
+    def _asked_at_once(self, requests: Sequence[Request]) -> list[Answer]:
         numbers = []
         with self._NetBIOSSession.together():
             for request in requests:

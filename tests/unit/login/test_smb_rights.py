@@ -7,6 +7,7 @@ import random
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from appliance.contract import Failure, Selection, Technology
 from appliance.login import smb_members, smb_rights, smb_rpc
+from appliance.login.bridge import StreamSession
 from appliance.login.smb import local_account
 from appliance.login.smb_requests import Answer, said
 from appliance.login.smb_rpc import RpcError, RpcFault
@@ -111,6 +113,40 @@ async def test_a_filtered_administrator_is_told_where_the_host_tells(
 def test_whose_account_it_is(user: str, domain: str, names: tuple[str, str], expected: tuple[str, str]) -> None:
     host, of = names
     assert local_account(user, domain, {"netbios_host": host, "netbios_domain": of}) == expected
+
+
+LOGIN = "><><><"
+"""Dialect, challenge and verdict."""
+
+
+@pytest.mark.parametrize(
+    ("granted", "expected"),
+    [(1, "><" * 10), (2, "><" + ">><<" * 4 + "><"), (64, "><>>>><<<<>><<>><<><")],
+)
+async def test_no_more_is_asked_at_once_than_the_host_takes(
+    granted: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`>` is a request, `<` an answer; from the connected tree on, each answer grants so many requests."""
+    said, sent, received = "", StreamSession.send_packet, StreamSession.recv_packet
+
+    def send(session: StreamSession, data: bytes) -> None:
+        nonlocal said
+        said += ">"
+        sent(session, data)
+
+    def receive(session: StreamSession, timeout: float | None = None) -> Any:
+        nonlocal said
+        packet = received(session, timeout)
+        said += "<"
+        message = packet.get_trailer()
+        if len(said) > len(LOGIN):
+            packet.set_trailer(message[:14] + granted.to_bytes(2, "little") + message[16:])
+        return packet
+
+    monkeypatch.setattr(StreamSession, "send_packet", send)
+    monkeypatch.setattr(StreamSession, "recv_packet", receive)
+    assert (await look("none", tmp_path)).reason == "PASSED"
+    assert said == LOGIN + expected
 
 
 # -- the messages ------------------------------------------------------------------------------------------------------
