@@ -123,7 +123,9 @@ _NTSTATUS: dict[str, str] = {
 _NTSTATUS_PRIVILEGE: dict[str, str] = {
     "0xc0000022": "PRIV_NOT_ADMIN",  # ACCESS_DENIED
     "0xc0000034": "REMOTE_REGISTRY_OFF",  # OBJECT_NAME_NOT_FOUND
+    "0xc00000ab": "REMOTE_REGISTRY_OFF",  # INSTANCE_NOT_AVAILABLE
     "0xc00000ac": "REMOTE_REGISTRY_OFF",  # PIPE_NOT_AVAILABLE
+    "0xc00000ae": "REMOTE_REGISTRY_OFF",  # PIPE_BUSY
     "0xc00000cc": "ADMIN_SHARE_OFF",  # BAD_NETWORK_NAME
 }
 """NTSTATUS of a tree connect or pipe open once the session stands."""

@@ -207,6 +207,8 @@ class Candidate(Wire):
     port: int
     private_key: bool = False
     """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
+    nt_hash: bool = False
+    """The secret's password field holds an NT hash; what it looks like decides nothing."""
     sudo: bool = False
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU

@@ -145,6 +145,11 @@ def _kerberos(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
                     'has no effect without Kerberos; add kerberos = "required" or "prefer", or remove it',
                 )
         return
+    if record.get("nt_hash") is True:
+        yield (
+            (*path, "nt_hash"),
+            "does not go with Kerberos, whose keys are made of the password; remove one of them",
+        )
     if record.get("domain_type") == "local":
         yield (*path, "kerberos"), "does not go with local: the directory knows no account of the host's own; remove it"
     elif "realm" not in record and not _is_dns_domain(_text(record, "domain")):

@@ -269,6 +269,8 @@ class WindowsRecord(_Record):
         | None
     ) = None
     """Domain controllers, tried in this order; by default whatever the realm's own name resolves to."""
+    nt_hash: StrictBool = False
+    """The secret's password field holds an NT hash: 32 hex digits, or LM:NT."""
 
     @property
     def tickets_from(self) -> tuple[str, tuple[tuple[str, int], ...]] | None:

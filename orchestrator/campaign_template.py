@@ -77,6 +77,7 @@ _WINDOWS = """\
 # kerberos = "off"           # or "required"; "prefer": NTLM where no domain controller is there or knows the name
 # realm = "corp.example"     # the directory's full name; default: domain, where that is one
 # kdc = "dc1.corp.example"   # its domain controllers, host or host:port; default: what the realm's name resolves to
+# nt_hash = false            # the secret's password field holds an NT hash: 32 hex digits, or LM:NT
 """
 
 _UNIX = """\

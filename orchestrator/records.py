@@ -246,6 +246,7 @@ def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candida
             selection=record.selection,
             port=record.port,
             kerberos=_terms(record, target),
+            nt_hash=record.nt_hash,
         )
     return Candidate(
         record=record.title,

@@ -24,7 +24,7 @@ from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, Secr
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
 from targets.vault_spec import SecuritySpec, VaultSpec
 
-Login = Literal["password", "keyboard-interactive", "key"]
+Login = Literal["password", "keyboard-interactive", "key", "nt-hash"]
 Technology = Literal["unix", "windows"]
 
 
@@ -83,6 +83,8 @@ class Secret:
     security: SecuritySpec
     domain: str = ""
     """Of an Active Directory Account."""
+    holds_hash: bool = False
+    """In the place of the password: its NT hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ class _Builder:
                 group.login == "key",
                 fault.secret,
                 group.security,
+                holds_hash=group.login == "nt-hash",
             )
         )
 

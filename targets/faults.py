@@ -69,10 +69,15 @@ class Manner(StrEnum):
     STALLS = "stalls"
     LAGS = "lags"
     """It goes on after LAG_S."""
+    NAGS = "nags"
+    """Keep-alives come, every NAG_S, and nothing else (SMB)."""
+    PENDS = "pends"
+    """That the answer will come is said every NAG_S, and it never does (SMB)."""
 
 
 LAG_S = 0.4
 """Seconds that a slow host takes longer: more than a good one ever does, and less than anybody's deadline."""
+NAG_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,12 @@ class HostFault:
     technologies: frozenset[str] = BOTH
     status: Status = Status.SUCCESS
     """What the right password is answered with."""
+    judges: bool = True
+    """False: the status is the answer to whatever comes, unlooked at and uncounted."""
+    ntlm: Status = Status.SUCCESS
+    """What the first NTLM message is answered with, instead of a challenge."""
+    offers_ntlm: bool = True
+    """Among its ways to log in, as it lists them before it is asked for one."""
     locked: bool = False
     """No password is taken; the status is the answer to a wrong one too."""
     guest: bool = False
@@ -150,6 +161,17 @@ class HostFault:
     anonymous: bool = False
     """Who is not known gets an anonymous session; over SSH, whoever comes is let in unasked."""
     admin_share: Status = Status.SUCCESS
+    """Of C$ too."""
+    administrator: bool = True
+    """The account is in Administrators, whatever its token is worth."""
+    tells_members: bool | None = None
+    """Who is in Administrators, to who is none; None: as its system does."""
+    service_control: bool = True
+    """The service control manager can be opened."""
+    registry: bool = True
+    """HKEY_LOCAL_MACHINE can be opened."""
+    registry_pipe: tuple[Status, ...] = (Status.SUCCESS,)
+    """What the registry's pipe is answered with, one opening after the other; the last one from then on."""
     smb1: bool = False
     """Speaks nothing newer."""
     signing: bool = False
@@ -166,6 +188,8 @@ class HostFault:
             return Stage.BANNER
         if self.trouble is not None and self.trouble.manner is not Manner.LAGS:
             return self.trouble.stage
+        if self.ntlm != Status.SUCCESS or not self.offers_ntlm:
+            return Stage.KEX
         if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
             return Stage.KEX
         if self.secret not in _READABLE:
@@ -189,8 +213,13 @@ def _windows(name: str, meaning: str, status: Status) -> HostFault:
     return HostFault(name, meaning, status=status, technologies=WINDOWS)
 
 
-def _troubled(name: str, meaning: str, stage: Stage, manner: Manner) -> HostFault:
-    return HostFault(name, meaning, trouble=Trouble(stage, manner))
+def _unjudged(name: str, meaning: str, status: Status) -> HostFault:
+    """A state of the host that it tells instead of a verdict on the password."""
+    return HostFault(name, meaning, status=status, judges=False, technologies=WINDOWS)
+
+
+def _troubled(name: str, meaning: str, stage: Stage, manner: Manner, technologies: frozenset[str] = BOTH) -> HostFault:
+    return HostFault(name, meaning, trouble=Trouble(stage, manner), technologies=technologies)
 
 
 HOST_FAULTS = {
@@ -213,6 +242,9 @@ HOST_FAULTS = {
         _troubled("stalled_kex", "says nothing more after its first words", Stage.KEX, Manner.STALLS),
         _troubled("stalled_login", "never judges the password", Stage.LOGIN, Manner.STALLS),
         _troubled("stalled_command", "logs in, and answers nothing more", Stage.COMMAND, Manner.STALLS),
+        _troubled("keepalive_login", "sends keep-alives, and no verdict", Stage.LOGIN, Manner.NAGS, WINDOWS),
+        _troubled("pending_login", "says that a verdict will come, for ever", Stage.LOGIN, Manner.PENDS, WINDOWS),
+        _troubled("pending_command", "logs in, and answers later, for ever", Stage.COMMAND, Manner.PENDS, WINDOWS),
         _troubled("slow_banner", "takes its time for its first words", Stage.BANNER, Manner.LAGS),
         _troubled("slow_kex", "takes its time for the key exchange or challenge", Stage.KEX, Manner.LAGS),
         _troubled("slow_login", "takes its time to judge the password", Stage.LOGIN, Manner.LAGS),
@@ -279,6 +311,20 @@ HOST_FAULTS = {
         _windows("logon_hours", "the account may not log on at this hour", Status.INVALID_LOGON_HOURS),
         _windows("workstation", "the account may not log on from here", Status.INVALID_WORKSTATION),
         _windows("logon_type", "the account has no right to log on over the network", Status.LOGON_TYPE_NOT_GRANTED),
+        _windows("restricted", "a policy keeps the account from this logon", Status.ACCOUNT_RESTRICTION),
+        _windows("smartcard", "the account must use a smart card", Status.SMARTCARD_LOGON_REQUIRED),
+        _windows("auth_firewall", "selective authentication keeps it out", Status.AUTHENTICATION_FIREWALL_FAILED),
+        # -- what the host says instead of a verdict --
+        _unjudged("ntlm_disabled", "refuses every answer by NTLM", Status.NOT_SUPPORTED),
+        _unjudged("ntlm_blocked", "says that NTLM is blocked", Status.NTLM_BLOCKED),
+        HostFault("ntlm_refused", "refuses to begin with NTLM", ntlm=Status.NOT_SUPPORTED, technologies=WINDOWS),
+        HostFault("kerberos_only", "offers no NTLM at all", offers_ntlm=False, technologies=WINDOWS),
+        _unjudged("no_logon_servers", "finds no domain controller", Status.NO_LOGON_SERVERS),
+        _unjudged("trust_broken", "has lost its domain's trust", Status.TRUSTED_RELATIONSHIP_FAILURE),
+        _unjudged("netlogon", "has no logon service running", Status.NETLOGON_NOT_STARTED),
+        _unjudged("clock_skew", "has another time than its domain", Status.TIME_DIFFERENCE_AT_DC),
+        _unjudged("session_limit", "has no session left", Status.REQUEST_NOT_ACCEPTED),
+        _unjudged("server_busy", "lacks resources", Status.INSUFF_SERVER_RESOURCES),
         HostFault("guest", "maps a wrong password to a guest", right_secret=False, guest=True, technologies=WINDOWS),
         HostFault("anonymous", "lets anybody in, as nobody", right_secret=False, anonymous=True),
         # -- what the login may do --
@@ -294,8 +340,51 @@ HOST_FAULTS = {
         HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
         HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),
         HostFault("network_device", "logs in to a device without a shell", session=Session.DEVICE, technologies=UNIX),
-        HostFault("no_admin", "logs in, but ADMIN$ is refused", admin_share=Status.ACCESS_DENIED, technologies=WINDOWS),
+        HostFault(
+            "no_admin",
+            "logs in, but is no administrator",
+            admin_share=Status.ACCESS_DENIED,
+            administrator=False,
+            registry=False,
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "uac_filtered",
+            "gives a local administrator a user's token, and tells that he is one",
+            admin_share=Status.ACCESS_DENIED,
+            registry=False,
+            tells_members=True,
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "uac_hidden",
+            "gives a local administrator a user's token, and keeps to itself that he is one",
+            admin_share=Status.ACCESS_DENIED,
+            registry=False,
+            tells_members=False,
+            technologies=WINDOWS,
+        ),
         HostFault("no_admin_share", "has no ADMIN$", admin_share=Status.BAD_NETWORK_NAME, technologies=WINDOWS),
+        HostFault("no_services", "does not open its service manager", service_control=False, technologies=WINDOWS),
+        HostFault("no_registry", "does not open its registry", registry=False, technologies=WINDOWS),
+        HostFault(
+            "registry_off",
+            "has its remote registry switched off",
+            registry_pipe=(Status.OBJECT_NAME_NOT_FOUND,),
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "registry_starting",
+            "starts its remote registry when it is asked for, which a good client waits for",
+            registry_pipe=(Status.PIPE_NOT_AVAILABLE, Status.SUCCESS),
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "registry_stuck",
+            "never comes to have its remote registry started",
+            registry_pipe=(Status.PIPE_NOT_AVAILABLE,),
+            technologies=WINDOWS,
+        ),
         # -- the secret --
         HostFault("secret_missing", "the vault has no secret of that name", secret=SecretState.MISSING),
         HostFault("secret_inactive", "the secret has been deactivated", secret=SecretState.INACTIVE),

@@ -1,5 +1,5 @@
-"""A login over SMB 2/3 with NTLMv2 or Kerberos: dialect first, one answer or ticket, then IPC$ as proof and ADMIN$ as
-right.
+"""A login over SMB 2/3 with NTLMv2 or Kerberos: dialect first, one answer or ticket, then a look at its rights
+(`smb_rights`).
 
 Which of the two is the record's to say (`Candidate.kerberos`). With `required` the host sees no message of NTLM, unless
 its domain has to choose the record. Otherwise NTLM takes the place of Kerberos where no domain controller can be
@@ -21,12 +21,26 @@ from typing import TypeVar
 import anyio
 from impacket import smb3
 
-from appliance.contract import Candidate, Failure, Job, KerberosTerms, Phase, Selection, named, ntstatus, raised
+from appliance.contract import (
+    Candidate,
+    Failure,
+    Job,
+    KerberosTerms,
+    Phase,
+    Selection,
+    Signal,
+    SignalKind,
+    named,
+    ntstatus,
+    raised,
+)
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import anywhere, os_error
 from appliance.login.kerberos import Tickets
 from appliance.login.smb1 import answers_smb1
+from appliance.login.smb_hash import answering_key
+from appliance.login.smb_rights import Look
 from appliance.login.smb_session import (
     SESSION_IS_GUEST,
     SESSION_IS_NULL,
@@ -41,8 +55,8 @@ from appliance.vault.credential import Credential
 
 T = TypeVar("T")
 
-PROOF_SHARE = "IPC$"
-RIGHTS_SHARE = "ADMIN$"
+NTLM_HINT = ", at the first NTLM message: so does Server 2025 where it does not accept NTLM"
+"""Nobody can tell that from a cut connection, which stays the reason."""
 
 _NO_KERBEROS_HERE = (named("KDC_UNREACHABLE"), named("KRB_SPN"))
 """What NTLM may take Kerberos' place for, in a record that allows it. A refusal is never among them."""
@@ -89,6 +103,7 @@ class _SmbLogin:
         self._challenged = False
         self._scheme: dict[str, str] = {}
         """How the session is authenticated, as facts."""
+        self._local_account = ("", "")
         self._submitted = False
         self._stands = False
 
@@ -160,9 +175,11 @@ class _SmbLogin:
         session = self._session
         assert session is not None  # noqa: S101 - `greet` has set it
         self._ledger.enter(Phase.NEGOTIATE)
+        if not session.offers_ntlm:
+            return Failure(Phase.NEGOTIATE, named("NTLM_DISABLED"), "the host does not offer it", self._facts())
         challenge = await self._call(Phase.NEGOTIATE, session.challenge)
         if isinstance(challenge, Failure):
-            return challenge
+            return replace(challenge, text=f"{challenge.text}{NTLM_HINT}") if _was_cut(challenge) else challenge
         if isinstance(challenge, Verdict):
             return self._refused(Phase.NEGOTIATE, challenge)
         self._names, self._challenged = challenge, True
@@ -172,10 +189,14 @@ class _SmbLogin:
         self._ledger.enter(Phase.AUTH)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
+        key = answering_key(candidate, credential)
+        if isinstance(key, Failure):
+            return key
         user, domain = identity(candidate, self._names)
+        self._local_account = local_account(user, domain, self._names)
         self._scheme = {"authentication": "NTLMv2", **self._instead_of_kerberos}
         self._submitted = True
-        return await self._call(Phase.AUTH, lambda: session.answer(user, credential.password, domain))
+        return await self._call(Phase.AUTH, lambda: session.answer(user, key, domain))
 
     async def _present(self, tickets: Tickets, credential: Credential) -> Verdict | Failure:
         self._ledger.enter(Phase.KDC)
@@ -221,13 +242,11 @@ class _SmbLogin:
         self._ledger.enter(Phase.PRIVILEGE)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
-        proof = await self._call(Phase.PRIVILEGE, lambda: session.connectTree(PROOF_SHARE))
-        if isinstance(proof, Failure):
-            return Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), f"{PROOF_SHARE}: {proof.text}")
-        rights = await self._call(Phase.PRIVILEGE, lambda: session.connectTree(RIGHTS_SHARE))
-        if isinstance(rights, Failure):
-            return rights
-        return Privileges({"admin_share": "yes"})
+        look = Look(session, *self._local_account)
+        lacking = await self._call(Phase.PRIVILEGE, look.look)
+        if lacking is None:
+            return Privileges(dict(look.facts))
+        return Failure(lacking.phase, lacking.signal, lacking.text, {**look.facts, **lacking.facts})
 
     async def log_off(self) -> None:
         """End the session politely, within CLOSE_S: a host counts sessions that were only dropped against its limit."""
@@ -237,6 +256,8 @@ class _SmbLogin:
                 await self._call(Phase.LOGOFF, session.logoff)
 
     async def close(self) -> None:
+        if self._session is not None:
+            self._session.forget()
         if self._stream is None:
             self._sock.close()
         else:
@@ -247,10 +268,9 @@ class _SmbLogin:
         try:
             return await run_blocking(function)
         except NotSmbError as error:
-            reason = "NOT_SMB" if self._session is None else "SMB_PROTOCOL"
-            return Failure(phase, named(reason), str(error), self._facts())
+            return Failure(phase, self._strange(phase, "NOT_SMB"), str(error), self._facts())
         except Smb1Error:
-            return Failure(phase, named("SMB1_ONLY"), "", self._facts())
+            return Failure(phase, self._strange(phase, "SMB1_ONLY"), "an SMB 1 message", self._facts())
         except smb3.SessionError as error:
             status = int(error.get_error_code())
             if self._session is None:  # a refused dialect; in a session set-up the same status means something else
@@ -268,12 +288,22 @@ class _SmbLogin:
             signal = raised(error) if phase is Phase.PRIVILEGE else named("SMB_PROTOCOL")
             return Failure(phase, signal, f"unreadable answer ({type(error).__name__})", self._facts())
 
+    def _strange(self, phase: Phase, at_first: str) -> Signal:
+        """What is no SMB 2 message means, by how far we have come: a login that stands goes on standing."""
+        if phase in (Phase.PRIVILEGE, Phase.LOGOFF):
+            return named("PRIV_CHECK_FAILED")
+        return named(at_first if self._session is None else "SMB_PROTOCOL")
+
     def _refused(self, phase: Phase, verdict: Verdict) -> Failure:
         text = f"0x{verdict.status & 0xFFFFFFFF:08x}"
         return Failure(phase, ntstatus(verdict.status), text, self._facts())
 
     def _facts(self) -> dict[str, str]:
         return {**(self._session.facts() if self._session else {}), **self._names, **self._scheme}
+
+
+def _was_cut(failure: Failure) -> bool:
+    return failure.signal.kind in (SignalKind.ERRNO, SignalKind.EXCEPTION)
 
 
 def identity(candidate: Candidate, names: dict[str, str]) -> tuple[str, str]:
@@ -286,3 +316,10 @@ def identity(candidate: Candidate, names: dict[str, str]) -> tuple[str, str]:
     if candidate.selection is Selection.LOCAL:
         return user, names.get("netbios_host") or "."
     return user, candidate.domain or prefix
+
+
+def local_account(user: str, domain: str, names: dict[str, str]) -> tuple[str, str]:
+    """Host and user, where the account is sure to be the host's own: it was named so, or the host has no domain."""
+    host = names.get("netbios_host", "")
+    alone = names.get("netbios_domain", "").lower() == host.lower() and "@" not in user
+    return (host, user) if host and (alone or domain.lower() in (host.lower(), ".")) else ("", "")

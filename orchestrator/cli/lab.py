@@ -165,7 +165,7 @@ def _record(number: int, hosts: Sequence[Mapping[str, Any]], known_hosts: str) -
     first = hosts[0]
     technology = first["technology"]
     accounts = (_LOCAL if first["account"] == "local" else _ACCOUNTS)[technology].format(account=first["account"])
-    key = "private_key = true\n" if first["login"] == "key" else ""
+    key = {"key": "private_key = true\n", "nt-hash": "nt_hash = true\n"}.get(first["login"], "")
     known = f"known_hosts = {json.dumps(known_hosts)}\n" if technology == "unix" else ""
     return f"""
 [[records]]

@@ -63,6 +63,8 @@ class StoredSecret:
     holds_key: bool
     state: SecretState
     security: SecuritySpec
+    holds_hash: bool = False
+    """In the place of the password: its NT hash."""
     active: bool = True
     """False after DELETE; a state of `inactive` is as good."""
     checkout: Checkout | None = None
@@ -115,7 +117,7 @@ class StoredSecret:
             case "username":
                 return self.user
             case "password":
-                return "" if self.holds_key else self.material.password
+                return "" if self.holds_key else self.material.nt_hash if self.holds_hash else self.material.password
             case "private-key-passphrase":
                 return self.material.passphrase if self.holds_key else ""
         return ""

@@ -20,7 +20,7 @@ from targets import estate, spec
 from targets.material import Material, host_key, public_line
 from tests.acceptance.lab import Lab, running_lab
 from tests.peers.private import LOCKOUT_AFTER
-from tests.peers.rows import Key, Known, Password, Row, Simulated, credential
+from tests.peers.rows import Hash, Key, Known, Password, Row, Simulated, credential
 from tests.peers.smbd import Smbd
 from tests.peers.sshd import PASSPHRASE, Sshd
 
@@ -114,7 +114,7 @@ class Samba:
         self._seen = len(smbd.logons(self.user))
 
     def credential(self) -> Credential:
-        assert isinstance(self._row.held, Password)
+        assert isinstance(self._row.held, Password | Hash)
         return Credential(password=self._row.held.given(self._smbd.passwords.get(self.user, "any")))
 
     def known(self) -> tuple[str, ...]:
@@ -149,7 +149,8 @@ class SimulatedHost:
         held, material = self._row.held, self._estate.secrets[self._host.secret].material
         if not (self._host.fault.right_secret and self._host.fault.known):
             # The estate's own vault has just what the row wants: something that does not open the account.
-            held = Password.RIGHT if isinstance(held, Password) else Key("passphrase")
+            right = Hash.LOWER if isinstance(held, Hash) else Password.RIGHT
+            held = Key("passphrase") if isinstance(held, Key) else right
         return credential(held, material.password, lambda form: _key(material, form))
 
     def known(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ START_S = 20.0
 STOP_S = 5.0
 LOCKOUT_AFTER = 3
 """Bad passwords after which a server locks an account, where it locks any."""
-ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 9))
+ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 12))
 """Each server listens on all of them, and so is as many hosts to a campaign."""
 
 

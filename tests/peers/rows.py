@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from Cryptodome.Hash import MD4
+
 from appliance.contract import HostKeyPolicy, Phase, Selection, Technology
 from appliance.vault.credential import Credential
 
@@ -34,6 +36,27 @@ class Key:
 
     form: str
     passphrase: Password = Password.RIGHT
+
+
+class Hash(StrEnum):
+    """An NT hash in the vault, and how it is written; GARBAGE is the password, where the record expects its hash."""
+
+    LOWER = "lower"
+    UPPER = "upper"
+    WITH_LM = "LM:NT"
+    WRONG = "wrong"
+    EMPTY = "of an empty password"
+    GARBAGE = "garbage"
+
+    def given(self, right: str) -> str:
+        digest = MD4.new({Hash.WRONG: WRONG, Hash.EMPTY: ""}.get(self, right).encode("utf-16-le")).hexdigest()  # noqa: S303
+        if self is Hash.WITH_LM:
+            return f"{NO_LM}:{digest}"
+        return right if self is Hash.GARBAGE else digest.upper() if self is Hash.UPPER else digest
+
+
+NO_LM = "aad3b435b51404eeaad3b435b51404ee"
+"""What tools print where no LM hash is kept."""
 
 
 class Known(StrEnum):
@@ -69,7 +92,7 @@ class Row:
     """A text says why no simulated host does it."""
     server: str = ""
     """Of several real ones: `outdated`, or of VARIANTS."""
-    held: Password | Key = Password.RIGHT
+    held: Password | Key | Hash = Password.RIGHT
     submitted: bool = True
     sudo: bool = False
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
@@ -121,9 +144,9 @@ FACTS: Mapping[Technology, Mapping[str, str]] = {
 """What a host shows of itself before it has been given any credential."""
 
 
-def credential(held: Password | Key, password: str, key: Callable[[str], tuple[bytes, str]]) -> Credential:
+def credential(held: Password | Key | Hash, password: str, key: Callable[[str], tuple[bytes, str]]) -> Credential:
     """What the vault holds; `key` gives the file and the passphrase of a form."""
-    if isinstance(held, Password):
+    if isinstance(held, Password | Hash):
         return Credential(password=held.given(password))
     if held.form == "garbage":
         return Credential(private_key=b"-----BEGIN GARBAGE-----\n")

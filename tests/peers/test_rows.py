@@ -17,7 +17,7 @@ from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.hosts import Estate, Host, OpenSsh, Samba, serving
 from tests.peers.private import LOCKOUT_AFTER
-from tests.peers.rows import WRONG, Key, Known, Password, Row, Simulated
+from tests.peers.rows import WRONG, Hash, Key, Known, Password, Row, Simulated
 from tests.peers.smbd import Smbd
 from tests.peers.sshd import Sshd
 from tests.peers.unix_rows import UNIX_ROWS, UNIX_WITHOUT_SERVER
@@ -135,6 +135,7 @@ async def attempted(row: Row, host: Host, credential: Credential | None = None) 
         domain=host.name if row.domain == "own" else row.domain,
         selection=row.selection,
         private_key=isinstance(row.held, Key) and credential is None,
+        nt_hash=isinstance(row.held, Hash),
         sudo=row.sudo,
         host_keys=row.host_keys,
         known=host.known(),

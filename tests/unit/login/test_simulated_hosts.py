@@ -17,7 +17,10 @@ from targets.faults import HOST_FAULTS
 from tests.peers.attempt import attempt, make_job
 from tests.unit.targets.targets_lab import running
 
-WAITED_FOR = ("silent", "drip", "stalled_kex", "stalled_login", "stalled_command")
+WAITED_FOR = (
+    *("silent", "drip", "stalled_kex", "stalled_login", "stalled_command"),
+    *("keepalive_login", "pending_login", "pending_command"),
+)
 
 
 def faults(technology: Technology) -> list[str]:

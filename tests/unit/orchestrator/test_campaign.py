@@ -242,6 +242,10 @@ def record(**changes: str) -> str:
             {"kerberos": '"prefer"', "realm": '"10.0.0.1"'},
             "records[0].realm: '10.0.0.1' is no full name of a directory",
         ),
+        (
+            {"kerberos": '"required"', "realm": '"corp.example"', "nt_hash": "true"},
+            "records[0].nt_hash: does not go with Kerberos, whose keys are made of the password; remove one of them",
+        ),
         ({"kerberos": '"required"', "domain_type": '"local"'}, "records[0].kerberos: does not go with local: the dir"),
         ({"realm": '"corp.example"'}, "records[0].realm: has no effect without Kerberos; add kerberos ="),
         ({"kdc": '"dc1.corp.example"'}, "records[0].kdc: has no effect without Kerberos; add kerberos ="),
@@ -493,7 +497,7 @@ def test_the_defaults_that_init_shows_in_comments_are_the_defaults(technology: T
         "host_keys",
     }
     shown |= {"crypto", "retries", "deadline", "per_subnet", "vault_requests", "vault_patience", "capacity", "zone"}
-    shown |= {"fetch", "max_age"}
+    shown |= {"fetch", "max_age", "nt_hash"}
     spoken = "\n".join(
         line[2:] if line.startswith("# ") and line[2:].split(" =")[0] in shown else line for line in text.splitlines()
     )
