@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from appliance.contract import Account, Target, Technology
@@ -12,6 +13,7 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.check_outs import VaultUse
 from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
+from orchestrator.known_hosts import HostMarks, Marked
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
 from orchestrator.records import NoCandidate, RecordBook
@@ -55,9 +57,16 @@ def run_id(now: float, salt: str) -> str:
 
 
 def prepare(
-    campaign: Campaign, selection: Selection, *, run: str, seed: int, now: float, parent: str | None = None
+    campaign: Campaign,
+    selection: Selection,
+    *,
+    run: str,
+    seed: int,
+    now: float,
+    parent: str | None = None,
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Prepared | NothingSelected:
-    """A new run of a campaign."""
+    """A new run of a campaign. `marks`: by record, the marked lines of its known_hosts file."""
     book = RecordBook(campaign.records, campaign.vaults)
     plan = _plan(campaign, book, selection, run, seed)
     if isinstance(plan, NothingSelected):
@@ -66,6 +75,7 @@ def prepare(
         **campaign.snapshot(),
         "vaults": [{"title": v.title, "type": v.type} for v in campaign.vaults],
         "selection": selection.data(),
+        "host_marks": {title: list(lines) for title, lines in marks.items()},
     }
     record = RunRecord(
         id=run,
@@ -121,7 +131,21 @@ def run_plan(prepared: Prepared) -> RunPlan:
         budget=budget,
         vault_uses=tuple(VaultUse(v.title, v.url, v.user, v.check_out) for v in campaign.vaults),
         uses=prepared.plan.uses,
+        marks=_marks(record),
     )
+
+
+def _marks(record: RunRecord) -> Callable[[Planned], Marked]:
+    """Of the first of a target's records that has any."""
+    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("host_marks", {}).items()}
+
+    def of(planned: Planned) -> Marked:
+        for candidate in planned.candidates if by_record else ():
+            if candidate.record in by_record:
+                return by_record[candidate.record].of(planned.target, candidate.port)
+        return Marked()
+
+    return of
 
 
 def dispatcher(

@@ -186,7 +186,9 @@ class UnixRecord(_Record):
     root_delegation: Literal["none", "sudo"] = "none"
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     known_hosts: FilePath | None = None
-    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs."""
+    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs. Lines
+    marked `@cert-authority` and `@revoked` are the run's alone.
+    """
     crypto: CryptoProfile = CryptoProfile.COMPAT
 
 

@@ -68,7 +68,8 @@ _UNIX = """\
 # private_key = false        # the secret holds a private key
 # root_delegation = "none"   # or "sudo"
 # host_keys = "tofu"         # trust the first key a host shows; or "pinned", "any"
-# known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format)
+# known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format, with
+#                              # @cert-authority and @revoked)
 # crypto = "compat"          # or "modern", "legacy"
 # port = 22
 """

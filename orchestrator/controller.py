@@ -29,6 +29,7 @@ from appliance.reasons import REASONS, Status
 from orchestrator.check_outs import VaultUse
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
+from orchestrator.known_hosts import Marked
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
 from orchestrator.reconcile import Suspect, reconcile
@@ -67,6 +68,8 @@ class RunPlan:
     vault_uses: tuple[VaultUse, ...] = ()
     uses: Callable[[], Mapping[CredentialRef, Sequence[str]]] = dict
     """The jobs that may ask for each secret; takes a while for a large plan."""
+    marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +246,17 @@ class RunController:
         purpose = (
             f"Keymuster: campaign {self.plan.campaign}, run {self.plan.run}, target {attempt.planned.target.address}"
         )
-        deadline = self.plan.pace.deadline
-        return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
+        marked = self.plan.marks(attempt.planned)
+        return job_of(
+            attempt,
+            run=self.plan.run,
+            zone=self.plan.zone,
+            deadline=self.plan.pace.deadline,
+            purpose=purpose,
+            keys=keys,
+            authorities=marked.authorities,
+            revoked=marked.revoked,
+        )
 
     def _row(self, planned: Planned) -> JobRow:
         records = tuple(map(RecordUse.of, planned.candidates))
@@ -338,10 +350,11 @@ class RunController:
         )
 
     async def _learn(self, decided: Sequence[tuple[OpenAttempt, str, Decision]]) -> None:
-        """Trust on first use: note the key of a host that had none."""
+        """Trust on first use: note the key of a host that had none. One that a CA vouches for is not ours to trust."""
         seen = []
         for attempt, _, decision in decided:
-            key = "" if isinstance(decision, Stale) else decision.evidence.facts.get("host_key", "")
+            facts = {} if isinstance(decision, Stale) else decision.evidence.facts
+            key = "" if "host_certificate" in facts else facts.get("host_key", "")
             candidate = _tofu(attempt.planned.candidates)
             if key and candidate is not None:
                 seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from appliance.contract import Account, Candidate, Job, Target, Technology
+from appliance.contract import Account, Candidate, HostAuthority, Job, Target, Technology
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 
@@ -369,8 +369,18 @@ def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: f
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
 
 
-def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpose: str, keys: Sequence[str]) -> Job:
-    """The message for an attempt."""
+def job_of(
+    attempt: OpenAttempt,
+    *,
+    run: str,
+    zone: str,
+    deadline: float,
+    purpose: str,
+    keys: Sequence[str],
+    authorities: Sequence[HostAuthority] = (),
+    revoked: Sequence[str] = (),
+) -> Job:
+    """The message for an attempt; `keys`, `authorities` and `revoked`: what is known of its host's key."""
     planned = attempt.planned
     return Job(
         run=run,
@@ -384,6 +394,8 @@ def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpos
         tried=attempt.tried,
         rotated=attempt.rotations > 0,
         known_host_keys=tuple(keys),
+        host_authorities=tuple(authorities),
+        revoked_host_keys=tuple(revoked),
         deadline=deadline,
         give_up_at=attempt.give_up_at,
         purpose=purpose,

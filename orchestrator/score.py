@@ -52,6 +52,12 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "drip": "BANNER_TIMEOUT",
         "stalled_kex": "KEX_TIMEOUT",
         "changed_host_key": "HOST_KEY_CHANGED",
+        "revoked_host_key": "HOST_KEY_REVOKED",
+        "certified": "PASSED",
+        **dict.fromkeys(
+            ("certificate_expired", "certificate_of_another", "certificate_unknown_ca"), "HOST_KEY_UNKNOWN"
+        ),
+        "certificate_missing": "HOST_KEY_UNKNOWN",
         # sshd has no way to say so to a password.
         "locked": "BAD_CREDENTIALS",
         "must_change": "PASSWORD_EXPIRED",

@@ -81,6 +81,19 @@ class Trouble:
     manner: Manner
 
 
+class Certificate(StrEnum):
+    """The certificate in which an SSH host shows its key to clients that ask for one; it is known by its CA alone."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    OF_ANOTHER = "of another"
+    """For a host of another name."""
+    OF_A_STRANGER = "of a stranger"
+    """Signed by a CA that nobody knows."""
+    MISSING = "missing"
+    """It shows none."""
+
+
 class SecretState(StrEnum):
     """How a secret stands in the vault."""
 
@@ -121,6 +134,9 @@ class HostFault:
     """False: there is no such user."""
     known_host_key: bool = True
     """False: the host shows another key than those who know it expect."""
+    certificate: Certificate | None = None
+    revoked_host_key: bool = False
+    """Who knows the host's key knows that it is revoked."""
     trouble: Trouble | None = None
     notice: str = ""
     """What an SSH host says of the account: of a locked one in front of its prompt, else to the right credential."""
@@ -166,12 +182,19 @@ class HostFault:
             return Stage.BANNER
         if self.trouble is not None and self.trouble.manner is not Manner.LAGS:
             return self.trouble.stage
+        if self.certificate not in (None, Certificate.VALID) or self.revoked_host_key:
+            return Stage.KEX
         if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
             return Stage.KEX
         if self.secret not in _READABLE:
             return Stage.KEX
         refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
         return Stage.LOGIN if refused or self.notice or self.two_methods else Stage.COMMAND
+
+    @property
+    def known_otherwise(self) -> bool:
+        """What is known of its host key is another thing than the key itself."""
+        return self.revoked_host_key or self.certificate is not None or not self.known_host_key
 
     @property
     def spares_keys(self) -> bool:
@@ -187,6 +210,10 @@ _TLS_ALERT = bytes.fromhex("15030100020216")
 def _windows(name: str, meaning: str, status: Status) -> HostFault:
     """A state of the account that Windows alone knows."""
     return HostFault(name, meaning, status=status, technologies=WINDOWS)
+
+
+def _certified(name: str, meaning: str, certificate: Certificate) -> HostFault:
+    return HostFault(name, meaning, certificate=certificate, technologies=UNIX)
 
 
 def _troubled(name: str, meaning: str, stage: Stage, manner: Manner) -> HostFault:
@@ -220,6 +247,12 @@ HOST_FAULTS = {
         # -- what the host asks for --
         HostFault("old_kex", "knows one outdated key exchange", kex=("diffie-hellman-group1-sha1",), technologies=UNIX),
         HostFault("changed_host_key", "shows another key than before", known_host_key=False, technologies=UNIX),
+        HostFault("revoked_host_key", "shows a key that is revoked", revoked_host_key=True, technologies=UNIX),
+        _certified("certified", "shows a certificate, and is known by its CA alone", Certificate.VALID),
+        _certified("certificate_expired", "shows a certificate that has expired", Certificate.EXPIRED),
+        _certified("certificate_of_another", "shows a certificate for another name", Certificate.OF_ANOTHER),
+        _certified("certificate_unknown_ca", "shows a certificate of an unknown CA", Certificate.OF_A_STRANGER),
+        _certified("certificate_missing", "shows no certificate, and is known by its CA alone", Certificate.MISSING),
         HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
         HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
         HostFault("two_methods", "wants a key and a password", two_methods=True, technologies=UNIX),

@@ -23,7 +23,8 @@ from appliance.login.dial import os_error
 from appliance.login.privilege import ID, SUDO, CommandResult, judge_identity, judge_sudo
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
-from appliance.login.ssh_witness import Witness, key_line
+from appliance.login.ssh_host_keys import Expected, describe, key_line
+from appliance.login.ssh_witness import Witness
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -46,8 +47,9 @@ class _SshLogin:
         self._sock = sock
         self._ledger = ledger
         self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)
-        self._known = job.known_host_keys
-        self._witness = Witness(self._candidate.host_keys, self._known, private_key=self._candidate.private_key)
+        self._job = job
+        expected = Expected.of(job, self._candidate.host_keys, self._candidate.crypto)
+        self._witness = Witness(expected, private_key=self._candidate.private_key)
         self._connection: Connection | None = None
         self._banner = ""
 
@@ -58,7 +60,7 @@ class _SshLogin:
     async def greet(self) -> Failure | None:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
-            opts = options(self._candidate, self._known, self._witness)
+            opts = options(self._candidate, self._job, self._witness)
         except ValueError:  # SSH user names are prepared strings (RFC 4013), which this one cannot be
             return Failure(Phase.NEGOTIATE, named("UNKNOWN_USER"), "SSH cannot carry this user name")
         connection = Connection(get_running_loop(), opts, self._witness, self._identified)
@@ -139,12 +141,17 @@ class _SshLogin:
     def _facts(self) -> dict[str, str]:
         """What the server has shown. A key is its host key once the exchange that it signed is done."""
         facts = {"banner": self._banner} if self._banner else {}
-        key = self._witness.host_key
-        if key is not None:
+        shown, judgement = self._witness.host_key, self._witness.judgement
+        if shown is not None:
             proven = bool(self._witness.offered) or self._witness.success_seen
             name = "host_key" if proven else "host_key_refused"
-            facts[name] = key_line(key)
-            facts[f"{name}_fingerprint"] = key.get_fingerprint()
+            facts[name] = key_line(shown.key)
+            facts[f"{name}_fingerprint"] = shown.key.get_fingerprint()
+            if shown.certificate is not None:
+                vouched = proven and judgement.certified
+                facts["host_certificate" if vouched else "host_certificate_refused"] = describe(shown.certificate)
+            if judgement.fault:
+                facts["host_certificate_fault"] = peer_text(judgement.fault)
         if self._witness.offered:
             facts["methods"] = peer_text(",".join(self._witness.offered))
         return facts

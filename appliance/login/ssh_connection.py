@@ -1,7 +1,8 @@
-"""asyncssh's client connection with our eyes on three things that it hides.
+"""asyncssh's client connection with our eyes on four things that it hides.
 
-The first bytes (`ssh_preface`), the list of methods in each refusal with its partial-success flag (asyncssh keeps the
-filtered rest and drops the flag), and the success message, which a trivially accepted login never gets to report.
+The first bytes (`ssh_preface`), the host key with its certificate (asyncssh has one text for all that may be wrong with
+them), the list of methods in each refusal with its partial-success flag (asyncssh keeps the filtered rest and drops the
+flag), and the success message, which a trivially accepted login never gets to report.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncssh
 from asyncssh.constants import MSG_USERAUTH_FAILURE, MSG_USERAUTH_SUCCESS
 from asyncssh.packet import SSHPacket
 
-from appliance.contract import Candidate
+from appliance.contract import Candidate, Job
 from appliance.login.quiet import silence
 from appliance.login.ssh_crypto import PROFILES, host_key_order
 from appliance.login.ssh_preface import Identification, Preface
@@ -29,7 +30,7 @@ _QUICK_READS = 4
 Linux forgets TCP_QUICKACK after each read, so it is set again for as many reads as that takes."""
 
 
-def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> asyncssh.SSHClientConnectionOptions:
+def options(candidate: Candidate, job: Job, witness: Witness) -> asyncssh.SSHClientConnectionOptions:
     """What a login offers. Nothing comes from the appliance's own account: no config, keys, agent or Kerberos ticket.
 
     asyncssh's time-outs are off. The order of methods is the server's; the witness declines what it must not answer.
@@ -56,7 +57,9 @@ def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> a
         encryption_algs=list(algorithms.ciphers),
         mac_algs=list(algorithms.macs),
         compression_algs=["none"],
-        server_host_key_algs=list(host_key_order(candidate.crypto, known)),
+        server_host_key_algs=list(
+            host_key_order(candidate.crypto, job.known_host_keys, certificates=bool(job.host_authorities))
+        ),
     )
 
 
@@ -119,6 +122,13 @@ class Connection(asyncssh.SSHClientConnection):
             if sock is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         super().data_received(data, datatype)
+
+    def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
+        try:
+            self._server_host_key = self._witness.host_key_shown(key_data)
+        except ValueError as error:
+            raise asyncssh.HostKeyNotVerifiable(str(error)) from None
+        return self._server_host_key
 
     def connection_lost(self, exc: Exception | None = None) -> None:
         if self._judging:

@@ -1,7 +1,7 @@
 """Which SSH algorithms are offered, by profile, and in which order.
 
 All profiles put first what is both strong and cheap (curve25519, ed25519, AES-128-GCM). GSS key exchange and vendors'
-private variants are never offered, host certificates not yet: there is no CA to trust.
+private variants are never offered, host certificates only where a CA is known that could have signed one.
 """
 
 from __future__ import annotations
@@ -76,8 +76,14 @@ _OF_KEY = {"ssh-rsa": ("rsa-sha2-256", "rsa-sha2-512", "ssh-rsa")}
 """Signature algorithms of a key type, where they are not just its name."""
 
 
-def host_key_order(profile: CryptoProfile, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Host key algorithms with those of the known keys first: a server with several keys then shows the one we know."""
+_CERTIFICATE = "-cert-v01@openssh.com"
+
+
+def host_key_order(profile: CryptoProfile, known: tuple[str, ...], *, certificates: bool = False) -> tuple[str, ...]:
+    """Host key algorithms: those of certificates first, where they are wanted; then those of the known keys, since a
+    server with several keys then shows the one that we know.
+    """
     offered = PROFILES[profile].host_keys
     familiar = [a for line in known for a in _OF_KEY.get(line.split(" ", 1)[0], (line.split(" ", 1)[0],))]
-    return tuple(dict.fromkeys([a for a in familiar if a in offered] + list(offered)))
+    certified = [f"{algorithm}{_CERTIFICATE}" for algorithm in offered] if certificates else []
+    return tuple(dict.fromkeys(certified + [a for a in familiar if a in offered] + list(offered)))

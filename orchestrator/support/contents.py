@@ -15,7 +15,12 @@ from orchestrator.report.summary import Summary
 from orchestrator.store.records import LogonCount, RunRecord
 from orchestrator.support.pseudonyms import Kind, Pseudonyms
 
-FACTS_LEFT_OUT = frozenset({"host_key", "host_key_refused", "host_key_fingerprint"})
+FACTS_LEFT_OUT = frozenset(
+    {
+        *("host_key", "host_key_fingerprint", "host_key_refused", "host_key_refused_fingerprint"),
+        *("host_certificate", "host_certificate_refused", "host_certificate_fault"),
+    }
+)
 """A key tells which host it is to whoever has its like."""
 
 

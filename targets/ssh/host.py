@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import socket
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
@@ -20,13 +19,11 @@ import asyncssh
 from asyncssh.auth import get_supported_server_auth_methods
 from asyncssh.constants import MSG_USERAUTH_FAILURE
 from asyncssh.packet import Boolean, NameList
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from targets.door import host_at, reset
 from targets.faults import LAG_S, Manner, Port, Stage, Trouble
-from targets.material import host_key
 from targets.oddity import OddService
+from targets.ssh.host_keys import key_pairs
 from targets.ssh.login import HostServer
 from targets.world import World
 
@@ -144,11 +141,8 @@ class _Listener:
 
     def _make_options(self, address: str) -> asyncssh.SSHServerConnectionOptions:
         host = self._world.estate.hosts[address]
-        key = Ed25519PrivateKey.from_private_bytes(host_key(self._world.estate.seed, address))
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        [pair] = asyncssh.load_keypairs([asyncssh.import_private_key(pem)])
         options = copy.copy(self._options)
-        options.server_host_keys = OrderedDict({pair.algorithm: pair})
+        options.server_host_keys = key_pairs(self._world.estate, host)
         options.version = host.unix.version.encode()
         if host.fault.kex:
             options.kex_algs = [name.encode() for name in host.fault.kex]

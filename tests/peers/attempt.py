@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.classify import classify
@@ -13,6 +13,7 @@ from appliance.contract import (
     CryptoProfile,
     Evidence,
     Failure,
+    HostAuthority,
     HostKeyPolicy,
     Job,
     Phase,
@@ -44,6 +45,8 @@ def make_job(
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU,
     crypto: CryptoProfile = CryptoProfile.COMPAT,
     known: tuple[str, ...] = (),
+    authorities: Sequence[HostAuthority] = (),
+    revoked: Sequence[str] = (),
 ) -> Job:
     candidate = Candidate(
         record="record",
@@ -68,6 +71,8 @@ def make_job(
         target=Target(address=address),
         candidates=(candidate,),
         known_host_keys=known,
+        host_authorities=tuple(authorities),
+        revoked_host_keys=tuple(revoked),
         deadline=30,
         give_up_at=0,
         purpose="test",

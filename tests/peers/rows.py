@@ -43,6 +43,13 @@ class Known(StrEnum):
     ITS_KEY = "its key"
     ITS_RSA_KEY = "its RSA key"
     ANOTHER_KEY = "another key"
+    ITS_CA = "its CA"
+    ITS_KEY_AND_CA = "its key and its CA"
+    REVOKED = "that its key is revoked"
+    REVOKED_CA = "that its CA is revoked"
+
+
+CA_KNOWN = (Known.ITS_CA, Known.ITS_KEY_AND_CA, Known.REVOKED, Known.REVOKED_CA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Row:
     simulated: Simulated | str = field(default_factory=Simulated)
     """A text says why no simulated host does it."""
     server: str = ""
-    """Of several real ones: `outdated`, or of VARIANTS."""
+    """Of several real ones: one of `sshd.OTHERS`, or of VARIANTS."""
     held: Password | Key = Password.RIGHT
     submitted: bool = True
     sudo: bool = False

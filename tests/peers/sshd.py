@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +91,14 @@ Match User open
 Match User bare
   SetEnv PATH=/home/bare/bin
 """
-OUTDATED = "KexAlgorithms=diffie-hellman-group1-sha1"
+OTHERS: Mapping[str, str] = {
+    "outdated": "KexAlgorithms=diffie-hellman-group1-sha1",
+    "certified": "HostCertificate={directory}/certificate_valid.pub",
+    "certificate expired": "HostCertificate={directory}/certificate_expired.pub",
+    "certificate of another": "HostCertificate={directory}/certificate_another.pub",
+    "certificate of a stranger": "HostCertificate={directory}/certificate_stranger.pub",
+}
+"""Further servers, each on a port of its own, and the option in which they differ."""
 
 PAM = f"""\
 auth     [success=1 default=ignore]   pam_succeed_if.so quiet user notin {LOCKABLE}
@@ -119,9 +126,10 @@ class Sshd:
     port: int
     directory: Path
     log: Path
-    pid: int
-    outdated_port: int
-    """Where a second server answers, which knows one outdated key exchange, and so takes no login of ours."""
+    """Of all of them."""
+    pids: tuple[int, ...]
+    other_ports: Mapping[str, int]
+    """Where the further servers answer, by their names in OTHERS."""
     passwords: dict[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> bytes:
@@ -132,13 +140,18 @@ class Sshd:
         """That of one of these keys, as `type base64`."""
         return " ".join((self.directory / f"key_{name}.pub").read_text().split()[:2])
 
+    @property
+    def host_ca(self) -> str:
+        """The CA of the certified servers, as `type base64`."""
+        return " ".join((self.directory / "host_ca.pub").read_text().split()[:2])
+
     def host_key(self, kind: str = "ed25519") -> str:
         """A host key as `type base64`."""
         return " ".join((self.directory / f"host_{kind}.pub").read_text().split()[:2])
 
     def logons(self, user: str, *, since: int = 0) -> list[Logon]:
         """The verdicts on a user that follow byte `since` of the log, once no connection has a process any more."""
-        wait_for(lambda: not children(self.pid), "sshd to end all connections")
+        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
         found = occurrences(self.log, r"^(Accepted|Failed|Partial) (\S+) for (?:invalid user )?(\S+) from ")
         verdicts = [Logon(m[3], m[2], m[1] == "Accepted") for m in found if m.start() >= since]
         return [v for v in verdicts if v.user == user and v.method != "none"]
@@ -152,19 +165,21 @@ def running_sshd() -> Iterator[Sshd]:
     try:
         prologue = prepare(directory, ACCOUNTS)
         _write_keys(directory)
-        port, outdated, log = free_port(), free_port(), directory / "sshd.log"
+        port, log = free_port(), directory / "sshd.log"
+        others = {name: free_port() for name in OTHERS}
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
         config = directory / "sshd_config"
         listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
         config.write_text(CONFIG.format(port=port, directory=directory, listen=listen))
-        run = f"exec /usr/sbin/sshd -D -f {config} -E"
-        second = f"{run} {log}.outdated -p {outdated} -o {OUTDATED}"
-        with (
-            server(prologue, f"{run} {log}", [port], log) as pid,
-            server(prologue, second, [outdated], log.with_name(f"{log.name}.outdated")),
-        ):
-            yield Sshd("127.0.0.1", port, directory, log, pid, outdated, {a.name: a.password or "" for a in ACCOUNTS})
+        run = f"exec /usr/sbin/sshd -D -f {config} -E {log}"
+        with ExitStack() as servers:
+            pids = [servers.enter_context(server(prologue, run, [port], log))]
+            for name, option in OTHERS.items():
+                differing = f"{run} -p {others[name]} -o {option.format(directory=directory)}"
+                pids.append(servers.enter_context(server(prologue, differing, [others[name]], log)))
+            passwords = {a.name: a.password or "" for a in ACCOUNTS}
+            yield Sshd("127.0.0.1", port, directory, log, tuple(pids), others, passwords)
     finally:
         shutil.rmtree(directory)
 
@@ -181,6 +196,20 @@ def _write_keys(directory: Path) -> None:
     make("key_passphrase", "-t", "ed25519", passphrase=PASSPHRASE)
     make("key_pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase=PASSPHRASE)
     make("key_stranger", "-t", "ed25519")
+    make("host_ca", "-t", "ed25519")
+    make("strange_ca", "-t", "ed25519")
+
+    def certify(name: str, ca: str, principals: str, validity: str) -> None:
+        key = shutil.copy(directory / "host_ed25519.pub", directory / name)
+        command = ["ssh-keygen", "-q", "-s", str(directory / ca), "-h", "-I", name, "-n", principals, "-V", validity]
+        subprocess.run([*command, str(key)], check=True)
+        (directory / f"{name}-cert.pub").rename(directory / f"certificate_{name}.pub")
+
+    ours = ",".join(ADDRESSES)
+    certify("valid", "host_ca", ours, "-1h:+1d")
+    certify("expired", "host_ca", ours, "20200101000000Z:20200102000000Z")
+    certify("another", "host_ca", "another.example", "-1h:+1d")
+    certify("stranger", "strange_ca", ours, "-1h:+1d")
     authorised = "".join((directory / f"key_{k}.pub").read_text() for k in ("plain", "passphrase", "pem"))
     for account in ACCOUNTS:
         (directory / "home" / account.name / "authorized_keys").write_text(authorised)

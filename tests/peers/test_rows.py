@@ -17,7 +17,7 @@ from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.hosts import Estate, Host, OpenSsh, Samba, serving
 from tests.peers.private import LOCKOUT_AFTER
-from tests.peers.rows import WRONG, Key, Known, Password, Row, Simulated
+from tests.peers.rows import CA_KNOWN, WRONG, Key, Known, Password, Row, Simulated
 from tests.peers.smbd import Smbd
 from tests.peers.sshd import Sshd
 from tests.peers.unix_rows import UNIX_ROWS, UNIX_WITHOUT_SERVER
@@ -45,7 +45,7 @@ OTHER_LOGINS = tuple(
         reason=right_reason(Technology.UNIX, fault.name, login),
         simulated=Simulated(fault.name, login=login),
         held=Key("passphrase") if login == "key" else Password.RIGHT,
-        known=Known.NOTHING if fault.known_host_key else Known.ANOTHER_KEY,
+        known=Known.ANOTHER_KEY if fault.known_otherwise else Known.NOTHING,
         sudo=True,
     )
     for login in ("keyboard-interactive", "key")
@@ -112,7 +112,7 @@ def assert_its_own(row: Row, host: Host, ended: Attempt) -> None:
         assert ended.negotiated is not None
         assert ended.negotiated.domain == ended.facts["netbios_domain"] == ended.facts["netbios_host"] == host.name
         return
-    expected = host.host_key if row.known is Known.ANOTHER_KEY else [*host.known(), host.host_key][0]
+    expected = host.host_key if row.known in (Known.ANOTHER_KEY, *CA_KNOWN) else [*host.known(), host.host_key][0]
     assert ended.facts["host_key"] == expected
 
 
@@ -138,6 +138,8 @@ async def attempted(row: Row, host: Host, credential: Credential | None = None) 
         sudo=row.sudo,
         host_keys=row.host_keys,
         known=host.known(),
+        authorities=host.marked().authorities,
+        revoked=host.marked().revoked,
     )
     ended = await attempt(job, credential or host.credential(), before_answer=lambda: asked.append("asked"))
     return ended, bool(asked)

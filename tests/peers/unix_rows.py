@@ -32,6 +32,18 @@ _CURRENT_PASSWORD = (
     r"You are required to change your password immediately \(administrator enforced\)\.\\n"
     r"Changing password for \w+\.\\nCurrent password:"
 )
+_OTHER_MARKS = "of a simulated host known_hosts has one line"
+_CERTIFICATE = {"host_certificate": r"'\S+' for 127\.\S+(, 127\.\S+)*, signed by SHA256:\S+, valid until \S+ \S+ UTC"}
+_REFUSED_CERTIFICATE = {"host_certificate_refused": r"'\S+' for .+, signed by SHA256:\S+, valid until \S+ \S+ UTC"}
+_BAD_CERTIFICATES = (
+    ("certificate expired", "certificate_expired", r"its certificate has expired on 2020-01-02 00:00 UTC"),
+    ("certificate of another", "certificate_of_another", r"its certificate is for another\.example, not for 127\.\S+"),
+    (
+        "certificate of a stranger",
+        "certificate_unknown_ca",
+        r"its certificate is signed by an unknown CA, SHA256:\S+",
+    ),
+)
 _ONE_KEY = "a simulated host has one host key, of ed25519"
 
 _LOGINS = (
@@ -405,6 +417,117 @@ _HOST_KEYS = (
         host_keys=HostKeyPolicy.PINNED,
         ends_in=Phase.KEX,
         facts=_REFUSED_KEY,
+    ),
+    *(
+        _row(
+            name=f"revoked host key, {policy}",
+            user="good",
+            reason="HOST_KEY_REVOKED",
+            submitted=False,
+            simulated=Simulated("revoked_host_key"),
+            host_keys=policy,
+            known=Known.REVOKED,
+            ends_in=Phase.KEX,
+            says=r"SHA256:\S+ is revoked",
+            facts=_REFUSED_KEY,
+        )
+        for policy in HostKeyPolicy
+    ),
+    *(
+        _row(
+            name=f"certified host key, {policy}",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=Simulated("certified"),
+            server="certified",
+            host_keys=policy,
+            known=Known.ITS_CA,
+            facts={**_CERTIFICATE, **_ID},
+        )
+        for policy in HostKeyPolicy
+    ),
+    _row(
+        name="certified host key, of which the key is revoked",
+        user="good",
+        reason="HOST_KEY_REVOKED",
+        submitted=False,
+        simulated=_OTHER_MARKS,
+        server="certified",
+        known=Known.REVOKED,
+        ends_in=Phase.KEX,
+        says=r"SHA256:\S+ is revoked",
+        facts={**_REFUSED_KEY, **_REFUSED_CERTIFICATE},
+    ),
+    _row(
+        name="certified host key, of which the CA is revoked",
+        user="good",
+        reason="HOST_KEY_REVOKED",
+        submitted=False,
+        simulated=_OTHER_MARKS,
+        server="certified",
+        host_keys=HostKeyPolicy.ANY,
+        known=Known.REVOKED_CA,
+        ends_in=Phase.KEX,
+        says=r"SHA256:\S+, the CA of its certificate, is revoked",
+        facts={**_REFUSED_KEY, **_REFUSED_CERTIFICATE},
+    ),
+    *(
+        _row(
+            name=f"{server}, {policy}",
+            user="good",
+            reason="HOST_KEY_UNKNOWN",
+            submitted=False,
+            simulated=Simulated(fault),
+            server=server,
+            host_keys=policy,
+            known=Known.ITS_CA,
+            ends_in=Phase.KEX,
+            says=rf"SHA256:\S+; {says}",
+            facts={**_REFUSED_KEY, **_REFUSED_CERTIFICATE, "host_certificate_fault": says},
+        )
+        for server, fault, says in _BAD_CERTIFICATES
+        for policy in (HostKeyPolicy.PINNED, HostKeyPolicy.TOFU)
+    ),
+    *(
+        _row(
+            name=f"{server}, any",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=Simulated(fault),
+            server=server,
+            host_keys=HostKeyPolicy.ANY,
+            known=Known.ITS_CA,
+            facts={**_REFUSED_CERTIFICATE, "host_certificate_fault": says, **_ID},
+        )
+        for server, fault, says in _BAD_CERTIFICATES
+    ),
+    _row(
+        name="certificate expired, key known",
+        user="good",
+        reason="PASSED",
+        logons=OK,
+        simulated=_OTHER_MARKS,
+        server="certificate expired",
+        host_keys=HostKeyPolicy.PINNED,
+        known=Known.ITS_KEY_AND_CA,
+        facts={**_REFUSED_CERTIFICATE, "host_certificate_fault": r"its certificate has expired .*", **_ID},
+    ),
+    *(
+        _row(
+            name=f"no certificate where a CA answers, {policy}",
+            user="good",
+            reason="HOST_KEY_UNKNOWN",
+            submitted=False,
+            simulated=Simulated("certificate_missing"),
+            host_keys=policy,
+            known=Known.ITS_CA,
+            ends_in=Phase.KEX,
+            says=r"SHA256:\S+; it shows no certificate, and a CA is known for 127\.\S+",
+            facts=_REFUSED_KEY,
+        )
+        for policy in (HostKeyPolicy.PINNED, HostKeyPolicy.TOFU)
     ),
     _row(
         name="outdated key exchange",
