@@ -91,7 +91,7 @@ def _rows() -> list[Reason]:
         Reason("KEX_TIMEOUT", not_, host, "The key exchange did not end in time.",
                "Look at the host's load.", sent, transient=True),
         Reason("KEX_NO_MATCH", not_, host, "No common SSH algorithm.",
-               "Set the record's crypto profile to legacy, or update the host's SSH server."),
+               "Set the record's crypto to the profile that the evidence names, or update the host's SSH server."),
         Reason("HOST_KEY_UNKNOWN", not_, host, "Neither a known key nor a known CA stands for this host's key.",
                "Check the fingerprint and pin the key, or renew the certificate where that is at fault; or use the tofu policy."),
         Reason("HOST_KEY_CHANGED", not_, host, "The host shows another key than before.",

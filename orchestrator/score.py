@@ -72,7 +72,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "nologin": "PRIV_NO_SHELL",
         "forced_command": "PRIV_FORCED_COMMAND",
         "mfa": "MFA_REQUIRED",
-        "old_kex": "KEX_NO_MATCH",
+        **dict.fromkeys(("old_kex", "old_cipher", "sha1_host_key"), "KEX_NO_MATCH"),
     },
     "windows": {
         **_EITHER,

@@ -155,6 +155,10 @@ class HostFault:
     sudo_installed: bool = True
     kex: tuple[str, ...] = ()
     """The only key exchanges it knows; empty: the usual ones."""
+    ssh_ciphers: tuple[str, ...] = ()
+    """Likewise."""
+    sha1_host_key: bool = False
+    """An SSH host has an RSA key, and signs with SHA-1 only."""
     secret: SecretState = SecretState.READABLE
     technologies: frozenset[str] = BOTH
     status: Status = Status.SUCCESS
@@ -184,7 +188,15 @@ class HostFault:
             return self.trouble.stage
         if self.certificate not in (None, Certificate.VALID) or self.revoked_host_key:
             return Stage.KEX
-        if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
+        if (
+            self.kex
+            or self.ssh_ciphers
+            or self.sha1_host_key
+            or not self.known_host_key
+            or self.anonymous
+            or self.second_factor
+            or not self.passwords
+        ):
             return Stage.KEX
         if self.secret not in _READABLE:
             return Stage.KEX
@@ -246,6 +258,10 @@ HOST_FAULTS = {
         _troubled("slow_command", "takes its time once logged in", Stage.COMMAND, Manner.LAGS),
         # -- what the host asks for --
         HostFault("old_kex", "knows one outdated key exchange", kex=("diffie-hellman-group1-sha1",), technologies=UNIX),
+        HostFault("old_cipher", "knows one outdated cipher", ssh_ciphers=("aes128-cbc",), technologies=UNIX),
+        HostFault(
+            "sha1_host_key", "has an RSA host key, and signs with SHA-1 only", sha1_host_key=True, technologies=UNIX
+        ),
         HostFault("changed_host_key", "shows another key than before", known_host_key=False, technologies=UNIX),
         HostFault("revoked_host_key", "shows a key that is revoked", revoked_host_key=True, technologies=UNIX),
         _certified("certified", "shows a certificate, and is known by its CA alone", Certificate.VALID),

@@ -140,11 +140,17 @@ class _SshLogin:
 
     def _facts(self) -> dict[str, str]:
         """What the server has shown. A key is its host key once the exchange that it signed is done."""
-        facts = {"banner": self._banner} if self._banner else {}
+        facts = {}
+        if self._banner:
+            facts = {"banner": self._banner, "version": self._banner.split("-", 2)[-1].split(" ")[0]}
+        if self._witness.offers is not None:
+            facts |= self._witness.offers.facts()
         shown, judgement = self._witness.host_key, self._witness.judgement
         if shown is not None:
             proven = bool(self._witness.offered) or self._witness.success_seen
             name = "host_key" if proven else "host_key_refused"
+            if proven and self._witness.offers is not None:
+                facts |= self._witness.offers.agreed(self._candidate.crypto)
             facts[name] = key_line(shown.key)
             facts[f"{name}_fingerprint"] = shown.key.get_fingerprint()
             if shown.certificate is not None:
@@ -181,6 +187,9 @@ class _SshLogin:
             return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
         if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
             return named("TOO_MANY_AUTH_FAILURES"), text
+        offers = witness.offers
+        if not witness.offered and offers is not None and (mismatch := offers.mismatch(self._candidate.crypto)):
+            return named("KEX_NO_MATCH"), mismatch  # a server may hang up where we would have said so
         if isinstance(error, asyncssh.KeyExchangeFailed) and not error.reason.startswith("No matching"):
             return named("SSH_PROTOCOL"), text  # a wrong signature or hash, not a missing algorithm
         return _signal(error), text

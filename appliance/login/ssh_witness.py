@@ -19,6 +19,7 @@ from asyncssh.auth import KbdIntPrompts, KbdIntResponse, PasswordChangeResponse
 from asyncssh.public_key import KeyPairListArg
 
 from appliance.contract import peer_text
+from appliance.login.ssh_crypto import Offers
 from appliance.login.ssh_host_keys import Expected, Judgement, Shown, judge_key, read
 from appliance.login.ssh_prompts import Ask, account_state, demands_change, judge
 
@@ -41,6 +42,8 @@ class Witness(asyncssh.SSHClient):
         """The key the server showed; proven to be its own once `offered` is known."""
         self.judgement = Judgement()
         """What was made of it."""
+        self.offers: Offers | None = None
+        """Algorithms the server named."""
         self.offered: tuple[str, ...] = ()
         """Authentication methods the server named before any answer."""
         self.refusal: tuple[str, str] | None = None
@@ -86,6 +89,11 @@ class Witness(asyncssh.SSHClient):
         if partial and self.submitted:
             wanted = ", ".join(m.decode("ascii", "replace") for m in methods)
             self.refuse("PARTIAL_SUCCESS", peer_text(f"also wants: {wanted}"))
+
+    def key_not_sent(self, kind: str) -> None:
+        """The server takes no signature of this kind of key that the record's profile allows; nothing was signed."""
+        self.refuse("KEY_REFUSED", f"the host takes no signature of {kind} keys but SHA-1: the profile legacy would do")
+        self.submitted = False
 
     def host_key_shown(self, data: bytes) -> asyncssh.SSHKey:
         """The server has shown a host key, or a certificate of one. Raises ValueError if it is not to be taken."""

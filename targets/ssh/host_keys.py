@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cache
 
 import asyncssh
 from asyncssh.public_key import SSHKeyPair
@@ -22,6 +23,9 @@ _LONG_AGO = (1_577_836_800, 1_577_923_200)
 
 def key_pairs(estate: Estate, host: Host) -> OrderedDict[bytes, SSHKeyPair]:
     """What a host shows, by algorithm: its key, and its certificate to whoever wants one."""
+    if host.fault.sha1_host_key:
+        [pair] = asyncssh.load_keypairs([_rsa_key()])
+        return OrderedDict({b"ssh-rsa": pair})
     key = _key(host_key(estate.seed, host.address))
     kind = host.fault.certificate
     if kind in (None, Certificate.MISSING):
@@ -39,11 +43,11 @@ def key_pairs(estate: Estate, host: Host) -> OrderedDict[bytes, SSHKeyPair]:
 
 
 def known_hosts(estate: Estate, port: int) -> Iterator[str]:
-    """A line of known_hosts for each SSH host. For one whose key has changed, the key that it had before; for one that
-    has a certificate, or ought to, its CA.
+    """A line of known_hosts for each SSH host that has a key of the seed. For one whose key has changed, the key that
+    it had before; for one that has a certificate, or ought to, its CA.
     """
     for host in estate.hosts.values():
-        if host.technology == "unix" and host.fault.port is not Port.CLOSED:
+        if host.technology == "unix" and host.fault.port is not Port.CLOSED and not host.fault.sha1_host_key:
             key, marker = host_key(estate.seed, host.address), ""
             if not host.fault.known_host_key:
                 key = derive(estate.seed, "former host key", host.address)
@@ -58,6 +62,12 @@ def user_ca(estate: Estate) -> bytes:
     """The private key of the CA of users, for `ssh-keygen -s`."""
     key = Ed25519PrivateKey.from_private_bytes(estate.user_ca.private_bytes)
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+@cache
+def _rsa_key() -> asyncssh.SSHKey:
+    """The only one there is, for all hosts that want one: it takes long to make, and cannot be had from a seed."""
+    return asyncssh.generate_private_key("ssh-rsa", key_size=2048)
 
 
 def _host_ca(estate: Estate) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from appliance.contract import HostKeyPolicy, Phase, Selection, Technology
+from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, Selection, Technology
 from appliance.vault.credential import Credential
 
 WRONG = "not it"
@@ -80,6 +80,7 @@ class Row:
     submitted: bool = True
     sudo: bool = False
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
     known: Known = Known.NOTHING
     domain: str = ""
     """The host's own, where it is `own`."""
@@ -111,6 +112,13 @@ class Row:
 FACTS: Mapping[Technology, Mapping[str, str]] = {
     Technology.UNIX: {
         "banner": r"SSH-2\.0-OpenSSH_\d+\.\d+\S*( \S+)?",
+        "version": r"OpenSSH_\d+\.\d+\S*",
+        **dict.fromkeys(
+            ("kex_offered", "host_keys_offered", "ciphers_offered", "macs_offered"), r"[a-z0-9@.,-]+(\.\.\.)?"
+        ),
+        "crypto_needed": "modern",
+        "kex": "curve25519-sha256",
+        "cipher": "aes128-gcm@openssh\\.com",
         "host_key": r"ssh-ed25519 [A-Za-z0-9+/]{68}",
         "host_key_fingerprint": r"SHA256:[A-Za-z0-9+/]{43}",
         "methods": "publickey,password,keyboard-interactive",

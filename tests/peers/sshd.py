@@ -93,6 +93,10 @@ Match User bare
 """
 OTHERS: Mapping[str, str] = {
     "outdated": "KexAlgorithms=diffie-hellman-group1-sha1",
+    "outdated cipher": "Ciphers=aes128-cbc",
+    "outdated MAC": "Ciphers=aes128-ctr -o MACs=hmac-md5",
+    "SHA-1 host key": "HostKeyAlgorithms=ssh-rsa",
+    "new key exchange": "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
     "certified": "HostCertificate={directory}/certificate_valid.pub",
     "certificate expired": "HostCertificate={directory}/certificate_expired.pub",
     "certificate of another": "HostCertificate={directory}/certificate_another.pub",

@@ -137,6 +137,7 @@ async def attempted(row: Row, host: Host, credential: Credential | None = None) 
         private_key=isinstance(row.held, Key) and credential is None,
         sudo=row.sudo,
         host_keys=row.host_keys,
+        crypto=row.crypto,
         known=host.known(),
         authorities=host.marked().authorities,
         revoked=host.marked().revoked,

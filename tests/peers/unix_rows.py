@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from appliance.contract import HostKeyPolicy, Phase, Technology
+from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, Technology
 from tests.peers.rows import Key, Known, Password, Row, Simulated
 
 _row = partial(Row, technology=Technology.UNIX)
@@ -24,6 +24,8 @@ _REFUSED_KEY = {
     "host_key": None,
     "host_key_fingerprint": None,
     "methods": None,
+    "kex": None,
+    "cipher": None,
     "host_key_refused": r"ssh-ed25519 \S+",
     "host_key_refused_fingerprint": r"SHA256:\S+",
 }
@@ -44,6 +46,7 @@ _BAD_CERTIFICATES = (
         r"its certificate is signed by an unknown CA, SHA256:\S+",
     ),
 )
+_NO_LIST = "a simulated host knows the usual MACs"
 _ONE_KEY = "a simulated host has one host key, of ed25519"
 
 _LOGINS = (
@@ -529,19 +532,93 @@ _HOST_KEYS = (
         )
         for policy in (HostKeyPolicy.PINNED, HostKeyPolicy.TOFU)
     ),
+)
+
+_NO_MATCH = dict.fromkeys(("host_key", "host_key_fingerprint", "methods", "kex", "cipher"))
+
+
+def _algorithms(
+    server: str, fault: str, kind: str, offered: dict[str, str], agreed: dict[str, str | None]
+) -> list[Row]:
+    """A server that only the profile `legacy` agrees with."""
+    simulated = Simulated(fault) if fault else _NO_LIST
+    only = {**offered, "crypto_needed": "legacy"}
+    rows = [
+        _row(
+            name=f"{server}, {profile}",
+            user="good",
+            reason="KEX_NO_MATCH",
+            submitted=False,
+            simulated=simulated,
+            server=server,
+            crypto=profile,
+            ends_in=Phase.KEX,
+            says=f"the profile legacy would do; no common {kind}: the host offers \\S+",
+            facts={**_NO_MATCH, **only},
+        )
+        for profile in (CryptoProfile.MODERN, CryptoProfile.COMPAT)
+    ]
+    legacy = "a simulated host's RSA key is not known to its estate" if fault == "sha1_host_key" else simulated
+    rows.append(
+        _row(
+            name=f"{server}, legacy",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=legacy,
+            server=server,
+            crypto=CryptoProfile.LEGACY,
+            known=Known.ITS_RSA_KEY if fault == "sha1_host_key" else Known.NOTHING,
+            facts={**only, **agreed, **_ID},
+        )
+    )
+    return rows
+
+
+_ALGORITHMS = (
+    *_algorithms(
+        "outdated",
+        "old_kex",
+        "key exchange",
+        {"kex_offered": "diffie-hellman-group1-sha1"},
+        {"kex": "diffie-hellman-group1-sha1"},
+    ),
+    *_algorithms(
+        "outdated cipher",
+        "old_cipher",
+        "cipher",
+        {"ciphers_offered": "aes128-cbc"},
+        {"cipher": "aes128-cbc", "mac": r"hmac-sha2-256-etm@openssh\.com"},
+    ),
+    *_algorithms(
+        "outdated MAC",
+        "",
+        "MAC",
+        {"ciphers_offered": "aes128-ctr", "macs_offered": "hmac-md5"},
+        {"cipher": "aes128-ctr", "mac": "hmac-md5"},
+    ),
+    *_algorithms(
+        "SHA-1 host key",
+        "sha1_host_key",
+        "host key algorithm",
+        {"host_keys_offered": "ssh-rsa"},
+        {"host_key": r"ssh-rsa \S+"},
+    ),
     _row(
-        name="outdated key exchange",
+        name="new key exchange",
         user="good",
         reason="KEX_NO_MATCH",
         submitted=False,
-        simulated=Simulated("old_kex"),
-        server="outdated",
+        simulated="it is one that asyncssh has not",
+        server="new key exchange",
+        crypto=CryptoProfile.LEGACY,
         ends_in=Phase.KEX,
-        facts={"host_key": None, "host_key_fingerprint": None, "methods": None},
+        says="no profile would do; no common key exchange: the host offers sntrup761x25519-sha512@openssh.com",
+        facts={**_NO_MATCH, "crypto_needed": "none", "kex_offered": r"sntrup761x25519-sha512@openssh\.com"},
     ),
 )
 
-UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS)
+UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS, *_ALGORITHMS)
 
 UNIX_WITHOUT_SERVER = {
     "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",

@@ -8,7 +8,7 @@ from functools import cache
 import asyncssh
 import pytest
 
-from appliance.contract import Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology, named
+from appliance.contract import CryptoProfile, Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology, named
 from appliance.login.dial import dial
 from appliance.login.ssh import _import_key, ssh_login
 from appliance.login.ssh_host_keys import Expected
@@ -56,6 +56,19 @@ async def test_a_key_that_is_not_taken() -> None:
     ended = await log_in(Script(methods=("publickey",)), private_key=True)
     assert ended.reason == "KEY_REFUSED"
     assert ended.submitted
+
+
+async def test_an_rsa_key_of_which_only_sha1_signatures_are_taken() -> None:
+    """SHA-1 is for the profile legacy: under any other nothing is signed, and the record is told what would do."""
+    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key()
+    async with serving(Script(methods=("publickey",)), signature_algs=["ssh-rsa"]) as port:
+        job = make_job(Technology.UNIX, "scan", port, private_key=True)
+        ended = await attempt(job, Credential(private_key=key))
+        assert (ended.reason, ended.submitted) == ("KEY_REFUSED", False)
+        assert text_of(ended) == "the host takes no signature of ssh-rsa keys but SHA-1: the profile legacy would do"
+        job = make_job(Technology.UNIX, "scan", port, private_key=True, crypto=CryptoProfile.LEGACY)
+        ended = await attempt(job, Credential(private_key=key))
+        assert (ended.reason, ended.submitted) == ("KEY_REFUSED", True)  # it has been tried; the server knows no key
 
 
 @pytest.mark.parametrize(

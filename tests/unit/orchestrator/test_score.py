@@ -49,6 +49,8 @@ RIGHT = {
     "slow_login": ("PASSED", "PASSED"),
     "slow_command": ("PASSED", "PASSED"),
     "old_kex": ("KEX_NO_MATCH", None),
+    "old_cipher": ("KEX_NO_MATCH", None),
+    "sha1_host_key": ("KEX_NO_MATCH", None),
     "changed_host_key": ("HOST_KEY_CHANGED", None),
     "revoked_host_key": ("HOST_KEY_REVOKED", None),
     "certified": ("PASSED", None),
