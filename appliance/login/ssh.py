@@ -1,4 +1,4 @@
-"""A login over SSH: negotiate until the server asks for the credential, answer once, run `id` and `sudo -n -l`.
+"""A login over SSH: negotiate until the server asks for the credential, answer once, look who we are.
 
 asyncssh does the protocol on a socket that we dialled; its callbacks end in the `Witness`, which holds the one question
 open until permit and credential are there. All waiting is for the witness's news, so every step can be cancelled
@@ -20,10 +20,11 @@ from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, pe
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
-from appliance.login.privilege import ID, SUDO, CommandResult, judge_identity, judge_sudo
+from appliance.login.privilege import CommandResult
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
 from appliance.login.ssh_host_keys import Expected, describe, key_line
+from appliance.login.ssh_survey import command, judge
 from appliance.login.ssh_witness import Witness
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
@@ -97,26 +98,16 @@ class _SshLogin:
             self._witness.hand(answer)
             await self._witness.turn()
         if self._witness.accepted and not self._witness.ended:
-            return Authenticated()
+            return Authenticated({"auth_method": self._witness.method})
         return self._failure()
 
     async def privileges(self) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
-        result = await self._run(ID)
+        result = await self._run(command(sudo=self._candidate.sudo))
         if isinstance(result, Failure):
             return result
-        identity = judge_identity(result)
-        if isinstance(identity, Failure):
-            return identity
-        if not self._candidate.sudo or identity.uid == 0:
-            return Privileges(identity.facts)
-        result = await self._run(SUDO)
-        if isinstance(result, Failure):
-            return result
-        sudo = judge_sudo(result)
-        if isinstance(sudo, Failure):
-            return Failure(sudo.phase, sudo.signal, sudo.text, identity.facts)
-        return Privileges({**identity.facts, **sudo})
+        judged = judge(result, sudo=self._candidate.sudo)
+        return judged if isinstance(judged, Failure) else Privileges(judged)
 
     async def close(self) -> None:
         if self._connection is None:

@@ -49,6 +49,8 @@ class Witness(asyncssh.SSHClient):
         self.refusal: tuple[str, str] | None = None
         """The reason code and text, where the witness itself knows why the login must end."""
         self.submitted = False
+        self.method = ""
+        """By which the answer was given."""
         self.accepted = False
         self.success_seen = False
         self.ended = False
@@ -113,13 +115,13 @@ class Witness(asyncssh.SSHClient):
     async def public_key_auth_requested(self) -> KeyPairListArg | None:
         if not self._private_key or self.submitted:
             return None
-        key = await self._wait_for_answer()
+        key = await self._wait_for_answer("publickey")
         return [key] if isinstance(key, asyncssh.SSHKey) else None
 
     async def password_auth_requested(self) -> str | None:
         if self._private_key or self.submitted:
             return None
-        password = await self._wait_for_answer()
+        password = await self._wait_for_answer("password")
         return password if isinstance(password, str) else None
 
     def password_change_requested(self, prompt: str, lang: str) -> PasswordChangeResponse:  # noqa: ARG002 - asyncssh's signature
@@ -150,7 +152,7 @@ class Witness(asyncssh.SSHClient):
         if self.submitted:
             self.refuse("BAD_CREDENTIALS", f"asked again: {words}")
             return None
-        password = await self._wait_for_answer()
+        password = await self._wait_for_answer("keyboard-interactive")
         return [password] if isinstance(password, str) else None
 
     def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002 - asyncssh's signature
@@ -167,11 +169,12 @@ class Witness(asyncssh.SSHClient):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _wait_for_answer(self) -> str | asyncssh.SSHKey | None:
+    async def _wait_for_answer(self, method: str) -> str | asyncssh.SSHKey | None:
         self._news.set()
         await self._handed.wait()
         answer, self._answer = self._answer, None
         self.submitted = answer is not None
+        self.method = method
         return answer
 
     def _note(self, *words: str) -> None:

@@ -79,6 +79,7 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
             cause=f"{reason.code}: {reason.meaning}" + (f" Opened by {blocked_by}." if blocked_by else ""),
             evidence=_words(evidence),
             advice=reason.advice,
+            proven=_proven(outcome.status, evidence),
         ),
         record=outcome.record,
         user=outcome.user,
@@ -112,6 +113,24 @@ def _words(evidence: Evidence) -> str:
     """The peer's own words, the raw signal where it adds to the reason, and what the vault knows of a secret."""
     said = " ".join(filter(None, (evidence.text, _signal(evidence.signal))))
     return "; ".join(filter(None, (said, _vault_says(evidence))))
+
+
+def _proven(status: Status, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """How a login was let in: what Qualys has in its table of authentication methods (QID 38307)."""
+    facts = evidence.facts
+    if status not in (Status.PASSED, Status.PASSED_LIMITED) or "auth_method" not in facts:
+        return ()
+    told = {
+        "Authentication Scheme": facts["auth_method"],
+        "Using sudo": "Yes" if facts.get("sudo") else "No",
+        "Host name": facts.get("hostname", ""),
+        "Operating system": facts.get("os", ""),
+        "Kernel": facts.get("kernel", ""),
+        "User ID": facts.get("uid", ""),
+        "Groups": facts.get("groups", ""),
+        "sudo rules": facts.get("sudo_rules", ""),
+    }
+    return tuple((label, value) for label, value in told.items() if value)
 
 
 _LOOKS = {Reread.UNCHANGED: "still the same in the vault", Reread.CHANGED: "changed in the vault meanwhile"}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and smbclient;
+# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, shells, Samba's smbd and smbclient;
 # Chromium, which opens the HTML report; and curl, which runs the examples of docs/lab-vault.md.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
@@ -12,6 +12,8 @@ need() { # command, package
 need sshd openssh-server
 need ssh-keygen openssh-client
 need sudo sudo
+need busybox busybox
+need csh csh
 need smbd samba
 need smbpasswd samba-common-bin
 need smbclient smbclient

@@ -47,11 +47,14 @@ ACCOUNTS = [
     Account("kbdlockout", "Kbdlockout-Pw-1", 40016),
     Account("outsider", "Outsider-Pw-1", 40017),  # no sudo, and is told so without a password
     Account("bare", "Bare-Pw-1", 40018),  # finds no sudo
+    Account("byash", "Byash-Pw-1", 40020, login_shell="/home/byash/ash"),  # busybox's
+    Account("bybash", "Bybash-Pw-1", 40021, login_shell="/bin/bash"),
+    Account("bycsh", "Bycsh-Pw-1", 40022, login_shell="/bin/csh"),
 ]
 
 SUDOERS = """\
 root ALL=(ALL:ALL) ALL
-admin ALL=(ALL) NOPASSWD: ALL
+admin,byash,bybash,bycsh ALL=(ALL) NOPASSWD: ALL
 helper ALL=(ALL) ALL
 clerk ALL=(root) NOPASSWD: /usr/bin/true
 Defaults:outsider listpw=never
@@ -164,7 +167,7 @@ class Sshd:
 @contextmanager
 def running_sshd() -> Iterator[Sshd]:
     """Start sshd on free ports of ADDRESSES; stop it, and remove all it has written, at the end."""
-    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo")
+    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "busybox", "csh")
     directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
     try:
         prologue = prepare(directory, ACCOUNTS)
@@ -219,5 +222,6 @@ def _write_keys(directory: Path) -> None:
         (directory / "home" / account.name / "authorized_keys").write_text(authorised)
     programs = directory / "home" / "bare" / "bin"
     programs.mkdir()
-    for program in ("id", "env"):
+    for program in ("sh", "id", "uname", "cat"):
         (programs / program).symlink_to(f"/usr/bin/{program}")
+    (directory / "home" / "byash" / "ash").symlink_to("/bin/busybox")

@@ -15,8 +15,21 @@ OK, FAILED = ("password ok",), ("password failed",)
 KBD_OK, KBD_FAILED = ("keyboard-interactive ok",), ("keyboard-interactive failed",)
 KEY_OK, KEY_FAILED = ("publickey ok",), ("publickey failed",)
 
-_ID = {"id": r"uid=\d+\(USER\) gid=\d+\(USER\) groups=\d+\(USER\)(,\d+\(\w+\))*"}
-_SUDO = {**_ID, "sudo": "all"}
+_SESSION = {"auth_method": "password|keyboard-interactive|publickey"}
+_WHO = {
+    **_SESSION,
+    "id": r"uid=\d+\(USER\) gid=\d+\(USER\) groups=\d+\(USER\)(,\d+\(\w+\))*",
+    "uid": r"\d+",
+    "groups": r"USER(,\w+)*",
+}
+_ID = {
+    **_WHO,
+    "hostname": r"[\w.-]+",
+    "kernel": r"Linux \d+\.\S+ \w+",
+    "os": r"\w.* \d.*",
+    "os_version": r"\d\S*",
+}
+_SUDO = {**_ID, "sudo": "all", "sudo_rules": r"\(ALL( : ALL)?\) NOPASSWD: ALL"}
 _BY_KEY = {"methods": "publickey"}
 _BY_KBD = {"methods": "publickey,keyboard-interactive"}
 _TWOFOLD = {"methods": "publickey,password"}
@@ -226,6 +239,7 @@ _ACCOUNTS = (
         logons=OK,
         simulated=Simulated("password_expired"),
         says=_EXPIRED_PASSWORD,
+        facts=_SESSION,
     ),
     _row(
         name="password expired, key",
@@ -235,6 +249,7 @@ _ACCOUNTS = (
         simulated=_key("password_expired"),
         held=Key("plain"),
         says=_EXPIRED_PASSWORD,
+        facts=_SESSION,
     ),
     _row(
         name="password expired, wrong password",
@@ -301,6 +316,7 @@ _SESSIONS = (
         logons=OK,
         simulated=Simulated("nologin"),
         says=r"This account is currently not available\.",
+        facts=_SESSION,
     ),
     _row(
         name="forced command",
@@ -308,6 +324,19 @@ _SESSIONS = (
         reason="PRIV_FORCED_COMMAND",
         logons=OK,
         simulated=Simulated("forced_command"),
+        facts=_SESSION,
+    ),
+    *(
+        _row(
+            name=f"{shell} as login shell",
+            user=f"by{shell}",
+            reason="PASSED",
+            logons=OK,
+            simulated="a simulated host has one shell",
+            sudo=True,
+            facts=_SUDO,
+        )
+        for shell in ("ash", "bash", "csh")
     ),
     _row(name="sudo", user="admin", reason="PASSED", logons=OK, sudo=True, facts=_SUDO),
     _row(
@@ -348,7 +377,7 @@ _SESSIONS = (
         simulated=Simulated("sudo_one_command"),
         sudo=True,
         says=r"User \w+ may run the following commands on \S+:\\n    \(root\) NOPASSWD: /usr/bin/true",
-        facts=_ID,
+        facts={**_ID, "sudo_rules": r"\(root\) NOPASSWD: /usr/bin/true"},
     ),
     _row(
         name="no sudo to be found",
@@ -357,7 +386,7 @@ _SESSIONS = (
         logons=OK,
         simulated=Simulated("sudo_missing"),
         sudo=True,
-        says="env: 'sudo': No such file or directory",
+        says="sh: 1: sudo: not found",
         facts=_ID,
     ),
 )
