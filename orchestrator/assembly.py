@@ -174,4 +174,10 @@ def dispatcher(
 
 def _pace(campaign: Campaign) -> Pace:
     pace = campaign.pace
-    return Pace(pace.deadline, pace.vault_patience, retries=pace.retries, per_subnet=pace.per_subnet)
+    return Pace(
+        pace.deadline,
+        pace.vault_patience,
+        retries=pace.retries,
+        per_subnet=pace.per_subnet,
+        throttle_patience=pace.throttle_patience,
+    )

@@ -230,6 +230,8 @@ class Pace(Table):
     vault_requests: Annotated[StrictInt, Field(ge=1, le=256)] = 8
     """At most so many at once from one scan process to one vault; fewer while the vault throttles or is slow."""
     vault_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 120.0
+    throttle_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 300.0
+    """For how long an SSH host that turns us away (MaxStartups, PerSourcePenalties) is asked again."""
     capacity: Annotated[StrictInt, Field(ge=1, le=10000)] = 256
     zone: Zone = "default"
 

@@ -90,6 +90,7 @@ exclude = []
 # per_subnet = 0            # targets in flight in a /24 or /64; 0 is no cap
 # vault_requests = 8        # at a time
 # vault_patience = "2m"     # how long a job waits for the vault
+# throttle_patience = "5m"  # how long an SSH host that turns us away is asked again
 # capacity = 256            # targets in flight per appliance
 # zone = "default"          # whose appliances do it
 """

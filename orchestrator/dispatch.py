@@ -86,6 +86,9 @@ class OpenAttempt:
     tried: tuple[str, ...] = ()
     waiting_since: float | None = None
     """When this job was first deferred for its vault."""
+    turned_away: int = 0
+    """How often its host has turned us away, without a break."""
+    turned_away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class Repeat:
     rotations: int = 0
     tried: tuple[str, ...] = ()
     waiting_since: float | None = None
+    turned_away: int = 0
+    turned_away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ class Pace:
     vault_patience: float
     retries: int = 1
     per_subnet: int = 0
+    throttle_patience: float = 300.0
+    """Seconds for which a host that turns us away is asked again."""
 
 
 StopOn = Callable[[Candidate], Stop | None]
@@ -261,6 +268,8 @@ class Dispatcher:
             rotations=repeat.rotations,
             tried=repeat.tried,
             waiting_since=waited,
+            turned_away=repeat.turned_away,
+            turned_away_since=repeat.turned_away_since,
         )
         self._open[repeat.planned.job] = attempt
         self._count(attempt, 1)
@@ -367,6 +376,13 @@ def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: f
     """The attempt after a deferral; the patience with the vault begins with the first one it caused."""
     repeat = repeat_of(attempt, not_before=not_before)
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
+
+
+def turned_away(attempt: OpenAttempt, *, not_before: float, now: float) -> Repeat:
+    """The attempt after one that its host would not have; the patience with the host begins with the first of them."""
+    since = now if attempt.turned_away_since is None else attempt.turned_away_since
+    repeat = repeat_of(attempt, not_before=not_before)
+    return replace(repeat, turned_away=attempt.turned_away + 1, turned_away_since=since)
 
 
 def job_of(

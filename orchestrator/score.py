@@ -50,6 +50,9 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         **_EITHER,
         **dict.fromkeys(_STRANGERS, "NOT_SSH"),
         "drip": "BANNER_TIMEOUT",
+        "penalty": "SSH_PENALTY",
+        # Whoever comes again is let in.
+        "throttled": "PASSED",
         "stalled_kex": "KEX_TIMEOUT",
         "changed_host_key": "HOST_KEY_CHANGED",
         "revoked_host_key": "HOST_KEY_REVOKED",

@@ -28,6 +28,8 @@ class Port(StrEnum):
     """The fault's words are said at once, whoever comes."""
     ANSWERS = "answers"
     """The fault's words are the answer to whatever comes; then the connection ends."""
+    TURNS_AWAY = "turns away"
+    """The fault's words are said at once, and the connection ends; so for the first `turned_away` connections."""
     DRIPS = "drips"
     """An SSH banner comes, a byte at a time, slower than anybody waits."""
 
@@ -124,6 +126,8 @@ class HostFault:
     port: Port = Port.OPEN
     says: bytes = b""
     """What a port says that is not what it should be."""
+    turned_away: int | None = None
+    """After so many connections the port is open; None: never."""
     passwords: bool = True
     """False: neither `password` nor `keyboard-interactive` is offered."""
     right_secret: bool = True
@@ -182,7 +186,7 @@ class HostFault:
     @property
     def shows(self) -> Stage:
         """The stage at which a login meets it."""
-        if self.port is not Port.OPEN or self.smb1:
+        if (self.port is not Port.OPEN and self.turned_away is None) or self.smb1:
             return Stage.BANNER
         if self.trouble is not None and self.trouble.manner is not Manner.LAGS:
             return self.trouble.stage
@@ -244,6 +248,21 @@ HOST_FAULTS = {
         HostFault("ftp", "an FTP server", port=Port.GREETS, says=b"220 (vsFTPd 3.0.5)\r\n"),
         HostFault("http", "a web server", port=Port.ANSWERS, says=_HTTP),
         HostFault("tls", "a TLS server", port=Port.ANSWERS, says=_TLS_ALERT),
+        HostFault(
+            "penalty",
+            "turns the scanner away, as sshd does by PerSourcePenalties",
+            port=Port.TURNS_AWAY,
+            says=b"Not allowed at this time\r\n",
+            technologies=UNIX,
+        ),
+        HostFault(
+            "throttled",
+            "turns the first connection away, as sshd does by MaxStartups",
+            port=Port.TURNS_AWAY,
+            says=b"Exceeded MaxStartups\r\n",
+            turned_away=1,
+            technologies=UNIX,
+        ),
         HostFault("drip", "sends its banner a byte at a time", port=Port.DRIPS, technologies=UNIX),
         # -- cut, stuck or slow on the way --
         _troubled("reset_after_banner", "cuts the connection after its first words", Stage.KEX, Manner.CUTS),

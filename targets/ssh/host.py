@@ -22,6 +22,7 @@ from asyncssh.constants import MSG_USERAUTH_FAILURE
 from asyncssh.packet import Boolean, NameList
 
 from targets.door import host_at, reset
+from targets.estate import Host
 from targets.faults import LAG_S, Manner, Port, Stage, Trouble
 from targets.oddity import OddService
 from targets.ssh.host_keys import key_pairs
@@ -122,12 +123,17 @@ class _Listener:
         host = host_at(self._world, transport, "unix")
         if host is None:
             return
-        if host.fault.port is not Port.OPEN:
+        if host.fault.port is not Port.OPEN and not self._let_in(host):
             self._hand_over(transport, OddService(host.fault.port, host.fault.says, self.forget))
             return
         options = copy.copy(self._options_of(host.address))
         options.protocol_factory = partial(HostServer, self._world, host)
         self._hand_over(transport, _HostConnection(self, options, host.fault.trouble))
+
+    def _let_in(self, host: Host) -> bool:
+        """Has a host that turns connections away turned away as many as it does? This one is counted already."""
+        turned_away = host.fault.turned_away
+        return turned_away is not None and self._world.metrics.hosts[host.address].connections > turned_away
 
     def _hand_over(self, transport: asyncio.Transport, connection: OddService | _HostConnection) -> None:
         self._open.add(connection)

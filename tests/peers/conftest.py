@@ -1,3 +1,3 @@
-from tests.peers.fixtures import smbds, sshd
+from tests.peers.fixtures import newer_sshd, smbds, sshd
 
-__all__ = ["smbds", "sshd"]
+__all__ = ["newer_sshd", "smbds", "sshd"]

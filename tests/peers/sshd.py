@@ -1,4 +1,6 @@
-"""A real OpenSSH server with accounts in every state, in a mount namespace of its own."""
+"""Real OpenSSH servers with accounts in every state, each in a mount namespace of its own: this machine's, and one of
+9.8 or later, which keeps those away for a while who have failed (PerSourcePenalties).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from tests.peers.environments import PLACE
 from tests.peers.private import (
     ADDRESSES,
     LOCKOUT_AFTER,
@@ -61,7 +66,6 @@ Defaults:outsider listpw=never
 """
 
 CONFIG = """\
-Port {port}
 {listen}
 HostKey {directory}/host_ed25519
 HostKey {directory}/host_rsa
@@ -74,7 +78,6 @@ PermitRootLogin no
 AuthorizedKeysFile /home/%u/authorized_keys
 StrictModes no
 MaxAuthTries 6
-MaxStartups 1000
 LoginGraceTime 20
 LogLevel VERBOSE
 UseDNS no
@@ -100,12 +103,21 @@ OTHERS: Mapping[str, str] = {
     "outdated MAC": "Ciphers=aes128-ctr -o MACs=hmac-md5",
     "SHA-1 host key": "HostKeyAlgorithms=ssh-rsa",
     "new key exchange": "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
+    "crowded": "MaxStartups=1:100:1",
     "certified": "HostCertificate={directory}/certificate_valid.pub",
     "certificate expired": "HostCertificate={directory}/certificate_expired.pub",
     "certificate of another": "HostCertificate={directory}/certificate_another.pub",
     "certificate of a stranger": "HostCertificate={directory}/certificate_stranger.pub",
 }
 """Further servers, each on a port of its own, and the option in which they differ."""
+NEWER: Mapping[str, str] = {
+    "penalties": '"PerSourcePenalties=authfail:4s noauth:1s min:1s max:60s"',
+    "long penalties": '"PerSourcePenalties=authfail:12s noauth:1s min:1s max:60s"',
+    "crowded": "MaxStartups=1:100:1",
+}
+"""Likewise, of the newer OpenSSH."""
+ROOT = PLACE / "openssh"
+"""Where `newer_openssh.sh` has unpacked that: a root directory of its own."""
 
 PAM = f"""\
 auth     [success=1 default=ignore]   pam_succeed_if.so quiet user notin {LOCKABLE}
@@ -165,30 +177,53 @@ class Sshd:
 
 
 @contextmanager
-def running_sshd() -> Iterator[Sshd]:
+def running_sshd(*, newer: bool = False) -> Iterator[Sshd]:
     """Start sshd on free ports of ADDRESSES; stop it, and remove all it has written, at the end."""
     require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "busybox", "csh")
+    if newer and not (ROOT / "usr" / "sbin" / "sshd").exists():
+        pytest.fail(
+            f"no OpenSSH of 9.8 or later in {ROOT}: `make test` unpacks one from Debian's archive, as root and with a "
+            "network; tests/peers/newer_openssh.sh says why it cannot",
+            pytrace=False,
+        )
     directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
     try:
         prologue = prepare(directory, ACCOUNTS)
         _write_keys(directory)
         port, log = free_port(), directory / "sshd.log"
-        others = {name: free_port() for name in OTHERS}
+        differing = NEWER if newer else OTHERS
+        others = {name: free_port() for name in differing}
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
-        config = directory / "sshd_config"
+        seen = Path("/peer") if newer else directory
         listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
-        config.write_text(CONFIG.format(port=port, directory=directory, listen=listen))
-        run = f"exec /usr/sbin/sshd -D -f {config} -E {log}"
+        config = CONFIG.format(directory=seen, listen=listen)
+        (directory / "sshd_config").write_text(config)
+        entering = f"{_entering(directory)}exec chroot {ROOT}" if newer else "exec"
+        run = f"{entering} /usr/sbin/sshd -D -f {seen}/sshd_config -E {seen}/sshd.log"
         with ExitStack() as servers:
-            pids = [servers.enter_context(server(prologue, run, [port], log))]
-            for name, option in OTHERS.items():
-                differing = f"{run} -p {others[name]} -o {option.format(directory=directory)}"
-                pids.append(servers.enter_context(server(prologue, differing, [others[name]], log)))
+
+            def start(port: int, option: str) -> int:
+                # Of these two sshd takes the last value that it is given, of all others the first.
+                usual = ["MaxStartups=1000", *(["PerSourcePenalties=no"] if newer else [])]
+                given = [o for o in usual if o.split("=")[0] not in option] + ([option] if option else [])
+                script = " ".join([run, f"-p {port}", *(f"-o {o.format(directory=seen)}" for o in given)])
+                return servers.enter_context(server(prologue, script, [port], log))
+
+            pids = [start(port, ""), *(start(others[name], option) for name, option in differing.items())]
             passwords = {a.name: a.password or "" for a in ACCOUNTS}
             yield Sshd("127.0.0.1", port, directory, log, tuple(pids), others, passwords)
     finally:
         shutil.rmtree(directory)
+
+
+def _entering(directory: Path) -> str:
+    """What puts the directory's files, and what a server needs of this machine, into ROOT."""
+    etc = "".join(f"mount --bind /etc/{f} {ROOT}/etc/{f}\n" for f in ("passwd", "group", "shadow", "pam.d"))
+    return (
+        f"{etc}mount --rbind /dev {ROOT}/dev\nmount --rbind /proc {ROOT}/proc\nmount --bind /home {ROOT}/home\n"
+        f"mount --bind {directory} {ROOT}/peer\nmount --bind /run {ROOT}/run\nmount --bind /var/log {ROOT}/var/log\n"
+    )
 
 
 def _write_keys(directory: Path) -> None:

@@ -24,6 +24,8 @@ from tests.peers.unix_rows import UNIX_ROWS, UNIX_WITHOUT_SERVER
 from tests.peers.windows_rows import WINDOWS_ROWS, WINDOWS_WITHOUT_SERVER
 
 ROWS = (*UNIX_ROWS, *WINDOWS_ROWS)
+NEWER_ROWS = tuple(row for row in UNIX_ROWS if not row.server and not row.sudo and row.user != "noshell")
+"""What the newer OpenSSH is held against: its small system has neither sudo nor further shells."""
 SIMULATED = tuple(row for row in ROWS if isinstance(row.simulated, Simulated))
 PHASES = {
     Technology.UNIX: (Phase.TCP, Phase.NEGOTIATE, Phase.KEX, Phase.AUTH, Phase.PRIVILEGE),
@@ -65,6 +67,12 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
 @pytest.mark.parametrize("row", UNIX_ROWS, ids=lambda row: row.id)
 async def test_row_at_sshd(sshd: Sshd, row: Row) -> None:
     await holds(row, OpenSsh(sshd, row))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("row", NEWER_ROWS, ids=lambda row: row.id)
+async def test_row_at_a_newer_sshd(newer_sshd: Sshd, row: Row) -> None:
+    await holds(row, OpenSsh(newer_sshd, row))
 
 
 @pytest.mark.peer

@@ -19,7 +19,7 @@ from targets.faults import HOST_FAULTS
 from tests.peers.attempt import attempt, make_job
 from tests.unit.targets.targets_lab import running
 
-WAITED_FOR = ("silent", "drip", "stalled_kex", "stalled_login", "stalled_command")
+WAITED_FOR = ("silent", "drip", "stalled_kex", "stalled_login", "stalled_command", "throttled")
 
 
 def faults(technology: Technology) -> list[str]:

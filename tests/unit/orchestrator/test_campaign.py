@@ -442,7 +442,17 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
 def test_the_defaults_that_init_shows_in_comments_are_the_defaults(technology: Technology) -> None:
     text = campaign_text(Answers(technology=technology))
     shown = {"failure_budget", "failure_window", "domain_type", "port", "private_key", "root_delegation", "host_keys"}
-    shown |= {"crypto", "retries", "deadline", "per_subnet", "vault_requests", "vault_patience", "capacity", "zone"}
+    shown |= {
+        "crypto",
+        "retries",
+        "deadline",
+        "per_subnet",
+        "vault_requests",
+        "vault_patience",
+        "throttle_patience",
+        "capacity",
+        "zone",
+    }
     shown |= {"fetch", "max_age"}
     spoken = "\n".join(
         line[2:] if line.startswith("# ") and line[2:].split(" =")[0] in shown else line for line in text.splitlines()

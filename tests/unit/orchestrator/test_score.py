@@ -38,6 +38,8 @@ RIGHT = {
     "http": ("NOT_SSH", "NOT_SMB"),
     "tls": ("NOT_SSH", "NOT_SMB"),
     "drip": ("BANNER_TIMEOUT", None),
+    "penalty": ("SSH_PENALTY", None),
+    "throttled": ("PASSED", None),
     "reset_after_banner": ("CONNECTION_RESET", "CONNECTION_RESET"),
     "reset_at_login": ("AUTH_DROPPED", "AUTH_DROPPED"),
     "reset_at_command": ("PRIV_CHECK_FAILED", "PRIV_CHECK_FAILED"),
