@@ -65,6 +65,9 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "locked": "BAD_CREDENTIALS",
         "must_change": "PASSWORD_EXPIRED",
         "two_methods": "PARTIAL_SUCCESS",
+        "slow_refusal": "BAD_CREDENTIALS",
+        "one_try": "TOO_MANY_AUTH_FAILURES",
+        "barred": "AUTH_DROPPED",
         "anonymous": "AUTH_NOT_REQUIRED",
         "sudo_missing": "PRIV_NO_SUDO",
         "network_device": "PRIV_NO_SHELL",
@@ -100,7 +103,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
 }
 """The right reason by technology and fault, as an estate's truth names them, for a login by password."""
 _OTHER_LOGINS: Mapping[str, Mapping[str, str]] = {
-    "key": dict.fromkeys(("wrong_password", "old_password", "unknown_user"), "KEY_REFUSED"),
+    "key": dict.fromkeys(("wrong_password", "slow_refusal", "old_password", "unknown_user"), "KEY_REFUSED"),
     # PAM speaks to whom it asks: of a lock-out before the password, of an expired password after it.
     "keyboard-interactive": {
         "locked": "ACCOUNT_LOCKED",

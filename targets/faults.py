@@ -146,6 +146,10 @@ class HostFault:
     """What an SSH host says of the account: of a locked one in front of its prompt, else to the right credential."""
     wants_new_password: bool = False
     """An SSH host answers the right password by asking for a new one."""
+    hangs_up: bool = False
+    """An SSH host ends the connection instead of taking the right credential, without a word."""
+    one_try: bool = False
+    """An SSH host ends the connection with the first refusal, and says that there were too many."""
     two_methods: bool = False
     """An SSH host wants a key and a password; either alone is a partial success."""
     sudo: bool = True
@@ -205,7 +209,7 @@ class HostFault:
         if self.secret not in _READABLE:
             return Stage.KEX
         refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
-        return Stage.LOGIN if refused or self.notice or self.two_methods else Stage.COMMAND
+        return Stage.LOGIN if refused or self.notice or self.two_methods or self.hangs_up else Stage.COMMAND
 
     @property
     def known_otherwise(self) -> bool:
@@ -310,6 +314,21 @@ HOST_FAULTS = {
         ),
         # -- the account --
         HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
+        HostFault(
+            "slow_refusal",
+            "takes its time to refuse what the vault holds",
+            right_secret=False,
+            trouble=Trouble(Stage.LOGIN, Manner.LAGS),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "one_try",
+            "allows one try, and the vault's secret is not the account's",
+            right_secret=False,
+            one_try=True,
+            technologies=UNIX,
+        ),
+        HostFault("barred", "hangs up on the right credential without a word", hangs_up=True, technologies=UNIX),
         HostFault(
             "old_password", "the vault holds the account's previous password", right_secret=False, former_secret=True
         ),

@@ -98,6 +98,24 @@ class Row:
         return f"{self.technology}: {self.name}"
 
     @property
+    def status(self) -> str:
+        """That of a login that ends so, as a report has it."""
+        if self.reason == "PASSED":
+            return "Passed"
+        if self.reason.startswith("PRIV_") or self.reason == "ADMIN_SHARE_OFF":
+            return "Passed*"
+        before_the_login = ("HOST_KEY_", "KEX_", "SMB1_ONLY", "ENCRYPTION_REQUIRED")
+        return "Not Attempted" if self.reason.startswith(before_the_login) else "Failed"
+
+    @property
+    def qids(self) -> tuple[int, ...]:
+        if self.status != "Failed":
+            return ()
+        if self.technology is Technology.UNIX:
+            return (105053,)
+        return (105015, 105052) if self.reason == "ACCOUNT_LOCKED" else (105015,)
+
+    @property
     def asks(self) -> bool:
         """A server comes to ask for the credential where it is submitted then, or cannot be used."""
         return self.submitted or self.reason.startswith("SECRET_")

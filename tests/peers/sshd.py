@@ -29,6 +29,8 @@ from tests.peers.private import (
 )
 
 PASSPHRASE = "Key-Pass-1"
+DELAY_S = 1.5
+"""What PAM makes of a refusal of the user `delayed`."""
 LOCKABLE = "lockout:kbdlockout"
 """Accounts that pam_faillock looks after."""
 
@@ -52,6 +54,9 @@ ACCOUNTS = [
     Account("kbdlockout", "Kbdlockout-Pw-1", 40016),
     Account("outsider", "Outsider-Pw-1", 40017),  # no sudo, and is told so without a password
     Account("bare", "Bare-Pw-1", 40018),  # finds no sudo
+    Account("delayed", "Delayed-Pw-1", 40023),  # a refusal takes its time
+    Account("trusted", "Trusted-Pw-1", 40024),  # PAM asks nothing of it
+    Account("barred", "Barred-Pw-1", 40025),  # PAM's account rules refuse it, and say nothing
     Account("byash", "Byash-Pw-1", 40020, login_shell="/home/byash/ash"),  # busybox's
     Account("bybash", "Bybash-Pw-1", 40021, login_shell="/bin/bash"),
     Account("bycsh", "Bycsh-Pw-1", 40022, login_shell="/bin/csh"),
@@ -83,7 +88,7 @@ LogLevel VERBOSE
 UseDNS no
 PrintMotd no
 PrintLastLog no
-Match User kbd,kbdmust,kbdexpired,kbdlockout
+Match User trusted,kbd,kbdmust,kbdexpired,kbdlockout
   PasswordAuthentication no
 Match User keyonly
   PasswordAuthentication no
@@ -104,6 +109,7 @@ OTHERS: Mapping[str, str] = {
     "SHA-1 host key": "HostKeyAlgorithms=ssh-rsa",
     "new key exchange": "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
     "crowded": "MaxStartups=1:100:1",
+    "one try": "MaxAuthTries=1",
     "certified": "HostCertificate={directory}/certificate_valid.pub",
     "certificate expired": "HostCertificate={directory}/certificate_expired.pub",
     "certificate of another": "HostCertificate={directory}/certificate_another.pub",
@@ -120,10 +126,14 @@ ROOT = PLACE / "openssh"
 """Where `newer_openssh.sh` has unpacked that: a root directory of its own."""
 
 PAM = f"""\
+auth     [success=1 default=ignore]   pam_succeed_if.so quiet user != delayed
+auth     optional   pam_faildelay.so delay={round(DELAY_S * 1e6)}
+auth     sufficient   pam_succeed_if.so quiet user = trusted
 auth     [success=1 default=ignore]   pam_succeed_if.so quiet user notin {LOCKABLE}
 auth     required   pam_faillock.so preauth deny={LOCKOUT_AFTER} nodelay
 auth     sufficient   pam_unix.so nodelay nullok
 auth     [default=die]   pam_faillock.so authfail deny={LOCKOUT_AFTER} nodelay
+account  required   pam_succeed_if.so quiet user != barred
 account  required   pam_unix.so
 session  required   pam_permit.so
 password required   pam_unix.so

@@ -11,6 +11,7 @@ from itertools import groupby
 import pytest
 
 from appliance.contract import Failure, Phase, Technology
+from appliance.reasons import REASONS, qids
 from appliance.vault.credential import Credential
 from orchestrator.score import right_reason
 from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
@@ -36,7 +37,8 @@ PHASES = {
 
 def of_a_server(fault: HostFault) -> bool:
     """Is it what a server does to a user? Else it is one of the network, of other services, or the vault's."""
-    return fault.port is Port.OPEN and fault.trouble is None and fault.secret is SecretState.READABLE
+    on_the_way = fault.trouble is not None and fault.right_secret
+    return fault.port is Port.OPEN and not on_the_way and fault.secret is SecretState.READABLE
 
 
 OTHER_LOGINS = tuple(
@@ -96,7 +98,9 @@ async def holds(row: Row, host: Host) -> None:
     if row.locked_first and host.locks:
         await lock(row, host)
     ended, asked = await attempted(row, host)
-    assert ended.reason == row.reason
+    reason = REASONS[ended.reason]
+    found = [qid.number for qid in qids(reason, row.technology)]
+    assert (reason.code, reason.status, tuple(found)) == (row.reason, row.status, row.qids)
     assert (ended.submitted, asked) == (row.submitted, row.asks)
     assert host.logons() == host.worded(row.logons)
     should = {name: pattern.replace("USER", host.user) for name, pattern in row.pattern.items()}

@@ -119,6 +119,79 @@ _LOGINS = (
     ),
 )
 
+_REFUSALS = (
+    _row(
+        name="a conversation without a question",
+        user="trusted",
+        reason="AUTH_NOT_REQUIRED",
+        submitted=False,
+        logons=KBD_OK,
+        simulated=_kbd("anonymous"),
+        says="the server accepts the login without checking a credential",
+        facts=_BY_KBD,
+    ),
+    _row(
+        name="wrong password, refused after a while",
+        user="delayed",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("slow_refusal"),
+        held=Password.WRONG,
+    ),
+    _row(
+        name="right password, where a refusal takes a while",
+        user="delayed",
+        reason="PASSED",
+        logons=OK,
+        simulated="a simulated host is slow whatever it says",
+        facts=_ID,
+    ),
+    _row(
+        name="one try, wrong password",
+        user="good",
+        reason="TOO_MANY_AUTH_FAILURES",
+        logons=FAILED,
+        simulated=Simulated("one_try"),
+        server="one try",
+        held=Password.WRONG,
+        says="Too many authentication failures",
+    ),
+    _row(
+        name="one try, unauthorised key",
+        user="keyed",
+        reason="TOO_MANY_AUTH_FAILURES",
+        logons=KEY_FAILED,
+        simulated=_key("one_try"),
+        server="one try",
+        held=Key("stranger"),
+        says="Too many authentication failures",
+    ),
+    _row(
+        name="one try, right password",
+        user="good",
+        reason="PASSED",
+        logons=OK,
+        simulated="a simulated host of that fault has another password",
+        server="one try",
+        facts=_ID,
+    ),
+    _row(
+        name="refused by the account rules, which say nothing",
+        user="barred",
+        reason="AUTH_DROPPED",
+        logons=FAILED,
+        simulated=Simulated("barred"),
+    ),
+    _row(
+        name="refused by the account rules, wrong password",
+        user="barred",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("barred"),
+        held=Password.WRONG,
+    ),
+)
+
 _KEYS = (
     *(
         _row(
@@ -647,7 +720,7 @@ _ALGORITHMS = (
     ),
 )
 
-UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS, *_ALGORITHMS)
+UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_REFUSALS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS, *_ALGORITHMS)
 
 UNIX_WITHOUT_SERVER = {
     "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",
