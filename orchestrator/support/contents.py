@@ -19,9 +19,10 @@ FACTS_LEFT_OUT = frozenset(
     {
         *("host_key", "host_key_fingerprint", "host_key_refused", "host_key_refused_fingerprint"),
         *("host_certificate", "host_certificate_refused", "host_certificate_fault"),
+        *("id", "groups", "sudo_rules"),
     }
 )
-"""A key tells which host it is to whoever has its like."""
+"""A key tells which host it is to whoever has its like; and groups and rules of sudo have names that nobody lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def learn_row(names: Pseudonyms, row: ReportRow) -> None:
         (Kind.HOST, row.dns),
         (Kind.HOST, row.netbios),
         (Kind.HOST, facts.get("dns_host", "")),
+        (Kind.HOST, facts.get("hostname", "")),
         (Kind.DOMAIN, facts.get("netbios_domain", "")),
         (Kind.DOMAIN, facts.get("dns_domain", "")),
         (Kind.USER, row.user),
