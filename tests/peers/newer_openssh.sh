@@ -34,9 +34,9 @@ own=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o 
     -o "Dir::State::status=$work/status" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root -qq)
 
 said=$work/said
-{ apt-get "${own[@]}" update &&
+{ apt-get "${own[@]}" --error-on=any update &&
     apt-get "${own[@]}" -y --no-install-recommends --download-only install openssh-server coreutils dash; } \
-    >"$said" 2>&1 </dev/null || fail "$archive does not give $release's: $(tail -n 3 "$said")"
+    >"$said" 2>&1 </dev/null || fail "$archive does not give $release's: $(head -n 3 "$said")"
 
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$work/new/$name"; done
 for package in "$work"/cache/archives/*.deb; do
