@@ -88,7 +88,9 @@ class SecretLookup(StrEnum):
 
 
 class HostKeyPolicy(StrEnum):
-    """What an unknown SSH host key means. A *changed* key is refused under `pinned` and `tofu` alike."""
+    """What an unknown SSH host key means. A *changed* key is refused under `pinned` and `tofu` alike, a revoked one
+    always. A host for which a CA answers is not trusted on first use.
+    """
 
     PINNED = "pinned"
     TOFU = "tofu"
@@ -226,6 +228,15 @@ class Target(Wire):
     domain: str = ""
 
 
+class HostAuthority(Wire):
+    """A CA that may vouch for a target's SSH host key by a certificate."""
+
+    key: str
+    """As `type base64`."""
+    names: tuple[str, ...]
+    """The target's names for which it may: a certificate must be for one of them."""
+
+
 class Job(Wire):
     """One attempt at one target with one technology."""
 
@@ -246,6 +257,9 @@ class Job(Wire):
     """An earlier attempt was refused while its secret changed: what this process has kept of it may be the old one."""
     known_host_keys: tuple[str, ...] = ()
     """OpenSSH public key lines (`type base64`) the store knows for this target."""
+    host_authorities: tuple[HostAuthority, ...] = ()
+    revoked_host_keys: tuple[str, ...] = ()
+    """Fingerprints (`SHA256:...`) of keys that are taken from no host, nor as the CA of its certificate."""
     deadline: float
     """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs."""
     give_up_at: float

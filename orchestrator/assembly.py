@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from appliance.contract import Account, Target, Technology, Ticket
 from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
+from orchestrator.known_hosts import HostMarks, Marked
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
 from orchestrator.purposes import Purposes, VaultTerms
@@ -56,9 +58,16 @@ def run_id(now: float, salt: str) -> str:
 
 
 def prepare(
-    campaign: Campaign, selection: Selection, *, run: str, seed: int, now: float, parent: str | None = None
+    campaign: Campaign,
+    selection: Selection,
+    *,
+    run: str,
+    seed: int,
+    now: float,
+    parent: str | None = None,
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Prepared | NothingSelected:
-    """A new run of a campaign."""
+    """A new run of a campaign. `marks`: by record, the marked lines of its known_hosts file."""
     book = RecordBook(campaign.records, campaign.vaults)
     plan = _plan(campaign, book, selection, run, seed)
     if isinstance(plan, NothingSelected):
@@ -67,6 +76,7 @@ def prepare(
         **campaign.snapshot(),
         "vaults": [{"title": v.title, "type": v.type} for v in campaign.vaults],
         "selection": selection.data(),
+        "host_marks": {title: list(lines) for title, lines in marks.items()},
     }
     record = RunRecord(
         id=run,
@@ -137,7 +147,21 @@ def run_plan(prepared: Prepared) -> RunPlan:
         budget=budget,
         vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
+        marks=_marks(record),
     )
+
+
+def _marks(record: RunRecord) -> Callable[[Planned], Marked]:
+    """Of the first of a target's records that has any."""
+    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("host_marks", {}).items()}
+
+    def of(planned: Planned) -> Marked:
+        for candidate in planned.candidates if by_record else ():
+            if candidate.record in by_record:
+                return by_record[candidate.record].of(planned.target, candidate.port)
+        return Marked()
+
+    return of
 
 
 def dispatcher(
@@ -166,4 +190,10 @@ def dispatcher(
 
 def _pace(campaign: Campaign) -> Pace:
     pace = campaign.pace
-    return Pace(pace.deadline, pace.vault_patience, retries=pace.retries, per_subnet=pace.per_subnet)
+    return Pace(
+        pace.deadline,
+        pace.vault_patience,
+        retries=pace.retries,
+        per_subnet=pace.per_subnet,
+        throttle_patience=pace.throttle_patience,
+    )

@@ -303,7 +303,9 @@ class UnixRecord(_Record):
     root_delegation: Literal["none", "sudo"] = "none"
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     known_hosts: FilePath | None = None
-    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs."""
+    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs. Lines
+    marked `@cert-authority` and `@revoked` are the run's alone.
+    """
     crypto: CryptoProfile = CryptoProfile.COMPAT
 
 
@@ -345,6 +347,8 @@ class Pace(Table):
     vault_requests: Annotated[StrictInt, Field(ge=1, le=256)] = 8
     """At most so many at once from one scan process to one vault; fewer while the vault throttles or is slow."""
     vault_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 120.0
+    throttle_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 300.0
+    """For how long an SSH host that turns us away (MaxStartups, PerSourcePenalties) is asked again."""
     capacity: Annotated[StrictInt, Field(ge=1, le=10000)] = 256
     zone: Zone = "default"
 

@@ -87,7 +87,8 @@ _UNIX = """\
 # private_key = false        # the secret holds a private key
 # root_delegation = "none"   # or "sudo"
 # host_keys = "tofu"         # trust the first key a host shows; or "pinned", "any"
-# known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format)
+# known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format, with
+#                              # @cert-authority and @revoked)
 # crypto = "compat"          # or "modern", "legacy"
 # port = 22
 """
@@ -108,6 +109,7 @@ exclude = []
 # per_subnet = 0            # targets in flight in a /24 or /64; 0 is no cap
 # vault_requests = 8        # at a time
 # vault_patience = "2m"     # how long a job waits for the vault
+# throttle_patience = "5m"  # how long an SSH host that turns us away is asked again
 # capacity = 256            # targets in flight per appliance
 # zone = "default"          # whose appliances do it
 """

@@ -29,6 +29,7 @@ from appliance.reasons import REASONS, Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
+from orchestrator.known_hosts import Marked
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
@@ -69,6 +70,8 @@ class RunPlan:
     vault_uses: tuple[VaultUse, ...] = ()
     uses: Callable[[], Mapping[CredentialRef, Sequence[str]]] = dict
     """The jobs that may ask for each secret; takes a while for a large plan."""
+    marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +257,15 @@ class RunController:
         return attempt is not None and attempt.attempt == job.attempt
 
     def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
+        marked = self.plan.marks(attempt.planned)
         return job_of(
-            attempt, zone=self.plan.zone, deadline=self.plan.pace.deadline, purposes=self.plan.purposes, keys=keys
+            attempt,
+            zone=self.plan.zone,
+            deadline=self.plan.pace.deadline,
+            purposes=self.plan.purposes,
+            keys=keys,
+            authorities=marked.authorities,
+            revoked=marked.revoked,
         )
 
     def _row(self, planned: Planned) -> JobRow:
@@ -350,10 +360,11 @@ class RunController:
         )
 
     async def _learn(self, decided: Sequence[tuple[OpenAttempt, str, Decision]]) -> None:
-        """Trust on first use: note the key of a host that had none."""
+        """Trust on first use: note the key of a host that had none. One that a CA vouches for is not ours to trust."""
         seen = []
         for attempt, _, decision in decided:
-            key = "" if isinstance(decision, Stale) else decision.evidence.facts.get("host_key", "")
+            facts = {} if isinstance(decision, Stale) else decision.evidence.facts
+            key = "" if "host_certificate" in facts else facts.get("host_key", "")
             candidate = _tofu(attempt.planned.candidates)
             if key and candidate is not None:
                 seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from appliance.contract import Account, Candidate, CredentialRef, Job, Target, Technology
+from appliance.contract import Account, Candidate, CredentialRef, HostAuthority, Job, Target, Technology
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
 from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
@@ -90,6 +90,9 @@ class OpenAttempt:
     tried: tuple[str, ...] = ()
     waiting_since: float | None = None
     """When this job was first deferred for its vault."""
+    turned_away: int = 0
+    """How often its host has turned us away, without a break."""
+    turned_away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ class Repeat:
     waiting_since: float | None = None
     waits_for: CredentialRef | None = None
     """The secret whose approval its newest attempt was put off for."""
+    turned_away: int = 0
+    turned_away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,8 @@ class Pace:
     vault_patience: float
     retries: int = 1
     per_subnet: int = 0
+    throttle_patience: float = 300.0
+    """Seconds for which a host that turns us away is asked again."""
 
 
 StopOn = Callable[[Candidate], Stop | None]
@@ -273,6 +280,8 @@ class Dispatcher:
             rotations=repeat.rotations,
             tried=repeat.tried,
             waiting_since=waited,
+            turned_away=repeat.turned_away,
+            turned_away_since=repeat.turned_away_since,
         )
         self._open[repeat.planned.job] = attempt
         self._count(attempt, 1)
@@ -398,8 +407,24 @@ def deferred(
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
 
 
-def job_of(attempt: OpenAttempt, *, zone: str, deadline: float, purposes: Purposes, keys: Sequence[str]) -> Job:
-    """The message for an attempt."""
+def turned_away(attempt: OpenAttempt, *, not_before: float, now: float) -> Repeat:
+    """The attempt after one that its host would not have; the patience with the host begins with the first of them."""
+    since = now if attempt.turned_away_since is None else attempt.turned_away_since
+    repeat = repeat_of(attempt, not_before=not_before)
+    return replace(repeat, turned_away=attempt.turned_away + 1, turned_away_since=since)
+
+
+def job_of(
+    attempt: OpenAttempt,
+    *,
+    zone: str,
+    deadline: float,
+    purposes: Purposes,
+    keys: Sequence[str],
+    authorities: Sequence[HostAuthority] = (),
+    revoked: Sequence[str] = (),
+) -> Job:
+    """The message for an attempt; `keys`, `authorities` and `revoked`: what is known of its host's key."""
     planned = attempt.planned
     return Job(
         run=purposes.run,
@@ -413,6 +438,8 @@ def job_of(attempt: OpenAttempt, *, zone: str, deadline: float, purposes: Purpos
         tried=attempt.tried,
         rotated=attempt.rotations > 0,
         known_host_keys=tuple(keys),
+        host_authorities=tuple(authorities),
+        revoked_host_keys=tuple(revoked),
         deadline=deadline,
         give_up_at=attempt.give_up_at,
         purpose=purposes.plain(planned.target),

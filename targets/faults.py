@@ -28,6 +28,8 @@ class Port(StrEnum):
     """The fault's words are said at once, whoever comes."""
     ANSWERS = "answers"
     """The fault's words are the answer to whatever comes; then the connection ends."""
+    TURNS_AWAY = "turns away"
+    """The fault's words are said at once, and the connection ends; so for the first `turned_away` connections."""
     DRIPS = "drips"
     """An SSH banner comes, a byte at a time, slower than anybody waits."""
 
@@ -86,6 +88,19 @@ class Trouble:
     manner: Manner
 
 
+class Certificate(StrEnum):
+    """The certificate in which an SSH host shows its key to clients that ask for one; it is known by its CA alone."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    OF_ANOTHER = "of another"
+    """For a host of another name."""
+    OF_A_STRANGER = "of a stranger"
+    """Signed by a CA that nobody knows."""
+    MISSING = "missing"
+    """It shows none."""
+
+
 class SecretState(StrEnum):
     """How a secret stands in the vault."""
 
@@ -116,6 +131,8 @@ class HostFault:
     port: Port = Port.OPEN
     says: bytes = b""
     """What a port says that is not what it should be."""
+    turned_away: int | None = None
+    """After so many connections the port is open; None: never."""
     passwords: bool = True
     """False: neither `password` nor `keyboard-interactive` is offered."""
     right_secret: bool = True
@@ -126,11 +143,18 @@ class HostFault:
     """False: there is no such user."""
     known_host_key: bool = True
     """False: the host shows another key than those who know it expect."""
+    certificate: Certificate | None = None
+    revoked_host_key: bool = False
+    """Who knows the host's key knows that it is revoked."""
     trouble: Trouble | None = None
     notice: str = ""
     """What an SSH host says of the account: of a locked one in front of its prompt, else to the right credential."""
     wants_new_password: bool = False
     """An SSH host answers the right password by asking for a new one."""
+    hangs_up: bool = False
+    """An SSH host ends the connection instead of taking the right credential, without a word."""
+    one_try: bool = False
+    """An SSH host ends the connection with the first refusal, and says that there were too many."""
     two_methods: bool = False
     """An SSH host wants a key and a password; either alone is a partial success."""
     sudo: bool = True
@@ -144,6 +168,10 @@ class HostFault:
     sudo_installed: bool = True
     kex: tuple[str, ...] = ()
     """The only key exchanges it knows; empty: the usual ones."""
+    ssh_ciphers: tuple[str, ...] = ()
+    """Likewise."""
+    sha1_host_key: bool = False
+    """An SSH host has an RSA key, and signs with SHA-1 only."""
     secret: SecretState = SecretState.READABLE
     technologies: frozenset[str] = BOTH
     status: Status = Status.SUCCESS
@@ -184,18 +212,33 @@ class HostFault:
     @property
     def shows(self) -> Stage:
         """The stage at which a login meets it."""
-        if self.port is not Port.OPEN or self.smb1:
+        if (self.port is not Port.OPEN and self.turned_away is None) or self.smb1:
             return Stage.BANNER
         if self.trouble is not None and self.trouble.manner is not Manner.LAGS:
             return self.trouble.stage
         if self.ntlm != Status.SUCCESS or not self.offers_ntlm:
             return Stage.KEX
-        if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
+        if self.certificate not in (None, Certificate.VALID) or self.revoked_host_key:
+            return Stage.KEX
+        if (
+            self.kex
+            or self.ssh_ciphers
+            or self.sha1_host_key
+            or not self.known_host_key
+            or self.anonymous
+            or self.second_factor
+            or not self.passwords
+        ):
             return Stage.KEX
         if self.secret not in _READABLE:
             return Stage.KEX
         refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
-        return Stage.LOGIN if refused or self.notice or self.two_methods else Stage.COMMAND
+        return Stage.LOGIN if refused or self.notice or self.two_methods or self.hangs_up else Stage.COMMAND
+
+    @property
+    def known_otherwise(self) -> bool:
+        """What is known of its host key is another thing than the key itself."""
+        return self.revoked_host_key or self.certificate is not None or not self.known_host_key
 
     @property
     def spares_keys(self) -> bool:
@@ -218,6 +261,10 @@ def _unjudged(name: str, meaning: str, status: Status) -> HostFault:
     return HostFault(name, meaning, status=status, judges=False, technologies=WINDOWS)
 
 
+def _certified(name: str, meaning: str, certificate: Certificate) -> HostFault:
+    return HostFault(name, meaning, certificate=certificate, technologies=UNIX)
+
+
 def _troubled(name: str, meaning: str, stage: Stage, manner: Manner, technologies: frozenset[str] = BOTH) -> HostFault:
     return HostFault(name, meaning, trouble=Trouble(stage, manner), technologies=technologies)
 
@@ -234,6 +281,21 @@ HOST_FAULTS = {
         HostFault("ftp", "an FTP server", port=Port.GREETS, says=b"220 (vsFTPd 3.0.5)\r\n"),
         HostFault("http", "a web server", port=Port.ANSWERS, says=_HTTP),
         HostFault("tls", "a TLS server", port=Port.ANSWERS, says=_TLS_ALERT),
+        HostFault(
+            "penalty",
+            "turns the scanner away, as sshd does by PerSourcePenalties",
+            port=Port.TURNS_AWAY,
+            says=b"Not allowed at this time\r\n",
+            technologies=UNIX,
+        ),
+        HostFault(
+            "throttled",
+            "turns the first connection away, as sshd does by MaxStartups",
+            port=Port.TURNS_AWAY,
+            says=b"Exceeded MaxStartups\r\n",
+            turned_away=1,
+            technologies=UNIX,
+        ),
         HostFault("drip", "sends its banner a byte at a time", port=Port.DRIPS, technologies=UNIX),
         # -- cut, stuck or slow on the way --
         _troubled("reset_after_banner", "cuts the connection after its first words", Stage.KEX, Manner.CUTS),
@@ -251,7 +313,17 @@ HOST_FAULTS = {
         _troubled("slow_command", "takes its time once logged in", Stage.COMMAND, Manner.LAGS),
         # -- what the host asks for --
         HostFault("old_kex", "knows one outdated key exchange", kex=("diffie-hellman-group1-sha1",), technologies=UNIX),
+        HostFault("old_cipher", "knows one outdated cipher", ssh_ciphers=("aes128-cbc",), technologies=UNIX),
+        HostFault(
+            "sha1_host_key", "has an RSA host key, and signs with SHA-1 only", sha1_host_key=True, technologies=UNIX
+        ),
         HostFault("changed_host_key", "shows another key than before", known_host_key=False, technologies=UNIX),
+        HostFault("revoked_host_key", "shows a key that is revoked", revoked_host_key=True, technologies=UNIX),
+        _certified("certified", "shows a certificate, and is known by its CA alone", Certificate.VALID),
+        _certified("certificate_expired", "shows a certificate that has expired", Certificate.EXPIRED),
+        _certified("certificate_of_another", "shows a certificate for another name", Certificate.OF_ANOTHER),
+        _certified("certificate_unknown_ca", "shows a certificate of an unknown CA", Certificate.OF_A_STRANGER),
+        _certified("certificate_missing", "shows no certificate, and is known by its CA alone", Certificate.MISSING),
         HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
         HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
         HostFault("two_methods", "wants a key and a password", two_methods=True, technologies=UNIX),
@@ -274,6 +346,21 @@ HOST_FAULTS = {
         ),
         # -- the account --
         HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
+        HostFault(
+            "slow_refusal",
+            "takes its time to refuse what the vault holds",
+            right_secret=False,
+            trouble=Trouble(Stage.LOGIN, Manner.LAGS),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "one_try",
+            "allows one try, and the vault's secret is not the account's",
+            right_secret=False,
+            one_try=True,
+            technologies=UNIX,
+        ),
+        HostFault("barred", "hangs up on the right credential without a word", hangs_up=True, technologies=UNIX),
         HostFault(
             "old_password", "the vault holds the account's previous password", right_secret=False, former_secret=True
         ),

@@ -1,4 +1,4 @@
-"""A login over SSH: negotiate until the server asks for the credential, answer once, run `id` and `sudo -n -l`.
+"""A login over SSH: negotiate until the server asks for the credential, answer once, look who we are.
 
 asyncssh does the protocol on a socket that we dialled; its callbacks end in the `Witness`, which holds the one question
 open until permit and credential are there. All waiting is for the witness's news, so every step can be cancelled
@@ -20,10 +20,12 @@ from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, pe
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
-from appliance.login.privilege import ID, SUDO, CommandResult, judge_identity, judge_sudo
+from appliance.login.privilege import CommandResult
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
-from appliance.login.ssh_witness import Witness, key_line
+from appliance.login.ssh_host_keys import Expected, describe, key_line
+from appliance.login.ssh_survey import command, judge
+from appliance.login.ssh_witness import Witness
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -46,8 +48,9 @@ class _SshLogin:
         self._sock = sock
         self._ledger = ledger
         self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)
-        self._known = job.known_host_keys
-        self._witness = Witness(self._candidate.host_keys, self._known, private_key=self._candidate.private_key)
+        self._job = job
+        expected = Expected.of(job, self._candidate.host_keys, self._candidate.crypto)
+        self._witness = Witness(expected, private_key=self._candidate.private_key)
         self._connection: Connection | None = None
         self._banner = ""
 
@@ -62,7 +65,7 @@ class _SshLogin:
     async def greet(self) -> Failure | None:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
-            opts = options(self._candidate, self._known, self._witness)
+            opts = options(self._candidate, self._job, self._witness)
         except ValueError:  # SSH user names are prepared strings (RFC 4013), which this one cannot be
             return Failure(Phase.NEGOTIATE, named("UNKNOWN_USER"), "SSH cannot carry this user name")
         connection = Connection(get_running_loop(), opts, self._witness, self._identified)
@@ -102,26 +105,16 @@ class _SshLogin:
             self._witness.hand(answer)
             await self._witness.turn()
         if self._witness.accepted and not self._witness.ended:
-            return Authenticated()
+            return Authenticated({"auth_method": self._witness.method})
         return self._failure()
 
     async def privileges(self) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
-        result = await self._run(ID)
+        result = await self._run(command(sudo=self._candidate.sudo))
         if isinstance(result, Failure):
             return result
-        identity = judge_identity(result)
-        if isinstance(identity, Failure):
-            return identity
-        if not self._candidate.sudo or identity.uid == 0:
-            return Privileges(identity.facts)
-        result = await self._run(SUDO)
-        if isinstance(result, Failure):
-            return result
-        sudo = judge_sudo(result)
-        if isinstance(sudo, Failure):
-            return Failure(sudo.phase, sudo.signal, sudo.text, identity.facts)
-        return Privileges({**identity.facts, **sudo})
+        judged = judge(result, sudo=self._candidate.sudo)
+        return judged if isinstance(judged, Failure) else Privileges(judged)
 
     async def close(self) -> None:
         if self._connection is None:
@@ -145,13 +138,24 @@ class _SshLogin:
 
     def _facts(self) -> dict[str, str]:
         """What the server has shown. A key is its host key once the exchange that it signed is done."""
-        facts = {"banner": self._banner} if self._banner else {}
-        key = self._witness.host_key
-        if key is not None:
+        facts = {}
+        if self._banner:
+            facts = {"banner": self._banner, "version": self._banner.split("-", 2)[-1].split(" ")[0]}
+        if self._witness.offers is not None:
+            facts |= self._witness.offers.facts()
+        shown, judgement = self._witness.host_key, self._witness.judgement
+        if shown is not None:
             proven = bool(self._witness.offered) or self._witness.success_seen
             name = "host_key" if proven else "host_key_refused"
-            facts[name] = key_line(key)
-            facts[f"{name}_fingerprint"] = key.get_fingerprint()
+            if proven and self._witness.offers is not None:
+                facts |= self._witness.offers.agreed(self._candidate.crypto)
+            facts[name] = key_line(shown.key)
+            facts[f"{name}_fingerprint"] = shown.key.get_fingerprint()
+            if shown.certificate is not None:
+                vouched = proven and judgement.certified
+                facts["host_certificate" if vouched else "host_certificate_refused"] = describe(shown.certificate)
+            if judgement.fault:
+                facts["host_certificate_fault"] = peer_text(judgement.fault)
         if self._witness.offered:
             facts["methods"] = peer_text(",".join(self._witness.offered))
         return facts
@@ -181,6 +185,9 @@ class _SshLogin:
             return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
         if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
             return named("TOO_MANY_AUTH_FAILURES"), text
+        offers = witness.offers
+        if not witness.offered and offers is not None and (mismatch := offers.mismatch(self._candidate.crypto)):
+            return named("KEX_NO_MATCH"), mismatch  # a server may hang up where we would have said so
         if isinstance(error, asyncssh.KeyExchangeFailed) and not error.reason.startswith("No matching"):
             return named("SSH_PROTOCOL"), text  # a wrong signature or hash, not a missing algorithm
         return _signal(error), text

@@ -140,6 +140,7 @@ include = {json.dumps([host["address"] for host in truth])}
 deadline = "3s"
 capacity = {IN_FLIGHT}
 vault_patience = "5s"
+throttle_patience = "8s"
 """
 
 

@@ -44,11 +44,12 @@ class Order:
 def new_order(
     campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None
 ) -> Order:
-    """Raises NothingToDo, BadInput."""
+    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small."""
     now = time.time()
-    run = run_id(now, secrets.token_hex(2))
+    run, seed = run_id(now, secrets.token_hex(2)), secrets.randbits(32)
+    marks = {title: known.marks for title, known in _known_hosts(campaign).items() if known.marks}
     try:
-        prepared = prepare(campaign, selection, run=run, seed=secrets.randbits(32), now=now, parent=parent)
+        prepared = prepare(campaign, selection, run=run, seed=seed, now=now, parent=parent, marks=marks)
     except ValueError as error:
         raise BadInput(str(error)) from None
     if isinstance(prepared, NothingSelected):
@@ -93,12 +94,7 @@ async def check_and_store(engine: Engine, order: Order) -> None:
 
 def _known_keys(prepared: Prepared) -> list[SeenKey]:
     """What the records' known_hosts files say of the run's targets. Raises BadInput."""
-    unix = [record for record in prepared.campaign.records if record.technology == "unix"]
-    try:
-        files = {path: KnownHosts.read(Path(path)) for path in {r.known_hosts for r in unix if r.known_hosts}}
-    except KnownHostsError as error:
-        raise BadInput(str(error)) from None
-    of_record = {record.title: files[record.known_hosts] for record in unix if record.known_hosts}
+    of_record = _known_hosts(prepared.campaign)
     found: dict[SeenKey, None] = {}
     for planned in prepared.plan.walk() if of_record else ():
         for candidate in planned.candidates if isinstance(planned, Planned) else ():
@@ -107,6 +103,16 @@ def _known_keys(prepared: Prepared) -> list[SeenKey]:
                 address = planned.target.address
                 found |= dict.fromkeys((address, candidate.port, key, prepared.record.id) for key in keys)
     return list(found)
+
+
+def _known_hosts(campaign: Campaign) -> dict[str, KnownHosts]:
+    """The known_hosts files of the records that have one, by title. Raises BadInput."""
+    paths = {r.title: r.known_hosts for r in campaign.records if r.technology == "unix" and r.known_hosts}
+    try:
+        files = {path: KnownHosts.read(Path(path)) for path in dict.fromkeys(paths.values())}
+    except KnownHostsError as error:
+        raise BadInput(str(error)) from None
+    return {title: files[path] for title, path in paths.items()}
 
 
 async def execute(engine: Engine, order: Order, interrupt: anyio.Event, display: ProgressDisplay) -> bool:

@@ -79,6 +79,7 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
             cause=f"{reason.code}: {reason.meaning}" + (f" Opened by {blocked_by}." if blocked_by else ""),
             evidence=_words(evidence),
             advice=reason.advice,
+            proven=_proven(outcome.status, evidence),
         ),
         record=outcome.record,
         user=outcome.user,
@@ -116,6 +117,24 @@ def _words(evidence: Evidence) -> str:
     instead = evidence.facts.get("kerberos", "")
     scheme = f"NTLMv2 in place of Kerberos ({instead})" if instead else ""
     return "; ".join(filter(None, (said, _vault_says(evidence), scheme)))
+
+
+def _proven(status: Status, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """How a login was let in: what Qualys has in its table of authentication methods (QID 38307)."""
+    facts = evidence.facts
+    if status not in (Status.PASSED, Status.PASSED_LIMITED) or "auth_method" not in facts:
+        return ()
+    told = {
+        "Authentication Scheme": facts["auth_method"],
+        "Using sudo": "Yes" if facts.get("sudo") else "No",
+        "Host name": facts.get("hostname", ""),
+        "Operating system": facts.get("os", ""),
+        "Kernel": facts.get("kernel", ""),
+        "User ID": facts.get("uid", ""),
+        "Groups": facts.get("groups", ""),
+        "sudo rules": facts.get("sudo_rules", ""),
+    }
+    return tuple((label, value) for label, value in told.items() if value)
 
 
 _LOOKS = {Reread.UNCHANGED: "still the same in the vault", Reread.CHANGED: "changed in the vault meanwhile"}

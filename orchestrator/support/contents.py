@@ -15,8 +15,14 @@ from orchestrator.report.summary import Summary
 from orchestrator.store.records import LogonCount, RunRecord
 from orchestrator.support.pseudonyms import Kind, Pseudonyms
 
-FACTS_LEFT_OUT = frozenset({"host_key", "host_key_refused", "host_key_fingerprint"})
-"""A key tells which host it is to whoever has its like."""
+FACTS_LEFT_OUT = frozenset(
+    {
+        *("host_key", "host_key_fingerprint", "host_key_refused", "host_key_refused_fingerprint"),
+        *("host_certificate", "host_certificate_refused", "host_certificate_fault"),
+        *("id", "groups", "sudo_rules"),
+    }
+)
+"""A key tells which host it is to whoever has its like; and groups and rules of sudo have names that nobody lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ def learn_row(names: Pseudonyms, row: ReportRow) -> None:
         (Kind.HOST, row.dns),
         (Kind.HOST, row.netbios),
         (Kind.HOST, facts.get("dns_host", "")),
+        (Kind.HOST, facts.get("hostname", "")),
         (Kind.DOMAIN, facts.get("netbios_domain", "")),
         (Kind.DOMAIN, facts.get("dns_domain", "")),
         (Kind.DOMAIN, facts.get("realm", "")),

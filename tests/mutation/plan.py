@@ -101,7 +101,7 @@ TARGETS = (
         "appliance/login/ssh_witness.py",
         (
             (_CODES, ALL),
-            (branches, ("Witness.validate_host_public_key", "Witness.methods_seen", "Witness.account_state")),
+            (branches, ("Witness.host_key_shown", "Witness.methods_seen", "Witness.account_state")),
         ),
         _SSH,
     ),

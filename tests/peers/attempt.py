@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.classify import classify
@@ -13,6 +13,7 @@ from appliance.contract import (
     CryptoProfile,
     Evidence,
     Failure,
+    HostAuthority,
     HostKeyPolicy,
     Job,
     KerberosTerms,
@@ -47,6 +48,8 @@ def make_job(
     crypto: CryptoProfile = CryptoProfile.COMPAT,
     known: tuple[str, ...] = (),
     kerberos: KerberosTerms | None = None,
+    authorities: Sequence[HostAuthority] = (),
+    revoked: Sequence[str] = (),
 ) -> Job:
     candidate = Candidate(
         record="record",
@@ -73,6 +76,8 @@ def make_job(
         target=Target(address=address),
         candidates=(candidate,),
         known_host_keys=known,
+        host_authorities=tuple(authorities),
+        revoked_host_keys=tuple(revoked),
         deadline=30,
         give_up_at=0,
         purpose="test",

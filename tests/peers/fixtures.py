@@ -18,6 +18,12 @@ def sshd() -> Iterator[Sshd]:
 
 
 @pytest.fixture(scope="session")
+def newer_sshd() -> Iterator[Sshd]:
+    with running_sshd(newer=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def smbds() -> Iterator[dict[str, Smbd]]:
     with running_smbd() as servers:
         yield servers

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, Samba's smbd and domain controller, smbclient;
+# Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, shells, Samba's smbd and domain controller,
+# smbclient;
 # Chromium, which opens the HTML report; and curl, which runs the examples of docs/lab-vault.md.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
@@ -15,6 +16,8 @@ need_file() { # pattern, package
 need sshd openssh-server
 need ssh-keygen openssh-client
 need sudo sudo
+need busybox busybox
+need csh csh
 need smbd samba
 need smbpasswd samba-common-bin
 need samba samba
@@ -29,7 +32,17 @@ need ip iproute2
 need smbclient smbclient
 need chromium chromium
 need curl curl
-[ ${#missing[@]} -gt 0 ] || exit 0
+
+# A second OpenSSH, of 9.8 or later, unpacked beside the tests. Where it cannot be had, the tests that need it fail with
+# the words of a missing server; all others run.
+newer() {
+    [ -x .venv-peers/openssh/usr/sbin/sshd ] || tests/peers/newer_openssh.sh "$PWD/.venv-peers/openssh" || true
+}
+cd "$(dirname "$0")/../.."
+if [ ${#missing[@]} -eq 0 ]; then
+    newer
+    exit 0
+fi
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Missing for the tests marked 'peer': ${missing[*]} (Debian's package names). They will fail without." >&2
@@ -55,3 +68,4 @@ if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${m
     exit 1
 fi
 rm -f "$log"
+newer

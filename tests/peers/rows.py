@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from Cryptodome.Hash import MD4
 
-from appliance.contract import HostKeyPolicy, Phase, Selection, Technology
+from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, Selection, Technology
 from appliance.vault.credential import Credential
 
 WRONG = "not it"
@@ -66,6 +66,13 @@ class Known(StrEnum):
     ITS_KEY = "its key"
     ITS_RSA_KEY = "its RSA key"
     ANOTHER_KEY = "another key"
+    ITS_CA = "its CA"
+    ITS_KEY_AND_CA = "its key and its CA"
+    REVOKED = "that its key is revoked"
+    REVOKED_CA = "that its CA is revoked"
+
+
+CA_KNOWN = (Known.ITS_CA, Known.ITS_KEY_AND_CA, Known.REVOKED, Known.REVOKED_CA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +98,12 @@ class Row:
     simulated: Simulated | str = field(default_factory=Simulated)
     """A text says why no simulated host does it."""
     server: str = ""
-    """Of several real ones: `outdated`, or of VARIANTS."""
+    """Of several real ones: one of `sshd.OTHERS`, or of VARIANTS."""
     held: Password | Key | Hash = Password.RIGHT
     submitted: bool = True
     sudo: bool = False
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
     known: Known = Known.NOTHING
     domain: str = ""
     """The host's own, where it is `own`."""
@@ -113,6 +121,24 @@ class Row:
         return f"{self.technology}: {self.name}"
 
     @property
+    def status(self) -> str:
+        """That of a login that ends so, as a report has it."""
+        if self.reason == "PASSED":
+            return "Passed"
+        if self.reason.startswith("PRIV_") or self.reason == "ADMIN_SHARE_OFF":
+            return "Passed*"
+        before_the_login = ("HOST_KEY_", "KEX_", "SMB1_ONLY", "ENCRYPTION_REQUIRED")
+        return "Not Attempted" if self.reason.startswith(before_the_login) else "Failed"
+
+    @property
+    def qids(self) -> tuple[int, ...]:
+        if self.status != "Failed":
+            return ()
+        if self.technology is Technology.UNIX:
+            return (105053,)
+        return (105015, 105052) if self.reason == "ACCOUNT_LOCKED" else (105015,)
+
+    @property
     def asks(self) -> bool:
         """A server comes to ask for the credential where it is submitted then, or cannot be used."""
         return self.submitted or self.reason.startswith("SECRET_")
@@ -128,6 +154,13 @@ class Row:
 FACTS: Mapping[Technology, Mapping[str, str]] = {
     Technology.UNIX: {
         "banner": r"SSH-2\.0-OpenSSH_\d+\.\d+\S*( \S+)?",
+        "version": r"OpenSSH_\d+\.\d+\S*",
+        **dict.fromkeys(
+            ("kex_offered", "host_keys_offered", "ciphers_offered", "macs_offered"), r"[a-z0-9@.,-]+(\.\.\.)?"
+        ),
+        "crypto_needed": "modern",
+        "kex": "curve25519-sha256",
+        "cipher": "aes128-gcm@openssh\\.com",
         "host_key": r"ssh-ed25519 [A-Za-z0-9+/]{68}",
         "host_key_fingerprint": r"SHA256:[A-Za-z0-9+/]{43}",
         "methods": "publickey,password,keyboard-interactive",

@@ -35,7 +35,7 @@ class Script:
     """It ends the connection when a password comes, with these words."""
     hang_in_auth: bool = False
     hang_in_command: bool = False
-    output: str = "uid=1000(scan) gid=1000(scan)\n"
+    output: str = "uid=1000(scan) gid=1000(scan)\n== id 0\n"
     passwords: list[str] = field(default_factory=list)
     responses: list[list[str]] = field(default_factory=list)
     hanging: anyio.Event = field(default_factory=anyio.Event)

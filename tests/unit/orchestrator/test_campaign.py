@@ -497,7 +497,7 @@ def test_the_defaults_that_init_shows_in_comments_are_the_defaults(technology: T
         "host_keys",
     }
     shown |= {"crypto", "retries", "deadline", "per_subnet", "vault_requests", "vault_patience", "capacity", "zone"}
-    shown |= {"fetch", "max_age", "nt_hash"}
+    shown |= {"fetch", "max_age", "nt_hash", "throttle_patience"}
     spoken = "\n".join(
         line[2:] if line.startswith("# ") and line[2:].split(" =")[0] in shown else line for line in text.splitlines()
     )

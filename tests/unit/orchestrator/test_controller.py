@@ -87,6 +87,7 @@ class Store:
         self.story = story
         self.settled: list[Settled] = []
         self.unsent: list[Undispatched] = []
+        self.learnt: list[Any] = []
         self.fresh = True
 
     async def dispatched(
@@ -112,7 +113,8 @@ class Store:
     async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
         return {}
 
-    async def learn(self, keys: Sequence[Any]) -> None: ...
+    async def learn(self, keys: Sequence[Any]) -> None:
+        self.learnt += keys
 
 
 class Bus(SimOrchestrator):
@@ -250,6 +252,21 @@ async def test_a_target_that_nobody_serves_ends_at_once(world: World) -> None:
     assert world.ended is True
     assert "finished nobody NO_RECORD" in world.story
     assert world.controller.progress().done == 2
+
+
+@with_run(Plan(2))
+async def test_a_key_that_a_ca_vouches_for_is_not_learnt(world: World) -> None:
+    """Its certificate is what counts; once known by itself, the key would pass without one."""
+    appliance = world.broker.appliance("a", ZONE)
+    for facts in ({"host_key": "ssh-ed25519 AAAA"}, {"host_key": "ssh-ed25519 BBBB", "host_certificate": "'web'"}):
+        (lease,) = await appliance.lease(RUN, 1, 1.0)
+        job = lease.job
+        ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+        await appliance.publish(Outcome(**ids, evidence=Evidence(phase=Phase.LOGOFF, signal=OK, facts=facts)))
+        await lease.done()
+    await anyio.sleep(1.0)
+    assert world.passed == 2
+    assert [key for _, _, key, _ in world.store.learnt] == ["ssh-ed25519 AAAA"]
 
 
 # -- what an admin has stopped -----------------------------------------------------------------------------------------

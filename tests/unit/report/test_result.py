@@ -42,6 +42,32 @@ def test_only_a_failed_authentication_has_a_qid(reason: str) -> None:
     assert report_row(outcome(reason)).findings == ()
 
 
+def test_a_login_that_stands_says_how_it_was_let_in_and_where() -> None:
+    facts = {
+        "auth_method": "publickey",
+        "hostname": "web1",
+        "os": "Debian GNU/Linux 12 (bookworm)",
+        "uid": "1000",
+        "groups": "scan,sudo",
+        "sudo": "all",
+        "sudo_rules": "(ALL) NOPASSWD: ALL",
+    }
+    row = report_row(outcome("PASSED", facts=facts))
+    assert row.os == "Debian GNU/Linux 12 (bookworm)"
+    assert row.result.text().splitlines()[8:] == [
+        "Authentication Scheme\tpublickey",
+        "Using sudo\tYes",
+        "Host name\tweb1",
+        "Operating system\tDebian GNU/Linux 12 (bookworm)",
+        "User ID\t1000",
+        "Groups\tscan,sudo",
+        "sudo rules\t(ALL) NOPASSWD: ALL",
+    ]
+    limited = report_row(outcome("PRIV_NO_SHELL", facts={"auth_method": "password"}))
+    assert limited.result.text().splitlines()[8:] == ["Authentication Scheme\tpassword", "Using sudo\tNo"]
+    assert len(report_row(outcome("BAD_CREDENTIALS", facts=facts)).result.text().splitlines()) == 8
+
+
 def test_the_raw_signal_is_shown_where_it_says_more_than_the_reason() -> None:
     signals = {
         ntstatus(0xC000006D): "words [0xc000006d]",

@@ -75,6 +75,12 @@ async def test_no_name_is_in_any_file() -> None:
                 "service": "cifs/qx-service.qx-company.example",
                 "kdc": "10.99.5.5:88",
                 "kerberos": "KDC_UNREACHABLE: qx-dc.qx-realm.example: no answer",
+                "hostname": "qx-unixhost",
+                "warning": "qx-unixhost speaks",
+                "groups": "qx-group",
+                "id": "uid=7(qx-winuser) gid=8(qx-group)",
+                "sudo_rules": "(qx-group) ALL",
+                "host_certificate": "'qx-cert' for qx-unixhost",
             },
         ),
         outcome("PORT_CLOSED", "qx-host.qx-company.example", record="QX-Unix record", user="qx-unixuser"),
@@ -99,6 +105,10 @@ async def test_no_name_is_in_any_file() -> None:
         assert "NKEY" not in item.text
     first = json.loads(items[2].text.splitlines()[0])
     assert (first["reason"], first["facts"]["dialect"]) == ("BAD_CREDENTIALS", "3.1.1")
+    assert first["facts"].keys() == {
+        *("netbios_host", "dns_host", "dns_domain", "dialect", "hostname", "warning"),
+        *("realm", "service", "kdc", "kerberos"),
+    }
     assert first["text"].endswith("logon failure from address-2")
     settings = json.loads(items[0].text)
     assert [r["ips"] for r in settings["records"]] == [1, 1]
