@@ -234,7 +234,7 @@ def test_vault_test(bench: Bench) -> None:
     missing = bench.keymuster("vault", "test", "Vault", "--campaign", bench.campaign, "--secret", "no such secret")
     assert missing.code == 3
     assert missing.stdout == (
-        "Vault: SECRET_NOT_FOUND: No secret of that name that the vault user may see. "
+        "Vault: SECRET_NOT_FOUND: No secret of that name, or for that machine, that the vault user may see. "
         "Correct the record's secret, or share the secret with the vault user.\n"
     )
 
