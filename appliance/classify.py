@@ -23,7 +23,7 @@ PhaseRow = Mapping[Phase, str]
 
 _SLOW: PhaseRow = {
     Phase.LEASE: "OWN_OVERLOAD",
-    Phase.DNS: "DNS_FAILED",
+    Phase.DNS: "DNS_NO_ANSWER",
     Phase.TCP: "TCP_TIMEOUT",
     Phase.NEGOTIATE: "BANNER_TIMEOUT",
     Phase.KEX: "KEX_TIMEOUT",

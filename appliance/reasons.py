@@ -65,6 +65,8 @@ def _rows() -> list[Reason]:
         # -- network: nothing was negotiated --------------------------------------------------------------------------
         Reason("DNS_FAILED", not_, network, "The name does not resolve.",
                "Correct the name in the target list, or the appliance's DNS.", transient=True),
+        Reason("DNS_NO_ANSWER", not_, network, "No DNS server has told in time what the name is.",
+               "Look at the DNS servers that the appliance asks (/etc/resolv.conf), and at its way to them.", transient=True),
         Reason("HOST_UNREACHABLE", not_, network, "No route to the host, or the host does not answer ARP.",
                "Check routing and that the host is up, from the appliance's network.", transient=True),
         Reason("PORT_CLOSED", not_, network, "The host refuses connections on this port.",

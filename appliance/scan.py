@@ -58,8 +58,17 @@ Settled = Mapping[str, SecretHandle | Failure]
 
 class Dial(Protocol):
     async def __call__(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
-    ) -> socket | Failure: ...
+        self,
+        address: str,
+        port: int,
+        ledger: PhaseLedger,
+        /,
+        *,
+        allow: Callable[[str], bool],
+        facts: dict[str, str],
+    ) -> socket | Failure:
+        """Of a name, `facts` is told which addresses it has and what each said, also while being cancelled."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +137,8 @@ class _Attempt:
         if isinstance(settled, Later):
             return settled
 
-        allow = self.kit.policy.allows_address
-        sock = await self.kit.dial(self.job.target.address, candidates[0].port, self.ledger, allow=allow)
+        allow, facts = self.kit.policy.allows_address, self.facts
+        sock = await self.kit.dial(self.job.target.address, candidates[0].port, self.ledger, allow=allow, facts=facts)
         if isinstance(sock, Failure):
             return sock
         async with self.kit.logins[self.job.technology](sock, self.job, self.ledger) as login:

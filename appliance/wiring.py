@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
 
@@ -12,7 +13,8 @@ from appliance.bus.appliance_side import connect_appliance
 from appliance.channel import Hello
 from appliance.contract import Failure, Technology
 from appliance.lag import LoopLag
-from appliance.login.dial import dial
+from appliance.login.dial import Sources, dial
+from appliance.login.resolver import Resolver
 from appliance.login.smb import smb_login
 from appliance.login.ssh import ssh_login
 from appliance.policy import Policy
@@ -60,7 +62,7 @@ async def kit_for(
             appliance=hello.appliance,
             policy=policy,
             sources=sources,
-            dial=dial,
+            dial=partial(dial, sources=Sources(hello.source_v4, hello.source_v6), resolver=Resolver()),
             logins=LOGINS,
             desk=bus,
             handshakes=handshakes,

@@ -67,12 +67,13 @@ class _SmbLogin:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
             address, port = self._sock.getpeername()[:2]
+            source = self._sock.getsockname()[0]
         except OSError:  # cut between the dial and now
             return Failure(Phase.NEGOTIATE, named("CONNECTION_RESET"), "the connection was cut at once")
         stream = self._stream = await open_session(self._sock)
         session = await self._call(Phase.NEGOTIATE, lambda: NtlmSession(stream, address))
         if isinstance(session, Failure):
-            if not stream.heard and await answers_smb1(address, port, self._ledger):
+            if not stream.heard and await answers_smb1(address, port, source, self._ledger):
                 return Failure(Phase.NEGOTIATE, named("SMB1_ONLY"))
             return session
         self._session = session

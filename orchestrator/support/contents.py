@@ -80,7 +80,7 @@ def outcome_document(names: Pseudonyms, row: ReportRow) -> Document:
     """An outcome: everything but what its names were."""
     evidence = row.evidence
     return {
-        "target": names.of(Kind.ADDRESS, row.ip) or names.of(Kind.HOST, row.dns),
+        "target": names.of(Kind.HOST, row.dns) if row.host == row.dns else names.of(Kind.ADDRESS, row.host),
         "technology": row.technology.value,
         "port": row.port or None,
         "status": row.status.value,

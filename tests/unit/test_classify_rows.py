@@ -52,7 +52,7 @@ def always(reason: str) -> Row:
 OUT_OF_TIME = row(
     {
         Phase.LEASE: "OWN_OVERLOAD",
-        Phase.DNS: "DNS_FAILED",
+        Phase.DNS: "DNS_NO_ANSWER",
         Phase.TCP: "TCP_TIMEOUT",
         Phase.NEGOTIATE: "BANNER_TIMEOUT",
         Phase.KEX: "KEX_TIMEOUT",
