@@ -63,6 +63,8 @@ class Phase(StrEnum):
     PLAN = "plan"
     DISPATCH = "dispatch"
     LEASE = "lease"
+    JUMP = "jump"
+    """A session with the jump host, where the record has one: with one that stands, or until a new one does."""
     DNS = "dns"
     TCP = "tcp"
     NEGOTIATE = "negotiate"
@@ -155,6 +157,24 @@ class CredentialRef(Wire):
         return self.label if self.by is SecretLookup.MACHINE else f"{self.by} {self.key}"
 
 
+class Jump(Wire):
+    """The SSH host through which a record's targets are reached, and the login there."""
+
+    address: str
+    """An IP literal, or a DNS name that the appliance resolves."""
+    port: int
+    user: str
+    account: Account
+    secret: CredentialRef
+    private_key: bool = False
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+    @property
+    def place(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -171,6 +191,17 @@ class Candidate(Wire):
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     crypto: CryptoProfile = CryptoProfile.COMPAT
+    jump: Jump | None = None
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Whom an attempt with this record may log in as: at its target, and on the way there."""
+        return (self.account,) if self.jump is None else (self.account, self.jump.account)
+
+    @property
+    def secrets(self) -> tuple[CredentialRef, ...]:
+        """What an attempt with this record may read."""
+        return (self.secret,) if self.jump is None else (self.secret, self.jump.secret)
 
 
 class Target(Wire):
@@ -202,6 +233,8 @@ class Job(Wire):
     """An earlier attempt was refused while its secret changed: what this process has kept of it may be the old one."""
     known_host_keys: tuple[str, ...] = ()
     """OpenSSH public key lines (`type base64`) the store knows for this target."""
+    known_jump_keys: tuple[str, ...] = ()
+    """The same of the jump host of its record."""
     deadline: float
     """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs."""
     give_up_at: float
@@ -289,6 +322,8 @@ class View(Wire):
     """When its answer was there, or the wait for it was over: the vault wrote its row in between."""
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
+    secret: str = ""
+    """What the record calls it, where it is not the target's own: the jump host's."""
 
 
 class Evidence(Wire):
@@ -376,6 +411,8 @@ class PermitRequest(Wire):
     not give back what the other one holds."""
     account: Account
     record: str
+    part: str = ""
+    """Of an attempt that logs in more than once, which login it is for: each has a permit of its own."""
     valid_for: float
     """Seconds in which the verdict will be known; a permit not released by then counts as a failed logon."""
 
@@ -409,6 +446,7 @@ class PermitRelease(Wire):
     attempt: int
     lease: str
     holder: str
+    part: str = ""
     technology: Technology
     account: Account
     phase: Phase

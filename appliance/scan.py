@@ -8,20 +8,18 @@ second look at the vault took too long, and an accepted one stays accepted thoug
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from socket import socket
-from typing import Protocol, TypeVar
 
 import anyio
 
-from appliance.bus import BusUnavailable
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
     Candidate,
-    CheckOutRequest,
+    CredentialRef,
     Deferred,
     Evidence,
     Failure,
@@ -35,40 +33,21 @@ from appliance.contract import (
     View,
     named,
 )
-from appliance.login import Login, LoginFactory, Negotiated
-from appliance.permit import DEFER_S, SESSION_WAIT_S, Later, Permit, PermitDesk, Verdict
+from appliance.jump import Jumps, Passage
+from appliance.login import Dial, Login, LoginFactory, Negotiated
+from appliance.permit import DEFER_S, Later, Permit, PermitDesk, Verdict
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
+from appliance.reading import SECOND_LOOK_S, in_session, just_changed, read_secret
 from appliance.reasons import Lockout, Reason
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
 
-T = TypeVar("T")
-
-SECOND_LOOK_S = 0.5
-JUST_CHANGED_S = 60.0
-"""Beside the time that a change takes, it allows for the difference between the vault's clock and ours."""
-
 End = Failure | Later | None
 """How a story ends; None is success."""
 Settled = Mapping[str, SecretHandle | Failure]
 """By record: the secret's handle, or why there is none (reported only if the target ever asks for it)."""
-
-
-class Dial(Protocol):
-    async def __call__(
-        self,
-        address: str,
-        port: int,
-        ledger: PhaseLedger,
-        /,
-        *,
-        allow: Callable[[str], bool],
-        facts: dict[str, str],
-    ) -> socket | Failure:
-        """Of a name, `facts` is told which addresses it has and what each said, also while being cancelled."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +67,8 @@ class Kit:
     """The worst lag of our event loop, in seconds, over the last so many seconds."""
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    jumps: Jumps | None = None
+    """The sessions with jump hosts; a kit without any reaches no target behind one."""
 
 
 async def scan(job: Job, kit: Kit) -> Report:
@@ -111,6 +92,7 @@ class _Attempt:
     began: float = field(init=False)
     facts: dict[str, str] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
+    passage: Passage | None = None
     login: Login | None = None
     candidate: Candidate | None = None
     permit: Permit | None = None
@@ -137,15 +119,30 @@ class _Attempt:
         if isinstance(settled, Later):
             return settled
 
-        allow, facts = self.kit.policy.allows_address, self.facts
-        sock = await self.kit.dial(self.job.target.address, candidates[0].port, self.ledger, allow=allow, facts=facts)
-        if isinstance(sock, Failure):
+        sock = await self._reach(candidates[0])
+        if not isinstance(sock, socket):
             return sock
         async with self.kit.logins[self.job.technology](sock, self.job, self.ledger) as login:
             self.login = login
             self.ended(await self._converse(login, candidates, settled))
             self.ledger.enter(Phase.LOGOFF)
         return self.end
+
+    async def _reach(self, candidate: Candidate) -> socket | Failure | Later:
+        """A connection with the target: our own, or one that its record's jump host makes."""
+        if candidate.jump is None:
+            address, allow = self.job.target.address, self.kit.policy.allows_address
+            return await self.kit.dial(address, candidate.port, self.ledger, allow=allow, facts=self.facts)
+        self.ledger.enter(Phase.JUMP)
+        if self.kit.jumps is None:
+            return Failure(Phase.JUMP, named("INTERNAL"), "this appliance keeps no sessions with jump hosts")
+        passage = await self.kit.jumps.through(self.job, candidate, candidate.jump, self.ledger, self.facts, self.views)
+        if isinstance(passage, Passage):
+            self.passage = passage
+            return passage.sock
+        if isinstance(passage, Failure) and passage.phase is Phase.VAULT:
+            return self._later(passage, candidate.jump.secret) or passage
+        return passage
 
     async def _converse(self, login: Login, candidates: list[Candidate], settled: Settled) -> End:
         negotiated = await self._negotiate(login)
@@ -158,7 +155,7 @@ class _Attempt:
             return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
         handle = settled[candidate.record]
         if isinstance(handle, Failure):
-            return self._later(handle, candidate) or handle
+            return self._later(handle, candidate.secret) or handle
 
         self.ledger.enter(Phase.PERMIT)
         self.permit = Permit(self.job, candidate, self.kit.desk, self.kit.wall)
@@ -209,8 +206,8 @@ class _Attempt:
         waits: list[Later] = []
         self.ledger.enter(Phase.VAULT)
         for candidate in candidates:
-            found = settled[candidate.record] = await _in_session(self._source(candidate).settle(candidate.secret))
-            if isinstance(found, Failure) and (later := self._later(found, candidate)):
+            found = settled[candidate.record] = await in_session(self._source(candidate).settle(candidate.secret))
+            if isinstance(found, Failure) and (later := self._later(found, candidate.secret)):
                 waits.append(later)
         if len(waits) == len(candidates):
             return min(waits, key=lambda later: later.not_before)
@@ -220,48 +217,25 @@ class _Attempt:
         """The secret, read only now that the target has asked for it."""
         credential = await self._read(candidate, handle, anew=self.job.rotated)
         if isinstance(credential, Failure):
-            return self._later(credential, candidate) or credential
+            return self._later(credential, candidate.secret) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
             self.facts["warning"] = "the secret names another user than the record"
         return credential
 
     async def _read(self, candidate: Candidate, handle: SecretHandle, *, anew: bool) -> Credential | Failure:
-        return await _in_session(self._fetched(candidate, handle, anew))
-
-    async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
-        """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
-        source, purpose = self._source(candidate), self.job.purpose
-        key, views = candidate.private_key, self.views
-        credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views, anew=anew)
-        if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
-            return credential
-        job = self.job
-        request = CheckOutRequest(
-            run=job.run,
-            job=job.job,
-            attempt=job.attempt,
-            lease=job.lease,
-            secret=candidate.secret,
-            secret_id=handle.secret_id,
-        )
-        try:
-            answer = await self.kit.desk.check_out(request, wait=SESSION_WAIT_S)
-        except BusUnavailable as error:
-            return Failure(Phase.VAULT, named("NO_PACER"), str(error))
-        if not answer.ok:
-            return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True, anew=anew)
+        source, key, views = self._source(candidate), candidate.private_key, self.views
+        return await read_secret(self.job, handle, source, self.kit.desk, private_key=key, views=views, anew=anew)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
 
-    def _later(self, failure: Failure, candidate: Candidate) -> Later | None:
+    def _later(self, failure: Failure, secret: CredentialRef) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
         reason, now = self._reason(failure), self.kit.wall()
         if not reason.transient or now >= self.job.give_up_at:
             return None
         away = seconds_away(failure)
-        vault = "" if away is None else candidate.secret.vault
+        vault = "" if away is None else secret.vault
         return Later(reason.code, now + max(away or 0.0, DEFER_S), failure.text, vault)
 
     async def _refused(
@@ -280,15 +254,11 @@ class _Attempt:
             await anyio.sleep(SECOND_LOOK_S)
             again = await self._read(candidate, handle, anew=True)
             if isinstance(again, Credential):
-                same = again.same_secret_as(tried) and not self._just_changed(again)
+                same = again.same_secret_as(tried) and not just_changed(again, self.kit.wall())
                 self.reread = Reread.UNCHANGED if same else Reread.CHANGED
                 self.facts.update(again.standing.facts())
                 again.forget()
         return failure
-
-    def _just_changed(self, credential: Credential) -> bool:
-        changed_at = credential.standing.changed_at
-        return changed_at is not None and abs(self.kit.wall() - changed_at) <= JUST_CHANGED_S
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -297,6 +267,8 @@ class _Attempt:
         return self.login is not None and self.login.submitted
 
     def ended(self, end: End) -> None:
+        if isinstance(end, Failure) and self.passage is not None:
+            end = self.passage.judge(end, self._reason(end).code)
         self.end, self.over = end, True
 
     def out_of_time(self) -> Failure:
@@ -343,13 +315,6 @@ class _Attempt:
             self.job.technology,
             Evidence(phase=failure.phase, signal=failure.signal, facts=failure.facts, submitted=self.submitted),
         )
-
-
-async def _in_session(question: Awaitable[T | Failure]) -> T | Failure:
-    """A vault's answer within the time that a target's session may be kept waiting."""
-    with anyio.move_on_after(SESSION_WAIT_S):
-        return await question
-    return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")
 
 
 def choosable(candidates: list[Candidate]) -> list[Candidate]:

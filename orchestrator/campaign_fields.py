@@ -22,7 +22,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from orchestrator.addresses import parse_entry
+from orchestrator.addresses import AddressError, canonical_address, parse_entry
 from orchestrator.gates import parse_gate
 
 PLACEHOLDERS = ("address", "domain", "fqdn", "host")
@@ -47,6 +47,13 @@ def _duration_text(seconds: float) -> str:
 def _entry(text: str) -> str:
     parse_entry(text)  # raises AddressError, a ValueError that says what to write
     return text.strip()
+
+
+def _single_host(text: str) -> str:
+    try:
+        return canonical_address(text)
+    except AddressError:
+        raise ValueError(f"{text!r} is not one host; write an address or a DNS name") from None
 
 
 def _login_type(value: object) -> object:
@@ -167,6 +174,8 @@ Duration = Annotated[
 """Seconds; in the file "30s", "2m" or "1h"."""
 Entry = Annotated[str, AfterValidator(_entry)]
 """An address, range, CIDR block or DNS name."""
+SingleHost = Annotated[Text, AfterValidator(_single_host)]
+"""An address or DNS name, in its one spelling."""
 Template = Annotated[Text, AfterValidator(_template)]
 FolderPath = Annotated[Text, AfterValidator(_folder)]
 FilePath = Annotated[Text, AfterValidator(_file)]

@@ -21,6 +21,7 @@ from appliance.contract import (
     Evidence,
     HostKeyPolicy,
     Job,
+    Jump,
     Phase,
     RunNotice,
     named,
@@ -215,8 +216,10 @@ class RunController:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def _send(self, batch: Batch) -> None:
-        keys = await self.host_keys.known(a.planned.target.address for a in batch.attempts)
-        jobs = [self._job(attempt, keys.get(attempt.planned.target.address, ())) for attempt in batch.attempts]
+        addresses = [a.planned.target.address for a in batch.attempts]
+        addresses += [jump.address for a in batch.attempts if (jump := _jump(a.planned)) is not None]
+        keys = await self.host_keys.known(dict.fromkeys(addresses))
+        jobs = [self._job(attempt, keys) for attempt in batch.attempts]
         now = self.clock()
         if batch.unplannable or batch.left_out:
             await self._end_at_once(batch, now)
@@ -239,12 +242,20 @@ class RunController:
         attempt = self.dispatcher.open(job.job)
         return attempt is not None and attempt.attempt == job.attempt
 
-    def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
+    def _job(self, attempt: OpenAttempt, keys: Mapping[str, Sequence[str]]) -> Job:
         purpose = (
             f"Keymuster: campaign {self.plan.campaign}, run {self.plan.run}, target {attempt.planned.target.address}"
         )
-        deadline = self.plan.pace.deadline
-        return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
+        jump = _jump(attempt.planned)
+        return job_of(
+            attempt,
+            run=self.plan.run,
+            zone=self.plan.zone,
+            deadline=self.plan.pace.deadline,
+            purpose=purpose,
+            keys=keys.get(attempt.planned.target.address, ()),
+            jump_keys=keys.get(jump.address, ()) if jump is not None else (),
+        )
 
     def _row(self, planned: Planned) -> JobRow:
         records = tuple(map(RecordUse.of, planned.candidates))
@@ -341,10 +352,13 @@ class RunController:
         """Trust on first use: note the key of a host that had none."""
         seen = []
         for attempt, _, decision in decided:
-            key = "" if isinstance(decision, Stale) else decision.evidence.facts.get("host_key", "")
-            candidate = _tofu(attempt.planned.candidates)
+            facts = {} if isinstance(decision, Stale) else decision.evidence.facts
+            key, jump_key = facts.get("host_key", ""), facts.get("jump_host_key", "")
+            candidate, jump = _tofu(attempt.planned.candidates), _jump(attempt.planned)
             if key and candidate is not None:
                 seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))
+            if jump_key and jump is not None and jump.host_keys is HostKeyPolicy.TOFU:
+                seen.append((jump.address, jump.port, jump_key, self.plan.run))
         await self.host_keys.learn(seen)
 
     # -- gaps --------------------------------------------------------------------------------------------------------
@@ -367,6 +381,11 @@ class RunController:
     def _suspect(self, attempt: OpenAttempt) -> Suspect:
         job = attempt.planned.job
         return Suspect(job, attempt.attempt, attempt.dispatched_at, self._placed.get((job, attempt.attempt)))
+
+
+def _jump(planned: Planned) -> Jump | None:
+    """The jump host that the job's targets are reached through; a Unix target has one record."""
+    return planned.candidates[0].jump if planned.candidates else None
 
 
 def _tofu(candidates: Sequence[Candidate]) -> Candidate | None:

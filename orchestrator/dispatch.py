@@ -330,7 +330,7 @@ class Dispatcher:
 
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
     """Those that could serve the job."""
-    return tuple(c.secret.vault for c in repeat.planned.candidates if c.record not in repeat.tried)
+    return tuple(s.vault for c in repeat.planned.candidates if c.record not in repeat.tried for s in c.secrets)
 
 
 def _stop_of(repeat: Repeat, stop_on: StopOn) -> Stop | None:
@@ -369,7 +369,16 @@ def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: f
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
 
 
-def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpose: str, keys: Sequence[str]) -> Job:
+def job_of(
+    attempt: OpenAttempt,
+    *,
+    run: str,
+    zone: str,
+    deadline: float,
+    purpose: str,
+    keys: Sequence[str],
+    jump_keys: Sequence[str] = (),
+) -> Job:
     """The message for an attempt."""
     planned = attempt.planned
     return Job(
@@ -384,6 +393,7 @@ def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpos
         tried=attempt.tried,
         rotated=attempt.rotations > 0,
         known_host_keys=tuple(keys),
+        known_jump_keys=tuple(jump_keys),
         deadline=deadline,
         give_up_at=attempt.give_up_at,
         purpose=purpose,

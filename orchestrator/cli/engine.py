@@ -111,7 +111,9 @@ class Engine:
 
 def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:
     """The embedded appliance's policy for a run: the campaign's own targets, vaults and weakest host-key policy."""
-    policies = [record.host_keys.value for record in campaign.records if record.technology == "unix"]
+    unix = [record for record in campaign.records if record.technology == "unix"]
+    policies = [record.host_keys.value for record in unix]
+    policies += [record.jump.host_keys.value for record in unix if record.jump is not None]
     weakest = next((p for p in ("any", "tofu", "pinned") if p in policies), "pinned")
     return Admission(run, campaign_networks(campaign), weakest, tuple(logins))
 
@@ -119,6 +121,8 @@ def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admissio
 def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
     """The addresses that a campaign may reach. A DNS name may resolve to any that is not excluded."""
     targets = select(campaign.targets).addresses
+    jumps = [record.jump.host for record in campaign.records if record.technology == "unix" and record.jump]
+    targets |= AddressSet.parse(jumps)
     if targets.names:
         targets = AddressSet.everything() - AddressSet.parse(campaign.targets.exclude)
     return targets.networks()

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from appliance.contract import Target
 from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
@@ -95,11 +96,15 @@ def _known_keys(prepared: Prepared) -> list[SeenKey]:
     """What the records' known_hosts files say of the run's targets. Raises BadInput."""
     unix = [record for record in prepared.campaign.records if record.technology == "unix"]
     try:
-        files = {path: KnownHosts.read(Path(path)) for path in {r.known_hosts for r in unix if r.known_hosts}}
+        paths = {r.known_hosts for r in unix} | {r.jump.known_hosts for r in unix if r.jump}
+        files = {path: KnownHosts.read(Path(path)) for path in paths if path}
     except KnownHostsError as error:
         raise BadInput(str(error)) from None
     of_record = {record.title: files[record.known_hosts] for record in unix if record.known_hosts}
     found: dict[SeenKey, None] = {}
+    for jump in (r.jump for r in unix if r.jump):
+        keys = files[jump.known_hosts].of(Target(address=jump.host), jump.port) if jump.known_hosts else ()
+        found |= dict.fromkeys((jump.host, jump.port, key, prepared.record.id) for key in keys)
     for planned in prepared.plan.walk() if of_record else ():
         for candidate in planned.candidates if isinstance(planned, Planned) else ():
             if candidate.record in of_record:

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.addresses import Name, parse_entry
-from orchestrator.campaign_model import Campaign, Record
+from orchestrator.addresses import Name, number_of, parse_entry
+from orchestrator.campaign_model import Campaign, Jump, Record
 from orchestrator.report.documents import Document, dumps, run_document, summary_document
 from orchestrator.report.rows import ReportRow
 from orchestrator.report.summary import Summary
 from orchestrator.store.records import LogonCount, RunRecord
 from orchestrator.support.pseudonyms import Kind, Pseudonyms
 
-FACTS_LEFT_OUT = frozenset({"host_key", "host_key_refused", "host_key_fingerprint"})
+FACTS_LEFT_OUT = frozenset(
+    f"{whose}{key}"
+    for whose in ("", "jump_")
+    for key in ("host_key", "host_key_refused", "host_key_fingerprint", "host_key_refused_fingerprint")
+)
 """A key tells which host it is to whoever has its like."""
 
 
@@ -50,6 +54,15 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
         names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
+        if record.technology == "unix" and record.jump is not None:
+            jump = record.jump
+            names.of(Kind.HOST, "" if number_of(jump.host) is not None else jump.host)
+            names.of(Kind.USER, jump.user)
+            names.of(Kind.SECRET, jump.secret.text)
+            names.of(Kind.PATH, jump.secret.folder or "")
+            names.of(Kind.SECRET, jump.secret.template or "")
+            names.of(Kind.DOMAIN, "" if jump.accounts in (None, "local") else jump.accounts)
+            names.of(Kind.PATH, jump.known_hosts or "")
     for entry in campaign.targets.include:  # a log may name one that has no outcome yet
         names.of(Kind.HOST, entry.host or "")
         names.of(Kind.HOST, entry.fqdn or "")
@@ -149,7 +162,7 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 
 
 def _record(names: Pseudonyms, record: Record) -> Document:
-    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret"})
+    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret", "jump"})
     accounts = data.get("accounts", "")
     return data | {
         "title": names.of(Kind.RECORD, record.title),
@@ -158,7 +171,21 @@ def _record(names: Pseudonyms, record: Record) -> Document:
         "secret": {"by": record.secret.by.value, "placeholders": record.secret.text.count("{")},
         "ips": len(record.ips),
         "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
+        **({"jump": _jump(names, record.jump)} if record.technology == "unix" and record.jump else {}),
         **({"domain": names.of(Kind.DOMAIN, data["domain"])} if "domain" in data else {}),
+    }
+
+
+def _jump(names: Pseudonyms, jump: Jump) -> Document:
+    data: Document = jump.model_dump(mode="json", exclude_none=True, exclude={"known_hosts"})
+    accounts = data.get("accounts", "")
+    host = names.text(jump.host) if number_of(jump.host) is not None else names.of(Kind.HOST, jump.host)
+    return data | {
+        "host": host,
+        "user": names.of(Kind.USER, jump.user),
+        "secret": {"by": jump.secret.by.value},
+        "vault": names.of(Kind.VAULT, jump.vault or "") or None,
+        "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
     }
 
 

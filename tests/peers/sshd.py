@@ -47,6 +47,8 @@ ACCOUNTS = [
     Account("kbdlockout", "Kbdlockout-Pw-1", 40016),
     Account("outsider", "Outsider-Pw-1", 40017),  # no sudo, and is told so without a password
     Account("bare", "Bare-Pw-1", 40018),  # finds no sudo
+    Account("jumper", "Jumper-Pw-1", 40020, login_shell="/usr/sbin/nologin"),
+    Account("walled", "Walled-Pw-1", 40021),  # connects nobody to other hosts
 ]
 
 SUDOERS = """\
@@ -88,6 +90,8 @@ Match User forced
   ForceCommand echo this host is looked after
 Match User open
   PermitEmptyPasswords yes
+Match User walled
+  AllowTcpForwarding no
 Match User bare
   SetEnv PATH=/home/bare/bin
 """

@@ -17,6 +17,7 @@ from appliance.contract import Selection, Target, Technology
 from orchestrator.campaign import (
     Campaign,
     CampaignError,
+    Jump,
     Pace,
     PasswordReference,
     SecretReference,
@@ -447,7 +448,7 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
     text = campaign_text(Answers()) + campaign_text(Answers(technology=Technology.WINDOWS))
     models: list[type[BaseModel]] = [
         *(Campaign, Vault, VaultTls, PasswordReference, WindowsRecord, UnixRecord),
-        *(SecretReference, Targets, TargetEntry, Pace),
+        *(SecretReference, Jump, Targets, TargetEntry, Pace),
     ]
     for model in models:
         for key in model.model_fields:
