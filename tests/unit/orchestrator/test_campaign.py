@@ -634,3 +634,39 @@ def test_a_key_in_the_file_is_not_quoted(key: str, value: str) -> None:
 )
 def test_http_on_this_machine_or_by_leave(url: str, line: str) -> None:
     assert parse_campaign(vault_with(line, url=url), "c.toml").vaults[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("jump", "exclude", "where", "said"),
+    [
+        ('{ host = "10.0.0.0/24", user = "j", secret = "s" }', "", "jump.host", "'10.0.0.0/24' is not one host; write"),
+        ('{ host = "b", user = "j", secret = "{host}-jump" }', "", "jump.secret", "takes nothing from the target"),
+        (
+            '{ host = "b", user = "j", secret = "s", ports = 1 }',
+            "",
+            "jump.ports",
+            "did you mean port?",
+        ),
+        ('{ host = "b", user = "j", secret = { nam = "s" } }', "", "jump.secret.nam", "did you mean name?"),
+        ('{ host = "b", user = "j" }', "", "jump.secret", "is missing; add it"),
+        ('{ host = "b", user = "j", secret = "s", vault = "W" }', "", "jump.vault", "there is no vault 'W'"),
+        ('{ host = "B.", user = "j", secret = "s" }', '"b"', "jump.host", "is excluded by [targets] exclude"),
+        ('{ host = "b", user = "j", secret = "s" }', '"10.20.0.9"', "ips", "'web1.corp.example' would be resolved by"),
+    ],
+)
+def test_what_is_said_of_a_jump_host(jump: str, exclude: str, where: str, said: str) -> None:
+    head = ARTICLE.replace("[targets]", f"{UNIX}jump = {jump}\n[targets]\nexclude = [{exclude}]")
+    assert any(f"records[1].{where}: " in fault and said in fault for fault in faults_of(head)), faults_of(head)
+
+
+def test_a_windows_record_has_no_jump_host() -> None:
+    text = ARTICLE.replace("[targets]", 'jump = { host = "b", user = "j", secret = "s" }\n[targets]')
+    [fault] = faults_of(text)
+    assert "records[0].jump: is for unix records: SMB is not spoken through an SSH host; remove it" in fault
+
+
+def test_the_jump_hosts_secret_by_soap_has_no_path() -> None:
+    jump = "jump = { host = 'b', user = 'j', secret = { path = '\\s' } }"
+    text = ARTICLE.replace("[targets]", f"{UNIX}{jump}\n[targets]")
+    faults = faults_of(text.replace("password = {", 'api = "soap"\npassword = {'))
+    assert any("records[1].jump.secret.path: is for vaults with api" in fault for fault in faults)

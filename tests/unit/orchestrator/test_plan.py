@@ -26,7 +26,7 @@ from orchestrator.addresses import (
     text_of,
 )
 from orchestrator.campaign import Campaign, parse_campaign
-from orchestrator.cli.engine import campaign_networks
+from orchestrator.cli.engine import admission, campaign_networks
 from orchestrator.dispatch import Planned, Source, Unplannable
 from orchestrator.explain import Explanation, explain
 from orchestrator.permutation import Permutation
@@ -518,3 +518,20 @@ def test_a_name_may_lead_anywhere_but_to_what_is_excluded() -> None:
     assert not any(map(policy.allows_address, ("10.0.0.9", "::ffff:10.0.0.9", "2001:db8::1")))
     plain = Policy.of(campaign_networks(campaign(UNIX, 'include = ["10.0.0.0/30"]\nexclude = ["10.0.0.2"]')), "any", {})
     assert [n for n in range(6) if plain.allows_address(f"10.0.0.{n}")] == [0, 1, 3]
+
+
+JUMP = 'jump = { host = "10.0.5.1", user = "j", secret = "jump", accounts = "corp", host_keys = "any" }\n'
+
+
+def test_a_jump_host_is_dialled_beside_the_targets_and_its_secret_is_one_of_the_plans() -> None:
+    parsed = campaign(UNIX + JUMP, 'include = ["10.0.0.0/30"]')
+    policy = Policy.of(campaign_networks(parsed), "any", {})
+    assert policy.allows_address("10.0.5.1")
+    assert not policy.allows_address("10.0.5.2")
+    assert admission("r", parsed, ()).host_keys == "any"
+    plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r", seed=1)
+    assert isinstance(plan, Plan)
+    assert [len(jobs) for secret, jobs in plan.uses().items() if secret.key == "jump"] == [4]
+    told = explain(plan, parsed, limit=1)
+    assert told.rows[0].records[0].why.endswith("; reached through jump host 10.0.5.1:22 as j")
+    assert any("jump host 10.0.5.1:22: every scan process logs in there once as j@dir:corp" in n for n in told.notes)
