@@ -120,7 +120,7 @@ class _Attempt:
             return settled
 
         sock = await self._reach(candidates[0])
-        if not isinstance(sock, socket):
+        if isinstance(sock, Failure | Later):
             return sock
         async with self.kit.logins[self.job.technology](sock, self.job, self.ledger) as login:
             self.login = login

@@ -21,7 +21,9 @@ from appliance.contract import (
     CredentialRef,
     Deferred,
     Evidence,
+    HostKeyPolicy,
     Job,
+    Jump,
     Outcome,
     Phase,
     RunNotice,
@@ -87,6 +89,8 @@ class Store:
         self.settled: list[Settled] = []
         self.unsent: list[Undispatched] = []
         self.fresh = True
+        self.keys: dict[str, list[str]] = {}
+        self.learnt: list[Any] = []
 
     async def dispatched(
         self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
@@ -109,9 +113,10 @@ class Store:
         return [True] * len(rows)
 
     async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
-        return {}
+        return {address: self.keys[address] for address in addresses if address in self.keys}
 
-    async def learn(self, keys: Sequence[Any]) -> None: ...
+    async def learn(self, keys: Sequence[Any]) -> None:
+        self.learnt += keys
 
 
 class Bus(SimOrchestrator):
@@ -247,6 +252,45 @@ async def test_a_target_that_nobody_serves_ends_at_once(world: World) -> None:
     assert world.ended is True
     assert "finished nobody NO_RECORD" in world.story
     assert world.controller.progress().done == 2
+
+
+# -- jump hosts --------------------------------------------------------------------------------------------------------
+
+
+def _behind(policy: HostKeyPolicy) -> Planned:
+    planned = _planned(0)
+    [candidate] = planned.candidates
+    account = Account(authority="host:bastion.example", user="j")
+    secret = candidate.secret
+    jump = Jump(address="bastion.example", port=2222, user="j", account=account, secret=secret, host_keys=policy)
+    return replace(planned, candidates=(candidate.model_copy(update={"jump": jump}),))
+
+
+async def _keys_travel(world: World, learnt: list[Any]) -> None:
+    world.store.keys = {"bastion.example": ["ssh-ed25519 BASTION"], "10.0.0.0": ["ssh-ed25519 TARGET"]}
+    appliance = world.broker.appliance("a", ZONE)
+    while not (leases := await appliance.lease(RUN, 1, 1.0)):
+        pass
+    [lease] = leases
+    job = lease.job
+    assert job.known_jump_keys == ("ssh-ed25519 BASTION",)
+    assert job.known_host_keys == ("ssh-ed25519 TARGET",)
+    ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+    seen = Evidence(phase=Phase.LOGOFF, signal=OK, facts={"jump_host_key": "ssh-ed25519 SEEN"})
+    await appliance.publish(Outcome(**ids, evidence=seen))
+    await lease.done()
+    await anyio.sleep(1.0)
+    assert world.store.learnt == learnt
+
+
+@with_run(_Single(_behind(HostKeyPolicy.TOFU)))
+async def test_a_jump_hosts_keys_travel_in_the_job_and_those_it_shows_are_learnt(world: World) -> None:
+    await _keys_travel(world, [("bastion.example", 2222, "ssh-ed25519 SEEN", RUN)])
+
+
+@with_run(_Single(_behind(HostKeyPolicy.ANY)))
+async def test_where_any_key_will_do_none_is_learnt(world: World) -> None:
+    await _keys_travel(world, [])
 
 
 # -- what an admin has stopped -----------------------------------------------------------------------------------------
