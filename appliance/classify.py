@@ -23,7 +23,8 @@ PhaseRow = Mapping[Phase, str]
 
 _SLOW: PhaseRow = {
     Phase.LEASE: "OWN_OVERLOAD",
-    Phase.DNS: "DNS_FAILED",
+    Phase.JUMP: "JUMP_UNREACHABLE",
+    Phase.DNS: "DNS_NO_ANSWER",
     Phase.TCP: "TCP_TIMEOUT",
     Phase.NEGOTIATE: "BANNER_TIMEOUT",
     Phase.KEX: "KEX_TIMEOUT",
@@ -36,6 +37,7 @@ _SLOW: PhaseRow = {
 """What running out of time means, by phase."""
 
 _CUT: PhaseRow = {
+    Phase.JUMP: "JUMP_UNREACHABLE",
     Phase.DNS: "DNS_FAILED",
     Phase.TCP: "CONNECTION_RESET",
     Phase.NEGOTIATE: "CONNECTION_RESET",

@@ -63,6 +63,8 @@ class Phase(StrEnum):
     PLAN = "plan"
     DISPATCH = "dispatch"
     LEASE = "lease"
+    JUMP = "jump"
+    """A session with the jump host, where the record has one: with one that stands, or until a new one does."""
     DNS = "dns"
     TCP = "tcp"
     NEGOTIATE = "negotiate"
@@ -176,6 +178,8 @@ class AccessTerms(Wire):
     ticket: Ticket | None = None
     approval: bool = False
     """An approval that lacks is asked for and waited for; else it is the reason why the secret cannot be had."""
+    jump: bool = False
+    """These are of the secret of the record's jump host."""
 
 
 class KdcPlace(Wire):
@@ -195,6 +199,24 @@ class KerberosTerms(Wire):
     """Tried in this order."""
     host: str
     """The target's name as the target list gives it, never as the target does; empty where the list gives none."""
+
+
+class Jump(Wire):
+    """The SSH host through which a record's targets are reached, and the login there."""
+
+    address: str
+    """An IP literal, or a DNS name that the appliance resolves."""
+    port: int
+    user: str
+    account: Account
+    secret: CredentialRef
+    private_key: bool = False
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+    @property
+    def place(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 class Candidate(Wire):
@@ -217,6 +239,17 @@ class Candidate(Wire):
     crypto: CryptoProfile = CryptoProfile.COMPAT
     kerberos: KerberosTerms | None = None
     """None: NTLMv2, for Windows."""
+    jump: Jump | None = None
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Whom an attempt with this record may log in as: at its target, and on the way there."""
+        return (self.account,) if self.jump is None else (self.account, self.jump.account)
+
+    @property
+    def secrets(self) -> tuple[CredentialRef, ...]:
+        """What an attempt with this record may read."""
+        return (self.secret,) if self.jump is None else (self.secret, self.jump.secret)
 
 
 class Target(Wire):
@@ -260,6 +293,10 @@ class Job(Wire):
     host_authorities: tuple[HostAuthority, ...] = ()
     revoked_host_keys: tuple[str, ...] = ()
     """Fingerprints (`SHA256:...`) of keys that are taken from no host, nor as the CA of its certificate."""
+    known_jump_keys: tuple[str, ...] = ()
+    """The same of the jump host of its record."""
+    jump_authorities: tuple[HostAuthority, ...] = ()
+    revoked_jump_keys: tuple[str, ...] = ()
     deadline: float
     """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs."""
     give_up_at: float
@@ -357,6 +394,8 @@ class View(Wire):
     """When its answer was there, or the wait for it was over: the vault wrote its row in between."""
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
+    secret: str = ""
+    """What the record calls it, where it is not the target's own: the jump host's."""
 
 
 class Evidence(Wire):
@@ -446,6 +485,8 @@ class PermitRequest(Wire):
     not give back what the other one holds."""
     account: Account
     record: str
+    part: str = ""
+    """Of an attempt that logs in more than once, which login it is for: each has a permit of its own."""
     valid_for: float
     """Seconds in which the verdict will be known; a permit not released by then counts as a failed logon."""
 
@@ -479,6 +520,7 @@ class PermitRelease(Wire):
     attempt: int
     lease: str
     holder: str
+    part: str = ""
     technology: Technology
     account: Account
     phase: Phase

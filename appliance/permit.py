@@ -78,8 +78,12 @@ class Verdict:
 class Permit:
     """One attempt's permit for one candidate's account."""
 
-    def __init__(self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float], part: str = ""
+    ) -> None:
+        """`part`: which login of the attempt, where it has several."""
         self._job = job
+        self._part = part
         self._candidate = candidate
         self._desk = desk
         self._wall = wall
@@ -97,6 +101,7 @@ class Permit:
             holder=self._holder,
             account=self._candidate.account,
             record=self._candidate.record,
+            part=self._part,
             valid_for=job.deadline + GRACE_S,
         )
         self._open = True  # the pacer may hold a permit for us even if its answer never arrives
@@ -128,6 +133,7 @@ class Permit:
             attempt=job.attempt,
             lease=job.lease,
             holder=self._holder,
+            part=self._part,
             technology=job.technology,
             account=self._candidate.account,
             phase=verdict.phase,

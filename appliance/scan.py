@@ -9,23 +9,20 @@ second look at the vault took too long, and an accepted one stays accepted thoug
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from socket import socket
-from typing import Protocol, TypeVar
 
 import anyio
 
-from appliance.access import AccessAnswer, AccessKind, AccessRequest
-from appliance.bus import BusUnavailable
+from appliance.access import AccessKind
 from appliance.choice import choosable, choose
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
-    AccessTerms,
     Candidate,
+    CredentialRef,
     Deferred,
     Evidence,
     Failure,
@@ -38,35 +35,25 @@ from appliance.contract import (
     View,
     named,
 )
-from appliance.login import Login, LoginFactory, Negotiated
-from appliance.permit import DEFER_S, SESSION_WAIT_S, Later, Permit, PermitDesk, Verdict
+from appliance.jump import Jumps, Passage
+from appliance.login import Dial, Login, LoginFactory, Negotiated
+from appliance.permit import DEFER_S, Later, Permit, PermitDesk, Verdict
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
+from appliance.reading import SECOND_LOOK_S, ask_access, in_session, just_changed, read_secret, terms_of
 from appliance.reasons import Lockout, Reason
-from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
+from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
-
-T = TypeVar("T")
 
 NEEDS_APPROVAL = named("SECRET_NEEDS_APPROVAL")
 _WAITS_FOR, _APPROVAL = "waits_for", "approval"
 """The fact of a failure that is none yet: somebody has been asked."""
 
-SECOND_LOOK_S = 0.5
-JUST_CHANGED_S = 60.0
-"""Beside the time that a change takes, it allows for the difference between the vault's clock and ours."""
-
 End = Failure | Later | None
 """How a story ends; None is success."""
 Settled = Mapping[str, SecretHandle | Failure]
 """By record: the secret's handle, or why there is none (reported only if the target ever asks for it)."""
-
-
-class Dial(Protocol):
-    async def __call__(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
-    ) -> socket | Failure: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +73,8 @@ class Kit:
     """The worst lag of our event loop, in seconds, over the last so many seconds."""
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    jumps: Jumps | None = None
+    """The sessions with jump hosts; a kit without any reaches no target behind one."""
 
 
 async def scan(job: Job, kit: Kit) -> Report:
@@ -109,6 +98,7 @@ class _Attempt:
     began: float = field(init=False)
     facts: dict[str, str] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
+    passage: Passage | None = None
     login: Login | None = None
     candidate: Candidate | None = None
     permit: Permit | None = None
@@ -135,15 +125,30 @@ class _Attempt:
         if isinstance(settled, Later):
             return settled
 
-        allow = self.kit.policy.allows_address
-        sock = await self.kit.dial(self.job.target.address, candidates[0].port, self.ledger, allow=allow)
-        if isinstance(sock, Failure):
+        sock = await self._reach(candidates[0])
+        if isinstance(sock, Failure | Later):
             return sock
         async with self.kit.logins[self.job.technology](sock, self.job, self.ledger) as login:
             self.login = login
             self.ended(await self._converse(login, candidates, settled))
             self.ledger.enter(Phase.LOGOFF)
         return self.end
+
+    async def _reach(self, candidate: Candidate) -> socket | Failure | Later:
+        """A connection with the target: our own, or one that its record's jump host makes."""
+        if candidate.jump is None:
+            address, allow = self.job.target.address, self.kit.policy.allows_address
+            return await self.kit.dial(address, candidate.port, self.ledger, allow=allow, facts=self.facts)
+        self.ledger.enter(Phase.JUMP)
+        if self.kit.jumps is None:
+            return Failure(Phase.JUMP, named("INTERNAL"), "this appliance keeps no sessions with jump hosts")
+        passage = await self.kit.jumps.through(self.job, candidate, candidate.jump, self.ledger, self.facts, self.views)
+        if isinstance(passage, Passage):
+            self.passage = passage
+            return passage.sock
+        if isinstance(passage, Failure) and passage.phase is Phase.VAULT:
+            return self._later(passage, candidate.jump.secret) or passage
+        return passage
 
     async def _converse(self, login: Login, candidates: list[Candidate], settled: Settled) -> End:
         negotiated = await self._negotiate(login)
@@ -156,7 +161,7 @@ class _Attempt:
             return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
         handle = settled[candidate.record]
         if isinstance(handle, Failure):
-            return self._later(handle, candidate) or handle
+            return self._later(handle, candidate.secret) or handle
 
         unfit = await login.prepare(candidate)
         if unfit is not None:
@@ -212,7 +217,7 @@ class _Attempt:
         self.ledger.enter(Phase.VAULT)
         for candidate in candidates:
             found = settled[candidate.record] = await self._settle_one(candidate)
-            if isinstance(found, Failure) and (later := self._later(found, candidate)):
+            if isinstance(found, Failure) and (later := self._later(found, candidate.secret)):
                 waits.append(later)
         if len(waits) == len(candidates):
             return min(waits, key=lambda later: later.not_before)
@@ -220,17 +225,17 @@ class _Attempt:
 
     async def _settle_one(self, candidate: Candidate) -> SecretHandle | Failure:
         source = self._source(candidate)
-        found = await _in_session(source.settle(candidate.secret))
-        if isinstance(found, Failure) or not self._terms(candidate).approval:
+        found = await in_session(source.settle(candidate.secret))
+        if isinstance(found, Failure) or not terms_of(self.job, candidate.record).approval:
             return found
-        lacking = await _in_session(source.approval(found))
+        lacking = await in_session(source.approval(found))
         if lacking is not None and lacking.signal == NEEDS_APPROVAL:
             lacking = await self._approve(candidate, found)
         return found if lacking is None else lacking
 
     async def _approve(self, candidate: Candidate, handle: SecretHandle) -> Failure | None:
         """An approval is asked for once for the whole run, by whom the run belongs to; None: it is there."""
-        answer = await self._ask(AccessKind.APPROVAL, candidate, handle)
+        answer = await ask_access(AccessKind.APPROVAL, self.job, candidate, handle, self.kit.desk)
         if isinstance(answer, Failure) or answer.ok:
             return answer if isinstance(answer, Failure) else None
         facts = {_WAITS_FOR: _APPROVAL} if answer.waiting else {}
@@ -239,72 +244,33 @@ class _Attempt:
     async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The secret, read only now that the target has asked for it."""
         credential = await self._read(candidate, handle, anew=self.job.rotated)
-        if isinstance(credential, Failure) and credential.signal == NEEDS_APPROVAL and self._terms(candidate).approval:
+        asks = terms_of(self.job, candidate.record).approval
+        if isinstance(credential, Failure) and credential.signal == NEEDS_APPROVAL and asks:
             lacking = await self._approve(candidate, handle)
             text = "the vault says that access is approved now, and has refused it a moment ago"
             credential = Failure(Phase.VAULT, named("VAULT_ERROR"), text) if lacking is None else lacking
         if isinstance(credential, Failure):
-            return self._later(credential, candidate) or credential
+            return self._later(credential, candidate.secret) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
             self.facts["warning"] = "the secret names another user than the record"
         return credential
 
     async def _read(self, candidate: Candidate, handle: SecretHandle, *, anew: bool) -> Credential | Failure:
-        return await _in_session(self._fetched(candidate, handle, anew))
-
-    async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
-        """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
-        fetch = partial(
-            self._source(candidate).fetch,
-            handle,
-            private_key=candidate.private_key,
-            purpose=self.job.purpose,
-            terms=self._terms(candidate),
-            views=self.views,
-            anew=anew,
-        )
-        credential = await fetch()
-        if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
-            return credential
-        answer = await self._ask(AccessKind.CHECK_OUT, candidate, handle)
-        if isinstance(answer, Failure):
-            return answer
-        if not answer.ok:
-            return Failure(Phase.VAULT, named(answer.reason), answer.text)
-        return await fetch(checked_out=True)
-
-    async def _ask(self, kind: AccessKind, candidate: Candidate, handle: SecretHandle) -> AccessAnswer | Failure:
-        job = self.job
-        request = AccessRequest(
-            kind=kind,
-            run=job.run,
-            job=job.job,
-            attempt=job.attempt,
-            lease=job.lease,
-            secret=candidate.secret,
-            secret_id=handle.secret_id,
-            record=candidate.record,
-        )
-        try:
-            return await self.kit.desk.access(request, wait=SESSION_WAIT_S)
-        except BusUnavailable as error:
-            return Failure(Phase.VAULT, named("NO_PACER"), str(error))
-
-    def _terms(self, candidate: Candidate) -> AccessTerms:
-        return next((terms for terms in self.job.terms if terms.record == candidate.record), DEFAULT_TERMS)
+        source, desk, views = self._source(candidate), self.kit.desk, self.views
+        return await read_secret(self.job, candidate, handle, source, desk, views=views, anew=anew)
 
     def _source(self, candidate: Candidate) -> CredentialSource:
         return self.kit.sources[candidate.secret.vault]
 
-    def _later(self, failure: Failure, candidate: Candidate) -> Later | None:
+    def _later(self, failure: Failure, secret: CredentialRef) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
         reason, now = self._reason(failure), self.kit.wall()
         if failure.facts.get(_WAITS_FOR) == _APPROVAL:  # whose end is the owner's of the run to say
-            return Later(reason.code, now + DEFER_S, failure.text, secret=candidate.secret)
+            return Later(reason.code, now + DEFER_S, failure.text, secret=secret)
         if not reason.transient or now >= self.job.give_up_at:
             return None
         away = seconds_away(failure)
-        vault = "" if away is None else candidate.secret.vault
+        vault = "" if away is None else secret.vault
         return Later(reason.code, now + max(away or 0.0, DEFER_S), failure.text, vault)
 
     async def _refused(
@@ -323,15 +289,11 @@ class _Attempt:
             await anyio.sleep(SECOND_LOOK_S)
             again = await self._read(candidate, handle, anew=True)
             if isinstance(again, Credential):
-                same = again.same_secret_as(tried) and not self._just_changed(again)
+                same = again.same_secret_as(tried) and not just_changed(again, self.kit.wall())
                 self.reread = Reread.UNCHANGED if same else Reread.CHANGED
                 self.facts.update(again.standing.facts())
                 again.forget()
         return failure
-
-    def _just_changed(self, credential: Credential) -> bool:
-        changed_at = credential.standing.changed_at
-        return changed_at is not None and abs(self.kit.wall() - changed_at) <= JUST_CHANGED_S
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -340,6 +302,8 @@ class _Attempt:
         return self.login is not None and self.login.submitted
 
     def ended(self, end: End) -> None:
+        if isinstance(end, Failure) and self.passage is not None:
+            end = self.passage.judge(end, self._reason(end).code)
         self.end, self.over = end, True
 
     def out_of_time(self) -> Failure:
@@ -386,10 +350,3 @@ class _Attempt:
             self.job.technology,
             Evidence(phase=failure.phase, signal=failure.signal, facts=failure.facts, submitted=self.submitted),
         )
-
-
-async def _in_session(question: Awaitable[T | Failure]) -> T | Failure:
-    """A vault's answer within the time that a target's session may be kept waiting."""
-    with anyio.move_on_after(SESSION_WAIT_S):
-        return await question
-    return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")

@@ -66,8 +66,11 @@ def prepare(
     now: float,
     parent: str | None = None,
     marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    jump_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Prepared | NothingSelected:
-    """A new run of a campaign. `marks`: by record, the marked lines of its known_hosts file."""
+    """A new run of a campaign. `marks`: by record, the marked lines of its known_hosts file; `jump_marks`: of its jump
+    host's.
+    """
     book = RecordBook(campaign.records, campaign.vaults)
     plan = _plan(campaign, book, selection, run, seed)
     if isinstance(plan, NothingSelected):
@@ -77,6 +80,7 @@ def prepare(
         "vaults": [{"title": v.title, "type": v.type} for v in campaign.vaults],
         "selection": selection.data(),
         "host_marks": {title: list(lines) for title, lines in marks.items()},
+        "jump_marks": {title: list(lines) for title, lines in jump_marks.items()},
     }
     record = RunRecord(
         id=run,
@@ -148,6 +152,7 @@ def run_plan(prepared: Prepared) -> RunPlan:
         vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
         marks=_marks(record),
+        jump_marks=_jump_marks(record),
     )
 
 
@@ -159,6 +164,19 @@ def _marks(record: RunRecord) -> Callable[[Planned], Marked]:
         for candidate in planned.candidates if by_record else ():
             if candidate.record in by_record:
                 return by_record[candidate.record].of(planned.target, candidate.port)
+        return Marked()
+
+    return of
+
+
+def _jump_marks(record: RunRecord) -> Callable[[Planned], Marked]:
+    """The same of its jump host."""
+    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("jump_marks", {}).items()}
+
+    def of(planned: Planned) -> Marked:
+        for candidate in planned.candidates if by_record else ():
+            if candidate.jump is not None and candidate.record in by_record:
+                return by_record[candidate.record].of(Target(address=candidate.jump.address), candidate.jump.port)
         return Marked()
 
     return of

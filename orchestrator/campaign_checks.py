@@ -12,6 +12,8 @@ it should be is passed over here, since its model has already complained. Each y
 5. One target has one set of attributes, whatever entries name it.
 6. A vault is asked by https, but on this machine or by leave (`tls.plain_http`); what needs TLS goes with https.
 7. Kerberos needs the directory's full name; what it is found by has no effect without it.
+8. A jump host may be dialled, its vault exists, and whoever excludes addresses names the targets behind it by theirs:
+   names are resolved by the jump host, and nobody here would see that one leads to an excluded address.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
             yield from _windows(path, record)
         elif record.get("technology") == "unix" and not record.get("ips"):
             yield (*path, "ips"), "is missing; say which addresses this record serves"
+        if record.get("technology") == "unix" and isinstance(record.get("jump"), dict):
+            yield from _jump((*path, "jump"), record, data, titles, by_soap)
     yield from _unix_overlaps(records)
     yield from _attributes(data)
 
@@ -107,6 +111,28 @@ def _paths_by_soap(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) 
         yield (
             (*path, "secret", "folder"),
             'is for vaults with api = "rest": SOAP tells no folder\'s path; narrow by template, or remove it',
+        )
+
+
+def _jump(
+    path: KeyPath, record: Mapping[str, Any], data: Mapping[str, Any], titles: list[str], by_soap: set[str]
+) -> Iterator[Complaint]:
+    jump = record["jump"]
+    if "vault" in jump:
+        yield from _vault(path, jump, titles)
+    yield from _paths_by_soap(path, {"vault": record.get("vault"), **jump}, by_soap)
+    targets = data.get("targets")
+    excluded = AddressSet.of(_entries({"ips": targets.get("exclude") if isinstance(targets, dict) else None}))
+    if _text(jump, "host") in excluded:
+        yield (*path, "host"), "is excluded by [targets] exclude, so that nobody may dial it; take it out there"
+    names = sorted(AddressSet.of(_entries(record)).names)
+    if excluded.spans and names:
+        yield (
+            (*path[:-1], "ips"),
+            (
+                f"{names[0]!r} would be resolved by the jump host, and might be one of the addresses that are "
+                "excluded; name the targets behind a jump host by address, or exclude by name"
+            ),
         )
 
 

@@ -52,6 +52,13 @@ def _entry(text: str) -> str:
     return text.strip()
 
 
+def _single_host(text: str) -> str:
+    try:
+        return canonical_address(text)
+    except AddressError:
+        raise ValueError(f"{text!r} is not one host; write an address or a DNS name") from None
+
+
 def _login_type(value: object) -> object:
     word = value.strip().lower() if isinstance(value, str) else ""
     if word in ("vault", "authentication vault"):
@@ -220,6 +227,8 @@ Duration = Annotated[
 """Seconds; in the file "30s", "2m" or "1h"."""
 Entry = Annotated[str, AfterValidator(_entry)]
 """An address, range, CIDR block or DNS name."""
+SingleHost = Annotated[Text, AfterValidator(_single_host)]
+"""An address or DNS name, in its one spelling."""
 Template = Annotated[Text, AfterValidator(_template)]
 FolderPath = Annotated[Text, AfterValidator(_folder)]
 Comment = Annotated[Text, AfterValidator(_comment)]

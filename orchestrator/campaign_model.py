@@ -8,6 +8,7 @@ password is a reference to where it can be had, and a target's credential is nam
 from __future__ import annotations
 
 from functools import cached_property
+from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -42,6 +43,7 @@ from orchestrator.campaign_fields import (
     Pins,
     Port,
     ProxyUrl,
+    SingleHost,
     Template,
     Text,
     Url,
@@ -231,6 +233,11 @@ class SecretReference(Table):
         """The name, path, machine or id as written, placeholders included."""
         return self.name or self.path or self.machine or str(self.id)
 
+    @property
+    def plain(self) -> str:
+        """The same of a reference that takes nothing from a target: with its doubled braces read."""
+        return self.text if self.id is not None else self.text.format()
+
 
 class _Record(Table):
     """What records of both technologies have."""
@@ -296,6 +303,30 @@ class WindowsRecord(_Record):
         return self.selection in (Selection.USER_SELECTED, Selection.LOCAL)
 
 
+class Jump(Table):
+    """The SSH host through which a record's targets are reached, and the login there."""
+
+    host: SingleHost
+    port: Port = 22
+    user: Text
+    secret: Annotated[SecretReference, BeforeValidator(_secret, json_schema_input_type=str | SecretReference)]
+    vault: Text | None = None
+    """The title of a vault; without it, the record's own."""
+    accounts: Text | None = None
+    """The directory that locks this user; without it, or as "local", the jump host's own accounts."""
+    private_key: StrictBool = False
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    known_hosts: FilePath | None = None
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+    @field_validator("secret")
+    @classmethod
+    def _one_for_all(cls, secret: SecretReference) -> SecretReference:
+        if secret.id is None and any(name for _, name, _, _ in Formatter().parse(secret.text)):
+            raise ValueError("takes nothing from the target: a jump host has one secret for all; write its name out")
+        return secret
+
+
 class UnixRecord(_Record):
     technology: Literal["unix"]
     port: Port = 22
@@ -307,6 +338,7 @@ class UnixRecord(_Record):
     marked `@cert-authority` and `@revoked` are the run's alone.
     """
     crypto: CryptoProfile = CryptoProfile.COMPAT
+    jump: Jump | None = None
 
 
 Record = Annotated[WindowsRecord | UnixRecord, Field(discriminator="technology")]

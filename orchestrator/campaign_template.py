@@ -91,6 +91,10 @@ _UNIX = """\
 #                              # @cert-authority and @revoked)
 # crypto = "compat"          # or "modern", "legacy"
 # port = 22
+# For hosts that are reached through another SSH host. Who logs in there is an account too; vault, accounts, port,
+# private_key, host_keys, known_hosts and crypto go into the braces where they are not as here, or where it is not the
+# jump host itself that locks its user: vault = "...", accounts = "NAME".
+# jump = {{ host = "bastion.example", user = "svc_jump", secret = "jump_secret", port = 22, host_keys = "tofu" }}
 """
 
 _TAIL = """\

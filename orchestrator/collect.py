@@ -116,7 +116,7 @@ def note_vault(dispatcher: Dispatcher, attempt: OpenAttempt, decision: Again | F
 
 def _vault_shown(evidence: Evidence, attempt: OpenAttempt) -> str:
     """The title of the vault that was there for this attempt; empty where it tells nothing of a vault."""
-    if evidence.phase in (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.VAULT):
+    if evidence.phase in (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.JUMP, Phase.VAULT):
         return ""
     vaults = dict.fromkeys(
         c.secret.vault for c in attempt.planned.candidates if c.record == evidence.record or not evidence.record

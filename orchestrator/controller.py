@@ -21,6 +21,7 @@ from appliance.contract import (
     Evidence,
     HostKeyPolicy,
     Job,
+    Jump,
     Phase,
     RunNotice,
     named,
@@ -28,7 +29,7 @@ from appliance.contract import (
 from appliance.reasons import REASONS, Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
-from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
+from orchestrator.dispatch import Batch, Dispatcher, KnownKeys, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.known_hosts import Marked
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
@@ -72,6 +73,8 @@ class RunPlan:
     """The jobs that may ask for each secret; takes a while for a large plan."""
     marks: Callable[[Planned], Marked] = lambda _: Marked()
     """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
+    jump_marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """The same of its jump host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +235,10 @@ class RunController:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def _send(self, batch: Batch) -> None:
-        keys = await self.host_keys.known(a.planned.target.address for a in batch.attempts)
-        jobs = [self._job(attempt, keys.get(attempt.planned.target.address, ())) for attempt in batch.attempts]
+        addresses = [a.planned.target.address for a in batch.attempts]
+        addresses += [jump.address for a in batch.attempts if (jump := _jump(a.planned)) is not None]
+        keys = await self.host_keys.known(dict.fromkeys(addresses))
+        jobs = [self._job(attempt, keys) for attempt in batch.attempts]
         now = self.clock()
         if batch.unplannable or batch.left_out:
             await self._end_at_once(batch, now)
@@ -256,16 +261,15 @@ class RunController:
         attempt = self.dispatcher.open(job.job)
         return attempt is not None and attempt.attempt == job.attempt
 
-    def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
-        marked = self.plan.marks(attempt.planned)
+    def _job(self, attempt: OpenAttempt, keys: Mapping[str, Sequence[str]]) -> Job:
+        planned, jump = attempt.planned, _jump(attempt.planned)
         return job_of(
             attempt,
             zone=self.plan.zone,
             deadline=self.plan.pace.deadline,
             purposes=self.plan.purposes,
-            keys=keys,
-            authorities=marked.authorities,
-            revoked=marked.revoked,
+            host=_known(self.plan.marks(planned), keys.get(planned.target.address, ())),
+            jump=_known(self.plan.jump_marks(planned), keys.get(jump.address, ())) if jump is not None else KnownKeys(),
         )
 
     def _row(self, planned: Planned) -> JobRow:
@@ -365,9 +369,12 @@ class RunController:
         for attempt, _, decision in decided:
             facts = {} if isinstance(decision, Stale) else decision.evidence.facts
             key = "" if "host_certificate" in facts else facts.get("host_key", "")
-            candidate = _tofu(attempt.planned.candidates)
+            jump_key = "" if "jump_host_certificate" in facts else facts.get("jump_host_key", "")
+            candidate, jump = _tofu(attempt.planned.candidates), _jump(attempt.planned)
             if key and candidate is not None:
                 seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))
+            if jump_key and jump is not None and jump.host_keys is HostKeyPolicy.TOFU:
+                seen.append((jump.address, jump.port, jump_key, self.plan.run))
         await self.host_keys.learn(seen)
 
     # -- gaps --------------------------------------------------------------------------------------------------------
@@ -390,6 +397,15 @@ class RunController:
     def _suspect(self, attempt: OpenAttempt) -> Suspect:
         job = attempt.planned.job
         return Suspect(job, attempt.attempt, attempt.dispatched_at, self._placed.get((job, attempt.attempt)))
+
+
+def _jump(planned: Planned) -> Jump | None:
+    """The jump host that the job's targets are reached through; a Unix target has one record."""
+    return planned.candidates[0].jump if planned.candidates else None
+
+
+def _known(marked: Marked, keys: Sequence[str]) -> KnownKeys:
+    return KnownKeys(tuple(keys), tuple(marked.authorities), tuple(marked.revoked))
 
 
 def _tofu(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -362,7 +362,7 @@ class Dispatcher:
 
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
     """Those that could serve the job."""
-    return tuple(c.secret.vault for c in repeat.planned.candidates if c.record not in repeat.tried)
+    return tuple(s.vault for c in repeat.planned.candidates if c.record not in repeat.tried for s in c.secrets)
 
 
 def _secrets(repeat: Repeat) -> tuple[CredentialRef, ...]:
@@ -414,17 +414,28 @@ def turned_away(attempt: OpenAttempt, *, not_before: float, now: float) -> Repea
     return replace(repeat, turned_away=attempt.turned_away + 1, turned_away_since=since)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """What is known of a host's key."""
+
+    keys: tuple[str, ...] = ()
+    authorities: tuple[HostAuthority, ...] = ()
+    revoked: tuple[str, ...] = ()
+
+
+NOTHING_KNOWN = KnownKeys()
+
+
 def job_of(
     attempt: OpenAttempt,
     *,
     zone: str,
     deadline: float,
     purposes: Purposes,
-    keys: Sequence[str],
-    authorities: Sequence[HostAuthority] = (),
-    revoked: Sequence[str] = (),
+    host: KnownKeys = NOTHING_KNOWN,
+    jump: KnownKeys = NOTHING_KNOWN,
 ) -> Job:
-    """The message for an attempt; `keys`, `authorities` and `revoked`: what is known of its host's key."""
+    """The message for an attempt. `host` and `jump`: of its target, and of the jump host on the way there."""
     planned = attempt.planned
     return Job(
         run=purposes.run,
@@ -437,9 +448,12 @@ def job_of(
         candidates=planned.candidates,
         tried=attempt.tried,
         rotated=attempt.rotations > 0,
-        known_host_keys=tuple(keys),
-        host_authorities=tuple(authorities),
-        revoked_host_keys=tuple(revoked),
+        known_host_keys=host.keys,
+        host_authorities=host.authorities,
+        revoked_host_keys=host.revoked,
+        known_jump_keys=jump.keys,
+        jump_authorities=jump.authorities,
+        revoked_jump_keys=jump.revoked,
         deadline=deadline,
         give_up_at=attempt.give_up_at,
         purpose=purposes.plain(planned.target),

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from appliance.contract import Candidate, CredentialRef, SecretLookup, Selection, Technology
+from appliance.contract import Candidate, CredentialRef, Jump, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressSet
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.exposure import exposures_of
 from orchestrator.plan import Plan
-from orchestrator.records import RecordBook
+from orchestrator.records import RecordBook, jump_of
 
 _READS_PER_LOGIN = 2
 _NAMED = 5
@@ -134,8 +134,12 @@ def _record(candidate: Candidate) -> ExplainedRecord:
         user=candidate.user,
         secret=f"{candidate.secret.described} in {candidate.secret.vault!r}",
         account=str(candidate.account),
-        why=_WHY[candidate.selection].format(domain=candidate.domain),
+        why=_WHY[candidate.selection].format(domain=candidate.domain) + _through(candidate.jump),
     )
+
+
+def _through(jump: Jump | None) -> str:
+    return f"; reached through jump host {jump.place} as {jump.user}" if jump is not None else ""
 
 
 def _rates(plan: Plan, login_s: float) -> Iterator[DirectoryRate]:
@@ -193,6 +197,11 @@ def _notes(plan: Plan, campaign: Campaign) -> Iterator[str]:
                 "the vault's audit names only the target that asked first; a directory account whose password changes "
                 "meanwhile may spend its whole failure budget on the old one"
             )
+    for jump in dict.fromkeys(filter(None, map(jump_of, campaign.records))):
+        yield (
+            f"jump host {jump.place}: every scan process logs in there once as {jump.account}, with "
+            f"{jump.secret.described} in {jump.secret.vault!r}; these views are not among those counted here"
+        )
     by_soap = {vault.title for vault in campaign.vaults if vault.api == "soap"}
     for record in campaign.records:
         if record.secret.by is SecretLookup.MACHINE and record.vault in by_soap:

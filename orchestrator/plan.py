@@ -162,7 +162,7 @@ class Plan:
         found: dict[CredentialRef, list[str]] = {}
         for unit in self.walk():
             if isinstance(unit, Planned):
-                for secret in dict.fromkeys(candidate.secret for candidate in unit.candidates):
+                for secret in dict.fromkeys(secret for candidate in unit.candidates for secret in candidate.secrets):
                     found.setdefault(secret, []).append(unit.job)
         return found
 

@@ -58,15 +58,24 @@ class Purposes:
         return self._filled(DEFAULT, target=target.address)
 
     def of_job(self, job: str, target: Target, candidates: Iterable[Candidate]) -> tuple[AccessTerms, ...]:
-        """Of those records whose vault has its own."""
+        """Of those records, and of their jump hosts, whose vault has its own. Nobody asks for approval of a jump host's
+        secret: where it lacks, it is the reason.
+        """
         found: list[AccessTerms] = []
         for candidate in candidates:
-            terms = self.vaults.get(candidate.secret.vault)
-            if terms is None or not terms.own:
-                continue
-            filled = self._filled(terms.comment, job=job, target=target.address, record=candidate.record)
-            ticket, approval = terms.ticket, terms.approval
-            found.append(AccessTerms(record=candidate.record, comment=filled, ticket=ticket, approval=approval))
+            for number, secret in enumerate(candidate.secrets):
+                terms, jump = self.vaults.get(secret.vault), number > 0
+                if terms is None or not terms.own:
+                    continue
+                found.append(
+                    AccessTerms(
+                        record=candidate.record,
+                        comment=self._filled(terms.comment, job=job, target=target.address, record=candidate.record),
+                        ticket=terms.ticket,
+                        approval=terms.approval and not jump,
+                        jump=jump,
+                    )
+                )
         return tuple(found)
 
     def of_run(self, vault: str, secret: str, record: str = "") -> RunComment:

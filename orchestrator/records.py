@@ -20,6 +20,7 @@ from appliance.contract import (
     Account,
     Candidate,
     CredentialRef,
+    Jump,
     KdcPlace,
     KerberosTerms,
     SecretLookup,
@@ -61,6 +62,11 @@ class RecordBook:
         self._addresses = {r.title: AddressSet.parse(r.ips) for r in self._records}
         self._unix_index = _Index((r, self._addresses[r.title]) for r in self._unix)
         self._windows_index = _Index((r, self._addresses[r.title]) for r in windows if r.by_address)
+        self._jumping: dict[tuple[str, str], list[Record]] = {}
+        """By account of a jump host: the records that use it."""
+        for record in self._unix:
+            if (jump := jump_of(record)) is not None:
+                self._jumping.setdefault((jump.account.authority, jump.account.user), []).append(record)
         self._shared = self._shared_budgets()
 
     def technologies(self) -> tuple[Technology, ...]:
@@ -116,7 +122,8 @@ class RecordBook:
         if account.is_directory:
             return self._shared.get((account.authority, account.user))
         address = account.authority.removeprefix("host:")
-        budgets = [
+        budgets = [_budget(record) for record in self._jumping.get((account.authority, account.user), ())]
+        budgets += [
             _budget(record)
             for record in (*self._unix_index.find(address), *self._windows_index.find(address))
             if account_of(record, address) == account
@@ -133,10 +140,10 @@ class RecordBook:
         return {Account(authority=a, user=u): tuple(records) for (a, u), records in users.items()}
 
     def _shared_budgets(self) -> dict[tuple[str, str], Budget]:
-        return {
-            (account.authority, account.user): _safest([_budget(r) for r in records])
-            for account, records in self.directory_accounts().items()
-        }
+        users = {(a.authority, a.user): list(records) for a, records in self.directory_accounts().items()}
+        for key, records in self._jumping.items():
+            users.setdefault(key, []).extend(records)
+        return {key: _safest([_budget(r) for r in records]) for key, records in users.items()}
 
 
 class _Index:
@@ -259,6 +266,27 @@ def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candida
         sudo=record.root_delegation == "sudo",
         host_keys=record.host_keys,
         crypto=record.crypto,
+        jump=jump_of(record),
+    )
+
+
+def jump_of(record: Record) -> Jump | None:
+    """The jump host of a record, and the login there; it is the same for all targets."""
+    told = record.jump if isinstance(record, UnixRecord) else None
+    if told is None:
+        return None
+    own = told.accounts is None or told.accounts == "local"
+    authority = f"host:{told.host}" if own else f"dir:{told.accounts}"
+    narrowed = {"template": told.secret.template or "", "folder": told.secret.folder or ""}
+    return Jump(
+        address=told.host,
+        port=told.port,
+        user=told.user,
+        account=account_key(authority, told.user),
+        secret=CredentialRef(vault=told.vault or record.vault, by=told.secret.by, key=told.secret.plain, **narrowed),
+        private_key=told.private_key,
+        host_keys=told.host_keys,
+        crypto=told.crypto,
     )
 
 

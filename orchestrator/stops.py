@@ -154,7 +154,8 @@ class Stops:
             (
                 stop
                 for stop in self._standing.values()
-                if stop.selector.binds_account(candidate.account) or stop.selector.binds_secret(candidate.secret)
+                if any(map(stop.selector.binds_account, candidate.accounts))
+                or any(map(stop.selector.binds_secret, candidate.secrets))
             ),
             None,
         )

@@ -72,4 +72,4 @@ def is_genuine(request: AccessRequest, run: HoldingRun) -> bool:
     attempt = run.current(request.job)
     if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
         return False
-    return any(candidate.secret == request.secret for candidate in attempt.planned.candidates)
+    return any(request.secret in candidate.secrets for candidate in attempt.planned.candidates)

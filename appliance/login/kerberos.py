@@ -53,12 +53,10 @@ SKEW_SHOWN_S = 2.0
 class Tickets:
     """The tickets of one login at one host: `ask`, then `ticket`, once each."""
 
-    def __init__(
-        self, user: str, terms: KerberosTerms, allow: Callable[[str], bool], clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, user: str, terms: KerberosTerms, kdc: Kdc, clock: Callable[[], float] = time.time) -> None:
         self._client = Client(user.rpartition("\\")[2], terms.realm.upper())
         self._service = (SERVICE, terms.host)
-        self._kdc = Kdc(terms.kdcs, allow)
+        self._kdc = kdc
         self._clock = clock
         self._salt: Salt | None = None
         self._offset = 0.0

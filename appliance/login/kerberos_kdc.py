@@ -19,7 +19,8 @@ from socket import socket
 import anyio
 
 from appliance.contract import Failure, KdcPlace, Phase, named
-from appliance.login.dial import dial, resolve
+from appliance.login.dial import ANY_SOURCE, Sources, dial, resolve
+from appliance.login.resolver import Resolver
 from appliance.phases import PhaseLedger
 
 CONNECT_S = 3.0
@@ -32,9 +33,17 @@ ANSWER_LIMIT = 1 << 16
 class Kdc:
     """The domain controllers of a record, for one login."""
 
-    def __init__(self, places: Sequence[KdcPlace], allow: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        places: Sequence[KdcPlace],
+        allow: Callable[[str], bool],
+        sources: Sources = ANY_SOURCE,
+        resolver: Resolver | None = None,
+    ) -> None:
         self._places = places
         self._allow = allow
+        self._sources = sources
+        self._resolver = resolver
         self._found: tuple[str, int] | None = None
 
     @property
@@ -84,7 +93,7 @@ class Kdc:
 
     async def _resolve(self, host: str) -> list[str] | Failure:
         with anyio.move_on_after(CONNECT_S):
-            addresses = await resolve(host)
+            addresses = await resolve(host, self._resolver)
             if not isinstance(addresses, Failure):
                 return addresses
             return self._failure("KDC_UNREACHABLE", f"{host}: {addresses.text}")
@@ -93,7 +102,7 @@ class Kdc:
     async def _dial(self, address: str, port: int) -> socket | Failure:
         # A ledger of its own: the time at a controller is all KDC, and a deadline that strikes here is no target's.
         with anyio.move_on_after(CONNECT_S):
-            sock = await dial(address, port, PhaseLedger(), allow=self._allow)
+            sock = await dial(address, port, PhaseLedger(), allow=self._allow, sources=self._sources)
             if not isinstance(sock, Failure):
                 return sock
             if sock.signal == named("REFUSED_BY_POLICY"):

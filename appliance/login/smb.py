@@ -12,9 +12,10 @@ or anonymous session is a failed login: the server took us in without taking the
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from socket import socket
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from appliance.contract import (
     Candidate,
     Failure,
     Job,
+    KdcPlace,
     KerberosTerms,
     Phase,
     Selection,
@@ -36,8 +38,10 @@ from appliance.contract import (
 )
 from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
-from appliance.login.dial import anywhere, os_error
+from appliance.login.dial import ANY_SOURCE, Sources, anywhere, os_error
 from appliance.login.kerberos import Tickets
+from appliance.login.kerberos_kdc import Kdc
+from appliance.login.resolver import Resolver
 from appliance.login.smb1 import answers_smb1
 from appliance.login.smb_hash import answering_key
 from appliance.login.smb_rights import Look
@@ -69,10 +73,15 @@ async def smb_login(
     ledger: PhaseLedger,
     *,
     allow: Callable[[str], bool] = anywhere,
+    sources: Sources = ANY_SOURCE,
+    resolver: Resolver | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Login]:
-    """A `LoginFactory`. `allow` judges addresses of domain controllers; `clock` is what tickets are made by."""
-    login = _SmbLogin(sock, job, ledger, allow, clock)
+    """A `LoginFactory`. `allow` judges addresses of domain controllers, which are dialled from `sources` and found by
+    `resolver`; `clock` is what tickets are made by.
+    """
+    controllers = partial(Kdc, allow=allow, sources=sources, resolver=resolver)
+    login = _SmbLogin(sock, job, ledger, controllers, clock)
     try:
         yield login
         await login.log_off()
@@ -86,13 +95,13 @@ class _SmbLogin:
         sock: socket,
         job: Job,
         ledger: PhaseLedger,
-        allow: Callable[[str], bool],
+        controllers: Callable[[Sequence[KdcPlace]], Kdc],
         clock: Callable[[], float],
     ) -> None:
         self._sock = sock
         self._job = job
         self._ledger = ledger
-        self._allow = allow
+        self._controllers = controllers
         self._clock = clock
         self._tickets: Tickets | None = None
         self._instead_of_kerberos: dict[str, str] = {}
@@ -120,12 +129,13 @@ class _SmbLogin:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
             address, port = self._sock.getpeername()[:2]
+            source = self._sock.getsockname()[0]
         except OSError:  # cut between the dial and now
             return Failure(Phase.NEGOTIATE, named("CONNECTION_RESET"), "the connection was cut at once")
         stream = self._stream = await open_session(self._sock)
         session = await self._call(Phase.NEGOTIATE, lambda: SmbSession(stream, address))
         if isinstance(session, Failure):
-            if not stream.heard and await answers_smb1(address, port, self._ledger):
+            if not stream.heard and await answers_smb1(address, port, source, self._ledger):
                 return Failure(Phase.NEGOTIATE, named("SMB1_ONLY"))
             return session
         self._session = session
@@ -146,7 +156,7 @@ class _SmbLogin:
         if terms is None:
             return None
         self._ledger.enter(Phase.KDC)
-        self._tickets = Tickets(candidate.user, terms, self._allow, self._clock)
+        self._tickets = Tickets(candidate.user, terms, self._controllers(terms.kdcs), self._clock)
         if not terms.host:
             unfit: Failure | None = Failure(Phase.KDC, named("KRB_SPN"), "the target list gives no name for the host")
         else:

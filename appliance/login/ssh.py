@@ -36,14 +36,14 @@ CLOSE_S = 1.0
 @asynccontextmanager
 async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterator[Login]:
     """A `LoginFactory`. The user of the job's first untried record is the one that logs in."""
-    login = _SshLogin(sock, job, ledger)
+    login = SshLogin(sock, job, ledger)
     try:
         yield login
     finally:
         await login.close()
 
 
-class _SshLogin:
+class SshLogin:
     def __init__(self, sock: socket, job: Job, ledger: PhaseLedger) -> None:
         self._sock = sock
         self._ledger = ledger
@@ -80,7 +80,8 @@ class _SshLogin:
         assert self._connection is not None  # noqa: S101 - `greet` has set it
         self._ledger.enter(Phase.KEX)
         self._connection.proceed()
-        await self._witness.turn()
+        if not self._witness.ended:  # else there will be no more news
+            await self._witness.turn()
         if self._witness.ended or self._witness.accepted:
             return self._failure()
         return Negotiated(facts=self._facts())

@@ -99,6 +99,9 @@ class Connection(asyncssh.SSHClientConnection):
         if transport.get_extra_info("peername") is None:
             # Cut between the dial and now: asyncssh stumbles over the name that a socket without a peer has not.
             self._witness.refuse("CONNECTION_RESET", "the connection was cut at once")
+        elif not transport.get_extra_info("peername"):
+            # A socket pair's end, which leads through a jump host: asyncssh wants a name to look known hosts up by.
+            self._host = "behind a jump host"
         super().connection_made(transport)
 
     def proceed(self) -> None:
@@ -126,7 +129,7 @@ class Connection(asyncssh.SSHClientConnection):
         if self._witness.accepted and self._quick_reads and _QUICKACK is not None:
             self._quick_reads -= 1
             sock = self.get_extra_info("socket")
-            if sock is not None:
+            if sock is not None and sock.family != socket.AF_UNIX:  # which leads through a jump host
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         super().data_received(data, datatype)
 

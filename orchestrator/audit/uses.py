@@ -93,7 +93,9 @@ async def uses_of(store: Store, prepared: Prepared, now: float) -> Uses:
         if _is_unheard(attempt):
             candidates = prepared.book.candidates(attempt.target, attempt.technology)
             until = _until(attempt, record, prepared.campaign, now)
-            for ref in [] if isinstance(candidates, NoCandidate) else dict.fromkeys(c.secret for c in candidates):
+            for ref in (
+                [] if isinstance(candidates, NoCandidate) else dict.fromkeys(s for c in candidates for s in c.secrets)
+            ):
                 found.unheard[ref].append(_maybe(attempt, record.campaign, ref.label, until))
     for other in await store.runs.all():
         if other.id != record.id and (other.finished_at is None or other.finished_at >= record.created_at):
@@ -151,7 +153,7 @@ def _seen(attempt: DispatchedAttempt, campaign: str) -> list[tuple[View, Use]]:
         return []
     found = []
     for view in evidence.views:
-        secret = _named(attempt, evidence.record, view.vault)
+        secret = view.secret or _named(attempt, evidence.record, view.vault)
         found.append((view, _use(attempt, campaign, secret, view.asked, view.answered, sure=view.sure)))
     return found
 

@@ -46,9 +46,11 @@ def _known_hosts_faults(campaign: Campaign) -> Iterable[Fault]:
     """The known_hosts files that it names are part of it."""
     faults: dict[Path, Fault] = {}
     for record in campaign.records:
-        if record.technology == "unix" and record.known_hosts:
+        if record.technology != "unix":
+            continue
+        for path in filter(None, (record.known_hosts, record.jump.known_hosts if record.jump else None)):
             try:
-                KnownHosts.read(Path(record.known_hosts))
+                KnownHosts.read(Path(path))
             except KnownHostsError as error:
                 faults[error.file] = Fault(str(error.file), error.line or 1, "known_hosts", error.why)
     return faults.values()

@@ -132,7 +132,12 @@ async def _read_by(store: Store, prepared: Prepared) -> Wanted:
     wanted: Wanted = {}
     async for outcome in store.attempts.outcomes(prepared.record.id):
         candidates = prepared.book.candidates(outcome.target, outcome.technology)
-        if isinstance(candidates, NoCandidate) or not _had_credential(outcome):
+        if isinstance(candidates, NoCandidate):
+            continue
+        if "jump_host" in outcome.evidence.facts:  # some scan has read it, to log in there
+            jumps = (candidate.jump for candidate in candidates if candidate.jump is not None)
+            wanted |= dict.fromkeys((jump.secret, jump.private_key) for jump in jumps)
+        if not _had_credential(outcome):
             continue
         for candidate in candidates:
             if candidate.record == outcome.record:

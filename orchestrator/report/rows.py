@@ -17,8 +17,10 @@ class ReportRow:
 
     run: str
     job: str
+    host: str
+    """The target as it was given: an address, or a name."""
     ip: str
-    """Empty for a target that was given by name."""
+    """Of a target that was given by name, the address that was dialled, and counts; empty where none was."""
     dns: str
     netbios: str
     os: str
@@ -42,10 +44,6 @@ class ReportRow:
     earlier: tuple[PastAttempt, ...]
     """The attempts before the one that decided."""
 
-    @property
-    def host(self) -> str:
-        return self.ip or self.dns
-
 
 def account_name(account: str) -> str:
     """`user@NAME` or `user@ADDRESS`, for people, of `user@dir:NAME` or `user@host:ADDRESS`."""
@@ -60,7 +58,8 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
     return ReportRow(
         run=outcome.run,
         job=outcome.job,
-        ip=target.address if literal else "",
+        host=target.address,
+        ip=target.address if literal else evidence.facts.get("address", ""),
         dns=target.fqdn or target.host if literal else target.address,
         netbios=evidence.facts.get("netbios_host", ""),
         os=evidence.facts.get("os", ""),

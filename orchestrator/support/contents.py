@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.addresses import Name, number_of, parse_entry
-from orchestrator.campaign_model import Campaign, Record
+from orchestrator.campaign_model import Campaign, Jump, Record
 from orchestrator.report.documents import Document, dumps, run_document, summary_document
 from orchestrator.report.rows import ReportRow
 from orchestrator.report.summary import Summary
@@ -16,11 +16,17 @@ from orchestrator.store.records import LogonCount, RunRecord
 from orchestrator.support.pseudonyms import Kind, Pseudonyms
 
 FACTS_LEFT_OUT = frozenset(
-    {
-        *("host_key", "host_key_fingerprint", "host_key_refused", "host_key_refused_fingerprint"),
-        *("host_certificate", "host_certificate_refused", "host_certificate_fault"),
+    (
+        *(
+            f"{whose}{key}"
+            for whose in ("", "jump_")
+            for key in (
+                *("host_key", "host_key_fingerprint", "host_key_refused", "host_key_refused_fingerprint"),
+                *("host_certificate", "host_certificate_refused", "host_certificate_fault"),
+            )
+        ),
         *("id", "groups", "sudo_rules"),
-    }
+    )
 )
 """A key tells which host it is to whoever has its like; and groups and rules of sudo have names that nobody lists."""
 
@@ -59,6 +65,15 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         for controller in record.controllers if record.technology == "windows" else ():
             names.of(Kind.HOST, "" if number_of(controller) is not None else controller)
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
+        if record.technology == "unix" and record.jump is not None:
+            jump = record.jump
+            names.of(Kind.HOST, "" if number_of(jump.host) is not None else jump.host)
+            names.of(Kind.USER, jump.user)
+            names.of(Kind.SECRET, jump.secret.text)
+            names.of(Kind.PATH, jump.secret.folder or "")
+            names.of(Kind.SECRET, jump.secret.template or "")
+            names.of(Kind.DOMAIN, "" if jump.accounts in (None, "local") else jump.accounts)
+            names.of(Kind.PATH, jump.known_hosts or "")
     for entry in campaign.targets.include:  # a log may name one that has no outcome yet
         names.of(Kind.HOST, entry.host or "")
         names.of(Kind.HOST, entry.fqdn or "")
@@ -92,7 +107,7 @@ def outcome_document(names: Pseudonyms, row: ReportRow) -> Document:
     """An outcome: everything but what its names were."""
     evidence = row.evidence
     return {
-        "target": names.of(Kind.ADDRESS, row.ip) or names.of(Kind.HOST, row.dns),
+        "target": names.of(Kind.HOST, row.dns) if row.host == row.dns else names.of(Kind.ADDRESS, row.host),
         "technology": row.technology.value,
         "port": row.port or None,
         "status": row.status.value,
@@ -161,7 +176,7 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 
 
 def _record(names: Pseudonyms, record: Record) -> Document:
-    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret"})
+    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret", "jump"})
     accounts = data.get("accounts", "")
     for key in ("domain", "realm"):
         if key in data:
@@ -174,6 +189,20 @@ def _record(names: Pseudonyms, record: Record) -> Document:
         "vault": names.of(Kind.VAULT, record.vault),
         "secret": {"by": record.secret.by.value, "placeholders": record.secret.text.count("{")},
         "ips": len(record.ips),
+        "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
+        **({"jump": _jump(names, record.jump)} if record.technology == "unix" and record.jump else {}),
+    }
+
+
+def _jump(names: Pseudonyms, jump: Jump) -> Document:
+    data: Document = jump.model_dump(mode="json", exclude_none=True, exclude={"known_hosts"})
+    accounts = data.get("accounts", "")
+    host = names.text(jump.host) if number_of(jump.host) is not None else names.of(Kind.HOST, jump.host)
+    return data | {
+        "host": host,
+        "user": names.of(Kind.USER, jump.user),
+        "secret": {"by": jump.secret.by.value},
+        "vault": names.of(Kind.VAULT, jump.vault or "") or None,
         "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
     }
 

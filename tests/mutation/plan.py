@@ -94,7 +94,7 @@ TARGETS = (
     ),
     Target(
         "appliance/login/ssh.py",
-        ((_CODES, ALL), (branches, ("_SshLogin._cause", "_import_key", "_signal"))),
+        ((_CODES, ALL), (branches, ("SshLogin._cause", "_import_key", "_signal"))),
         _SSH,
     ),
     Target(

@@ -60,6 +60,8 @@ ACCOUNTS = [
     Account("byash", "Byash-Pw-1", 40020, login_shell="/home/byash/ash"),  # busybox's
     Account("bybash", "Bybash-Pw-1", 40021, login_shell="/bin/bash"),
     Account("bycsh", "Bycsh-Pw-1", 40022, login_shell="/bin/csh"),
+    Account("jumper", "Jumper-Pw-1", 40030, login_shell="/usr/sbin/nologin"),
+    Account("walled", "Walled-Pw-1", 40031),  # connects nobody to other hosts
 ]
 
 SUDOERS = """\
@@ -99,6 +101,8 @@ Match User forced
   ForceCommand echo this host is looked after
 Match User open
   PermitEmptyPasswords yes
+Match User walled
+  AllowTcpForwarding no
 Match User bare
   SetEnv PATH=/home/bare/bin
 """

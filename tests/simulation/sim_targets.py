@@ -99,9 +99,10 @@ class SimTargets:
         self.broken: list[str] = []
 
     async def dial(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
+        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool], facts: dict[str, str]
     ) -> socket | Failure:
         assert allow(address)
+        assert not facts
         ledger.enter(Phase.TCP)
         await anyio.sleep(self.rng.uniform(0.01, 0.5))
         host = self.estate.hosts[address]

@@ -62,7 +62,8 @@ def always(reason: str) -> Row:
 OUT_OF_TIME = row(
     {
         Phase.LEASE: "OWN_OVERLOAD",
-        Phase.DNS: "DNS_FAILED",
+        Phase.JUMP: "JUMP_UNREACHABLE",
+        Phase.DNS: "DNS_NO_ANSWER",
         Phase.TCP: "TCP_TIMEOUT",
         Phase.NEGOTIATE: "BANNER_TIMEOUT",
         Phase.KEX: "KEX_TIMEOUT",
@@ -75,6 +76,7 @@ OUT_OF_TIME = row(
 )
 CUT = row(
     {
+        Phase.JUMP: "JUMP_UNREACHABLE",
         Phase.DNS: "DNS_FAILED",
         Phase.TCP: "CONNECTION_RESET",
         Phase.NEGOTIATE: "CONNECTION_RESET",

@@ -12,12 +12,17 @@ import pytest
 
 from appliance.reasons import QIDS, REASONS, Lockout, Owner, Reason, Status, counts_towards_lockout
 
-NETWORK = ("DNS_FAILED", "HOST_UNREACHABLE", "PORT_CLOSED", "PORT_FILTERED", "TCP_TIMEOUT", "CONNECTION_RESET")
+NETWORK = (
+    "DNS_FAILED", "DNS_NO_ANSWER", "HOST_UNREACHABLE", "PORT_CLOSED", "PORT_FILTERED", "TCP_TIMEOUT",
+    "CONNECTION_RESET",
+)  # fmt: skip
 NEGOTIATION = (
     "NOT_SSH", "NOT_SMB", "BANNER_TIMEOUT", "KEX_TIMEOUT", "KEX_NO_MATCH", "SSH_THROTTLED", "SSH_PENALTY",
     "SSH_PROTOCOL", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "HOST_KEY_REVOKED", "SMB1_ONLY", "SIGNING_MISMATCH",
     "ENCRYPTION_REQUIRED", "SMB_PROTOCOL", "SESSION_LIMIT", "SERVER_BUSY",
 )  # fmt: skip
+JUMP_NETWORK, JUMP_HOST = ("JUMP_UNREACHABLE", "JUMP_LOST"), ("JUMP_SSH", "JUMP_HOST_KEY", "JUMP_FORBIDS")
+JUMP = (*JUMP_NETWORK, *JUMP_HOST, "JUMP_REFUSED", "JUMP_SKIPPED")
 VAULT = (
     "VAULT_UNREACHABLE", "VAULT_TIMEOUT", "VAULT_TLS", "VAULT_LOGIN_REFUSED", "VAULT_TOKEN_EXPIRED",
     "VAULT_RATE_LIMITED", "VAULT_BAD_RESPONSE", "VAULT_ERROR", "VAULT_IP_BLOCKED", "VAULT_FORBIDDEN",
@@ -58,7 +63,7 @@ def codes(has: Callable[[Reason], bool]) -> set[str]:
 
 
 def test_every_code_that_must_be_told_apart_is_there_and_no_other() -> None:
-    listed = ("PASSED", *NETWORK, *NEGOTIATION, *VAULT, *AUTHENTICATION, *PRIVILEGE, *OURS, *KDC, *NO_KDC)
+    listed = ("PASSED", *NETWORK, *JUMP, *NEGOTIATION, *VAULT, *AUTHENTICATION, *PRIVILEGE, *OURS, *KDC, *NO_KDC)
     assert len(listed) == len(set(listed))
     assert set(listed) == set(REASONS)
 
@@ -67,7 +72,7 @@ ENDS = {
     Status.PASSED: ("PASSED",),
     Status.PASSED_LIMITED: PRIVILEGE,
     Status.FAILED: (*VAULT, *AUTHENTICATION),
-    Status.NOT_ATTEMPTED: (*NETWORK, *NEGOTIATION, *OURS, *KDC, *NO_KDC),
+    Status.NOT_ATTEMPTED: (*NETWORK, *JUMP, *NEGOTIATION, *OURS, *KDC, *NO_KDC),
 }
 
 
@@ -78,12 +83,12 @@ def test_status_follows_from_where_the_attempt_ended(status: Status) -> None:
 
 OWNERS = {
     Owner.NOBODY: ("PASSED",),
-    Owner.NETWORK: (*NETWORK, *KDC),
-    Owner.HOST: (*NEGOTIATION, *LOGIN, *PRIVILEGE),
+    Owner.NETWORK: (*NETWORK, *JUMP_NETWORK, *KDC),
+    Owner.HOST: (*JUMP_HOST, *NEGOTIATION, *LOGIN, *PRIVILEGE),
     Owner.DIRECTORY: (*ACCOUNT, *NO_KDC),
     # Vault and target disagree on the password, and the vault is where it is put right.
-    Owner.VAULT: (*VAULT, "BAD_CREDENTIALS"),
-    Owner.US: (*OURS, *OUR_CLOCK),
+    Owner.VAULT: (*VAULT, "BAD_CREDENTIALS", "JUMP_REFUSED"),
+    Owner.US: (*OURS, *OUR_CLOCK, "JUMP_SKIPPED"),
 }
 
 
@@ -97,7 +102,7 @@ COUNTED = ("BAD_CREDENTIALS", "UNKNOWN_USER", "GUEST_SESSION", "STALE_IN_VAULT",
 PERHAPS_COUNTED = (
     # Something was sent, and no verdict came back:
     "TCP_TIMEOUT", "BANNER_TIMEOUT", "KEX_TIMEOUT", "AUTH_TIMEOUT", "CONNECTION_RESET", "AUTH_DROPPED",
-    "APPLIANCE_LOST", "OWN_OVERLOAD", "KDC_TIMEOUT", "KDC_DROPPED",
+    "APPLIANCE_LOST", "OWN_OVERLOAD", "KDC_TIMEOUT", "KDC_DROPPED", "JUMP_LOST",
     # or one that says nothing of the password:
     "SSH_PROTOCOL", "SMB_PROTOCOL", "SESSION_LIMIT", "SERVER_BUSY", "NTLM_DISABLED", "TOO_MANY_AUTH_FAILURES",
     "AUTH_REFUSED", "INTERNAL", "KDC_PROTOCOL",
@@ -114,7 +119,7 @@ def test_what_counts_towards_lock_out(lockout: Lockout) -> None:
 
 
 TRIED_AGAIN = (
-    *NETWORK, *KDC, "SOURCE_ADDRESS",
+    *NETWORK, *JUMP_NETWORK, *KDC, "SOURCE_ADDRESS",
     # The host has too much to do, or is still starting:
     "BANNER_TIMEOUT", "KEX_TIMEOUT", "SSH_THROTTLED", "SSH_PENALTY", "SESSION_LIMIT", "SERVER_BUSY",
     "TRUST_BROKEN", "NO_LOGON_SERVERS", "NETLOGON",

@@ -163,10 +163,18 @@ class Hosts:
         self._answers = anyio.Event()
 
     async def dial(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
+        self,
+        address: str,
+        port: int,
+        ledger: PhaseLedger,
+        /,
+        *,
+        allow: Callable[[str], bool],
+        facts: dict[str, str],
     ) -> socket | Failure:
         assert port == 22
         assert allow(address)
+        assert not facts
         ledger.enter(Phase.TCP)
         self.dialled.append(address)
         if self.bug is not None:

@@ -81,7 +81,14 @@ class Story:
             yield self
 
     async def dial(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
+        self,
+        address: str,
+        port: int,
+        ledger: PhaseLedger,
+        /,
+        *,
+        allow: Callable[[str], bool],
+        facts: dict[str, str],
     ) -> socket.socket | Failure:
         return socket.socket()
 

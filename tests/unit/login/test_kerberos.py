@@ -18,7 +18,7 @@ from impacket.krb5 import crypto
 from appliance.classify import classify
 from appliance.contract import Evidence, Failure, KdcPlace, KerberosTerms, Technology
 from appliance.login import kerberos_kdc
-from appliance.login.dial import dial
+from appliance.login.dial import Sources, dial
 from appliance.login.kerberos import Tickets
 from appliance.login.kerberos_messages import (
     Client,
@@ -33,6 +33,7 @@ from appliance.login.kerberos_messages import (
     read_tgs_reply,
     salt_of,
 )
+from appliance.login.resolver import Resolver
 from appliance.login.smb import smb_login
 from appliance.phases import PhaseLedger
 from appliance.reasons import REASONS, counts_towards_lockout
@@ -82,7 +83,8 @@ def tickets_of(
     host: str = "127.0.0.1",
 ) -> Tickets:
     places = tuple(KdcPlace(host=host, port=port) for port in ports)
-    return Tickets(USER, KerberosTerms(required=True, realm=REALM, kdcs=places, host=HOST), allow, clock)
+    terms = KerberosTerms(required=True, realm=REALM, kdcs=places, host=HOST)
+    return Tickets(USER, terms, kerberos_kdc.Kdc(places, allow), clock)
 
 
 async def log_in(tickets: Tickets, password: str = PASSWORD) -> Ticket | Failure:
@@ -295,7 +297,7 @@ async def test_no_controller() -> None:
 
 
 async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(name: str) -> Failure:
+    async def resolve(name: str, _: Resolver | None) -> Failure:
         raise_ = socket.gaierror(socket.EAI_NONAME, f"{name} is unknown")
         return kerberos_kdc.Kdc._failure("DNS_FAILED", str(raise_))
 
@@ -307,9 +309,26 @@ async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> 
     assert failure.text.startswith("corp.example: ")
 
 
+async def test_the_resolver_of_the_appliance_is_asked_and_its_source_dialled_from() -> None:
+    asked: list[str] = []
+
+    def look_up(name: str) -> list[str]:
+        asked.append(name)
+        return ["127.0.0.1"]
+
+    async with serving(Kdc()) as kdc:
+        places = (KdcPlace(host="corp.example", port=kdc.port),)
+        for source, expected in (("127.0.0.9", "OK"), ("192.0.2.1", "KDC_UNREACHABLE")):
+            found = kerberos_kdc.Kdc(places, anywhere, Sources(v4=source), Resolver(look_up))
+            terms = KerberosTerms(required=True, realm=REALM, kdcs=places, host=HOST)
+            failure = await Tickets(USER, terms, found).ask()
+            assert ("OK" if failure is None else failure.signal.name) == expected
+    assert asked == ["corp.example"] * 2
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(_: str) -> Failure:
+    async def resolve(_: str, __: Resolver | None) -> Failure:
         await anyio.sleep_forever()
         raise AssertionError
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from appliance.contract import Failure, Phase, Technology
 from appliance.login.dial import anywhere, os_error
+from appliance.login.kerberos_kdc import Kdc
 from appliance.login.smb import NTLM_HINT, _SmbLogin
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
@@ -218,6 +220,7 @@ async def test_an_error_of_the_system_is_told_in_its_own_words(error: OSError, t
     def fail() -> None:
         raise error
 
+    controllers = partial(Kdc, allow=anywhere)
     with socket.socket() as sock:
-        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger(), anywhere, time.time)
+        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger(), controllers, time.time)
         assert await login._call(Phase.AUTH, fail) == Failure(Phase.AUTH, os_error(error), text)

@@ -17,6 +17,7 @@ from appliance.contract import Selection, Target, Technology
 from orchestrator.campaign import (
     Campaign,
     CampaignError,
+    Jump,
     Pace,
     PasswordReference,
     SecretReference,
@@ -476,7 +477,7 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
     text = campaign_text(Answers()) + campaign_text(Answers(technology=Technology.WINDOWS))
     models: list[type[BaseModel]] = [
         *(Campaign, Vault, VaultTls, PasswordReference, WindowsRecord, UnixRecord),
-        *(SecretReference, Targets, TargetEntry, Pace),
+        *(SecretReference, Jump, Targets, TargetEntry, Pace),
     ]
     for model in models:
         for key in model.model_fields:
@@ -751,3 +752,39 @@ def test_where_a_record_has_its_tickets_from(keys: str, expected: object) -> Non
     assert isinstance(record, WindowsRecord)
     assert record.tickets_from == expected
     assert Campaign.from_snapshot(parsed.snapshot()).records == parsed.records
+
+
+@pytest.mark.parametrize(
+    ("jump", "exclude", "where", "said"),
+    [
+        ('{ host = "10.0.0.0/24", user = "j", secret = "s" }', "", "jump.host", "'10.0.0.0/24' is not one host; write"),
+        ('{ host = "b", user = "j", secret = "{host}-jump" }', "", "jump.secret", "takes nothing from the target"),
+        (
+            '{ host = "b", user = "j", secret = "s", ports = 1 }',
+            "",
+            "jump.ports",
+            "did you mean port?",
+        ),
+        ('{ host = "b", user = "j", secret = { nam = "s" } }', "", "jump.secret.nam", "did you mean name?"),
+        ('{ host = "b", user = "j" }', "", "jump.secret", "is missing; add it"),
+        ('{ host = "b", user = "j", secret = "s", vault = "W" }', "", "jump.vault", "there is no vault 'W'"),
+        ('{ host = "B.", user = "j", secret = "s" }', '"b"', "jump.host", "is excluded by [targets] exclude"),
+        ('{ host = "b", user = "j", secret = "s" }', '"10.20.0.9"', "ips", "'web1.corp.example' would be resolved by"),
+    ],
+)
+def test_what_is_said_of_a_jump_host(jump: str, exclude: str, where: str, said: str) -> None:
+    head = ARTICLE.replace("[targets]", f"{UNIX}jump = {jump}\n[targets]\nexclude = [{exclude}]")
+    assert any(f"records[1].{where}: " in fault and said in fault for fault in faults_of(head)), faults_of(head)
+
+
+def test_a_windows_record_has_no_jump_host() -> None:
+    text = ARTICLE.replace("[targets]", 'jump = { host = "b", user = "j", secret = "s" }\n[targets]')
+    [fault] = faults_of(text)
+    assert "records[0].jump: is for unix records: SMB is not spoken through an SSH host; remove it" in fault
+
+
+def test_the_jump_hosts_secret_by_soap_has_no_path() -> None:
+    jump = "jump = { host = 'b', user = 'j', secret = { path = '\\s' } }"
+    text = ARTICLE.replace("[targets]", f"{UNIX}{jump}\n[targets]")
+    faults = faults_of(text.replace("password = {", 'api = "soap"\npassword = {'))
+    assert any("records[1].jump.secret.path: is for vaults with api" in fault for fault in faults)

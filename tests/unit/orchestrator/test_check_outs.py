@@ -12,7 +12,17 @@ import pytest
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError
-from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Technology, Ticket
+from appliance.contract import (
+    Account,
+    Candidate,
+    CredentialRef,
+    Jump,
+    SecretLookup,
+    Selection,
+    Target,
+    Technology,
+    Ticket,
+)
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.check_outs import TEND_S, CheckOutOffice
 from orchestrator.dispatch import OpenAttempt, Planned
@@ -24,6 +34,7 @@ from tests.simulation.virtual_loop import run as run_virtually
 
 URL, USER = "https://vault.example", "svc"
 SECRET = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="shared")
+JUMP = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="jump")
 ID = 7
 
 
@@ -139,12 +150,15 @@ class Run:
     def approval_over(self, secret: CredentialRef) -> None: ...
 
     async def needs(self, secret: CredentialRef) -> bool:
-        assert secret == SECRET
+        assert secret in (SECRET, JUMP)
         return self.needed
 
     def request(self, job: str = "j1", *, lease: str = "lease", secret: CredentialRef = SECRET) -> AccessRequest:
         account = Account(authority="host:h", user="u")
-        candidate = Candidate(record="r", user="u", account=account, secret=SECRET, selection=Selection.IP, port=22)
+        jump = Jump(address="b", port=22, user="j", account=account, secret=JUMP)
+        candidate = Candidate(
+            record="r", user="u", account=account, secret=SECRET, selection=Selection.IP, port=22, jump=jump
+        )
         planned = Planned(job, Technology.UNIX, Target(address="10.0.0.1"), (candidate,))
         self.jobs[job] = OpenAttempt(planned, 1, "lease", 0.0, 0.0)
         return AccessRequest(
@@ -425,6 +439,14 @@ async def test_a_vault_that_is_back_before_the_end_is_asked_again(b: Bench) -> N
         await anyio.sleep(5)
         b.vault.away = False
     assert (b.vault.outs, b.vault.ins, b.rows.rows) == (1, 1, {})
+
+
+@virtually
+async def test_the_secret_of_a_records_jump_host_may_be_asked_for(b: Bench) -> None:
+    office, run = b.office(), Run()
+    async with b.open(office, run):
+        assert (await office.request(run.request(secret=JUMP), "a")).ok
+    assert b.vault.outs == 1
 
 
 @pytest.mark.parametrize("wrong", ["lease", "run", "secret", "vault", "forbidden"])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import Target, Technology
+from appliance.contract import HostAuthority, Target, Technology
 from appliance.policy import Policy
 from orchestrator.addresses import (
     AddressError,
@@ -25,13 +25,16 @@ from orchestrator.addresses import (
     parse_entry,
     text_of,
 )
+from orchestrator.assembly import Selection, prepare, recall, run_plan
 from orchestrator.campaign import Campaign, parse_campaign
-from orchestrator.cli.engine import campaign_networks
+from orchestrator.cli.engine import admission, campaign_networks
 from orchestrator.dispatch import Planned, Source, Unplannable
 from orchestrator.explain import Explanation, explain, unserved
+from orchestrator.known_hosts import Marked
 from orchestrator.permutation import Permutation
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, job_id, only, sample
 from orchestrator.records import RecordBook
+from targets.material import public_line
 
 # -- addresses ---------------------------------------------------------------------------------------------------------
 
@@ -569,3 +572,36 @@ def test_domain_controllers_may_be_reached_too() -> None:
     named = Policy.of(campaign_networks(campaign(KERBEROS % '"dc1.corp.example"', targets)), "any", {})
     assert named.allows_address("10.2.0.1")
     assert not any(map(named.allows_address, ("10.0.0.2", "10.1.0.1")))
+
+
+JUMP = 'jump = { host = "10.0.5.1", user = "j", secret = "jump", accounts = "corp", host_keys = "any" }\n'
+
+
+def test_marked_lines_of_a_jump_hosts_file_are_stored_with_the_run_and_are_for_the_jump_host() -> None:
+    parsed = campaign(UNIX + JUMP, 'include = ["10.0.0.1"]')
+    ca, bad = public_line(b"1" * 32), public_line(b"2" * 32)
+    lines = (f"@cert-authority 10.0.5.1 {ca}", f"@revoked * {bad}")
+    prepared = prepare(parsed, Selection(), run="r", seed=1, now=0.0, jump_marks={"Linux": lines})
+    assert not isinstance(prepared, NothingSelected)
+    recalled = recall(prepared.record)
+    assert not isinstance(recalled, NothingSelected)
+    plan = run_plan(recalled)
+    [unit] = [unit for unit in prepared.plan.walk() if isinstance(unit, Planned)]
+    marked = plan.jump_marks(unit)
+    assert marked.authorities == [HostAuthority(key=ca, names=("10.0.5.1",))]
+    assert len(marked.revoked) == 1
+    assert plan.marks(unit) == Marked()
+
+
+def test_a_jump_host_is_dialled_beside_the_targets_and_its_secret_is_one_of_the_plans() -> None:
+    parsed = campaign(UNIX + JUMP, 'include = ["10.0.0.0/30"]')
+    policy = Policy.of(campaign_networks(parsed), "any", {})
+    assert policy.allows_address("10.0.5.1")
+    assert not policy.allows_address("10.0.5.2")
+    assert admission("r", parsed, ()).host_keys == "any"
+    plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r", seed=1)
+    assert isinstance(plan, Plan)
+    assert [len(jobs) for secret, jobs in plan.uses().items() if secret.key == "jump"] == [4]
+    told = explain(plan, parsed, limit=1)
+    assert told.rows[0].records[0].why.endswith("; reached through jump host 10.0.5.1:22 as j")
+    assert any("jump host 10.0.5.1:22: every scan process logs in there once as j@dir:corp" in n for n in told.notes)

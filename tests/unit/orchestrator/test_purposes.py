@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from appliance.contract import AccessTerms, Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Ticket
+from appliance.contract import (
+    AccessTerms,
+    Account,
+    Candidate,
+    CredentialRef,
+    Jump,
+    SecretLookup,
+    Selection,
+    Target,
+    Ticket,
+)
 from orchestrator.purposes import Purposes, RunComment, VaultTerms
 
 TARGET = Target(address="10.0.0.7")
@@ -30,6 +40,21 @@ def test_each_record_has_its_vaults_terms() -> None:
         AccessTerms(record="A", comment="q {brace}/r1/j1/10.0.0.7/A", ticket=TICKET),
         AccessTerms(record="C", ticket=TICKET),
     )
+
+
+def test_a_jump_hosts_secret_has_the_terms_of_its_own_vault() -> None:
+    purposes = Purposes("q", "r1", {"Own": VaultTerms("{record}", approval=True), "Ticket": VaultTerms(ticket=TICKET)})
+
+    def through(vault: str, jump_vault: str) -> Candidate:
+        there = candidate("", jump_vault)
+        jump = Jump(address="b", port=22, user="j", account=there.account, secret=there.secret)
+        return candidate("A", vault).model_copy(update={"jump": jump})
+
+    own, ticket = AccessTerms(record="A", comment="A", approval=True), AccessTerms(record="A", ticket=TICKET)
+    assert purposes.of_job("j1", TARGET, [through("Own", "Ticket")]) == (own, ticket.model_copy(update={"jump": True}))
+    unasked = own.model_copy(update={"jump": True, "approval": False})
+    assert purposes.of_job("j1", TARGET, [through("Ticket", "Own")]) == (ticket, unasked)
+    assert purposes.of_job("j1", TARGET, [through("Plain", "Own")]) == (unasked,)
 
 
 def test_what_is_done_for_the_whole_run_says_so_in_place_of_a_target() -> None:

@@ -337,3 +337,33 @@ def test_a_record_that_needs_a_name_leaves_the_others() -> None:
     )
     assert not isinstance(found, NoCandidate)
     assert [(c.record, c.kerberos) for c in found] == [("N", None)]
+
+
+def test_a_jump_host_is_an_account_of_its_own() -> None:
+    jump = (
+        '{ host = "Bastion.example.", user = "CORP\\\\Jumper", secret = { id = 7 }, port = 2222, private_key = true }'
+    )
+    records = book(
+        unix("A", '["10.0.0.0/24"]', jump=jump, failure_budget="3")
+        + unix("B", '["10.0.1.0/24"]', jump=jump, failure_budget="1")
+        + unix("C", '["10.0.2.0/24"]', jump='{ host = "::1", user = "j", secret = "a{{b", accounts = "corp" }')
+        + unix("D", '["10.0.3.0/24"]', accounts='"corp"', user='"J"', failure_budget="5")
+    )
+    a, c = (found(records, address, Technology.UNIX)[0] for address in ("10.0.0.1", "10.0.2.1"))
+    assert a.jump is not None
+    assert c.jump is not None
+    assert (a.jump.place, str(a.jump.account), a.jump.private_key) == (
+        "bastion.example:2222",
+        "jumper@host:bastion.example",
+        True,
+    )
+    assert (c.jump.place, str(c.jump.account), c.jump.secret.key) == ("[::1]:22", "j@dir:corp", "a{b")
+    assert a.accounts == (a.account, a.jump.account)
+    assert a.secrets == (a.secret, a.jump.secret)
+    shared = records.budget_for(a.jump.account)
+    assert shared is not None
+    assert shared.failures == 1, "where two records use it, the smaller budget wins"
+    directory = records.budget_for(c.jump.account)
+    assert directory is not None
+    assert directory.failures == 2
+    assert c.jump.account not in [account for account in records.directory_accounts() if account.user != "j"]

@@ -129,9 +129,12 @@ def test_a_skip_names_what_opened_the_breaker() -> None:
     assert report_row(outcome("BAD_CREDENTIALS", facts={"cause": "x"})).blocked_by == ""
 
 
-def test_a_target_given_by_name_has_no_ip_and_one_given_by_address_has_its_name() -> None:
+def test_a_target_given_by_name_has_the_ip_that_was_dialled_and_one_given_by_address_has_its_name() -> None:
     by_name = report_row(outcome(address="db1.corp.example"))
     assert (by_name.ip, by_name.dns, by_name.host) == ("", "db1.corp.example", "db1.corp.example")
+    facts = {"address": "10.0.0.5", "addresses": "10.0.0.5 connected"}
+    dialled = report_row(outcome(address="db1.corp.example", facts=facts))
+    assert (dialled.ip, dialled.dns, dialled.host) == ("10.0.0.5", "db1.corp.example", "db1.corp.example")
     address = Target(address="2001:db8::1", host="db1", fqdn="db1.corp.example")
     by_address = report_row(replace(outcome(), target=address))
     assert (by_address.ip, by_address.dns, by_address.host) == ("2001:db8::1", "db1.corp.example", "2001:db8::1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 from orchestrator.campaign import parse_campaign
@@ -45,6 +46,21 @@ secret = { path = '\\qx-folder\\{address}' }
 accounts = "QX-LDAP"
 known_hosts = "/qx-path/known_hosts"
 ips = ["10.99.1.2"]
+[records.jump]
+host = "qx-bastion.example"
+user = "qx-jumper"
+secret = "qx-jump-secret"
+accounts = "QX-JUMPERS"
+known_hosts = "/qx-path/jump"
+[[records]]
+title = "QX-Unix record 2"
+technology = "unix"
+login_type = "vault"
+user = "qx-unixuser"
+vault = "QX-Vault title"
+secret = "qx-other"
+ips = ["10.99.1.9"]
+jump = { host = "10.99.1.7", user = "qx-jumper", secret = "qx-jump-secret", vault = "QX-Vault title" }
 [targets]
 include = ["10.99.1.1", { address = "10.99.1.2", fqdn = "qx-host.qx-company.example" },
     "qx-later.example", { address = "10.99.1.3", host = "qx-short", domain = "qx-zone.example" }]
@@ -84,6 +100,19 @@ async def test_no_name_is_in_any_file() -> None:
             },
         ),
         outcome("PORT_CLOSED", "qx-host.qx-company.example", record="QX-Unix record", user="qx-unixuser"),
+        outcome(
+            "JUMP_REFUSED",
+            "10.99.1.2",
+            record="QX-Unix record",
+            user="qx-unixuser",
+            text="jump host qx-bastion.example:22: BAD_CREDENTIALS for qx-jumper",
+            facts={
+                "jump_host": "qx-bastion.example:22",
+                "jump_host_key": "NKEY",
+                "jump_host_certificate": "'qx-cert' for qx-bastion",
+                "jump_addresses": "10.99.1.7 connected",
+            },
+        ),
     ]
     run = replace(finished(outcomes), campaign="qx-campaign")
     summary = await summarise(run, rows(*outcomes), ())
@@ -109,7 +138,8 @@ async def test_no_name_is_in_any_file() -> None:
         *("netbios_host", "dns_host", "dns_domain", "dialect", "hostname", "warning"),
         *("realm", "service", "kdc", "kerberos"),
     }
-    assert first["text"].endswith("logon failure from address-2")
+    assert re.search(r"logon failure from address-\d+$", first["text"])
     settings = json.loads(items[0].text)
-    assert [r["ips"] for r in settings["records"]] == [1, 1]
+    assert [r["ips"] for r in settings["records"]] == [1, 1, 1]
+    assert settings["records"][1]["jump"]["port"] == 22
     assert settings["vaults"][0]["password_from"] == "file"
