@@ -22,9 +22,10 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
-# Tests run in processes of their own, a file at a time; one more than there are cores, since many of them wait.
+# Tests run in processes of their own, a file at a time, the long ones of acceptance first; one more than there are
+# cores, since many of them wait.
 WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.

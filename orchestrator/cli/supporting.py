@@ -42,7 +42,7 @@ async def support_bundle(state: Path, run: str | None, output: Path | None, yes:
         await anyio.to_thread.run_sync(check_output, file)
         items = await _items(store, record, state)
     await anyio.to_thread.run_sync(_list, items, file)
-    if not yes and not await anyio.to_thread.run_sync(_agreed):
+    if not yes and not _agreed():
         sys.stderr.write("nothing was written\n")
         return Exit.BAD_INPUT
     await anyio.to_thread.run_sync(_write, items, file)

@@ -64,6 +64,9 @@ SHARE = """
 [ADMIN$]
   path = {directory}/share
   valid users = "@LAB\\Domain Admins"
+[C$]
+  path = {directory}/share
+  valid users = "@LAB\\Domain Admins"
 """
 
 ACCOUNTS = """\

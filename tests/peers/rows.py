@@ -125,7 +125,7 @@ class Row:
         """That of a login that ends so, as a report has it."""
         if self.reason == "PASSED":
             return "Passed"
-        if self.reason.startswith("PRIV_") or self.reason == "ADMIN_SHARE_OFF":
+        if self.reason.startswith("PRIV_") or self.reason in ("ADMIN_SHARE_OFF", "REMOTE_REGISTRY_OFF"):
             return "Passed*"
         before_the_login = ("HOST_KEY_", "KEX_", "SMB1_ONLY", "ENCRYPTION_REQUIRED")
         return "Not Attempted" if self.reason.startswith(before_the_login) else "Failed"
