@@ -256,12 +256,17 @@ async def test_ending_a_job_of_a_closed_run_is_no_error(parties: Parties) -> Non
 
 async def test_capacity_bounds_what_is_out(parties: Parties) -> None:
     bus, appliance = await opened(parties, capacity=2)
+
+    async def first_deliveries() -> int:
+        """A machine that takes its time lets leases run out: what comes again is no news."""
+        return sum(lease.delivery == 1 for lease in await appliance.lease("r1", 5, wait=1))
+
     await bus.put([job(name) for name in "abcde"])
-    assert len(await appliance.lease("r1", 5, wait=1)) == 2
+    assert await first_deliveries() == 2
     await bus.open_zone("z", 4)
-    assert len(await appliance.lease("r1", 5, wait=1)) == 2
+    assert await first_deliveries() == 2
     await bus.open_run(notice(), 5)
-    assert len(await appliance.lease("r1", 5, wait=1)) == 1
+    assert await first_deliveries() == 1
 
 
 async def test_an_id_is_stored_once_even_after_its_job_has_ended(parties: Parties) -> None:
