@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,7 +210,16 @@ def running_ad() -> Iterator[Directory]:
             finally:
                 counter.communicate()
     finally:
+        _end_helpers(directory)
         shutil.rmtree(directory)
+
+
+def _end_helpers(directory: Path) -> None:
+    """Samba's pipe helpers are in no process group of ours, and outlive it: whoever names our directory is ours."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and os.fsencode(directory) in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _listens(pid: int, port: int) -> bool:
