@@ -21,7 +21,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import anyio
 import structlog
@@ -33,7 +32,7 @@ from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.pacing import STOPPED
 from orchestrator.stops import Stops
 from orchestrator.store.records import ApprovalRow
-from orchestrator.vault_use import ApprovalTerms, Ask, HoldingRun, VaultUse, is_genuine
+from orchestrator.vault_use import ApprovalTerms, Ask, HoldingRun, Rows, SecretKey, VaultUse, is_genuine
 
 ASK_WAIT_S = 15.0
 POLL_S = 2.0
@@ -47,19 +46,6 @@ NEEDS_APPROVAL = "SECRET_NEEDS_APPROVAL"
 _OPEN = ("pending", "approved")
 
 log = structlog.get_logger()
-
-
-class Rows(Protocol):
-    """Where requests are remembered. Raises StoreError."""
-
-    async def put(self, row: ApprovalRow) -> None: ...
-
-    async def drop(self, row: ApprovalRow) -> None: ...
-
-    async def all(self) -> list[ApprovalRow]: ...
-
-
-_Key = tuple[str, str, int]
 
 
 @dataclass(slots=True)
@@ -88,7 +74,7 @@ class _Asked:
 class ApprovalOffice:
     """Serves all open runs of one orchestrator."""
 
-    def __init__(self, rows: Rows, ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
+    def __init__(self, rows: Rows[ApprovalRow], ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
         self._rows = rows
         self._ask = ask
         self._clock = clock
@@ -96,7 +82,7 @@ class ApprovalOffice:
         self._stirred = anyio.Event()
         self._looks = anyio.CapacityLimiter(LOOKS_AT_ONCE)
         self._runs: dict[str, HoldingRun] = {}
-        self._asked: dict[_Key, _Asked] = {}
+        self._asked: dict[SecretKey, _Asked] = {}
 
     # -- a run's life --------------------------------------------------------------------------------------------------
 
@@ -147,7 +133,7 @@ class ApprovalOffice:
             for by_run in (asked.named, asked.waiting, asked.ended, asked.recent):
                 by_run.pop(run.run, None)
 
-    async def _taken_back(self, run: HoldingRun, key: _Key, asked: _Asked, row: ApprovalRow) -> bool:
+    async def _taken_back(self, run: HoldingRun, key: SecretKey, asked: _Asked, row: ApprovalRow) -> bool:
         """False: it is still open, and could not be."""
         others = [other for name, other in asked.rows.items() if name != run.run and name in self._runs]
         for other in others:
@@ -193,7 +179,13 @@ class ApprovalOffice:
             return kept
 
     async def _begin(
-        self, run: HoldingRun, vault: VaultUse, terms: ApprovalTerms, request: AccessRequest, key: _Key, asked: _Asked
+        self,
+        run: HoldingRun,
+        vault: VaultUse,
+        terms: ApprovalTerms,
+        request: AccessRequest,
+        key: SecretKey,
+        asked: _Asked,
     ) -> AccessAnswer:
         row = asked.rows.get(run.run)
         query = (run, key, vault.title)
@@ -233,7 +225,7 @@ class ApprovalOffice:
         return self._judged(run, asked, row, terms, look.facts)
 
     async def _file(
-        self, run: HoldingRun, terms: ApprovalTerms, request: AccessRequest, key: _Key, row: ApprovalRow
+        self, run: HoldingRun, terms: ApprovalTerms, request: AccessRequest, key: SecretKey, row: ApprovalRow
     ) -> VaultAnswer:
         minutes = math.ceil(terms.window / 60)
         kind = VaultQueryKind.REQUEST
@@ -277,11 +269,11 @@ class ApprovalOffice:
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
-    async def _look_again(self, run: HoldingRun, key: _Key, asked: _Asked) -> None:
+    async def _look_again(self, run: HoldingRun, key: SecretKey, asked: _Asked) -> None:
         async with self._looks, asked.lock:
             await self._look(run, key, asked)
 
-    async def _look(self, run: HoldingRun, key: _Key, asked: _Asked) -> None:
+    async def _look(self, run: HoldingRun, key: SecretKey, asked: _Asked) -> None:
         waiting, row = asked.waiting.get(run.run), asked.rows.get(run.run)
         terms = next((v.approval for v in run.vaults if (v.url, v.user) == key[:2] and v.approval is not None), None)
         if waiting is None or row is None or terms is None:
@@ -301,7 +293,7 @@ class ApprovalOffice:
     async def _put(
         self,
         run: HoldingRun,
-        key: _Key,
+        key: SecretKey,
         title: str,
         kind: VaultQueryKind,
         row: ApprovalRow | None,

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import anyio
 import structlog
@@ -33,7 +32,7 @@ from orchestrator.pacing import STOPPED
 from orchestrator.purposes import RunComment
 from orchestrator.stops import Stops
 from orchestrator.store.records import CheckOutRow
-from orchestrator.vault_use import Ask, HoldingRun, VaultUse, is_genuine
+from orchestrator.vault_use import Ask, HoldingRun, Rows, SecretKey, VaultUse, is_genuine
 
 ASK_WAIT_S = 15.0
 """For one question to a vault; who asked us may have hung up by then, and comes again."""
@@ -45,19 +44,6 @@ ANSWER_KEPT_S = 2.0
 EXTENSION_MIN = 30
 
 log = structlog.get_logger()
-
-
-class Rows(Protocol):
-    """Where check-outs are remembered. Raises StoreError."""
-
-    async def put(self, row: CheckOutRow) -> None: ...
-
-    async def drop(self, row: CheckOutRow) -> None: ...
-
-    async def all(self) -> list[CheckOutRow]: ...
-
-
-_Key = tuple[str, str, int]
 
 
 @dataclass(slots=True)
@@ -90,14 +76,14 @@ class _Held:
 class CheckOutOffice:
     """Serves all open runs of one orchestrator."""
 
-    def __init__(self, rows: Rows, ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
+    def __init__(self, rows: Rows[CheckOutRow], ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
         self._rows = rows
         self._stops = stops
         self._stirred = anyio.Event()
         self._ask = ask
         self._clock = clock
         self._runs: dict[str, HoldingRun] = {}
-        self._held: dict[_Key, _Held] = {}
+        self._held: dict[SecretKey, _Held] = {}
 
     # -- a run's life --------------------------------------------------------------------------------------------------
 
@@ -143,7 +129,7 @@ class CheckOutOffice:
         if left:
             log.warning("secrets were not given back; the next run on their vault does it", run=run.run, secrets=left)
 
-    async def _tend_one(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+    async def _tend_one(self, run: HoldingRun, key: SecretKey, held: _Held) -> None:
         if not await self._needed(run, held):
             await self._give_back(run, key, held)
         elif held.until - self._clock() < held.third:
@@ -179,7 +165,7 @@ class CheckOutOffice:
             return await self._take(run, vault, request, key, held)
 
     async def _take(
-        self, run: HoldingRun, vault: VaultUse, request: AccessRequest, key: _Key, held: _Held
+        self, run: HoldingRun, vault: VaultUse, request: AccessRequest, key: SecretKey, held: _Held
     ) -> AccessAnswer:
         known = held.rows.get(run.run)
         recent = self._clock() - held.answered_at < ANSWER_KEPT_S
@@ -212,7 +198,7 @@ class CheckOutOffice:
             self._forget(key, run.run)
         return held.answer
 
-    def _forget(self, key: _Key, run: str) -> None:
+    def _forget(self, key: SecretKey, run: str) -> None:
         held = self._held.get(key)
         if held is not None:
             held.rows.pop(run, None)
@@ -220,7 +206,7 @@ class CheckOutOffice:
 
     # -- holding on, and giving back -----------------------------------------------------------------------------------
 
-    async def _hold_on(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+    async def _hold_on(self, run: HoldingRun, key: SecretKey, held: _Held) -> None:
         async with held.lock:
             row = held.rows.get(run.run)
             if row is None:
@@ -238,7 +224,7 @@ class CheckOutOffice:
                 self._forget(key, run.run)
                 held.answer = None
 
-    async def _give_back(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+    async def _give_back(self, run: HoldingRun, key: SecretKey, held: _Held) -> None:
         async with held.lock:
             row = held.rows.get(run.run)
             if row is None:
@@ -267,7 +253,7 @@ class CheckOutOffice:
         return True
 
     async def _asked(
-        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: _Key, why: RunComment, minutes: int = 0
+        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: SecretKey, why: RunComment, minutes: int = 0
     ) -> VaultAnswer:
         query = VaultQuery(
             run=run.run,

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from appliance.access import AccessRequest
 from appliance.contract import CredentialRef
 from appliance.questions import VaultAnswer, VaultQuery
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.purposes import Purposes
+from orchestrator.store.records import ApprovalRow, CheckOutRow
 
 Ask = Callable[[str, VaultQuery, float], Awaitable[VaultAnswer]]
 """Puts a question to a vault through an appliance of a zone. Raises BusError."""
+SecretKey = tuple[str, str, int]
+"""A secret as a vault counts what is out of it: its URL, its user, the secret's id."""
+R = TypeVar("R", bound=ApprovalRow | CheckOutRow)
+
+
+class Rows(Protocol[R]):
+    """Where an office remembers what it has asked a vault for. Raises StoreError."""
+
+    async def put(self, row: R) -> None: ...
+
+    async def drop(self, row: R) -> None: ...
+
+    async def all(self) -> list[R]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import ApprovalRow
 from orchestrator.vault_use import ApprovalTerms, VaultUse
 from tests.simulation.virtual_loop import run as run_virtually
+from tests.unit.orchestrator.office_rows import Rows
 
 URL, USER, ID = "https://vault.example", "svc", 7
 SECRET = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="shared")
@@ -87,24 +88,6 @@ class Vault:
         return sum(query.kind is VaultQueryKind.REQUEST for query in self.asked)
 
 
-class Rows:
-    """Durable: outlives an office."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str, int, str], ApprovalRow] = {}
-
-    async def put(self, row: ApprovalRow) -> None:
-        await anyio.sleep(0.001)
-        self.rows[row.url, row.user, row.secret_id, row.run] = row
-
-    async def drop(self, row: ApprovalRow) -> None:
-        await anyio.sleep(0.001)
-        self.rows.pop((row.url, row.user, row.secret_id, row.run), None)
-
-    async def all(self) -> list[ApprovalRow]:
-        return list(self.rows.values())
-
-
 @dataclass
 class Run:
     run: str = "one"
@@ -144,7 +127,7 @@ class Run:
 
 @dataclass
 class Bench:
-    rows: Rows = field(default_factory=Rows)
+    rows: Rows[ApprovalRow] = field(default_factory=Rows)
     stops: Stops = field(default_factory=Stops)
     vault: Vault = field(default_factory=Vault)
 

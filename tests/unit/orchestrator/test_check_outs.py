@@ -31,6 +31,7 @@ from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import CheckOutRow
 from orchestrator.vault_use import VaultUse
 from tests.simulation.virtual_loop import run as run_virtually
+from tests.unit.orchestrator.office_rows import Rows
 
 URL, USER = "https://vault.example", "svc"
 SECRET = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="shared")
@@ -107,24 +108,6 @@ class Clock:
         return self.began + anyio.current_time()
 
 
-class Rows:
-    """Durable: outlives an office."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str, int, str], CheckOutRow] = {}
-
-    async def put(self, row: CheckOutRow) -> None:
-        await anyio.sleep(0.001)
-        self.rows[row.url, row.user, row.secret_id, row.run] = row
-
-    async def drop(self, row: CheckOutRow) -> None:
-        await anyio.sleep(0.001)
-        self.rows.pop((row.url, row.user, row.secret_id, row.run), None)
-
-    async def all(self) -> list[CheckOutRow]:
-        return list(self.rows.values())
-
-
 @dataclass
 class Run:
     run: str = "one"
@@ -169,7 +152,7 @@ class Run:
 @dataclass
 class Bench:
     clock: Clock = field(default_factory=Clock)
-    rows: Rows = field(default_factory=Rows)
+    rows: Rows[CheckOutRow] = field(default_factory=Rows)
     stops: Stops = field(default_factory=Stops)
     vault: Vault = field(init=False)
 
