@@ -476,6 +476,7 @@ class PermitRequest(Wire):
     """May this attempt submit a password for this account now? Asked at most once per attempt."""
 
     v: Literal[1] = VERSION
+    kind: Literal["request"] = "request"
     run: str
     job: str
     attempt: int
@@ -515,6 +516,7 @@ class PermitRelease(Wire):
     """The verdict of a permit: the pacer classifies the signal itself."""
 
     v: Literal[1] = VERSION
+    kind: Literal["release"] = "release"
     run: str
     job: str
     attempt: int
@@ -528,6 +530,10 @@ class PermitRelease(Wire):
     submitted: bool
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
+
+
+PermitAsk = PermitRequest | PermitRelease
+"""What a scan process says to the pacer."""
 
 
 class Heartbeat(Wire):

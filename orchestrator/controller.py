@@ -249,13 +249,9 @@ class RunController:
 
     async def _put(self, jobs: Sequence[Job]) -> None:
         placed = await self.bus.put(jobs)
-        places = []
         for job, place in zip(jobs, placed, strict=True):
             if place is not None and self._is_open(job):
                 self._placed[job.job, job.attempt] = place
-                places.append((job.job, job.attempt, place.epoch, place.seq))
-        if places:
-            await self.attempts.placed(self.plan.run, places)
 
     def _is_open(self, job: Job) -> bool:
         attempt = self.dispatcher.open(job.job)
@@ -353,6 +349,7 @@ class RunController:
         return Settled(
             run=self.plan.run,
             job=attempt.planned.job,
+            technology=attempt.planned.technology,
             attempt=attempt.attempt,
             lease=attempt.lease,
             appliance=sender,

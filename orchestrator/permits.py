@@ -14,9 +14,9 @@ from typing import Protocol, TypeVar
 import anyio
 import structlog
 
-from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
+from appliance.contract import Account, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.dispatch import OpenAttempt
-from orchestrator.pacing import Budget, LedgerEntry, Pacer, stopped
+from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer, stopped
 from orchestrator.stops import Stop, Stops
 
 HOLD_S = 5.0
@@ -60,6 +60,13 @@ def _by_part(message: M) -> M:
     return message.model_copy(update={"job": f"{message.job}/{message.part}"}) if message.part else message
 
 
+def _is_genuine(request: PermitRequest, attempt: OpenAttempt) -> bool:
+    """Is it for this attempt, with its lease, and for the account that its record names?"""
+    if attempt.attempt != request.attempt or attempt.lease != request.lease:
+        return False
+    return any(request.account in c.accounts for c in attempt.planned.candidates if c.record == request.record)
+
+
 class PermitOffice:
     """Serves permits for all open runs of one orchestrator."""
 
@@ -98,7 +105,25 @@ class PermitOffice:
 
     # -- the bus's two calls -------------------------------------------------------------------------------------------
 
-    async def request(self, request: PermitRequest, sender: str) -> PermitAnswer:
+    async def ask(self, asks: Sequence[PermitAsk], sender: str) -> list[PermitAnswer | None]:
+        """Answer requests at once, and take releases in (None), in this order; one commit makes all of it durable."""
+        answers: list[PermitAnswer | None] = []
+        entries: list[LedgerEntry] = []
+        for one in asks:
+            if isinstance(one, PermitRelease):
+                entries += self._take_in(one)
+                answers.append(None)
+            else:
+                decision = self._decide(one, sender)
+                entries += decision.entries
+                answers.append(decision.answer)
+        await self._commit(entries)
+        for n, (one, answer) in enumerate(zip(asks, answers, strict=True)):
+            if isinstance(one, PermitRequest) and answer is not None and answer.verdict is PermitVerdict.GRANTED:
+                answers[n] = await self._unless_stopped(one, answer)
+        return answers
+
+    async def hold(self, request: PermitRequest, sender: str) -> PermitAnswer:
         """Answer one request, within HOLD_S and a commit."""
         self._held[request.holder] = None
         try:
@@ -110,19 +135,13 @@ class PermitOffice:
         until = anyio.current_time() + HOLD_S  # not the ledger's clock, which may be set back
         while True:
             # Asked anew after every wait: meanwhile the attempt may have ended, or its run, or the asker's patience.
-            paced = self._runs.get(request.run)
-            if paced is None or not self._is_genuine(request, paced):
-                log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
-                return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
             if request.holder not in self._held:
                 return PermitAnswer(verdict=PermitVerdict.WAIT, text="given back before it was granted")
-            attempt = paced.current(request.job)
-            budget, now = self._budget(request), self._clock()
-            stop = self._stop_on(request, attempt)
-            decision = self._pacer.request(_by_part(request), budget, run_began=paced.began, now=now, stop=stop)
+            now = self._clock()
+            decision = self._decide(request, sender)
             await self._commit(decision.entries)
             if decision.answer.verdict is PermitVerdict.GRANTED:
-                return await self._unless_stopped(request, attempt, decision.answer)
+                return await self._unless_stopped(request, decision.answer)
             left = until - anyio.current_time()
             if decision.answer.verdict is not PermitVerdict.WAIT or left <= 0:
                 return decision.answer
@@ -132,11 +151,20 @@ class PermitOffice:
             with anyio.move_on_after(min(left, max(decision.answer.until - now, 0.01))):
                 await changed.wait()
 
-    async def _unless_stopped(
-        self, request: PermitRequest, attempt: OpenAttempt | None, granted: PermitAnswer
-    ) -> PermitAnswer:
+    def _decide(self, request: PermitRequest, sender: str) -> Decision:
+        """The pacer's word on a request as of now; its entries are to be committed."""
+        paced = self._runs.get(request.run)
+        attempt = paced.current(request.job) if paced is not None else None
+        if paced is None or attempt is None or not _is_genuine(request, attempt):
+            log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
+            return Decision(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
+        stop, now = self._stop_on(request, attempt), self._clock()
+        return self._pacer.request(_by_part(request), self._budget(request), run_began=paced.began, now=now, stop=stop)
+
+    async def _unless_stopped(self, request: PermitRequest, granted: PermitAnswer) -> PermitAnswer:
         """A stop may have come while the grant was being made durable: who issued it has been told that it holds."""
-        stop = self._stop_on(request, attempt)
+        paced = self._runs.get(request.run)
+        stop = self._stop_on(request, paced.current(request.job) if paced is not None else None)
         if stop is None:
             return granted
         entries = self._pacer.withdraw(_by_part(request), now=self._clock())
@@ -149,20 +177,12 @@ class PermitOffice:
         login = next((c for c in candidates if c.record == request.record), None)
         return self._stops.on_login(login) if login is not None else None
 
-    async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
-        """Take one verdict; acknowledged when it is durable."""
+    def _take_in(self, release: PermitRelease) -> tuple[LedgerEntry, ...]:
+        """One verdict; to be acknowledged when its entries are durable."""
         entries = self._pacer.release(_by_part(release), now=self._clock())
         self._held.pop(release.holder, None)
         self._notify(release.account)
-        await self._commit(entries)
-
-    @staticmethod
-    def _is_genuine(request: PermitRequest, paced: PacedRun) -> bool:
-        """Is it for an attempt that we have out, with its lease, and for the account that its record names?"""
-        attempt = paced.current(request.job)
-        if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
-            return False
-        return any(request.account in c.accounts for c in attempt.planned.candidates if c.record == request.record)
+        return entries
 
     def _budget(self, request: PermitRequest) -> Budget:
         """Where two records, of this run or another open one, name one account, the smaller budget wins."""

@@ -65,7 +65,7 @@ class Service:
         await self._store.ledger.append(unanswered)
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
-            self._bus.permits(self._office.request, self._office.release),
+            self._bus.permits(self._office.hold, self._office.ask),
             self._bus.access(self._access),
             anyio.create_task_group() as tasks,
         ):

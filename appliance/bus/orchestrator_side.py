@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
-import anyio
 import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, Placed, RunView, Timing, layout, subjects
+from appliance.bus.batches import decode_asks, encode_answers
 from appliance.bus.leftovers import Leftovers
 from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
+from appliance.bus.posting import Post, Posting
 from appliance.bus.reports import Reports
 from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
@@ -22,7 +23,7 @@ from appliance.contract import (
     Heartbeat,
     Job,
     PermitAnswer,
-    PermitRelease,
+    PermitAsk,
     PermitRequest,
     PermitVerdict,
     RunNotice,
@@ -60,6 +61,7 @@ class JetStreamOrchestrator:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._posting = Posting(link)
         self._epochs: dict[str, str] = {}
         self._open: dict[tuple[str, str], None] = {}
 
@@ -129,34 +131,26 @@ class JetStreamOrchestrator:
         for zone in zones:
             if zone not in self._epochs:
                 self._epochs[zone] = await self._epoch(zone)
-        placed: list[Placed | None] = [None] * len(jobs)
-        places = anyio.CapacityLimiter(_PIPELINE)
-        failures: list[BusError] = []
-
-        async def place(index: int, job: Job) -> None:
-            subject, stream = subjects.jobs(job.zone, job.run), subjects.jobs_stream(job.zone)
-            epoch = self._epochs[job.zone]
-            async with places:
-                if failures:
-                    return
-                try:
-                    msg_id = f"{job.job}:{job.attempt}"
-                    answer = await self._link.store_job(subject, job.encode(), msg_id, stream)
-                except BusUnavailable as error:
-                    log.warning("bus.job_not_confirmed", job=job.job, attempt=job.attempt, text=str(error))
-                    return
-                except BusError as error:
-                    failures.append(error)
-                    return
-            if self._epochs[job.zone] == epoch:
-                placed[index] = Placed(epoch, int(answer["seq"]))
-
-        async with anyio.create_task_group() as placing:
-            for index, job in enumerate(jobs):
-                placing.start_soon(place, index, job, name=f"put {job.job}")
-        if failures:
-            raise failures[0]
+        epochs = dict(self._epochs)
+        placed: list[Placed | None] = []
+        for first in range(0, len(jobs), _PIPELINE):
+            some = jobs[first : first + _PIPELINE]
+            posts = [Post(subjects.jobs(j.zone, j.run), j.encode(), f"{j.job}:{j.attempt}") for j in some]
+            answers = await self._posting.post(posts)
+            for job, post, answer in zip(some, posts, answers, strict=True):
+                seq = answer if answer is not None else await self._place(job, post)
+                same = seq is not None and self._epochs[job.zone] == epochs[job.zone]
+                placed.append(Placed(epochs[job.zone], seq) if same and seq is not None else None)
         return placed
+
+    async def _place(self, job: Job, post: Post) -> int | None:
+        """One that was not confirmed with the others: by itself, for as long as a call may take."""
+        try:
+            stream = subjects.jobs_stream(job.zone)
+            return int((await self._link.store_job(post.subject, post.body, post.msg_id, stream))["seq"])
+        except BusUnavailable as error:
+            log.warning("bus.job_not_confirmed", job=job.job, attempt=job.attempt, text=str(error))
+            return None
 
     async def _epoch(self, zone: str) -> str:
         info = await self._link.api(f"STREAM.INFO.{subjects.jobs_stream(zone)}")
@@ -189,20 +183,18 @@ class JetStreamOrchestrator:
 
     def permits(
         self,
-        request: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        release: Callable[[PermitRelease, str], Awaitable[None]],
+        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
+        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
     ) -> AbstractAsyncContextManager[None]:
         async def answer(message: Message) -> bytes:
             sender = subjects.sender(message.subject)
+            if message.subject.endswith(".ask"):
+                return encode_answers(await _answer_all(decode_asks(message.data), sender, ask))
             try:
-                if message.subject.endswith(".release"):
-                    await release(PermitRelease.decode(message.data), sender)
-                    return b""
-                asked = PermitRequest.decode(message.data)
+                request = PermitRequest.decode(message.data)
             except ContractError as error:
-                log.warning("bus.unreadable", what="permit", sender=sender, text=str(error))
-                return PermitAnswer(verdict=PermitVerdict.SKIP, cause="INTERNAL", text=str(error)).encode()
-            return (await request(asked, sender)).encode()
+                return _unreadable(error, sender).encode()
+            return (await hold(request, sender)).encode()
 
         return serve(self._link, subjects.PERMITS, answer)
 
@@ -249,6 +241,7 @@ class JetStreamOrchestrator:
             raise BusError(f"no appliance of zone {zone!r} answered about the vault: {error}") from error
 
     async def close(self) -> None:
+        await self._posting.close()
         await self._link.close()
 
     async def __aenter__(self) -> Self:
@@ -256,6 +249,21 @@ class JetStreamOrchestrator:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def _answer_all(
+    asks: Sequence[PermitAsk | ContractError],
+    sender: str,
+    ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
+) -> list[PermitAnswer | None]:
+    """One answer each; what cannot be read is answered here."""
+    answers = iter(await ask([one for one in asks if not isinstance(one, ContractError)], sender))
+    return [_unreadable(one, sender) if isinstance(one, ContractError) else next(answers) for one in asks]
+
+
+def _unreadable(error: ContractError, sender: str) -> PermitAnswer:
+    log.warning("bus.unreadable", what="permit", sender=sender, text=str(error))
+    return PermitAnswer(verdict=PermitVerdict.SKIP, cause="INTERNAL", text=str(error))
 
 
 async def connect_orchestrator(

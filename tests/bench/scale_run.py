@@ -24,6 +24,8 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
+from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.launch import launch_argv
 from orchestrator.assembly import Selection, prepare, run_id
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.engine import Engine, campaign_networks
@@ -34,8 +36,6 @@ from orchestrator.plan import NothingSelected
 from orchestrator.service import Service
 from orchestrator.state_dir import Held, StateDir
 from tests.bench.scale_appliance import URL, VAULT
-
-from appliance.bus.orchestrator_side import connect_orchestrator
 
 ZONE = "default"
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -143,7 +143,7 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
 
 @asynccontextmanager
 async def appliance(told: dict[str, object]) -> AsyncIterator[Process]:
-    command = [sys.executable, "-m", "tests.bench.scale_appliance"]
+    command = launch_argv([sys.executable, "-m", "tests.bench.scale_appliance"])
     process = await anyio.open_process(command, stdin=subprocess.PIPE, stdout=None, stderr=None)
     try:
         assert process.stdin is not None
@@ -207,7 +207,12 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="keymuster-scale-") as home:
         found = anyio.run(
-            measure, Path(home), given.targets, given.capacity, given.processes, backend_options={"use_uvloop": bool(os.environ.get("UV"))}
+            measure,
+            Path(home),
+            given.targets,
+            given.capacity,
+            given.processes,
+            backend_options={"use_uvloop": bool(os.environ.get("UV"))},
         )
     print(json.dumps(asdict(found)))
 

@@ -17,6 +17,7 @@ from appliance import wiring, worker
 from appliance.bus import ApplianceBus
 from appliance.channel import Hello
 from appliance.contract import AccessTerms, Candidate, CredentialRef, Job, Phase, Technology, View
+from appliance.desk import open_desk
 from appliance.lag import LoopLag
 from appliance.login import Authenticated, Negotiated, Privileges
 from appliance.phases import PhaseLedger
@@ -51,7 +52,7 @@ class InstantSource:
         del private_key, purpose, terms, checked_out, anew
         if views is not None:
             views.append(View(vault=handle.ref.vault, secret_id=handle.secret_id, asked=0.0, answered=0.0))
-        return Credential(user="scan", password="as good as any")  # noqa: S106 - nobody is asked for it
+        return Credential(user="scan", password="as good as any")
 
 
 class InstantLogin:
@@ -111,16 +112,17 @@ async def instant_kit(
             assert allow(address), address
             return nowhere
 
-        yield Kit(
-            appliance=hello.appliance,
-            policy=Policy.of(hello.networks, hello.host_keys, urls),
-            sources={access.title: InstantSource() for access in hello.vaults},
-            dial=dial,
-            logins={Technology.UNIX: instant_login},
-            desk=bus,
-            handshakes=handshakes,
-            lag=lag.worst,
-        )
+        async with open_desk(bus) as desk:
+            yield Kit(
+                appliance=hello.appliance,
+                policy=Policy.of(hello.networks, hello.host_keys, urls),
+                sources={access.title: InstantSource() for access in hello.vaults},
+                dial=dial,
+                logins={Technology.UNIX: instant_login},
+                desk=desk,
+                handshakes=handshakes,
+                lag=lag.worst,
+            )
 
 
 if __name__ == "__main__":

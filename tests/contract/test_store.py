@@ -102,6 +102,7 @@ def settled(
     return Settled(
         run=job.run,
         job=job.job,
+        technology=job.technology,
         attempt=job.attempt,
         lease=job.lease if lease is None else lease,
         appliance="a1",

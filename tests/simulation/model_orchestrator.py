@@ -333,6 +333,7 @@ class Orchestrator(Actor):
         row = Settled(
             run=run.name,
             job=attempt.planned.job,
+            technology=attempt.planned.technology,
             attempt=attempt.attempt,
             lease=attempt.lease,
             appliance=sender,
