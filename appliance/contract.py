@@ -155,6 +155,24 @@ class CredentialRef(Wire):
         return self.label if self.by is SecretLookup.MACHINE else f"{self.by} {self.key}"
 
 
+class RootBy(StrEnum):
+    """How a login becomes root where the host asks for a password."""
+
+    SUDO = "sudo"
+    SU = "su"
+
+
+class RootPassword(Wire):
+    """The password that root delegation may be asked for, and whose it is; resolved for one target, never the value."""
+
+    by: RootBy
+    user: str
+    """Whose password it is. sudo names who it asks for; su is told who to become."""
+    account: Account
+    secret: CredentialRef
+    """The login's own secret, where its password is meant."""
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -169,8 +187,15 @@ class Candidate(Wire):
     """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
     sudo: bool = False
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
+    root: RootPassword | None = None
+    """What sudo, or su, is answered with, once it has asked. None: nothing is."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     crypto: CryptoProfile = CryptoProfile.COMPAT
+
+    @property
+    def secrets(self) -> tuple[CredentialRef, ...]:
+        """All that a login by this record may read, that of the login itself first."""
+        return (self.secret,) if self.root is None else tuple(dict.fromkeys((self.secret, self.root.secret)))
 
 
 class Target(Wire):
@@ -289,6 +314,8 @@ class View(Wire):
     """When its answer was there, or the wait for it was over: the vault wrote its row in between."""
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
+    secret: str = ""
+    """What a report calls it, where it is not the one that the login itself is made with."""
 
 
 class Evidence(Wire):
@@ -364,7 +391,9 @@ def decode_report(data: bytes) -> Report:
 
 
 class PermitRequest(Wire):
-    """May this attempt submit a password for this account now? Asked at most once per attempt."""
+    """May this attempt submit a password for this account now? Asked at most once per attempt, and once more by one
+    that has logged in, for root.
+    """
 
     v: Literal[1] = VERSION
     run: str
@@ -376,6 +405,8 @@ class PermitRequest(Wire):
     not give back what the other one holds."""
     account: Account
     record: str
+    elevation: bool = False
+    """For the password that root delegation asks for; the login itself has had its permit."""
     valid_for: float
     """Seconds in which the verdict will be known; a permit not released by then counts as a failed logon."""
 
@@ -411,9 +442,13 @@ class PermitRelease(Wire):
     holder: str
     technology: Technology
     account: Account
+    elevation: bool = False
     phase: Phase
     signal: Signal
     submitted: bool
+    logons: Annotated[int, Field(ge=1, le=2)] = 1
+    """As so many failed logons a failure counts: sudo begins a second try before anybody can hang up, and PAM counts
+    that too."""
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
 

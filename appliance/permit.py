@@ -71,14 +71,20 @@ class Verdict:
     signal: Signal
     submitted: bool
     reread: Reread = Reread.NOT_DONE
+    logons: int = 1
+    """As so many failed logons a failure counts."""
 
 
 class Permit:
-    """One attempt's permit for one candidate's account."""
+    """One attempt's permit for one candidate's account; or for that whose password root delegation asks for."""
 
-    def __init__(self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float], *, root: bool = False
+    ) -> None:
         self._job = job
         self._candidate = candidate
+        self._elevation = root
+        self._account = candidate.root.account if root and candidate.root is not None else candidate.account
         self._desk = desk
         self._wall = wall
         self._holder = secrets.token_hex(8)
@@ -93,8 +99,9 @@ class Permit:
             attempt=job.attempt,
             lease=job.lease,
             holder=self._holder,
-            account=self._candidate.account,
+            account=self._account,
             record=self._candidate.record,
+            elevation=self._elevation,
             valid_for=job.deadline + GRACE_S,
         )
         self._open = True  # the pacer may hold a permit for us even if its answer never arrives
@@ -127,10 +134,12 @@ class Permit:
             lease=job.lease,
             holder=self._holder,
             technology=job.technology,
-            account=self._candidate.account,
+            account=self._account,
+            elevation=self._elevation,
             phase=verdict.phase,
             signal=verdict.signal,
             submitted=verdict.submitted,
+            logons=verdict.logons,
             reread=verdict.reread,
         )
         with anyio.move_on_after(RELEASE_WAIT_S, shield=True):

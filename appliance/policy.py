@@ -48,8 +48,9 @@ class Policy:
         """Why this job is refused before anything is dialled, or an empty string."""
         known = {title for title, _ in self.vault_urls}
         for candidate in job.candidates:
-            if candidate.secret.vault not in known:
-                return f"this appliance knows no vault titled {candidate.secret.vault!r}"
+            for secret in candidate.secrets:
+                if secret.vault not in known:
+                    return f"this appliance knows no vault titled {secret.vault!r}"
             weaker = _STRICTNESS[candidate.host_keys] < _STRICTNESS[self.host_keys]
             if job.technology is Technology.UNIX and weaker:
                 return f"host-key policy {candidate.host_keys} is weaker than this appliance's {self.host_keys}"

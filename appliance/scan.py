@@ -22,6 +22,7 @@ from appliance.contract import (
     OK,
     Candidate,
     CheckOutRequest,
+    CredentialRef,
     Deferred,
     Evidence,
     Failure,
@@ -35,7 +36,8 @@ from appliance.contract import (
     View,
     named,
 )
-from appliance.login import Login, LoginFactory, Negotiated
+from appliance.elevation import RootAnswer
+from appliance.login import Elevation, Login, LoginFactory, Negotiated
 from appliance.permit import DEFER_S, SESSION_WAIT_S, Later, Permit, PermitDesk, Verdict
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
@@ -52,8 +54,8 @@ JUST_CHANGED_S = 60.0
 
 End = Failure | Later | None
 """How a story ends; None is success."""
-Settled = Mapping[str, SecretHandle | Failure]
-"""By record: the secret's handle, or why there is none (reported only if the target ever asks for it)."""
+Settled = Mapping[CredentialRef, SecretHandle | Failure]
+"""The secret's handle, or why there is none (reported only if the target ever asks for it)."""
 
 
 class Dial(Protocol):
@@ -88,7 +90,7 @@ async def scan(job: Job, kit: Kit) -> Report:
         try:
             attempt.ended(await attempt.story())
         finally:
-            await attempt.return_permit()
+            await attempt.return_permits()
     if not attempt.over:
         attempt.ended(attempt.out_of_time())
     return attempt.report()
@@ -105,6 +107,7 @@ class _Attempt:
     login: Login | None = None
     candidate: Candidate | None = None
     permit: Permit | None = None
+    root: RootAnswer | None = None
     reread: Reread = Reread.NOT_DONE
     authenticated: bool = False
     end: End = None
@@ -147,9 +150,9 @@ class _Attempt:
         self.candidate = candidate = choose(candidates, negotiated)
         if candidate is None:
             return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
-        handle = settled[candidate.record]
+        handle = settled[candidate.secret]
         if isinstance(handle, Failure):
-            return self._later(handle, candidate) or handle
+            return self._later(handle, candidate.secret) or handle
 
         self.ledger.enter(Phase.PERMIT)
         self.permit = Permit(self.job, candidate, self.kit.desk, self.kit.wall)
@@ -164,21 +167,54 @@ class _Attempt:
 
         self.ledger.enter(Phase.AUTH)
         try:
+            self.root = self._root_answer(candidate, settled, credential)
             verdict = await login.authenticate(candidate, credential)
             if isinstance(verdict, Failure):
                 return await self._refused(verdict, candidate, handle, credential)
+            self.facts.update(verdict.facts)
+            self.authenticated = True
+            await self.return_permit()
+            if self.root is None or not self.root.own:
+                credential.forget()
+            return await self._look(login, self.root)
         finally:
             credential.forget()  # whatever ends this: the verdict, the deadline, an abort
-        self.facts.update(verdict.facts)
-        self.authenticated = True
-        await self.return_permit()
 
+    async def _look(self, login: Login, root: RootAnswer | None) -> Failure | None:
+        """What rights the login has; with root's own password, where the record names one and the target asks."""
         self.ledger.enter(Phase.PRIVILEGE)
-        rights = await login.privileges()
+        try:
+            rights = await login.privileges(root)
+        finally:
+            if root is not None:
+                root.forget()
         if isinstance(rights, Failure):
+            self.ended(rights)
+            if root is not None and login.elevation is Elevation.REFUSED:
+                await root.second_look(SECOND_LOOK_S)
             return rights
         self.facts.update(rights.facts)
         return None
+
+    def _root_answer(self, candidate: Candidate, settled: Settled, login: Credential) -> RootAnswer | None:
+        root = candidate.root
+        if root is None:
+            return None
+        handle = settled[root.secret]
+        own = login if root.secret == candidate.secret and not candidate.private_key else None
+
+        async def fetch(anew: bool) -> Credential | Failure:
+            if isinstance(handle, Failure):
+                return handle
+            views: list[View] = []
+            try:
+                return await _in_session(self._fetched(root.secret, handle, views, private_key=False, anew=anew))
+            finally:
+                label = root.secret.label if root.secret != candidate.secret else ""
+                self.views += [view.model_copy(update={"secret": label}) for view in views]
+
+        permit = Permit(self.job, candidate, self.kit.desk, self.kit.wall, root=True)
+        return RootAnswer(root, permit, fetch, self.ledger, own)
 
     async def _negotiate(self, login: Login) -> Negotiated | Failure:
         self.ledger.enter(Phase.NEGOTIATE)
@@ -196,12 +232,16 @@ class _Attempt:
         """Names to ids, before dialling and without a view. Where no record's secret can be had now, the job is
         deferred; where the target may still choose one that can, it goes on.
         """
-        settled: dict[str, SecretHandle | Failure] = {}
+        settled: dict[CredentialRef, SecretHandle | Failure] = {}
         waits: list[Later] = []
         self.ledger.enter(Phase.VAULT)
         for candidate in candidates:
-            found = settled[candidate.record] = await _in_session(self._source(candidate).settle(candidate.secret))
-            if isinstance(found, Failure) and (later := self._later(found, candidate)):
+            for ref in candidate.secrets:
+                if ref not in settled:
+                    settled[ref] = await _in_session(self.kit.sources[ref.vault].settle(ref))
+            failures = [(ref, found) for ref in candidate.secrets if isinstance(found := settled[ref], Failure)]
+            later = next((later for ref, found in failures if (later := self._later(found, ref))), None)
+            if later is not None:
                 waits.append(later)
         if len(waits) == len(candidates):
             return min(waits, key=lambda later: later.not_before)
@@ -211,18 +251,20 @@ class _Attempt:
         """The secret, read only now that the target has asked for it."""
         credential = await self._read(candidate, handle, anew=self.job.rotated)
         if isinstance(credential, Failure):
-            return self._later(credential, candidate) or credential
+            return self._later(credential, candidate.secret) or credential
         if credential.user and credential.user.lower() != candidate.user.lower():
             self.facts["warning"] = "the secret names another user than the record"
         return credential
 
     async def _read(self, candidate: Candidate, handle: SecretHandle, *, anew: bool) -> Credential | Failure:
-        return await _in_session(self._fetched(candidate, handle, anew))
+        key = candidate.private_key
+        return await _in_session(self._fetched(candidate.secret, handle, self.views, private_key=key, anew=anew))
 
-    async def _fetched(self, candidate: Candidate, handle: SecretHandle, anew: bool) -> Credential | Failure:
+    async def _fetched(
+        self, ref: CredentialRef, handle: SecretHandle, views: list[View], *, private_key: bool, anew: bool
+    ) -> Credential | Failure:
         """A secret that wants to be checked out first is, for the whole run, by whom the run belongs to."""
-        source, purpose = self._source(candidate), self.job.purpose
-        key, views = candidate.private_key, self.views
+        source, purpose, key = self.kit.sources[ref.vault], self.job.purpose, private_key
         credential = await source.fetch(handle, private_key=key, purpose=purpose, views=views, anew=anew)
         if isinstance(credential, Credential) or credential.signal != named("SECRET_NEEDS_CHECKOUT"):
             return credential
@@ -232,7 +274,7 @@ class _Attempt:
             job=job.job,
             attempt=job.attempt,
             lease=job.lease,
-            secret=candidate.secret,
+            secret=ref,
             secret_id=handle.secret_id,
         )
         try:
@@ -243,16 +285,13 @@ class _Attempt:
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
         return await source.fetch(handle, private_key=key, purpose=purpose, views=views, checked_out=True, anew=anew)
 
-    def _source(self, candidate: Candidate) -> CredentialSource:
-        return self.kit.sources[candidate.secret.vault]
-
-    def _later(self, failure: Failure, candidate: Candidate) -> Later | None:
+    def _later(self, failure: Failure, ref: CredentialRef) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
         reason, now = self._reason(failure), self.kit.wall()
         if not reason.transient or now >= self.job.give_up_at:
             return None
         away = seconds_away(failure)
-        vault = "" if away is None else candidate.secret.vault
+        vault = "" if away is None else ref.vault
         return Later(reason.code, now + max(away or 0.0, DEFER_S), failure.text, vault)
 
     async def _refused(
@@ -294,6 +333,11 @@ class _Attempt:
         lag = self.kit.lag(self.job.deadline)
         facts = {"loop_lag_ms": f"{lag * 1000:.0f}"} if lag > self.job.deadline / 4 else {}
         return Failure(self.ledger.current, DEADLINE, facts=facts)
+
+    async def return_permits(self) -> None:
+        if self.root is not None and self.login is not None:
+            await self.root.give_back(self.login.elevation)
+        await self.return_permit()
 
     async def return_permit(self) -> None:
         if self.permit is None:

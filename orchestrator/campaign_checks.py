@@ -41,8 +41,15 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from _paths_by_soap(path, record, by_soap)
         if record.get("technology") == "windows":
             yield from _windows(path, record)
-        elif record.get("technology") == "unix" and not record.get("ips"):
-            yield (*path, "ips"), "is missing; say which addresses this record serves"
+        elif record.get("technology") == "unix":
+            if not record.get("ips"):
+                yield (*path, "ips"), "is missing; say which addresses this record serves"
+            root = record.get("root_delegation")
+            if isinstance(root, dict):
+                below = {"vault": record.get("vault"), **root}
+                if "vault" in root:
+                    yield from _vault((*path, "root_delegation"), below, titles)
+                yield from _paths_by_soap((*path, "root_delegation"), below, by_soap)
     yield from _unix_overlaps(records)
     yield from _attributes(data)
 

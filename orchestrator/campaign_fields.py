@@ -179,6 +179,8 @@ Pins = Annotated[tuple[Pin, ...], BeforeValidator(_one_or_more, json_schema_inpu
 ProxyUrl = Annotated[Text, AfterValidator(_proxy)]
 LoginType = Annotated[Literal["vault"], BeforeValidator(_login_type, json_schema_input_type=str)]
 VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=str)]
+UnixName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$")]
+"""As it may stand in a command line."""
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 KeyringName = Annotated[Text, AfterValidator(_keyring)]
 GateText = Annotated[str, AfterValidator(_gate)]

@@ -317,7 +317,7 @@ def _is_genuine(request: CheckOutRequest, run: HoldingRun) -> bool:
     attempt = run.current(request.job)
     if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
         return False
-    return any(candidate.secret == request.secret for candidate in attempt.planned.candidates)
+    return any(request.secret in candidate.secrets for candidate in attempt.planned.candidates)
 
 
 def _why(run: HoldingRun, request: CheckOutRequest) -> str:

@@ -163,7 +163,9 @@ def compare(
         row = rows.get((count.address, count.technology.value))
         if row is None:
             continue
-        sums_of = sums[account_at(row, count.account.user)]
+        account = count.account
+        own_host = row if account.is_directory else {**row, "account": "local"}  # root is the host's, whoever logs in
+        sums_of = sums[account_at(own_host, account.user)]
         sums_of.all_runs.add(count)
         if count.run == run:
             sums_of.run.add(count)

@@ -140,7 +140,9 @@ class PermitOffice:
     def _stop_on(self, request: PermitRequest, attempt: OpenAttempt | None) -> Stop | None:
         candidates = attempt.planned.candidates if attempt is not None else ()
         login = next((c for c in candidates if c.record == request.record), None)
-        return self._stops.on_login(login) if login is not None else None
+        if login is None:
+            return None
+        return self._stops.on_root(login) if request.elevation else self._stops.on_login(login)
 
     async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
         """Take one verdict; acknowledged when it is durable."""
@@ -155,8 +157,10 @@ class PermitOffice:
         attempt = paced.current(request.job)
         if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
             return False
-        accounts = (c.account for c in attempt.planned.candidates if c.record == request.record)
-        return request.account in accounts
+        candidates = [c for c in attempt.planned.candidates if c.record == request.record]
+        if request.elevation:
+            return any(c.root is not None and c.root.account == request.account for c in candidates)
+        return any(c.account == request.account for c in candidates)
 
     def _budget(self, request: PermitRequest) -> Budget:
         """Where two records, of this run or another open one, name one account, the smaller budget wins."""

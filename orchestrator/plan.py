@@ -160,7 +160,7 @@ class Plan:
         found: dict[CredentialRef, list[str]] = {}
         for unit in self.walk():
             if isinstance(unit, Planned):
-                for secret in dict.fromkeys(candidate.secret for candidate in unit.candidates):
+                for secret in dict.fromkeys(s for candidate in unit.candidates for s in candidate.secrets):
                     found.setdefault(secret, []).append(unit.job)
         return found
 

@@ -159,6 +159,17 @@ class Stops:
             None,
         )
 
+    def on_root(self, candidate: Candidate) -> Stop | None:
+        """What binds the password of this record's root delegation: its account's, its secret's or its vault's stop."""
+        root = candidate.root
+        if root is None:
+            return None
+        standing = self._standing.values()
+        binding = (
+            s for s in standing if s.selector.binds_account(root.account) or s.selector.binds_secret(root.secret)
+        )
+        return next(binding, None)
+
     def on_secret(self, secret: CredentialRef) -> Stop | None:
         return next((stop for stop in self._standing.values() if stop.selector.binds_secret(secret)), None)
 

@@ -108,6 +108,9 @@ class HostGroup(Part):
     """How a campaign for the group is to name its secrets: by name, or by their Machine field, which is the address."""
     folder: Folder = "\\Scan"
     login: Literal["password", "keyboard-interactive", "key"] = "password"
+    root: Literal["free", "own", "su"] = "free"
+    """How a login becomes root: by sudo without a password, by sudo with the user's own, or by su with root's, which is
+    in a secret of its own, `unix-root-{address}`."""
     system: str = ""
     """What the hosts run; default debian or server-2019."""
     systems: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -133,6 +136,8 @@ class HostGroup(Part):
         self._systems_that_may_be()
         if self.technology == "windows" and self.login != "password":
             raise ValueError(f'login = "{self.login}" is for unix hosts')
+        if self.technology == "windows" and self.root != "free":
+            raise ValueError(f'root = "{self.root}" is for unix hosts')
         if self.login == "key" and (spared := [name for name in self.weights if HOST_FAULTS[name].spares_keys]):
             raise ValueError(f'fault "{spared[0]}" is none where login = "key"')
         if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:
@@ -149,6 +154,9 @@ class HostGroup(Part):
                 raise ValueError(f'"{name}" is true of an account: say so in [[directories]], accounts')
             if self.technology not in HOST_FAULTS[name].technologies:
                 raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
+            if self.root not in HOST_FAULTS[name].roots:
+                ways = " or ".join(f'"{way}"' for way in sorted(HOST_FAULTS[name].roots))
+                raise ValueError(f'fault "{name}" is for hosts with root = {ways}')
 
     def _systems_that_may_be(self) -> None:
         known = UNIX_SYSTEMS if self.technology == "unix" else WINDOWS_SYSTEMS

@@ -15,7 +15,7 @@ import anyio
 from impacket import smb3
 
 from appliance.contract import Candidate, Failure, Job, Phase, Selection, named, ntstatus, raised
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import os_error
 from appliance.login.smb1 import answers_smb1
@@ -117,7 +117,7 @@ class _SmbLogin:
         self._stands = True
         return Authenticated(session.facts())  # only now is it known whether the session is encrypted
 
-    async def privileges(self) -> Privileges | Failure:
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:  # noqa: ARG002 - Unix's
         self._ledger.enter(Phase.PRIVILEGE)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
@@ -128,6 +128,10 @@ class _SmbLogin:
         if isinstance(rights, Failure):
             return rights
         return Privileges({"admin_share": "yes"})
+
+    @property
+    def elevation(self) -> Elevation:
+        return Elevation.UNTRIED
 
     async def log_off(self) -> None:
         """End the session politely, within CLOSE_S: a host counts sessions that were only dropped against its limit."""

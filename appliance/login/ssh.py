@@ -17,12 +17,13 @@ import anyio.to_thread
 import asyncssh
 
 from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
-from appliance.login.privilege import ID, SUDO, CommandResult, judge_identity, judge_sudo
+from appliance.login.privilege import ID, CommandResult, judge_identity
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
+from appliance.login.ssh_root import ToRoot
 from appliance.login.ssh_witness import Witness, key_line
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
@@ -50,6 +51,7 @@ class _SshLogin:
         self._witness = Witness(self._candidate.host_keys, self._known, private_key=self._candidate.private_key)
         self._connection: Connection | None = None
         self._banner = ""
+        self._to_root = ToRoot(self._candidate, self._run)
 
     @property
     def submitted(self) -> bool:
@@ -98,7 +100,7 @@ class _SshLogin:
             return Authenticated()
         return self._failure()
 
-    async def privileges(self) -> Privileges | Failure:
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
         result = await self._run(ID)
         if isinstance(result, Failure):
@@ -106,15 +108,20 @@ class _SshLogin:
         identity = judge_identity(result)
         if isinstance(identity, Failure):
             return identity
-        if not self._candidate.sudo or identity.uid == 0:
+        if identity.uid == 0:
             return Privileges(identity.facts)
-        result = await self._run(SUDO)
-        if isinstance(result, Failure):
-            return result
-        sudo = judge_sudo(result)
-        if isinstance(sudo, Failure):
-            return Failure(sudo.phase, sudo.signal, sudo.text, identity.facts)
-        return Privileges({**identity.facts, **sudo})
+        assert self._connection is not None  # noqa: S101 - the steps come in order
+        try:
+            gained = await self._to_root.gain(self._connection, ask_root)
+        except (asyncssh.Error, OSError) as error:
+            gained = self._broken(error)
+        if isinstance(gained, Failure):
+            return Failure(gained.phase, gained.signal, gained.text, {**identity.facts, **gained.facts})
+        return Privileges({**identity.facts, **gained})
+
+    @property
+    def elevation(self) -> Elevation:
+        return self._to_root.state
 
     async def close(self) -> None:
         if self._connection is None:
@@ -124,13 +131,15 @@ class _SshLogin:
         with anyio.move_on_after(CLOSE_S, shield=True):
             await self._connection.wait_closed()
 
-    async def _run(self, command: str) -> CommandResult | Failure:
+    async def _run(self, command: str, terminal: bool = False) -> CommandResult | Failure:
         assert self._connection is not None  # noqa: S101 - the steps come in order
         try:
-            return await run(self._connection, command)
+            return await run(self._connection, command, terminal=terminal)
         except (asyncssh.Error, OSError) as error:
-            text = peer_text(self._witness.notices or str(error))
-            return Failure(Phase.PRIVILEGE, _signal(error), text)
+            return self._broken(error)
+
+    def _broken(self, error: asyncssh.Error | OSError) -> Failure:
+        return Failure(Phase.PRIVILEGE, _signal(error), peer_text(self._witness.notices or str(error)))
 
     def _identified(self, banner: str) -> None:
         self._banner = banner

@@ -93,7 +93,9 @@ async def uses_of(store: Store, prepared: Prepared, now: float) -> Uses:
         if _is_unheard(attempt):
             candidates = prepared.book.candidates(attempt.target, attempt.technology)
             until = _until(attempt, record, prepared.campaign, now)
-            for ref in [] if isinstance(candidates, NoCandidate) else dict.fromkeys(c.secret for c in candidates):
+            for ref in (
+                [] if isinstance(candidates, NoCandidate) else dict.fromkeys(s for c in candidates for s in c.secrets)
+            ):
                 found.unheard[ref].append(_maybe(attempt, record.campaign, ref.label, until))
     for other in await store.runs.all():
         if other.id != record.id and (other.finished_at is None or other.finished_at >= record.created_at):
@@ -137,11 +139,11 @@ async def _explain(store: Store, run: RunRecord, found: Uses, now: float) -> Non
         ids |= {(secret.vault, use.secret): secret.secret_id for use in uses}
     for attempt in unheard:
         until = _until(attempt, run, campaign, now)
-        for record in attempt.records:
-            key = keys.get(record.vault)
-            secret_id = ids.get((key, record.secret)) if key is not None else None
+        for vault, named_so in (pair for record in attempt.records for pair in record.secrets):
+            key = keys.get(vault)
+            secret_id = ids.get((key, named_so)) if key is not None else None
             if key is not None and secret_id is not None:
-                use = _maybe(attempt, run.campaign, record.secret, until)
+                use = _maybe(attempt, run.campaign, named_so, until)
                 found.by_secret[SecretKey(key, secret_id)] += [use] * UNHEARD_VIEWS
 
 
@@ -151,7 +153,7 @@ def _seen(attempt: DispatchedAttempt, campaign: str) -> list[tuple[View, Use]]:
         return []
     found = []
     for view in evidence.views:
-        secret = _named(attempt, evidence.record, view.vault)
+        secret = view.secret or _named(attempt, evidence.record, view.vault)
         found.append((view, _use(attempt, campaign, secret, view.asked, view.answered, sure=view.sure)))
     return found
 

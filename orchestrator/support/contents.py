@@ -50,6 +50,11 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
         names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
+        if record.technology == "unix" and (root := record.root_delegation.secret) is not None:
+            names.of(Kind.SECRET, root.text)
+            names.of(Kind.PATH, root.folder or "")
+            names.of(Kind.SECRET, root.template or "")
+            names.of(Kind.USER, record.root_delegation.user or "")
     for entry in campaign.targets.include:  # a log may name one that has no outcome yet
         names.of(Kind.HOST, entry.host or "")
         names.of(Kind.HOST, entry.fqdn or "")
@@ -151,6 +156,10 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 def _record(names: Pseudonyms, record: Record) -> Document:
     data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret"})
     accounts = data.get("accounts", "")
+    if record.technology == "unix":
+        root = record.root_delegation
+        by = root.secret.by.value if root.secret is not None else None
+        data["root_delegation"] = {"type": root.type, "password": root.password, "secret": by and {"by": by}}
     return data | {
         "title": names.of(Kind.RECORD, record.title),
         "user": names.of(Kind.USER, record.user),

@@ -63,6 +63,8 @@ class StoredSecret:
     holds_key: bool
     state: SecretState
     security: SecuritySpec
+    password_too: bool = False
+    """Beside the key it holds the password, which sudo asks for."""
     active: bool = True
     """False after DELETE; a state of `inactive` is as good."""
     checkout: Checkout | None = None
@@ -115,7 +117,7 @@ class StoredSecret:
             case "username":
                 return self.user
             case "password":
-                return "" if self.holds_key else self.material.password
+                return self.material.password if self.password_too or not self.holds_key else ""
             case "private-key-passphrase":
                 return self.material.passphrase if self.holds_key else ""
         return ""

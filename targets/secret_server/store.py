@@ -134,6 +134,7 @@ class VaultStore:
             domain=like.domain,
             material=material,
             holds_key=like.holds_key,
+            password_too=like.password_too,
             state=state,
             security=like.security,
             heartbeat=Heartbeat.FAILED if state is SecretState.OUT_OF_SYNC else Heartbeat.PENDING,

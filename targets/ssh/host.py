@@ -165,7 +165,7 @@ async def listening(world: World) -> AsyncIterator[int]:
         gss_host=None,
         x509_trusted_certs=None,
         login_timeout=GRACE,
-        allow_pty=False,
+        line_editor=False,
         agent_forwarding=False,
         rdns_lookup=False,
     )

@@ -35,7 +35,7 @@ _INSTEAD = {
 }
 
 
-def answer(host: Host, user: str, command: str) -> Answer:
+def answer(host: Host, user: str, command: str, *, terminal: bool = False) -> Answer:
     if host.fault.session in _INSTEAD:
         return _INSTEAD[host.fault.session]
     try:
@@ -47,6 +47,8 @@ def answer(host: Host, user: str, command: str) -> Answer:
         words.pop(0)
     while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
         words.pop(0)
+    if words[:1] == ["sudo"] and host.fault.requiretty and not terminal:
+        return Answer(stderr="sudo: sorry, you must have a tty to run sudo\n", status=1)
     said = _run(host, user, words)
     if by_env and said.status == NOT_FOUND:
         return Answer(stderr=host.unix.missing_to_env.format(command=words[0]) + "\n", status=NOT_FOUND)
@@ -59,6 +61,8 @@ def _run(host: Host, user: str, words: list[str]) -> Answer:
     command, *arguments = words
     if command == "sudo":
         return _sudo(host, user, arguments)
+    if command == "su" and host.root == "su":
+        return Answer(stderr="su: Permission denied\n", status=1)  # who is admitted is asked first
     if command == "echo":
         return Answer(" ".join(arguments) + "\n")
     return _fixed(host, user).get(" ".join(words)) or _not_found(host, command)
@@ -109,7 +113,7 @@ def _sudo(host: Host, user: str, words: list[str]) -> Answer:
         return Answer(stderr=f"Sorry, user {user} may not run sudo on {_name(host)}.\n", status=1)
     rest = [word for word in words if word not in {"-n", "--"}]
     free = rest == ["-l"] or not rest or _sudo_runs(host) in {"ALL", f"/usr/bin/{rest[0]}"}
-    if not host.fault.sudo or not free:
+    if not host.fault.sudo or not free or host.root != "free":
         return Answer(stderr="sudo: a password is required\n", status=1)
     if rest == ["-l"]:
         return Answer(f"User {user} may run the following commands on {_name(host)}:\n    {host.fault.sudo_rule}\n")

@@ -16,12 +16,14 @@ from appliance.contract import (
     HostKeyPolicy,
     Job,
     Phase,
+    RootBy,
+    RootPassword,
     SecretLookup,
     Selection,
     Target,
     Technology,
 )
-from appliance.login import Authenticated, LoginFactory, Negotiated, Privileges
+from appliance.login import Authenticated, Elevation, LoginFactory, Negotiated, Privileges
 from appliance.login.dial import dial
 from appliance.login.smb import smb_login
 from appliance.login.ssh import ssh_login
@@ -41,6 +43,8 @@ def make_job(
     selection: Selection = Selection.IP,
     private_key: bool = False,
     sudo: bool = False,
+    root: RootBy | None = None,
+    root_user: str = "",
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU,
     crypto: CryptoProfile = CryptoProfile.COMPAT,
     known: tuple[str, ...] = (),
@@ -55,6 +59,9 @@ def make_job(
         port=port,
         private_key=private_key,
         sudo=sudo,
+        root=None
+        if root is None
+        else root_password(root, root_user or ("root" if root is RootBy.SU else user), address),
         host_keys=host_keys,
         crypto=crypto,
     )
@@ -74,6 +81,11 @@ def make_job(
     )
 
 
+def root_password(by: RootBy, user: str, address: str) -> RootPassword:
+    secret = CredentialRef(vault="vault", by=SecretLookup.NAME, key="root")
+    return RootPassword(by=by, user=user, account=Account(authority=f"host:{address}", user=user), secret=secret)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What an attempt came to. `reason` is what the orchestrator would call it."""
@@ -85,6 +97,9 @@ class Attempt:
     phases: tuple[Phase, ...]
     facts: dict[str, str] = field(default_factory=dict)
     """What all its steps have learnt of the target."""
+    elevation: Elevation = Elevation.UNTRIED
+    root_asked: int = 0
+    """How often root's password was asked for."""
 
     @property
     def reason(self) -> str:
@@ -95,8 +110,17 @@ class Attempt:
         return classify(self.job.technology, evidence).code
 
 
-async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[], None] = lambda: None) -> Attempt:
+async def attempt(
+    job: Job, credential: Credential, *, before_answer: Callable[[], None] = lambda: None, root_password: str = ""
+) -> Attempt:
     """Dial, negotiate, authenticate, look, log off. `before_answer` runs when the target asks for the credential."""
+    root_asked = 0
+
+    async def ask_root() -> str:
+        nonlocal root_asked
+        root_asked += 1
+        return root_password
+
     ledger = PhaseLedger()
     candidate = job.candidates[0]
     sock = await dial(job.target.address, candidate.port, ledger)
@@ -114,10 +138,10 @@ async def attempt(job: Job, credential: Credential, *, before_answer: Callable[[
             result = await login.authenticate(candidate, credential)
             facts |= result.facts
         if not isinstance(result, Failure):
-            result = await login.privileges()
+            result = await login.privileges(ask_root)
             facts |= result.facts
-        submitted = login.submitted
+        submitted, elevation = login.submitted, login.elevation
     assert isinstance(result, Privileges | Failure)
     phases = tuple(p.phase for p in ledger.finish())
     shown = negotiated if isinstance(negotiated, Negotiated) else None
-    return Attempt(job, result, shown, submitted, phases, facts)
+    return Attempt(job, result, shown, submitted, phases, facts, elevation, root_asked)

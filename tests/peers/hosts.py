@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from appliance.contract import Technology
+from appliance.contract import RootBy, Technology
 from appliance.vault.credential import Credential
 from targets import estate, spec
 from targets.material import Material, host_key, public_line
@@ -59,6 +59,18 @@ class Host(Protocol):
         """A row's verdicts in this host's words."""
         ...
 
+    def root_password(self) -> str:
+        """What is at hand for sudo or su."""
+        ...
+
+    def root_failures(self) -> int:
+        """What it has counted on the way to root since it was made."""
+        ...
+
+    def tallied(self, row: Row) -> int:
+        """What it ought to have counted."""
+        ...
+
 
 # -- real --------------------------------------------------------------------------------------------------------------
 
@@ -72,6 +84,8 @@ class OpenSsh:
         self.address, self.user = sshd.host, row.user
         self.port = sshd.outdated_port if row.server == "outdated" else sshd.port
         self._since = sshd.log.stat().st_size
+        self._asked_for = row.root_user or (row.user if row.root is not RootBy.SU else "root")
+        self._tally = sshd.tally() if row.root else 0
 
     @property
     def host_key(self) -> str:
@@ -102,6 +116,15 @@ class OpenSsh:
     def worded(self, logons: Sequence[str]) -> list[str]:
         return list(logons)
 
+    def root_password(self) -> str:
+        return self._row.root_held.given(self._sshd.passwords.get(self._asked_for, ""))
+
+    def root_failures(self) -> int:
+        return self._sshd.tally() - self._tally
+
+    def tallied(self, row: Row) -> int:
+        return row.tallied
+
 
 class Samba:
     name = "LABSMB"
@@ -127,6 +150,15 @@ class Samba:
 
     def worded(self, logons: Sequence[str]) -> list[str]:
         return list(logons)
+
+    def root_password(self) -> str:
+        return ""
+
+    def root_failures(self) -> int:
+        return 0
+
+    def tallied(self, row: Row) -> int:
+        return row.tallied
 
 
 # -- simulated ---------------------------------------------------------------------------------------------------------
@@ -163,8 +195,25 @@ class SimulatedHost:
         self._seen += len(found)
         return found
 
+    def root_password(self) -> str:
+        row, secrets = self._row, self._estate.secrets
+        name = self._host.root_secret if row.root is RootBy.SU else self._host.secret
+        right = secrets[name].material.password if name in secrets else ""
+        # The estate's own vault has just what the row wants: something that root is not.
+        return right if not self._host.fault.right_root else row.root_held.given(right)
+
+    def root_failures(self) -> int:
+        return sum(not logon["ok"] for logon in self._counted() if logon["method"] in ("sudo", "su"))
+
+    def tallied(self, row: Row) -> int:
+        return int(row.reason in ("PRIV_SUDO_REFUSED", "PRIV_SU_REFUSED"))  # it counts answers, not what is left open
+
+    def _counted(self) -> list[dict[str, Any]]:
+        counted: list[dict[str, Any]] = self._lab.metrics()["hosts"][self.address]["logons"]
+        return counted
+
     def _logons(self) -> list[str]:
-        logons = self._lab.metrics()["hosts"][self.address]["logons"]
+        logons = [logon for logon in self._counted() if logon["method"] not in ("sudo", "su")]
         if self._row.technology is Technology.WINDOWS:
             return ["OK" if logon["ok"] else "FAILED" for logon in logons]
         return [f"{logon['method']} {'ok' if logon['ok'] else 'failed'}" for logon in logons]
@@ -210,6 +259,8 @@ def _group(number: int, row: Row) -> str:
     account = f"DIRECTORY{number}" if how.locks else "local"
     directory = f'[[directories]]\nname = "{account}"\nthreshold = {LOCKOUT_AFTER}\n' if how.locks else ""
     lines = {"technology": row.technology, "fault": how.fault, "login": how.login, "account": account}
+    if how.root != "free":
+        lines["root"] = how.root
     if how.system:
         lines["system"] = how.system
     return directory + "[[hosts]]\n" + "".join(f'{name} = "{value}"\n' for name, value in lines.items())

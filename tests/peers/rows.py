@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from appliance.contract import HostKeyPolicy, Phase, Selection, Technology
+from appliance.contract import HostKeyPolicy, Phase, RootBy, Selection, Technology
 from appliance.vault.credential import Credential
 
 WRONG = "not it"
@@ -54,6 +54,7 @@ class Simulated:
     system: str = ""
     locks: bool = False
     """It asks a directory, which locks as the real server does."""
+    root: str = "free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,15 @@ class Row:
     held: Password | Key = Password.RIGHT
     submitted: bool = True
     sudo: bool = False
+    root: RootBy | None = None
+    """Root delegation by a password, which is asked for at the moment."""
+    root_user: str = ""
+    """Whose password it is; default the user's own for sudo, root's for su."""
+    root_held: Password = Password.RIGHT
+    root_asked: bool = True
+    """A server comes to ask for it."""
+    tallied: int = 0
+    """So many failures the real server's PAM counts on the way to root."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     known: Known = Known.NOTHING
     domain: str = ""

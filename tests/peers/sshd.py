@@ -16,6 +16,7 @@ from tests.peers.private import (
     Account,
     children,
     free_port,
+    hashed,
     occurrences,
     prepare,
     require,
@@ -47,6 +48,11 @@ ACCOUNTS = [
     Account("kbdlockout", "Kbdlockout-Pw-1", 40016),
     Account("outsider", "Outsider-Pw-1", 40017),  # no sudo, and is told so without a password
     Account("bare", "Bare-Pw-1", 40018),  # finds no sudo
+    Account("ruled", "Ruled-Pw-1", 40020),  # sudo with root's password
+    Account("seated", "Seated-Pw-1", 40021),  # sudo with a password, on a terminal
+    Account("seatedfree", "Seatedfree-Pw-1", 40022),  # sudo without one, on a terminal
+    Account("unwheeled", "Unwheeled-Pw-1", 40024),  # may not use su
+    Account("sudowrong", "Sudowrong-Pw-1", 40026),
 ]
 
 SUDOERS = """\
@@ -55,6 +61,13 @@ admin ALL=(ALL) NOPASSWD: ALL
 helper ALL=(ALL) ALL
 clerk ALL=(root) NOPASSWD: /usr/bin/true
 Defaults:outsider listpw=never
+ruled ALL=(ALL) ALL
+Defaults:ruled rootpw
+seated ALL=(ALL) ALL
+Defaults:seated requiretty, lecture=always
+seatedfree ALL=(ALL) NOPASSWD: ALL
+Defaults:seatedfree requiretty
+sudowrong ALL=(ALL) ALL
 """
 
 CONFIG = """\
@@ -104,6 +117,18 @@ password required   pam_unix.so
 """
 
 
+ROOT_PASSWORD = "Root-Pw-1"
+PAM_ROOT = """\
+{first}auth     required   pam_faillock.so preauth deny=99 nodelay even_deny_root dir={tally}
+auth     sufficient   pam_unix.so nodelay
+auth     [default=die]   pam_faillock.so authfail deny=99 nodelay even_deny_root dir={tally}
+account  required   pam_unix.so
+session  required   pam_permit.so
+"""
+"""Of sudo and su: what they count is theirs alone."""
+DENIES = "auth     requisite   pam_succeed_if.so quiet ruser != unwheeled\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Logon:
     """One verdict as sshd logged it."""
@@ -136,6 +161,13 @@ class Sshd:
         """A host key as `type base64`."""
         return " ".join((self.directory / f"host_{kind}.pub").read_text().split()[:2])
 
+    def tally(self) -> int:
+        """How many failures sudo and su have counted, once no connection has a process any more."""
+        wait_for(lambda: not children(self.pid), "sshd to end all connections")
+        command = ["faillock", "--dir", str(self.directory / "tally")]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return sum(line.rstrip().endswith(" V") for line in said.splitlines())
+
     def logons(self, user: str, *, since: int = 0) -> list[Logon]:
         """The verdicts on a user that follow byte `since` of the log, once no connection has a process any more."""
         wait_for(lambda: not children(self.pid), "sshd to end all connections")
@@ -147,7 +179,7 @@ class Sshd:
 @contextmanager
 def running_sshd() -> Iterator[Sshd]:
     """Start sshd on free ports of ADDRESSES; stop it, and remove all it has written, at the end."""
-    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo")
+    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "faillock")
     directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
     try:
         prologue = prepare(directory, ACCOUNTS)
@@ -155,6 +187,7 @@ def running_sshd() -> Iterator[Sshd]:
         port, outdated, log = free_port(), free_port(), directory / "sshd.log"
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
+        _let_become_root(directory)
         config = directory / "sshd_config"
         listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
         config.write_text(CONFIG.format(port=port, directory=directory, listen=listen))
@@ -164,9 +197,20 @@ def running_sshd() -> Iterator[Sshd]:
             server(prologue, f"{run} {log}", [port], log) as pid,
             server(prologue, second, [outdated], log.with_name(f"{log.name}.outdated")),
         ):
-            yield Sshd("127.0.0.1", port, directory, log, pid, outdated, {a.name: a.password or "" for a in ACCOUNTS})
+            passwords = {a.name: a.password or "" for a in ACCOUNTS} | {"root": ROOT_PASSWORD}
+            yield Sshd("127.0.0.1", port, directory, log, pid, outdated, passwords)
     finally:
         shutil.rmtree(directory)
+
+
+def _let_become_root(directory: Path) -> None:
+    tally, etc = directory / "tally", directory / "etc"
+    tally.mkdir(mode=0o755)
+    (etc / "pam.d" / "sudo").write_text(PAM_ROOT.format(first="", tally=tally))
+    (etc / "pam.d" / "su").write_text(PAM_ROOT.format(first=DENIES, tally=tally))
+    shadow = etc / "shadow"
+    others = [line for line in shadow.read_text().splitlines() if not line.startswith("root:")]
+    shadow.write_text("\n".join([f"root:{hashed(ROOT_PASSWORD)}:20000:0:99999:7:::", *others]) + "\n")
 
 
 def _write_keys(directory: Path) -> None:

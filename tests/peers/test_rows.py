@@ -10,10 +10,10 @@ from itertools import groupby
 
 import pytest
 
-from appliance.contract import Failure, Phase, Technology
+from appliance.contract import Failure, Phase, RootBy, Technology
 from appliance.vault.credential import Credential
 from orchestrator.score import right_reason
-from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
+from targets.faults import FREE, HOST_FAULTS, OWN, SU, HostFault, Port, SecretState
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.hosts import Estate, Host, OpenSsh, Samba, serving
 from tests.peers.private import LOCKOUT_AFTER
@@ -34,7 +34,13 @@ PHASES = {
 
 def of_a_server(fault: HostFault) -> bool:
     """Is it what a server does to a user? Else it is one of the network, of other services, or the vault's."""
-    return fault.port is Port.OPEN and fault.trouble is None and fault.secret is SecretState.READABLE
+    return (
+        fault.port is Port.OPEN and fault.trouble is None and SecretState.READABLE is fault.secret is fault.root_secret
+    )
+
+
+def way_to_root(fault: HostFault) -> str:
+    return next(way for way in (FREE, OWN, SU) if way in fault.roots)
 
 
 OTHER_LOGINS = tuple(
@@ -43,10 +49,11 @@ OTHER_LOGINS = tuple(
         name=f"{fault.name} by {login}",
         user="scan",
         reason=right_reason(Technology.UNIX, fault.name, login),
-        simulated=Simulated(fault.name, login=login),
+        simulated=Simulated(fault.name, login=login, root=way_to_root(fault)),
         held=Key("passphrase") if login == "key" else Password.RIGHT,
         known=Known.NOTHING if fault.known_host_key else Known.ANOTHER_KEY,
-        sudo=True,
+        sudo=way_to_root(fault) != SU,
+        root={FREE: None, OWN: RootBy.SUDO, SU: RootBy.SU}[way_to_root(fault)],
     )
     for login in ("keyboard-interactive", "key")
     for fault in HOST_FAULTS.values()
@@ -90,6 +97,9 @@ async def holds(row: Row, host: Host) -> None:
     ended, asked = await attempted(row, host)
     assert ended.reason == row.reason
     assert (ended.submitted, asked) == (row.submitted, row.asks)
+    if row.root is not None:
+        assert ended.root_asked == row.root_asked
+        assert host.root_failures() == host.tallied(row)
     assert host.logons() == host.worded(row.logons)
     should = {name: pattern.replace("USER", host.user) for name, pattern in row.pattern.items()}
     assert ended.facts.keys() == should.keys()
@@ -136,10 +146,17 @@ async def attempted(row: Row, host: Host, credential: Credential | None = None) 
         selection=row.selection,
         private_key=isinstance(row.held, Key) and credential is None,
         sudo=row.sudo,
+        root=row.root,
+        root_user=row.root_user,
         host_keys=row.host_keys,
         known=host.known(),
     )
-    ended = await attempt(job, credential or host.credential(), before_answer=lambda: asked.append("asked"))
+    ended = await attempt(
+        job,
+        credential or host.credential(),
+        before_answer=lambda: asked.append("asked"),
+        root_password=host.root_password(),
+    )
     return ended, bool(asked)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from appliance.contract import HostKeyPolicy, Phase, Technology
+from appliance.contract import HostKeyPolicy, Phase, RootBy, Technology
 from tests.peers.rows import Key, Known, Password, Row, Simulated
 
 _row = partial(Row, technology=Technology.UNIX)
@@ -347,6 +347,108 @@ _SESSIONS = (
     ),
 )
 
+_sudo = partial(_row, logons=OK, sudo=True, root=RootBy.SUDO)
+_su = partial(_row, logons=OK, root=RootBy.SU)
+_OWN = partial(Simulated, root="own")
+_SU = partial(Simulated, root="su")
+
+_ROOT = (
+    _sudo(
+        name="sudo with the login's password",
+        user="helper",
+        reason="PASSED",
+        simulated=_OWN(),
+        facts={**_ID, "sudo": "password"},
+    ),
+    _sudo(
+        name="sudo with a password, which it does not ask for",
+        user="admin",
+        reason="PASSED",
+        root_asked=False,
+        facts=_SUDO,
+    ),
+    _sudo(
+        name="sudo on a terminal, after its lecture",
+        user="seated",
+        reason="PASSED",
+        simulated=_OWN("sudo_tty"),
+        facts={**_ID, "sudo": "password"},
+    ),
+    _row(
+        name="sudo without a password, on a terminal",
+        user="seatedfree",
+        reason="PASSED",
+        logons=OK,
+        simulated=Simulated("sudo_tty"),
+        sudo=True,
+        facts=_SUDO,
+    ),
+    _sudo(
+        name="sudo refuses the password",  # and PAM counts the second try, which sudo begins at once
+        user="sudowrong",
+        reason="PRIV_SUDO_REFUSED",
+        simulated=_OWN("sudo_refuses"),
+        root_held=Password.WRONG,
+        tallied=2,
+        says=r"Sorry, try again\.(\\n.*)?",
+        facts=_ID,
+    ),
+    _sudo(
+        name="sudo takes the password, of no sudoer",
+        user="good",
+        reason="PRIV_NO_SUDO",
+        simulated="a simulated sudo says so unasked",
+        says=r"\w+ is not in the sudoers file\..*",
+        facts=_ID,
+    ),
+    _sudo(
+        name="no sudoer, with a password at hand",
+        user="outsider",
+        reason="PRIV_NO_SUDO",
+        simulated=_OWN("no_sudoer"),
+        root_asked=False,
+        says=r"Sorry, user \w+ may not run sudo on \S+\.",
+        facts=_ID,
+    ),
+    _sudo(
+        name="sudo asks for root's password, and has it",
+        user="ruled",
+        reason="PASSED",
+        simulated="a simulated sudo asks for the user's own password",
+        root_user="root",
+        facts={**_ID, "sudo": "password"},
+    ),
+    _sudo(
+        name="sudo asks for something else",  # of which PAM counts that it was left open
+        user="ruled",
+        reason="PRIV_PROMPT_UNKNOWN",
+        simulated=_OWN("root_asks_code"),
+        tallied=1,
+        says=r"\[keymuster\] password of root:|Verification code:",
+        facts=_ID,
+    ),
+    _su(name="su", user="good", reason="PASSED", simulated=_SU(), facts={**_ID, "su": "password"}),
+    _su(
+        name="su refuses the password",
+        user="helper",
+        reason="PRIV_SU_REFUSED",
+        simulated=_SU("root_wrong_password"),
+        root_held=Password.WRONG,
+        tallied=1,
+        says=r"su: (Permission denied|Authentication failure)",
+        facts=_ID,
+    ),
+    _su(
+        name="su turns the user away",
+        user="unwheeled",
+        reason="PRIV_NO_SU",
+        simulated=_SU("su_denied"),
+        root_asked=False,
+        says="su: (Permission denied|Authentication failure)",
+        facts=_ID,
+    ),
+)
+
 _HOST_KEYS = (
     *(
         _row(
@@ -418,7 +520,7 @@ _HOST_KEYS = (
     ),
 )
 
-UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS)
+UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_ROOT, *_HOST_KEYS)
 
 UNIX_WITHOUT_SERVER = {
     "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",

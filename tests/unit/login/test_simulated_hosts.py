@@ -13,7 +13,7 @@ import pytest
 from appliance.contract import Technology
 from appliance.vault.credential import Credential
 from orchestrator.score import EXPECTED
-from targets.faults import HOST_FAULTS
+from targets.faults import FREE, HOST_FAULTS
 from tests.peers.attempt import attempt, make_job
 from tests.unit.targets.targets_lab import running
 
@@ -24,7 +24,7 @@ def faults(technology: Technology) -> list[str]:
     return [
         name
         for name, fault in HOST_FAULTS.items()
-        if technology in fault.technologies and not name.startswith("secret_") and name not in WAITED_FOR
+        if FREE in fault.roots and technology in fault.technologies and not name.startswith("secret_") and name not in WAITED_FOR
     ]
 
 

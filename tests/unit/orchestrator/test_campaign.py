@@ -256,6 +256,21 @@ def record(**changes: str) -> str:
             "records[0].secret.templat: is no known key; did you mean templ",
         ),
         ({"secret": '{ nam = "x" }'}, "records[0].secret.nam: is no known key; did you mean name?"),
+        *(
+            ({"technology": '"unix"', "root_delegation": given}, f"records[0].root_delegation{says}")
+            for given, says in (
+                ('"doas"', ": must be one of 'none', 'sudo' or 'su'"),
+                ('{ type = "none", secret = "r" }', ": has a password and no way to root"),
+                ('{ type = "su" }', ": su needs root's password"),
+                ('{ type = "su", password = "login" }', ": su asks for root's own password, never the login's"),
+                ('{ type = "sudo", password = "login", secret = "r" }', ": password and secret are two answers"),
+                ('{ type = "sudo", user = "root" }', ": vault and user say something of a secret, and there is none"),
+                ('{ type = "su", secret = "r", user = "a b" }', ".user: string should match pattern"),
+                ('{ type = "su", secret = "{hots}" }', ".secret: has an unknown placeholder {hots}"),
+                ('{ type = "su", secret = "r", vault = "Other" }', ".vault: there is no vault 'Other'"),
+                ('{ type = "sudo", password = "Secret-1" }', ".password: must be one of 'login'"),
+            )
+        ),
         ({"failure_window": "30"}, "records[0].failure_window: is no duration; write a number with its unit in quotes"),
         ({"failure_budget": "0"}, "records[0].failure_budget: must be at least 1"),
         ({"port": "70000"}, "records[0].port: must be at most 65535"),
