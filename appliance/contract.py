@@ -185,6 +185,8 @@ class Candidate(Wire):
     port: int
     private_key: bool = False
     """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
+    certificate: str = ""
+    """The OpenSSH user certificate of that key, which is public; empty where the secret has it, or there is none."""
     sudo: bool = False
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
     root: RootPassword | None = None

@@ -44,6 +44,8 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
         elif record.get("technology") == "unix":
             if not record.get("ips"):
                 yield (*path, "ips"), "is missing; say which addresses this record serves"
+            if record.get("certificate") and record.get("private_key") is not True:
+                yield (*path, "certificate"), "is for records with private_key = true; add that, or remove it"
             root = record.get("root_delegation")
             if isinstance(root, dict):
                 below = {"vault": record.get("vault"), **root}

@@ -24,6 +24,7 @@ from pydantic import (
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    CertificateLine,
     Duration,
     Entry,
     EnvName,
@@ -257,6 +258,8 @@ class UnixRecord(_Record):
     technology: Literal["unix"]
     port: Port = 22
     private_key: StrictBool = False
+    certificate: CertificateLine | None = None
+    """The private key's OpenSSH user certificate, where the secret has none, or an old one."""
     root_delegation: Annotated[
         RootDelegation, BeforeValidator(_root, json_schema_input_type=Literal["none", "sudo"] | RootDelegation)
     ] = RootDelegation()

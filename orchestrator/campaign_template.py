@@ -74,6 +74,7 @@ _UNIX = """\
 # taken to share one.
 # accounts = "local"
 # private_key = false        # the secret holds a private key
+# certificate = "id-cert.pub"  # and this is its OpenSSH user certificate; not needed where the secret has it as a field
 # How the login becomes root: "none" or "sudo", without a password; {{ type = "sudo", password = "login" }} answers sudo
 # with the login's own where it asks, {{ type = "sudo", secret = "NAME" }} with another secret's; for su it is
 # {{ type = "su", secret = "root-{{host}}" }}. More of it: docs/secrets.md.

@@ -256,6 +256,7 @@ def _candidate(record: Record, target: Target, secret: CredentialRef, root: Root
         selection=Selection.IP,
         port=record.port,
         private_key=record.private_key,
+        certificate=record.certificate or "",
         sudo=record.root_delegation.type == "sudo",
         root=root,
         host_keys=record.host_keys,

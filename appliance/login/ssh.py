@@ -7,6 +7,7 @@ anywhere, and leaving the context aborts the connection with all that asyncssh r
 
 from __future__ import annotations
 
+import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,16 +16,18 @@ from socket import socket
 import anyio
 import anyio.to_thread
 import asyncssh
+from asyncssh.public_key import SSHKeyPair, SSHLocalKeyPair
 
 from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
 from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
 from appliance.login.privilege import ID, CommandResult, judge_identity
+from appliance.login.ssh_certificate import CertificateError, UserCertificate, read_certificate
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
 from appliance.login.ssh_root import ToRoot
-from appliance.login.ssh_witness import Witness, key_line
+from appliance.login.ssh_witness import Answer, Witness, key_line
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -51,6 +54,7 @@ class _SshLogin:
         self._witness = Witness(self._candidate.host_keys, self._known, private_key=self._candidate.private_key)
         self._connection: Connection | None = None
         self._banner = ""
+        self._certificate: UserCertificate | None = None
         self._to_root = ToRoot(self._candidate, self._run)
 
     @property
@@ -88,7 +92,12 @@ class _SshLogin:
             key = await _import_key(credential)
             if isinstance(key, Failure):
                 return key
-            answer: str | asyncssh.SSHKey = key
+            answer: Answer = key
+            if data := candidate.certificate.encode() or credential.certificate:
+                certified = self._certified(key, data)
+                if isinstance(certified, Failure):
+                    return certified
+                answer = certified
         else:
             if not credential.password:
                 return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
@@ -97,8 +106,18 @@ class _SshLogin:
             self._witness.hand(answer)
             await self._witness.turn()
         if self._witness.accepted and not self._witness.ended:
-            return Authenticated()
+            return Authenticated(self._certificate.facts() if self._certificate is not None else {})
         return self._failure()
+
+    def _certified(self, key: asyncssh.SSHKey, data: bytes) -> SSHKeyPair | Failure:
+        """The key with its certificate. The key alone is not offered then: one answer per attempt."""
+        try:
+            found = read_certificate(data, key_line(key.convert_to_public()))
+            pair = SSHLocalKeyPair(key, None, asyncssh.import_certificate(found.line), None)
+        except (CertificateError, asyncssh.KeyImportError) as error:
+            return Failure(Phase.VAULT, named("SECRET_CERTIFICATE_UNUSABLE"), peer_text(str(error)))
+        self._certificate = found
+        return pair
 
     async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
@@ -180,6 +199,9 @@ class _SshLogin:
         if isinstance(error, asyncssh.PermissionDenied):
             if not witness.submitted:
                 return named("SSH_METHOD_NOT_OFFERED"), f"offered: {', '.join(witness.offered) or 'nothing'}"
+            if self._certificate is not None:
+                code, known = self._certificate.why_refused(self._candidate.user, time.time())
+                return named(code), f"{known}: {text}"
             return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
         if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
             return named("TOO_MANY_AUTH_FAILURES"), text

@@ -16,10 +16,13 @@ from typing import cast
 import anyio
 import asyncssh
 from asyncssh.auth import KbdIntPrompts, KbdIntResponse, PasswordChangeResponse
-from asyncssh.public_key import KeyPairListArg
+from asyncssh.public_key import KeyPairListArg, SSHKeyPair
 
 from appliance.contract import HostKeyPolicy, peer_text
 from appliance.login.ssh_prompts import Ask, account_state, demands_change, judge
+
+Answer = str | asyncssh.SSHKey | SSHKeyPair
+"""A password, a key, or a key with its certificate, which alone is offered then."""
 
 MAX_CHALLENGES = 8
 """Challenges of one conversation; a server that goes on is not asking for a password."""
@@ -37,7 +40,7 @@ class Witness(asyncssh.SSHClient):
         self._policy = policy
         self._known = {" ".join(line.split()[:2]) for line in known}
         self._private_key = private_key
-        self._answer: str | asyncssh.SSHKey | None = None
+        self._answer: Answer | None = None
         self._handed = anyio.Event()
         self._news = anyio.Event()
         self._challenges = 0
@@ -61,7 +64,7 @@ class Witness(asyncssh.SSHClient):
         await self._news.wait()
         self._news = anyio.Event()
 
-    def hand(self, answer: str | asyncssh.SSHKey) -> None:
+    def hand(self, answer: Answer) -> None:
         """Give the password or key to whoever waits for it. It is kept no longer than that."""
         self._answer = answer
         self._handed.set()
@@ -108,7 +111,7 @@ class Witness(asyncssh.SSHClient):
         if not self._private_key or self.submitted:
             return None
         key = await self._wait_for_answer()
-        return [key] if isinstance(key, asyncssh.SSHKey) else None
+        return [key] if isinstance(key, asyncssh.SSHKey | SSHKeyPair) else None
 
     async def password_auth_requested(self) -> str | None:
         if self._private_key or self.submitted:
@@ -161,7 +164,7 @@ class Witness(asyncssh.SSHClient):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _wait_for_answer(self) -> str | asyncssh.SSHKey | None:
+    async def _wait_for_answer(self) -> Answer | None:
         self._news.set()
         await self._handed.wait()
         answer, self._answer = self._answer, None

@@ -44,6 +44,9 @@ def _with_key(dialect: Dialect, secret: Secret, chosen: Chosen, comment: str) ->
         return passphrase
     if not data:
         return fail("SECRET_FIELD_MISSING", "the secret's private key is empty")
+    certificate = yield from _certificate(dialect, secret, chosen.certificate, comment)
+    if isinstance(certificate, Failure):
+        return certificate
     # A password beside a key is a bonus (sudo may want it): a masked one is not worth a view of its own.
     beside = chosen.password.value if chosen.password is not None else ""
     return Credential(
@@ -52,8 +55,17 @@ def _with_key(dialect: Dialect, secret: Secret, chosen: Chosen, comment: str) ->
         password="" if beside == NOT_FOR_DISPLAY else beside,
         private_key=data.encode() if isinstance(data, str) else data,
         passphrase=passphrase,
+        certificate=certificate,
         standing=secret.standing,
     )
+
+
+def _certificate(dialect: Dialect, secret: Secret, item: Item | None, comment: str) -> Dialogue[bytes | Failure]:
+    """A field's text, or an attachment; empty where there is none."""
+    if item is not None and item.is_file:
+        return (yield from dialect.file(secret.id, item, comment)) if item.has_file else b""
+    text = yield from _text(dialect, secret, item, comment)
+    return text if isinstance(text, Failure) else text.encode()
 
 
 def _text(

@@ -154,7 +154,7 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 
 
 def _record(names: Pseudonyms, record: Record) -> Document:
-    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret"})
+    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret", "certificate"})
     accounts = data.get("accounts", "")
     if record.technology == "unix":
         root = record.root_delegation

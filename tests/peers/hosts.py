@@ -6,11 +6,13 @@ what that host counted is in the estate's metrics.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
@@ -18,6 +20,7 @@ from appliance.contract import RootBy, Technology
 from appliance.vault.credential import Credential
 from targets import estate, spec
 from targets.material import Material, host_key, public_line
+from targets.ssh.known_hosts import user_ca
 from tests.acceptance.lab import Lab, running_lab
 from tests.peers.private import LOCKOUT_AFTER
 from tests.peers.rows import Key, Known, Password, Row, Simulated, credential
@@ -95,7 +98,7 @@ class OpenSsh:
         def key(form: str) -> tuple[bytes, str]:
             return self._sshd.key(form), PASSPHRASE if form in ("passphrase", "pem") else ""
 
-        return credential(self._row.held, self._sshd.passwords.get(self.user, ""), key)
+        return credential(self._row.held, self._sshd.passwords.get(self.user, ""), key, self._sshd.certificate)
 
     def known(self) -> tuple[str, ...]:
         match self._row.known:
@@ -182,7 +185,22 @@ class SimulatedHost:
         if not (self._host.fault.right_secret and self._host.fault.known):
             # The estate's own vault has just what the row wants: something that does not open the account.
             held = Password.RIGHT if isinstance(held, Password) else Key("passphrase")
-        return credential(held, material.password, lambda form: _key(material, form))
+        return credential(held, material.password, lambda form: _key(material, form), self._certificate)
+
+    def _certificate(self, form: str) -> bytes:
+        if form == "garbage":
+            return b"ssh-ed25519-cert-v01@openssh.com AAAA"
+        ours = asyncssh.import_private_key(user_ca(self._estate))
+        key = asyncssh.import_private_key(_key(self._estate.secrets[self._host.secret].material, "plain")[0])
+        ca, now = asyncssh.generate_private_key("ssh-ed25519") if form == "unknown" else ours, int(time.time())
+        dates = {"expired": (now - 7200, now - 3600), "early": (now + 3600, now + 7200)}
+        after, before = dates.get(form, (now - 3600, now + 3600))
+        if form == "host":
+            return ca.generate_host_certificate(key, "test", principals=[self.user]).export_certificate()
+        signed = asyncssh.generate_private_key("ssh-ed25519") if form == "another" else key
+        names = ["somebody"] if form == "elsewhere" else [self.user]
+        made = ca.generate_user_certificate(signed, "test", principals=names, valid_after=after, valid_before=before)
+        return made.export_certificate()
 
     def known(self) -> tuple[str, ...]:
         if self._row.known is Known.NOTHING:

@@ -34,6 +34,9 @@ class Key:
 
     form: str
     passphrase: Password = Password.RIGHT
+    certificate: str = ""
+    """That of the key `plain`: good, expired, early, elsewhere (for another user), unknown (of nobody's authority),
+    host (for hosts), another (key's) or garbage."""
 
 
 class Known(StrEnum):
@@ -130,11 +133,14 @@ FACTS: Mapping[Technology, Mapping[str, str]] = {
 """What a host shows of itself before it has been given any credential."""
 
 
-def credential(held: Password | Key, password: str, key: Callable[[str], tuple[bytes, str]]) -> Credential:
-    """What the vault holds; `key` gives the file and the passphrase of a form."""
+def credential(
+    held: Password | Key, password: str, key: Callable[[str], tuple[bytes, str]], certificate: Callable[[str], bytes]
+) -> Credential:
+    """What the vault holds; `key` gives the file and the passphrase of a form, `certificate` that of another."""
     if isinstance(held, Password):
         return Credential(password=held.given(password))
     if held.form == "garbage":
         return Credential(private_key=b"-----BEGIN GARBAGE-----\n")
     data, passphrase = key(held.form)
-    return Credential(private_key=data, passphrase=held.passphrase.given(passphrase))
+    certified = certificate(held.certificate) if held.certificate else b""
+    return Credential(private_key=data, passphrase=held.passphrase.given(passphrase), certificate=certified)

@@ -52,6 +52,7 @@ ACCOUNTS = [
     Account("seated", "Seated-Pw-1", 40021),  # sudo with a password, on a terminal
     Account("seatedfree", "Seatedfree-Pw-1", 40022),  # sudo without one, on a terminal
     Account("unwheeled", "Unwheeled-Pw-1", 40024),  # may not use su
+    Account("certed", "", 40028),  # no key of its own, and certificates
     Account("sudowrong", "Sudowrong-Pw-1", 40026),
 ]
 
@@ -95,6 +96,9 @@ Match User kbd,kbdmust,kbdexpired,kbdlockout
 Match User keyonly
   PasswordAuthentication no
   KbdInteractiveAuthentication no
+Match User certed
+  AuthorizedKeysFile none
+  TrustedUserCAKeys {directory}/key_authority.pub
 Match User twofold
   AuthenticationMethods publickey,password password,publickey
 Match User forced
@@ -152,6 +156,10 @@ class Sshd:
     def key(self, name: str) -> bytes:
         """A client's private key: `plain`, `passphrase` (both ed25519), `pem` (RSA) or `stranger` (not authorised)."""
         return (self.directory / f"key_{name}").read_bytes()
+
+    def certificate(self, form: str) -> bytes:
+        """One for `certed` (tests.peers.rows.Key)."""
+        return (self.directory / f"cert_{form}-cert.pub").read_bytes() if form != "garbage" else b"ssh-ed25519 AAAA"
 
     def public_key(self, name: str) -> str:
         """That of one of these keys, as `type base64`."""
@@ -225,6 +233,8 @@ def _write_keys(directory: Path) -> None:
     make("key_passphrase", "-t", "ed25519", passphrase=PASSPHRASE)
     make("key_pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase=PASSPHRASE)
     make("key_stranger", "-t", "ed25519")
+    make("key_authority", "-t", "ed25519")
+    _certify(directory)
     authorised = "".join((directory / f"key_{k}.pub").read_text() for k in ("plain", "passphrase", "pem"))
     for account in ACCOUNTS:
         (directory / "home" / account.name / "authorized_keys").write_text(authorised)
@@ -232,3 +242,22 @@ def _write_keys(directory: Path) -> None:
     programs.mkdir()
     for program in ("id", "env"):
         (programs / program).symlink_to(f"/usr/bin/{program}")
+
+
+def _certify(directory: Path) -> None:
+    """Certificates of the key `plain`."""
+    for form, *options in (
+        ("good", "-V", "-1h:+1h"),
+        ("expired", "-V", "20200101:20200102"),
+        ("early", "-V", "+1h:+2h"),
+        ("elsewhere", "-n", "somebody"),
+        ("unknown",),
+        ("host", "-h"),
+        ("another",),
+    ):
+        authority = "key_stranger" if form == "unknown" else "key_authority"
+        public = directory / f"cert_{form}.pub"
+        shutil.copy(directory / f"key_{'stranger' if form == 'another' else 'plain'}.pub", public)
+        names = [] if "-n" in options else ["-n", "certed"]
+        sign = ["ssh-keygen", "-q", "-s", str(directory / authority), "-I", "test", *names, *options, str(public)]
+        subprocess.run(sign, check=True)

@@ -169,6 +169,46 @@ _KEYS = (
     ),
 )
 
+_CERTIFICATES = (
+    _row(
+        name="certificate",
+        user="certed",
+        reason="PASSED",
+        logons=KEY_OK,
+        simulated=_key(),
+        held=Key("plain", certificate="good"),
+        facts={**_ID, "certificate": r"test of SHA256:\S{43}, until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"},
+    ),
+    *(
+        _row(
+            name=f"certificate: {form}",
+            user="certed",
+            reason=reason,
+            logons=KEY_FAILED,
+            simulated=_key(),
+            held=Key("plain", certificate=form),
+            says=rf"certificate 'test' of authority SHA256:\S{{43}}{says}: .*",
+        )
+        for form, reason, says in (
+            ("expired", "CERT_EXPIRED", r" has not been valid since \d{4}-.* UTC"),
+            ("early", "CERT_EXPIRED", r" is not valid before \d{4}-.* UTC"),
+            ("elsewhere", "CERT_PRINCIPAL", r" names somebody, and not \w+"),
+            ("unknown", "CERT_REFUSED", ""),
+        )
+    ),
+    *(
+        _row(
+            name=f"certificate: {form}",
+            user="certed",
+            reason="SECRET_CERTIFICATE_UNUSABLE",
+            submitted=False,
+            simulated=_key(),
+            held=Key("plain", certificate=form),
+        )
+        for form in ("host", "another", "garbage")
+    ),
+)
+
 _ACCOUNTS = (
     *(
         _row(
@@ -520,7 +560,7 @@ _HOST_KEYS = (
     ),
 )
 
-UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_ROOT, *_HOST_KEYS)
+UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_CERTIFICATES, *_ACCOUNTS, *_SESSIONS, *_ROOT, *_HOST_KEYS)
 
 UNIX_WITHOUT_SERVER = {
     "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",

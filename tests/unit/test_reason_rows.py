@@ -22,6 +22,7 @@ VAULT = (
     "VAULT_UNREACHABLE", "VAULT_TIMEOUT", "VAULT_TLS", "VAULT_LOGIN_REFUSED", "VAULT_TOKEN_EXPIRED",
     "VAULT_RATE_LIMITED", "VAULT_BAD_RESPONSE", "VAULT_ERROR", "VAULT_IP_BLOCKED", "VAULT_FORBIDDEN",
     "SECRET_NOT_FOUND", "SECRET_AMBIGUOUS_NAME", "SECRET_ACCESS_DENIED", "SECRET_INACTIVE", "SECRET_FIELD_MISSING",
+    "SECRET_CERTIFICATE_UNUSABLE", "CERT_EXPIRED", "CERT_PRINCIPAL",
     "SECRET_KEY_UNREADABLE", "SECRET_PASSPHRASE_WRONG", "SECRET_NEEDS_APPROVAL", "SECRET_NEEDS_COMMENT",
     "SECRET_NEEDS_CHECKOUT", "SECRET_DOUBLELOCK", "SECRET_CHECKED_OUT_BY", "SECRET_RPC_PENDING",
     "STALE_IN_VAULT", "ROTATED_MID_SCAN",
@@ -34,7 +35,7 @@ ACCOUNT = (
 LOGIN = (
     "NTLM_DISABLED", "CLOCK_SKEW", "SSH_METHOD_NOT_OFFERED", "KEY_REFUSED", "TOO_MANY_AUTH_FAILURES", "MFA_REQUIRED",
     "KBDINT_PROMPT_UNKNOWN", "PARTIAL_SUCCESS", "AUTH_TIMEOUT", "AUTH_DROPPED", "AUTH_REFUSED", "GUEST_SESSION",
-    "ANONYMOUS_SESSION", "AUTH_NOT_REQUIRED",
+    "ANONYMOUS_SESSION", "AUTH_NOT_REQUIRED", "CERT_REFUSED",
 )  # fmt: skip
 AUTHENTICATION = ("BAD_CREDENTIALS", *ACCOUNT, *LOGIN)
 PRIVILEGE = (
@@ -73,14 +74,17 @@ def test_status_follows_from_where_the_attempt_ended(status: Status) -> None:
     assert codes(lambda reason: reason.status is status) == set(ENDS[status])
 
 
+ROOT = ("PRIV_SUDO_REFUSED", "PRIV_SU_REFUSED", "PRIV_NO_SECRET")
+"""Of the password of root delegation, which is put right where the login's is."""
+
 OWNERS = {
     Owner.NOBODY: ("PASSED",),
     Owner.NETWORK: (*NETWORK, *KDC),
-    Owner.HOST: (*NEGOTIATION, *LOGIN, *PRIVILEGE),
+    Owner.HOST: (*NEGOTIATION, *LOGIN, *(set(PRIVILEGE) - {*ROOT, "PRIV_NOT_TRIED"})),
     Owner.DIRECTORY: ACCOUNT,
     # Vault and target disagree on the password, and the vault is where it is put right.
-    Owner.VAULT: (*VAULT, "BAD_CREDENTIALS"),
-    Owner.US: OURS,
+    Owner.VAULT: (*VAULT, "BAD_CREDENTIALS", *ROOT),
+    Owner.US: (*OURS, "PRIV_NOT_TRIED"),
 }
 
 
@@ -89,7 +93,10 @@ def test_the_owner_can_settle_it(owner: Owner) -> None:
     assert codes(lambda reason: reason.owner is owner) == set(OWNERS[owner])
 
 
-COUNTED = ("BAD_CREDENTIALS", "UNKNOWN_USER", "GUEST_SESSION", "STALE_IN_VAULT", "ROTATED_MID_SCAN")
+COUNTED = (
+    "BAD_CREDENTIALS", "UNKNOWN_USER", "GUEST_SESSION", "STALE_IN_VAULT", "ROTATED_MID_SCAN",
+    "PRIV_SUDO_REFUSED", "PRIV_SU_REFUSED",
+)  # fmt: skip
 """Name or password was wrong, and the host or its directory has said so."""
 PERHAPS_COUNTED = (
     # Something was sent, and no verdict came back:

@@ -24,7 +24,10 @@ def faults(technology: Technology) -> list[str]:
     return [
         name
         for name, fault in HOST_FAULTS.items()
-        if FREE in fault.roots and technology in fault.technologies and not name.startswith("secret_") and name not in WAITED_FOR
+        if FREE in fault.roots
+        and technology in fault.technologies
+        and not name.startswith("secret_")
+        and name not in WAITED_FOR
     ]
 
 

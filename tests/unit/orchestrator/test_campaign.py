@@ -648,3 +648,48 @@ def test_a_key_in_the_file_is_not_quoted(key: str, value: str) -> None:
 )
 def test_http_on_this_machine_or_by_leave(url: str, line: str) -> None:
     assert parse_campaign(vault_with(line, url=url), "c.toml").vaults[0].url == url
+
+
+CERTIFICATE = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5"
+
+
+def certified(tmp_path: Path, given: str, *, key: str = "true") -> str:
+    return f"""
+[[records]]
+title = "R"
+technology = "unix"
+user = "scan"
+vault = "Secret Server Vault"
+secret = "s"
+ips = ["192.0.2.7"]
+private_key = {key}
+certificate = "{given}"
+"""
+
+
+def test_a_certificate_is_read_with_the_campaign_and_kept_as_its_line(tmp_path: Path) -> None:
+    (tmp_path / "id-cert.pub").write_text(f"{CERTIFICATE} scan@example\n")
+    file = tmp_path / "campaign.toml"
+    file.write_text(ARTICLE + certified(tmp_path, "id-cert.pub"))
+    read = load_campaign(file)
+    assert getattr(read.records[-1], "certificate") == CERTIFICATE  # noqa: B009 - a key of Unix records alone
+    (tmp_path / "id-cert.pub").unlink()
+    assert Campaign.from_snapshot(read.snapshot()) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "says"),
+    [
+        ("none.pub", "true", "certificate: cannot be read; give the path of an OpenSSH user certificate"),
+        ("secret.pem", "true", "certificate: is no OpenSSH certificate; ssh-keygen -s writes one"),
+        (CERTIFICATE, "false", "certificate: is for records with private_key = true"),
+    ],
+)
+def test_a_certificate_that_is_none(tmp_path: Path, given: str, key: str, says: str) -> None:
+    (tmp_path / "secret.pem").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nU0VDUkVU\n")
+    file = tmp_path / "campaign.toml"
+    file.write_text(ARTICLE + certified(tmp_path, given, key=key))
+    with pytest.raises(CampaignError) as refused:
+        load_campaign(file)
+    assert says in str(refused.value)
+    assert "U0VDUkVU" not in str(refused.value)
