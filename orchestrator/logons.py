@@ -164,7 +164,9 @@ def compare(
         if row is None:
             continue
         account = count.account
-        own_host = row if account.is_directory else {**row, "account": "local"}  # root is the host's, whoever logs in
+        # Who is asked for on the way to root is the host's own, whatever directory judges the login.
+        elevated = not account.is_directory and account.user != str(row["user"]).strip().lower()
+        own_host = {**row, "account": "local"} if elevated else row
         sums_of = sums[account_at(own_host, account.user)]
         sums_of.all_runs.add(count)
         if count.run == run:
