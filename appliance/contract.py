@@ -448,7 +448,7 @@ class PermitRelease(Wire):
     phase: Phase
     signal: Signal
     submitted: bool
-    logons: Annotated[int, Field(ge=1, le=2)] = 1
+    logons: int = 1
     """As so many failed logons a failure counts: sudo begins a second try before anybody can hang up, and PAM counts
     that too."""
     reread: Reread = Reread.NOT_DONE

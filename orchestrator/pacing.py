@@ -258,7 +258,7 @@ class Pacer:
         self, release: PermitRelease, state: _AccountState, reason: Reason, now: float
     ) -> tuple[LedgerEntry, ...]:
         entries = []
-        for _ in range(release.logons):  # R11
+        for _ in range(2 if release.logons > 1 else 1):  # R11
             state.fail(now)
             entries.append(self._entry(EntryKind.FAILURE, release, now, reason.code))
         definite = reason.lockout is Lockout.YES and release.reread is not Reread.CHANGED
