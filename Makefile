@@ -3,12 +3,13 @@
 #   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
 #   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
-#   make test [WORKERS=3]       everything, real sshd and smbd included (as root on Debian: installs them)
-#   make check                  under two minutes: lint, fast tests, 20 s of simulation
+#   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
+#   make check                  two and a half minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise
+#   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked?
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md, anew from the reason table
@@ -21,15 +22,16 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
-# Tests run in processes of their own, a file at a time; one more than there are cores, since many of them wait.
+# Tests run in processes of their own, a file at a time, the long ones of acceptance first; one more than there are
+# cores, since many of them wait.
 WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench lockout mutate simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench fuzz lockout mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +65,9 @@ mutate: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m tests.bench
+
+fuzz: .venv/.dev
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 lockout: .venv/.dev
 	@$(BIN)/python -m tests.bench.lockout $(if $(HOSTS),--hosts $(HOSTS))

@@ -35,6 +35,8 @@ class Hello(Wire):
     host_keys: str
     vaults: tuple[VaultAccess, ...]
     capacity: int
+    source_v4: str | None = None
+    source_v6: str | None = None
 
     @field_serializer("bus_seed", when_used="json")
     def _reveal(self, seed: SecretStr) -> str:

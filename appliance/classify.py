@@ -3,7 +3,7 @@
 The order of judgement, stated here and nowhere else:
 1. A signal that the adapter has named is the reason: the adapter saw the protocol say so.
 2. "The deadline expired" is judged by the phase alone. Where our own event loop lagged, the time-out is ours.
-3. An errno or NTSTATUS has its row; some mean another thing after authentication than before it.
+3. An errno, an NTSTATUS or a Kerberos error has its row; some mean another thing after authentication than before it.
 4. An exception is looked up by class name, then by its bases, nearest first, then by the library that it belongs to.
    Rows are per phase: a cut connection before the login is the network's, one after a submitted password is the
    login's, one later still leaves the login standing.
@@ -23,10 +23,12 @@ PhaseRow = Mapping[Phase, str]
 
 _SLOW: PhaseRow = {
     Phase.LEASE: "OWN_OVERLOAD",
-    Phase.DNS: "DNS_FAILED",
+    Phase.JUMP: "JUMP_UNREACHABLE",
+    Phase.DNS: "DNS_NO_ANSWER",
     Phase.TCP: "TCP_TIMEOUT",
     Phase.NEGOTIATE: "BANNER_TIMEOUT",
     Phase.KEX: "KEX_TIMEOUT",
+    Phase.KDC: "KDC_TIMEOUT",
     Phase.PERMIT: "PERMIT_WAIT",
     Phase.VAULT: "VAULT_TIMEOUT",
     Phase.AUTH: "AUTH_TIMEOUT",
@@ -35,10 +37,12 @@ _SLOW: PhaseRow = {
 """What running out of time means, by phase."""
 
 _CUT: PhaseRow = {
+    Phase.JUMP: "JUMP_UNREACHABLE",
     Phase.DNS: "DNS_FAILED",
     Phase.TCP: "CONNECTION_RESET",
     Phase.NEGOTIATE: "CONNECTION_RESET",
     Phase.KEX: "CONNECTION_RESET",
+    Phase.KDC: "KDC_DROPPED",
     Phase.PERMIT: "CONNECTION_RESET",
     Phase.VAULT: "VAULT_UNREACHABLE",
     Phase.AUTH: "AUTH_DROPPED",
@@ -50,10 +54,12 @@ _PEER_CUT: PhaseRow = {**_CUT, Phase.VAULT: "CONNECTION_RESET"}
 
 _BROKEN_SSH: PhaseRow = {
     **dict.fromkeys((Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT, Phase.VAULT), "SSH_PROTOCOL"),
+    Phase.KDC: "KDC_PROTOCOL",
     Phase.AUTH: "AUTH_DROPPED",
 }
 _BROKEN_SMB: PhaseRow = {
     **dict.fromkeys((Phase.NEGOTIATE, Phase.KEX, Phase.PERMIT, Phase.VAULT), "SMB_PROTOCOL"),
+    Phase.KDC: "KDC_PROTOCOL",
     Phase.AUTH: "AUTH_DROPPED",
 }
 """A peer that breaks its protocol, by phase."""
@@ -119,10 +125,37 @@ _NTSTATUS: dict[str, str] = {
 _NTSTATUS_PRIVILEGE: dict[str, str] = {
     "0xc0000022": "PRIV_NOT_ADMIN",  # ACCESS_DENIED
     "0xc0000034": "REMOTE_REGISTRY_OFF",  # OBJECT_NAME_NOT_FOUND
+    "0xc00000ab": "REMOTE_REGISTRY_OFF",  # INSTANCE_NOT_AVAILABLE
     "0xc00000ac": "REMOTE_REGISTRY_OFF",  # PIPE_NOT_AVAILABLE
+    "0xc00000ae": "REMOTE_REGISTRY_OFF",  # PIPE_BUSY
     "0xc00000cc": "ADMIN_SHARE_OFF",  # BAD_NETWORK_NAME
 }
 """NTSTATUS of a tree connect or pipe open once the session stands."""
+
+_KERBEROS: dict[str, str] = {
+    "1": "ACCOUNT_EXPIRED",  # KDC_ERR_NAME_EXP
+    "6": "UNKNOWN_USER",  # KDC_ERR_C_PRINCIPAL_UNKNOWN
+    "7": "KRB_SPN",  # KDC_ERR_S_PRINCIPAL_UNKNOWN
+    "8": "KRB_SPN",  # KDC_ERR_PRINCIPAL_NOT_UNIQUE
+    "9": "KRB_ETYPE",  # KDC_ERR_NULL_KEY
+    "12": "KRB_POLICY",  # KDC_ERR_POLICY
+    "13": "KRB_POLICY",  # KDC_ERR_BADOPTION
+    "14": "KRB_ETYPE",  # KDC_ERR_ETYPE_NOSUPP
+    "18": "KRB_REVOKED",  # KDC_ERR_CLIENT_REVOKED
+    "21": "KRB_REVOKED",  # KDC_ERR_CLIENT_NOTYET
+    "23": "PASSWORD_EXPIRED",  # KDC_ERR_KEY_EXPIRED
+    "24": "BAD_CREDENTIALS",  # KDC_ERR_PREAUTH_FAILED
+    "29": "KDC_UNREACHABLE",  # KDC_ERR_SVC_UNAVAILABLE
+    "31": "BAD_CREDENTIALS",  # KRB_AP_ERR_BAD_INTEGRITY, some KDCs' word for a wrong password
+    "33": "KRB_SKEW",  # KRB_AP_ERR_TKT_NYV
+    "37": "KRB_SKEW",  # KRB_AP_ERR_SKEW
+    "52": "KDC_PROTOCOL",  # KRB_ERR_RESPONSE_TOO_BIG, over TCP
+    "60": "KDC_UNREACHABLE",  # KRB_ERR_GENERIC
+    "68": "KRB_REALM",  # KDC_ERR_WRONG_REALM
+}
+"""Errors of a KDC (RFC 4120 7.5.9)."""
+_STATUS_SAYS_MORE = ("12", "18", "23")
+"""Kerberos errors that stand for several states of an account; a domain controller's NTSTATUS says which."""
 
 _EXCEPTIONS: dict[str, str | PhaseRow] = {
     # -- time and connection, whoever raises it ------------------------------------------------------------------------
@@ -133,6 +166,7 @@ _EXCEPTIONS: dict[str, str | PhaseRow] = {
     "builtins.OSError": _CUT,  # ConnectionError too
     "ssl.SSLError": {**_CUT, Phase.VAULT: "VAULT_TLS"},
     "struct.error": {**_BROKEN_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"},
+    "builtins.UnicodeDecodeError": {**_BROKEN_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"},  # an identification in Latin-1
     # -- asyncssh ------------------------------------------------------------------------------------------------------
     "asyncssh.misc.DisconnectError": _PEER_CUT,  # ConnectionLost too
     "asyncssh.misc.PermissionDenied": {
@@ -204,15 +238,26 @@ def _code(technology: Technology, evidence: Evidence) -> str:
             return _errno(signal, evidence)
         case SignalKind.NTSTATUS:
             return _unsubmitted(_ntstatus(signal.name, phase), evidence)
+        case SignalKind.KERBEROS:
+            return _unsubmitted(_kerberos(signal.name), evidence)
         case SignalKind.EXCEPTION:
             return _unsubmitted(_exception(technology, signal, phase), evidence)
+
+
+_BEFORE = {
+    "AUTH_TIMEOUT": "KEX_TIMEOUT",
+    "AUTH_DROPPED": "CONNECTION_RESET",
+    "KDC_TIMEOUT": "KDC_UNREACHABLE",
+    "KDC_DROPPED": "KDC_UNREACHABLE",
+    "KRB_SPN": "KRB_REALM",  # before the password, the only service that was asked for is the realm's own
+}
 
 
 def _unsubmitted(code: str, evidence: Evidence) -> str:
     """Nothing was sent yet: the fault lies in what came before the login."""
     if evidence.submitted:
         return code
-    return {"AUTH_TIMEOUT": "KEX_TIMEOUT", "AUTH_DROPPED": "CONNECTION_RESET"}.get(code, code)
+    return _BEFORE.get(code, code)
 
 
 def _errno(signal: Signal, evidence: Evidence) -> str:
@@ -227,6 +272,12 @@ def _ntstatus(name: str, phase: Phase) -> str:
     if name in _NTSTATUS:
         return _NTSTATUS[name]
     return "AUTH_REFUSED" if phase is Phase.AUTH else "SMB_PROTOCOL"
+
+
+def _kerberos(name: str) -> str:
+    code, _, status = name.partition("/")
+    told = _NTSTATUS.get(status) if code in _STATUS_SAYS_MORE else None
+    return told or _KERBEROS.get(code, "AUTH_REFUSED")
 
 
 def _exception(technology: Technology, signal: Signal, phase: Phase) -> str:

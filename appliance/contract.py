@@ -63,11 +63,15 @@ class Phase(StrEnum):
     PLAN = "plan"
     DISPATCH = "dispatch"
     LEASE = "lease"
+    JUMP = "jump"
+    """A session with the jump host, where the record has one: with one that stands, or until a new one does."""
     DNS = "dns"
     TCP = "tcp"
     NEGOTIATE = "negotiate"
     """First bytes: the SSH identification line, or SMB negotiate and the NTLM challenge."""
     KEX = "kex"
+    KDC = "kdc"
+    """Kerberos: what is said with a domain controller. Entered before the permit, and again to submit the password."""
     PERMIT = "permit"
     VAULT = "vault"
     AUTH = "auth"
@@ -86,7 +90,9 @@ class SecretLookup(StrEnum):
 
 
 class HostKeyPolicy(StrEnum):
-    """What an unknown SSH host key means. A *changed* key is refused under `pinned` and `tofu` alike."""
+    """What an unknown SSH host key means. A *changed* key is refused under `pinned` and `tofu` alike, a revoked one
+    always. A host for which a CA answers is not trusted on first use.
+    """
 
     PINNED = "pinned"
     TOFU = "tofu"
@@ -173,6 +179,74 @@ class RootPassword(Wire):
     """The login's own secret, where its password is meant."""
 
 
+class Ticket(Wire):
+    """What work it is done for, for a vault that asks or whose audit ought to say it."""
+
+    number: str
+    system: int | None = None
+    """The ticket system's id in the vault; None: the vault's default."""
+
+
+class Part(StrEnum):
+    """The logins of one attempt. Each has its own account and secret, and so its own permit and view."""
+
+    LOGIN = "login"
+    JUMP = "jump"
+    """At the jump host on the way."""
+    ROOT = "root"
+    """On the target, from its user to root."""
+
+
+class AccessTerms(Wire):
+    """How the secrets of one record are asked for."""
+
+    record: str = ""
+    comment: str = ""
+    """What the vault is told with every request that takes a comment; empty: `Job.purpose`, and only where it asks."""
+    ticket: Ticket | None = None
+    approval: bool = False
+    """An approval that lacks is asked for and waited for; else it is the reason why the secret cannot be had."""
+    part: Part = Part.LOGIN
+    """Which of the record's secrets these are of."""
+
+
+class KdcPlace(Wire):
+    """A domain controller: an IP literal, or a DNS name to be resolved by the appliance."""
+
+    host: str
+    port: int
+
+
+class KerberosTerms(Wire):
+    """How a record logs in with Kerberos: where the tickets come from, and for which host they are."""
+
+    required: bool
+    """False: NTLM is used where no domain controller can be reached, or none knows the host's name."""
+    realm: str
+    kdcs: tuple[KdcPlace, ...]
+    """Tried in this order."""
+    host: str
+    """The target's name as the target list gives it, never as the target does; empty where the list gives none."""
+
+
+class Jump(Wire):
+    """The SSH host through which a record's targets are reached, and the login there."""
+
+    address: str
+    """An IP literal, or a DNS name that the appliance resolves."""
+    port: int
+    user: str
+    account: Account
+    secret: CredentialRef
+    private_key: bool = False
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+    @property
+    def place(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -187,17 +261,46 @@ class Candidate(Wire):
     """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
     certificate: str = ""
     """The OpenSSH user certificate of that key, which is public; empty where the secret has it, or there is none."""
+    nt_hash: bool = False
+    """The secret's password field holds an NT hash; what it looks like decides nothing."""
     sudo: bool = False
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
     root: RootPassword | None = None
     """What sudo, or su, is answered with, once it has asked. None: nothing is."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     crypto: CryptoProfile = CryptoProfile.COMPAT
+    kerberos: KerberosTerms | None = None
+    """None: NTLMv2, for Windows."""
+    jump: Jump | None = None
+
+    @property
+    def parts(self) -> dict[Part, tuple[Account, CredentialRef]]:
+        """Whom an attempt with this record may log in as, and with which secret."""
+        found = {Part.LOGIN: (self.account, self.secret)}
+        if self.jump is not None:
+            found[Part.JUMP] = (self.jump.account, self.jump.secret)
+        if self.root is not None:
+            found[Part.ROOT] = (self.root.account, self.root.secret)
+        return found
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Those of all parts, that of the login itself first."""
+        return tuple(dict.fromkeys(account for account, _ in self.parts.values()))
 
     @property
     def secrets(self) -> tuple[CredentialRef, ...]:
-        """All that a login by this record may read, that of the login itself first."""
-        return (self.secret,) if self.root is None else tuple(dict.fromkeys((self.secret, self.root.secret)))
+        """Those of all parts, that of the login itself first."""
+        return tuple(dict.fromkeys(secret for _, secret in self.parts.values()))
+
+    def as_root(self) -> Self:
+        """Root delegation's password in the form of a record's, for whoever reads or paces one. Only where there is
+        one.
+        """
+        assert self.root is not None  # noqa: S101 - see above
+        root = self.root
+        told = {"user": root.user, "account": root.account, "secret": root.secret}
+        return self.model_copy(update={**told, "private_key": False, "certificate": "", "root": None, "jump": None})
 
 
 class Target(Wire):
@@ -207,6 +310,15 @@ class Target(Wire):
     host: str = ""
     fqdn: str = ""
     domain: str = ""
+
+
+class HostAuthority(Wire):
+    """A CA that may vouch for a target's SSH host key by a certificate."""
+
+    key: str
+    """As `type base64`."""
+    names: tuple[str, ...]
+    """The target's names for which it may: a certificate must be for one of them."""
 
 
 class Job(Wire):
@@ -229,12 +341,21 @@ class Job(Wire):
     """An earlier attempt was refused while its secret changed: what this process has kept of it may be the old one."""
     known_host_keys: tuple[str, ...] = ()
     """OpenSSH public key lines (`type base64`) the store knows for this target."""
+    host_authorities: tuple[HostAuthority, ...] = ()
+    revoked_host_keys: tuple[str, ...] = ()
+    """Fingerprints (`SHA256:...`) of keys that are taken from no host, nor as the CA of its certificate."""
+    known_jump_keys: tuple[str, ...] = ()
+    """The same of the jump host of its record."""
+    jump_authorities: tuple[HostAuthority, ...] = ()
+    revoked_jump_keys: tuple[str, ...] = ()
     deadline: float
     """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs."""
     give_up_at: float
     """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""
     purpose: str
     """What the vault's audit is told: campaign, run and target."""
+    terms: tuple[AccessTerms, ...] = ()
+    """Of those records whose vault has terms of its own."""
 
 
 class SignalKind(StrEnum):
@@ -244,6 +365,7 @@ class SignalKind(StrEnum):
     DEADLINE = "deadline"
     ERRNO = "errno"
     NTSTATUS = "ntstatus"
+    KERBEROS = "kerberos"
     EXCEPTION = "exception"
     NAMED = "named"
     """The adapter knows the reason by the protocol itself; the name is a reason code."""
@@ -254,7 +376,8 @@ class Signal(Wire):
 
     kind: SignalKind
     name: str = ""
-    """errno name, NTSTATUS as 0x%08x, `module.Class` of an exception, or a reason code."""
+    """errno name, NTSTATUS as 0x%08x, a Kerberos error as `18` or `18/0x%08x` (with an NTSTATUS),
+    `module.Class` of an exception, or a reason code."""
     bases: tuple[str, ...] = ()
     """For an exception: its base classes, nearest first, so that an unlisted subclass still lands on a row."""
 
@@ -269,6 +392,12 @@ def named(reason: str) -> Signal:
 
 def ntstatus(code: int) -> Signal:
     return Signal(kind=SignalKind.NTSTATUS, name=f"0x{code & 0xFFFFFFFF:08x}")
+
+
+def kerberos_error(code: int, status: int | None = None) -> Signal:
+    """A domain controller's error (RFC 4120 7.5.9), with the NTSTATUS that it gives beside it, if any."""
+    beside = "" if status is None else f"/0x{status & 0xFFFFFFFF:08x}"
+    return Signal(kind=SignalKind.KERBEROS, name=f"{code}{beside}")
 
 
 def raised(error: BaseException) -> Signal:
@@ -317,7 +446,7 @@ class View(Wire):
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
     secret: str = ""
-    """What a report calls it, where it is not the one that the login itself is made with."""
+    """What the record calls it, where it is not the target's own login's: the jump host's, or root's."""
 
 
 class Evidence(Wire):
@@ -371,6 +500,8 @@ class Deferred(Wire):
     not_before: float
     vault: str = ""
     """The title of the vault that is away as a whole, where that is the reason; whoever needs it need not be sent."""
+    secret: CredentialRef | None = None
+    """The secret whose approval it waits for, where that is the reason; it need not be sent before that has come."""
     views: tuple[View, ...] = ()
     """As in evidence: an attempt may be put off in the middle of its reading."""
 
@@ -393,9 +524,7 @@ def decode_report(data: bytes) -> Report:
 
 
 class PermitRequest(Wire):
-    """May this attempt submit a password for this account now? Asked at most once per attempt, and once more by one
-    that has logged in, for root.
-    """
+    """May this attempt submit a password for this account now? Asked at most once per attempt and part."""
 
     v: Literal[1] = VERSION
     run: str
@@ -407,10 +536,12 @@ class PermitRequest(Wire):
     not give back what the other one holds."""
     account: Account
     record: str
-    elevation: bool = False
-    """For the password that root delegation asks for; the login itself has had its permit."""
+    part: str = ""
+    """Of an attempt that logs in more than once, which login it is for: each has a permit of its own."""
     valid_for: float
     """Seconds in which the verdict will be known; a permit not released by then counts as a failed logon."""
+    logons: int = 1
+    """As so many failed logons a failure would count."""
 
 
 class PermitVerdict(StrEnum):
@@ -442,9 +573,9 @@ class PermitRelease(Wire):
     attempt: int
     lease: str
     holder: str
+    part: str = ""
     technology: Technology
     account: Account
-    elevation: bool = False
     phase: Phase
     signal: Signal
     submitted: bool
@@ -453,94 +584,6 @@ class PermitRelease(Wire):
     that too."""
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
-
-
-class CheckOutRequest(Wire):
-    """A secret wants to be checked out before it is viewed. A check-out belongs to the run: the orchestrator sees to it
-    that there is one, and only one.
-    """
-
-    v: Literal[1] = VERSION
-    run: str
-    job: str
-    attempt: int
-    lease: str
-    secret: CredentialRef
-    """As the record names it."""
-    secret_id: int
-
-
-class CheckOutAnswer(Wire):
-    """The secret is checked out for the run, or the reason why not."""
-
-    v: Literal[1] = VERSION
-    ok: bool
-    reason: str = ""
-    text: str = ""
-
-
-class VaultQueryKind(StrEnum):
-    CHECK = "check"
-    """Can the vault be reached, and does it take the login?"""
-    SECRET = "secret"  # noqa: S105 - a kind of question, not a secret
-    """Does this secret resolve, and is it readable? No value is fetched."""
-    CHECK_OUT = "check-out"
-    """Check this secret (named by its id) out for the vault's user. Facts of the answer: `minutes`, how long it is
-    held; `already`, where the user had it before; or `needless`, where it is no secret that is checked out."""
-    EXTEND = "extend"
-    """Hold it for so many `minutes` more. Facts: `minutes`, how long it is held from now."""
-    CHECK_IN = "check-in"
-    """Check it in again; ok also where it is not checked out (any more). Fact `already` then."""
-    WHO = "who"
-    """Whom the vault takes us for, and what its clock says. Facts: `user`, `display_name`, `permissions` (one a line);
-    `offset`, by how many seconds its clock is ahead of the appliance's, `offset_error`, the most that this may be
-    wrong, and `local`, by how many seconds its local time is ahead of its UTC; these three where it tells the time."""
-    AUDIT = "audit"
-    """What the vault has written down about this secret (named by its id), newest first: `rows` from `skip` on."""
-    RIGHTS = "rights"
-    """What the vault's user may do with this secret, and what its template asks for. Facts: `secret_id`, `role` (the
-    vault's word), `folder`, and `hides_password`, `yes` or `no`, where the vault tells it."""
-
-
-class VaultQuery(Wire):
-    """A question that only an appliance may put to a vault, since the vault may admit only appliances."""
-
-    v: Literal[1] = VERSION
-    run: str
-    """The run (or ephemeral question) whose vaults are meant: two campaigns may use one title for two vaults."""
-    kind: VaultQueryKind
-    vault: str
-    secret: CredentialRef | None = None
-    comment: str = ""
-    """Why a secret is checked out, for a vault that wants to know."""
-    minutes: int = 0
-    skip: int = 0
-
-
-class AuditRow(Wire):
-    """A row of a secret's audit, as the vault has it. Its texts are the vault's own, each cut at PEER_TEXT_LIMIT."""
-
-    id: int
-    at: float
-    """Its date, taken for UTC, in Unix seconds."""
-    action: str
-    user: str
-    """The user's name; the display name where the vault gives no other."""
-    notes: str = ""
-    """The comment of who did it."""
-
-
-class VaultAnswer(Wire):
-    v: Literal[1] = VERSION
-    ok: bool
-    reason: str = ""
-    """A reason code when not ok."""
-    text: str = ""
-    facts: dict[str, str] = Field(default_factory=dict)
-    rows: tuple[AuditRow, ...] = ()
-    """At most a hundred: a message has at most 1 MiB."""
-    more: bool = False
-    """There are further rows behind them."""
 
 
 class Heartbeat(Wire):

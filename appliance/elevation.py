@@ -7,11 +7,19 @@ been submitted: what stands in the way is the outcome's reason (PRIV_*), with it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-import anyio
-
-from appliance.contract import DEADLINE, OK, Failure, Phase, Reread, RootBy, RootPassword, named
+from appliance.contract import (
+    DEADLINE,
+    OK,
+    Candidate,
+    Failure,
+    Part,
+    Phase,
+    Reread,
+    RootBy,
+    RootPassword,
+    named,
+)
+from appliance.job_secrets import JobSecrets, Settled
 from appliance.login import Elevation
 from appliance.permit import Later, Permit, Verdict
 from appliance.phases import PhaseLedger
@@ -19,27 +27,34 @@ from appliance.vault.credential import Credential
 
 ASKINGS = 3
 """Times that the pacer is asked, where others' logins of the account are under way; it holds each for a while."""
-
-Fetch = Callable[[bool], Awaitable[Credential | Failure]]
-"""Reads the secret; true: anew."""
+SUDO_LOGONS = 2
+"""As so many failed logons a refusal by sudo counts: it begins a second try before anybody can hang up."""
 
 
 class RootAnswer:
-    """An `AskRoot`. `own`: the login's own credential, where its password is the answer."""
+    """An `AskRoot`, for a record that has a root password. `login`: the login's own credential."""
 
     def __init__(
-        self, root: RootPassword, permit: Permit, fetch: Fetch, ledger: PhaseLedger, own: Credential | None
+        self, candidate: Candidate, secrets: JobSecrets, settled: Settled, ledger: PhaseLedger, login: Credential
     ) -> None:
-        self._root = root
-        self._permit = permit
-        self._fetch = fetch
+        assert candidate.root is not None  # noqa: S101 - see above
+        self._root: RootPassword = candidate.root
+        self._candidate = candidate.as_root()
+        self._secrets = secrets
+        self._handle = settled[self._root.secret]
         self._ledger = ledger
+        logons = SUDO_LOGONS if self._sudo else 1
+        self._permit = Permit(secrets.job, self._candidate, secrets.desk, secrets.wall, Part.ROOT, logons)
+        self.own = self._root.secret == candidate.secret and not candidate.private_key
+        """The login's credential is the answer, and to be kept until the target has asked, or has not."""
+        self._credential = login if self.own else None
         self._lent: Credential | None = None
-        self._credential = own
-        self._reread = Reread.NOT_DONE
         self._looked: Credential | None = None
-        self.own = own is not None
-        """The login's credential is to be kept until the target has asked, or has not."""
+        self._reread = Reread.NOT_DONE
+
+    @property
+    def _sudo(self) -> bool:
+        return self._root.by is RootBy.SUDO
 
     async def __call__(self) -> str | Failure:
         try:
@@ -53,7 +68,7 @@ class RootAnswer:
         if refused is not None:
             return refused
         self._ledger.enter(Phase.VAULT)
-        credential = self._credential if self._credential is not None else await self._fetch(False)
+        credential = self._credential if self._credential is not None else await self._fetch()
         if isinstance(credential, Failure):
             code = credential.signal.name
             facts = {**credential.facts, "cause": code}
@@ -63,6 +78,11 @@ class RootAnswer:
         if not credential.password:
             return Failure(Phase.PRIVILEGE, named("PRIV_NO_SECRET"), "the secret's password is empty")
         return credential.password
+
+    async def _fetch(self) -> Credential | Failure:
+        if isinstance(self._handle, Failure):
+            return self._handle
+        return await self._secrets.read(self._candidate, self._handle, anew=self._secrets.job.rotated, part=Part.ROOT)
 
     async def _permitted(self) -> Failure | None:
         refused: Failure | Later | None = None
@@ -80,19 +100,14 @@ class RootAnswer:
         if self._lent is not None:
             self._lent.forget()
 
-    async def second_look(self, after_s: float) -> None:
+    async def second_look(self) -> None:
         """After a refusal: has the secret changed under us? Then no breaker opens."""
         tried = self._looked
-        if tried is None:
+        if tried is None or isinstance(self._handle, Failure):
             return
         self._ledger.enter(Phase.VAULT)
         self._reread = Reread.FAILED
-        await anyio.sleep(after_s)
-        again = await self._fetch(True)
-        if isinstance(again, Credential):
-            self._reread = Reread.UNCHANGED if again.same_secret_as(tried) else Reread.CHANGED
-            again.forget()
-        tried.forget()
+        self._reread, _ = await self._secrets.second_look(self._candidate, self._handle, tried, Part.ROOT)
 
     async def give_back(self, state: Elevation) -> None:
         """Return the permit, if there is one."""
@@ -104,18 +119,16 @@ class RootAnswer:
         """As that of a login: what was sent and not answered counts. A conversation that was begun and left is counted
         by the host's own PAM (measured: pam_faillock), and never comes to a directory.
         """
-        sudo = self._root.by is RootBy.SUDO
-        logons = 2 if sudo else 1
         match state:
             case Elevation.ACCEPTED:
                 return Verdict(Phase.AUTH, OK, submitted=True)
             case Elevation.REFUSED:
-                code = "PRIV_SUDO_REFUSED" if sudo else "PRIV_SU_REFUSED"
-                return Verdict(Phase.AUTH, named(code), submitted=True, reread=self._reread, logons=logons)
+                code = "PRIV_SUDO_REFUSED" if self._sudo else "PRIV_SU_REFUSED"
+                return Verdict(Phase.AUTH, named(code), submitted=True, reread=self._reread)
             case Elevation.SENT:
-                return Verdict(Phase.AUTH, DEADLINE, submitted=True, logons=logons)
+                return Verdict(Phase.AUTH, DEADLINE, submitted=True)
             case Elevation.BEGUN:
-                counted = sudo and not self._root.account.is_directory
-                return Verdict(Phase.AUTH, DEADLINE, submitted=counted)
+                counted = self._sudo and not self._root.account.is_directory
+                return Verdict(Phase.AUTH, DEADLINE, submitted=counted, whole=False)
             case Elevation.UNTRIED:
                 return Verdict(Phase.AUTH, DEADLINE, submitted=False)

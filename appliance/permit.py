@@ -13,11 +13,11 @@ from typing import Protocol
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import NoPacer
 from appliance.contract import (
     Candidate,
-    CheckOutAnswer,
-    CheckOutRequest,
+    CredentialRef,
     Failure,
     Job,
     PermitAnswer,
@@ -49,7 +49,7 @@ class PermitDesk(Protocol):
 
     async def release(self, release: PermitRelease) -> None: ...
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer: ...
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Later:
     text: str = ""
     vault: str = ""
     """The vault that is away, if that is the reason."""
+    secret: CredentialRef | None = None
+    """The secret whose approval is waited for, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,27 @@ class Verdict:
     signal: Signal
     submitted: bool
     reread: Reread = Reread.NOT_DONE
-    logons: int = 1
-    """As so many failed logons a failure counts."""
+    whole: bool = True
+    """False: a failure counts as one logon, whatever the permit was asked for."""
 
 
 class Permit:
-    """One attempt's permit for one candidate's account; or for that whose password root delegation asks for."""
+    """One attempt's permit for one candidate's account."""
 
     def __init__(
-        self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float], *, root: bool = False
+        self,
+        job: Job,
+        candidate: Candidate,
+        desk: PermitDesk,
+        wall: Callable[[], float],
+        part: str = "",
+        logons: int = 1,
     ) -> None:
+        """`part`: which login of the attempt, where it has several. `logons`: as so many a failure counts."""
         self._job = job
+        self._part = part
+        self._logons = logons
         self._candidate = candidate
-        self._elevation = root
-        self._account = candidate.root.account if root and candidate.root is not None else candidate.account
         self._desk = desk
         self._wall = wall
         self._holder = secrets.token_hex(8)
@@ -99,10 +108,11 @@ class Permit:
             attempt=job.attempt,
             lease=job.lease,
             holder=self._holder,
-            account=self._account,
+            account=self._candidate.account,
             record=self._candidate.record,
-            elevation=self._elevation,
+            part=self._part,
             valid_for=job.deadline + GRACE_S,
+            logons=self._logons,
         )
         self._open = True  # the pacer may hold a permit for us even if its answer never arrives
         try:
@@ -133,13 +143,13 @@ class Permit:
             attempt=job.attempt,
             lease=job.lease,
             holder=self._holder,
+            part=self._part,
             technology=job.technology,
-            account=self._account,
-            elevation=self._elevation,
+            account=self._candidate.account,
             phase=verdict.phase,
             signal=verdict.signal,
             submitted=verdict.submitted,
-            logons=verdict.logons,
+            logons=self._logons if verdict.whole else 1,
             reread=verdict.reread,
         )
         with anyio.move_on_after(RELEASE_WAIT_S, shield=True):

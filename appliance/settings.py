@@ -10,14 +10,27 @@ import json
 import os
 import time
 import tomllib
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from appliance.bus.users import appliance_permissions, new_user
 from appliance.certificates import CertificateError, ClientCertificate, client_certificate
 from appliance.contract import HostKeyPolicy
+from appliance.login.dial import Sources
 from appliance.policy import Policy
 from appliance.supervisor import Admission, Identity
 from appliance.vault.definition import (
@@ -160,6 +173,10 @@ class Vault(_Table):
         return VaultLogin(access, Hidden(self.password.read()), self.domain)
 
 
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Settings(_Table):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     zone: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
@@ -168,7 +185,21 @@ class Settings(_Table):
     bus: Bus
     networks: Annotated[tuple[IPvAnyNetwork, ...], Field(min_length=1)]
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    source: Annotated[tuple[IPvAnyAddress, ...], BeforeValidator(_one_or_more)] = ()
+    """What targets are dialled from: an address of this machine, of either family one. A family without any is dialled
+    from where the kernel chooses."""
     vaults: tuple[Vault, ...] = ()
+
+    @field_validator("source")
+    @classmethod
+    def _usable(cls, addresses: tuple[IPv4Address | IPv6Address, ...]) -> tuple[IPv4Address | IPv6Address, ...]:
+        for address in addresses:
+            scoped = isinstance(address, IPv6Address) and (address.is_link_local or address.scope_id)
+            if address.is_unspecified or address.is_multicast or scoped:
+                raise ValueError(f"{address} is no address to dial from; name one that an interface has, in full")
+        if len({address.version for address in addresses}) < len(addresses):
+            raise ValueError("names two addresses of one family; name one of IPv4, one of IPv6, or both")
+        return addresses
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -189,7 +220,9 @@ class Settings(_Table):
             raise SettingsError(_faults(path, error)) from None
 
     def identity(self) -> Identity:
-        return Identity(self.name, self.zone, self.bus.url, self.bus.seed, self.capacity, self.processes)
+        v4, v6 = (next((str(a) for a in self.source if a.version == version), None) for version in (4, 6))
+        sources = Sources(v4, v6)
+        return Identity(self.name, self.zone, self.bus.url, self.bus.seed, self.capacity, self.processes, sources)
 
     def admission(self) -> Admission:
         """Raises SettingsError for a password or a CA that cannot be read, and for a vault that cannot be used."""
@@ -214,9 +247,10 @@ zone = "{zone}"
 capacity = 256              # targets in flight
 # processes = 2             # scan processes; default: one per core
 
-# Only these networks are ever dialled, whatever a job asks for.
+# Only these networks are ever dialled, whatever a job asks for; the domain controllers of Kerberos records too.
 networks = ["10.0.0.0/8"]
 host_keys = "tofu"          # the weakest SSH host-key policy a job may ask for: pinned, tofu, any
+# source = "10.0.0.5"       # the address of this machine that targets are dialled from; ["10.0.0.5", "2001:db8::5"]
 
 [bus]
 url = "tls://nats.example:4222"

@@ -22,8 +22,10 @@ from pydantic import SecretStr
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.child import start_child
-from appliance.contract import Failure, Heartbeat, Phase, RunNotice, VaultAnswer, VaultQuery, named
+from appliance.contract import Failure, Heartbeat, Phase, RunNotice, named
+from appliance.login.dial import ANY_SOURCE, Sources
 from appliance.policy import Policy
+from appliance.questions import VaultAnswer, VaultQuery
 from appliance.vault.definition import VaultLogin
 from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.tokens import Token
@@ -87,6 +89,8 @@ class Identity:
     bus_seed: SecretStr
     capacity: int
     processes: int
+    sources: Sources = ANY_SOURCE
+    """What targets are dialled from."""
 
 
 class Vaults:
@@ -259,6 +263,8 @@ class Supervisor:
             host_keys=admission.policy.host_keys.value,
             vaults=tuple(login.access for login in admission.logins),
             capacity=max(1, identity.capacity // identity.processes),
+            source_v4=identity.sources.v4,
+            source_v6=identity.sources.v6,
         )
 
     async def _serve_scanner(self, scanner: _Scanner, admission: Admission) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
 
@@ -11,10 +12,13 @@ from appliance.bus import ApplianceBus
 from appliance.bus.appliance_side import connect_appliance
 from appliance.channel import Hello
 from appliance.contract import Failure, Technology
+from appliance.jump import open_jumps
 from appliance.lag import LoopLag
-from appliance.login.dial import dial
+from appliance.login.dial import Sources, dial
+from appliance.login.resolver import Resolver
 from appliance.login.smb import smb_login
 from appliance.login.ssh import ssh_login
+from appliance.login.ssh_jump import ssh_gate
 from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.vault import CredentialSource
@@ -23,8 +27,6 @@ from appliance.vault.shared import open_shared
 from appliance.vault.tokens import Token
 
 CLOSE_S = 2.0
-
-LOGINS = {Technology.UNIX: ssh_login, Technology.WINDOWS: smb_login}
 
 TokenSource = Callable[[int | None], Awaitable[Token | Failure]]
 
@@ -56,13 +58,20 @@ async def kit_for(
             source = await stack.enter_async_context(open_source(access, tokens(access.title)))
             shared = open_shared(source, access.max_age) if access.fetch == "shared" else None
             sources[access.title] = source if shared is None else await stack.enter_async_context(shared)
+        from_, resolver = Sources(hello.source_v4, hello.source_v6), Resolver()
+        connect = partial(dial, sources=from_, resolver=resolver)
+        jumps = await stack.enter_async_context(open_jumps(policy, sources, connect, ssh_gate, bus, handshakes))
         yield Kit(
             appliance=hello.appliance,
             policy=policy,
             sources=sources,
-            dial=dial,
-            logins=LOGINS,
+            dial=connect,
+            logins={
+                Technology.UNIX: ssh_login,
+                Technology.WINDOWS: partial(smb_login, allow=policy.allows_address, sources=from_, resolver=resolver),
+            },
             desk=bus,
             handshakes=handshakes,
             lag=lag.worst,
+            jumps=jumps,
         )

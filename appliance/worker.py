@@ -23,6 +23,7 @@ from appliance.channel import Busy, Channel, Drain, Hello, TokenGive
 from appliance.contract import Evidence, Outcome, Phase, Report, named
 from appliance.hardening import harden
 from appliance.lag import LoopLag
+from appliance.login.resolver import be_brisk
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
 from appliance.token_desk import TokenDesk
@@ -168,6 +169,7 @@ async def serve(sock: socket.socket) -> None:
 def main() -> None:
     """`python -m appliance.worker FD`: FD is the inherited socket."""
     harden()
+    be_brisk()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(False)
     anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})

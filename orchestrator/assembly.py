@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
-from appliance.contract import Account, Target, Technology
-from orchestrator.campaign_model import Campaign
-from orchestrator.check_outs import VaultUse
+from appliance.contract import Account, Target, Technology, Ticket
+from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
+from orchestrator.known_hosts import HostMarks, Marked
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
+from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook
 from orchestrator.store.records import RunRecord, RunState, Unfinished
+from orchestrator.vault_use import ApprovalTerms, VaultUse
 
 Units = Sequence[tuple[Target, Technology]]
 
@@ -55,9 +58,19 @@ def run_id(now: float, salt: str) -> str:
 
 
 def prepare(
-    campaign: Campaign, selection: Selection, *, run: str, seed: int, now: float, parent: str | None = None
+    campaign: Campaign,
+    selection: Selection,
+    *,
+    run: str,
+    seed: int,
+    now: float,
+    parent: str | None = None,
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    jump_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Prepared | NothingSelected:
-    """A new run of a campaign."""
+    """A new run of a campaign. `marks`: by record, the marked lines of its known_hosts file; `jump_marks`: of its jump
+    host's.
+    """
     book = RecordBook(campaign.records, campaign.vaults)
     plan = _plan(campaign, book, selection, run, seed)
     if isinstance(plan, NothingSelected):
@@ -66,6 +79,8 @@ def prepare(
         **campaign.snapshot(),
         "vaults": [{"title": v.title, "type": v.type} for v in campaign.vaults],
         "selection": selection.data(),
+        "host_marks": {title: list(lines) for title, lines in marks.items()},
+        "jump_marks": {title: list(lines) for title, lines in jump_marks.items()},
     }
     record = RunRecord(
         id=run,
@@ -100,6 +115,21 @@ def _plan(campaign: Campaign, book: RecordBook, selection: Selection, run: str, 
     return plan
 
 
+def purposes(campaign: Campaign, run: str) -> Purposes:
+    """What the campaign's vaults are told of this run."""
+    return Purposes(campaign.name, run, {vault.title: _terms(vault) for vault in campaign.vaults})
+
+
+def _use(vault: Vault) -> VaultUse:
+    asks = ApprovalTerms(vault.approval_wait, vault.approval_window) if vault.approval == "request" else None
+    return VaultUse(vault.title, vault.url, vault.user, vault.check_out, asks)
+
+
+def _terms(vault: Vault) -> VaultTerms:
+    ticket = None if vault.ticket is None else Ticket(number=vault.ticket, system=vault.ticket_system)
+    return VaultTerms(vault.comment or "", ticket, approval=vault.approval == "request")
+
+
 def run_plan(prepared: Prepared) -> RunPlan:
     """What the controller needs of a run."""
     campaign, record, book = prepared.campaign, prepared.record, prepared.book
@@ -112,16 +142,44 @@ def run_plan(prepared: Prepared) -> RunPlan:
 
     return RunPlan(
         run=record.id,
-        campaign=campaign.name,
+        purposes=purposes(campaign, record.id),
         zone=campaign.pace.zone,
         began=record.created_at,
         planned=record.planned,
         pace=_pace(campaign),
         vaults=tuple(v.title for v in campaign.vaults),
         budget=budget,
-        vault_uses=tuple(VaultUse(v.title, v.url, v.user, v.check_out) for v in campaign.vaults),
+        vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
+        marks=_marks(record),
+        jump_marks=_jump_marks(record),
     )
+
+
+def _marks(record: RunRecord) -> Callable[[Planned], Marked]:
+    """Of the first of a target's records that has any."""
+    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("host_marks", {}).items()}
+
+    def of(planned: Planned) -> Marked:
+        for candidate in planned.candidates if by_record else ():
+            if candidate.record in by_record:
+                return by_record[candidate.record].of(planned.target, candidate.port)
+        return Marked()
+
+    return of
+
+
+def _jump_marks(record: RunRecord) -> Callable[[Planned], Marked]:
+    """The same of its jump host."""
+    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("jump_marks", {}).items()}
+
+    def of(planned: Planned) -> Marked:
+        for candidate in planned.candidates if by_record else ():
+            if candidate.jump is not None and candidate.record in by_record:
+                return by_record[candidate.record].of(Target(address=candidate.jump.address), candidate.jump.port)
+        return Marked()
+
+    return of
 
 
 def dispatcher(
@@ -150,4 +208,10 @@ def dispatcher(
 
 def _pace(campaign: Campaign) -> Pace:
     pace = campaign.pace
-    return Pace(pace.deadline, pace.vault_patience, retries=pace.retries, per_subnet=pace.per_subnet)
+    return Pace(
+        pace.deadline,
+        pace.vault_patience,
+        retries=pace.retries,
+        per_subnet=pace.per_subnet,
+        throttle_patience=pace.throttle_patience,
+    )

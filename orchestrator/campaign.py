@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.campaign_checks import check
 from orchestrator.campaign_model import (
     Campaign,
+    Jump,
     Pace,
     PasswordReference,
     Record,
@@ -40,6 +41,7 @@ __all__ = [
     "Campaign",
     "CampaignError",
     "Fault",
+    "Jump",
     "Pace",
     "PasswordReference",
     "Record",
@@ -198,6 +200,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("vaults",): Vault,
     ("vaults", "tls"): VaultTls,
     ("records", "secret"): SecretReference,
+    ("records", "jump"): Jump,
+    ("records", "jump", "secret"): SecretReference,
     ("targets",): Targets,
     ("targets", "include"): TargetEntry,
     ("pace",): Pace,
@@ -208,6 +212,8 @@ def _unknown_key(path: KeyPath, loc: KeyPath) -> str:
     key, table = str(path[-1]), tuple(part for part in path[:-1] if isinstance(part, str))
     if table == ("records",):
         model = _RECORDS[loc[2]]
+        if key == "jump":
+            return "is for unix records: SMB is not spoken through an SSH host; remove it, or put an appliance there"
         if any(key in other.model_fields for other in _RECORDS.values()):
             return f"is no key of {loc[2]} records, only of the others; remove it, or correct technology"
     else:

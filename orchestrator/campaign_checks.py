@@ -11,6 +11,9 @@ it should be is passed over here, since its model has already complained. Each y
 4. What locks an account is said once: `domain` or `accounts`, not in the user name; a local account has neither.
 5. One target has one set of attributes, whatever entries name it.
 6. A vault is asked by https, but on this machine or by leave (`tls.plain_http`); what needs TLS goes with https.
+7. Kerberos needs the directory's full name; what it is found by has no effect without it.
+8. A jump host may be dialled, its vault exists, and whoever excludes addresses names the targets behind it by theirs:
+   names are resolved by the jump host, and nobody here would see that one leads to an excluded address.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
+from orchestrator.campaign_fields import dns_domain
 from orchestrator.exposure import on_this_machine
 from orchestrator.toml_lines import KeyPath
 
@@ -44,14 +48,7 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
         elif record.get("technology") == "unix":
             if not record.get("ips"):
                 yield (*path, "ips"), "is missing; say which addresses this record serves"
-            if record.get("certificate") and record.get("private_key") is not True:
-                yield (*path, "certificate"), "is for records with private_key = true; add that, or remove it"
-            root = record.get("root_delegation")
-            if isinstance(root, dict):
-                below = {"vault": record.get("vault"), **root}
-                if "vault" in root:
-                    yield from _vault((*path, "root_delegation"), below, titles)
-                yield from _paths_by_soap((*path, "root_delegation"), below, by_soap)
+            yield from _unix(path, record, data, titles, by_soap)
     yield from _unix_overlaps(records)
     yield from _attributes(data)
 
@@ -117,6 +114,43 @@ def _paths_by_soap(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) 
         )
 
 
+def _unix(
+    path: KeyPath, record: Mapping[str, Any], data: Mapping[str, Any], titles: list[str], by_soap: set[str]
+) -> Iterator[Complaint]:
+    if record.get("certificate") and record.get("private_key") is not True:
+        yield (*path, "certificate"), "is for records with private_key = true; add that, or remove it"
+    root = record.get("root_delegation")
+    if isinstance(root, dict):
+        below = {"vault": record.get("vault"), **root}
+        if "vault" in root:
+            yield from _vault((*path, "root_delegation"), below, titles)
+        yield from _paths_by_soap((*path, "root_delegation"), below, by_soap)
+    if isinstance(record.get("jump"), dict):
+        yield from _jump((*path, "jump"), record, data, titles, by_soap)
+
+
+def _jump(
+    path: KeyPath, record: Mapping[str, Any], data: Mapping[str, Any], titles: list[str], by_soap: set[str]
+) -> Iterator[Complaint]:
+    jump = record["jump"]
+    if "vault" in jump:
+        yield from _vault(path, jump, titles)
+    yield from _paths_by_soap(path, {"vault": record.get("vault"), **jump}, by_soap)
+    targets = data.get("targets")
+    excluded = AddressSet.of(_entries({"ips": targets.get("exclude") if isinstance(targets, dict) else None}))
+    if _text(jump, "host") in excluded:
+        yield (*path, "host"), "is excluded by [targets] exclude, so that nobody may dial it; take it out there"
+    names = sorted(AddressSet.of(_entries(record)).names)
+    if excluded.spans and names:
+        yield (
+            (*path[:-1], "ips"),
+            (
+                f"{names[0]!r} would be resolved by the jump host, and might be one of the addresses that are "
+                "excluded; name the targets behind a jump host by address, or exclude by name"
+            ),
+        )
+
+
 def _windows(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
     kind = record.get("domain_type", "netbios-user-selected")
     domain, ips, accounts = _text(record, "domain"), record.get("ips"), _text(record, "accounts")
@@ -138,8 +172,40 @@ def _windows(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
         yield (*path, "accounts"), "does not go with local: the account is the host's own; remove accounts"
     elif accounts == "local":
         yield (*path, "accounts"), 'is for Unix; for the hosts\' own Windows accounts write domain_type = "local"'
+    yield from _kerberos(path, record)
     if "\\" in _text(record, "user") or "@" in _text(record, "user"):
         yield (*path, "user"), 'must be the bare account name; give the domain by itself, domain = "CORP"'
+
+
+def _kerberos(path: KeyPath, record: Mapping[str, Any]) -> Iterator[Complaint]:
+    if record.get("kerberos", "off") == "off":
+        for key in ("realm", "kdc"):
+            if key in record:
+                yield (
+                    (*path, key),
+                    'has no effect without Kerberos; add kerberos = "required" or "prefer", or remove it',
+                )
+        return
+    if record.get("nt_hash") is True:
+        yield (
+            (*path, "nt_hash"),
+            "does not go with Kerberos, whose keys are made of the password; remove one of them",
+        )
+    if record.get("domain_type") == "local":
+        yield (*path, "kerberos"), "does not go with local: the directory knows no account of the host's own; remove it"
+    elif "realm" not in record and not _is_dns_domain(_text(record, "domain")):
+        yield (
+            (*path, "realm"),
+            'is missing; Kerberos goes by the full name of the directory, for example realm = "corp.example"',
+        )
+
+
+def _is_dns_domain(text: str) -> bool:
+    try:
+        dns_domain(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _entries(record: Mapping[str, Any]) -> Iterator[Span | Name]:

@@ -23,11 +23,14 @@ from pydantic import (
     ValidationInfo,
 )
 
-from orchestrator.addresses import parse_entry
+from orchestrator.addresses import AddressError, canonical_address, number_of, parse_entry
 from orchestrator.gates import parse_gate
 
+KDC_PORT = 88
 PLACEHOLDERS = ("address", "domain", "fqdn", "host")
 """What a secret's name, path or machine may take from the target."""
+COMMENT_PLACEHOLDERS = ("campaign", "job", "record", "run", "target")
+"""What a comment in a vault's audit may say."""
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)")
 _PIN = re.compile(r"sha256//[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
@@ -48,6 +51,13 @@ def _duration_text(seconds: float) -> str:
 def _entry(text: str) -> str:
     parse_entry(text)  # raises AddressError, a ValueError that says what to write
     return text.strip()
+
+
+def _single_host(text: str) -> str:
+    try:
+        return canonical_address(text)
+    except AddressError:
+        raise ValueError(f"{text!r} is not one host; write an address or a DNS name") from None
 
 
 def _login_type(value: object) -> object:
@@ -105,7 +115,21 @@ def _proxy(value: str) -> str:
 
 
 def _template(value: str) -> str:
-    known = " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    return _with_placeholders(value, PLACEHOLDERS)
+
+
+def _comment(value: str) -> str:
+    return _with_placeholders(_line(value), COMMENT_PLACEHOLDERS)
+
+
+def _line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds a line break or another character that cannot be shown; write it in one line")
+    return value
+
+
+def _with_placeholders(value: str, names: tuple[str, ...]) -> str:
+    known = " ".join(f"{{{name}}}" for name in names)
     try:
         fields = [(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(value)]
     except ValueError:
@@ -113,7 +137,7 @@ def _template(value: str) -> str:
             "has a brace without its partner; write {{ or }} for a brace that is meant literally"
         ) from None
     for name, spec, conversion in fields:
-        if name is not None and (name not in PLACEHOLDERS or spec or conversion):
+        if name is not None and (name not in names or spec or conversion):
             raise ValueError(f"has an unknown placeholder {{{name}}}; known ones are {known}")
     return value
 
@@ -164,6 +188,42 @@ def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def dns_domain(text: str) -> str:
+    """Raises ValueError, with a text for the user."""
+    try:
+        name = canonical_address(text)
+    except AddressError:
+        name = ""
+    if "." not in name or number_of(name) is not None:
+        raise ValueError(f"{text!r} is no full name of a directory; write for example corp.example")
+    return name
+
+
+def kdc_place(text: str) -> tuple[str, int]:
+    """Address or name of a domain controller, and its port. Raises ValueError, with a text for the user."""
+    host, port = text, str(KDC_PORT)
+    if text.startswith("["):
+        host, bracket, behind = text[1:].partition("]")
+        port = behind.removeprefix(":") if behind or not bracket else port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        address = canonical_address(host)
+    except AddressError:
+        address = ""
+    if not (address and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(
+            f"{text!r} is no domain controller; write its name or address, with a port where it is not {KDC_PORT}: "
+            "dc1.corp.example, 10.0.0.5:8888, [2001:db8::5]:8888"
+        )
+    return address, int(port)
+
+
+def _kdc(value: str) -> str:
+    kdc_place(value)
+    return value
+
+
 def _keyring(value: str) -> str:
     service, slash, user = value.rpartition("/")
     if not (service and slash and user):
@@ -184,12 +244,16 @@ Duration = Annotated[
 """Seconds; in the file "30s", "2m" or "1h"."""
 Entry = Annotated[str, AfterValidator(_entry)]
 """An address, range, CIDR block or DNS name."""
+SingleHost = Annotated[Text, AfterValidator(_single_host)]
+"""An address or DNS name, in its one spelling."""
 Template = Annotated[Text, AfterValidator(_template)]
 FolderPath = Annotated[Text, AfterValidator(_folder)]
 CertificateLine = Annotated[
     str, StringConstraints(min_length=1, max_length=32768, strip_whitespace=True), AfterValidator(_certificate)
 ]
 """An OpenSSH certificate, as its one line; in the file its path."""
+Comment = Annotated[Text, AfterValidator(_comment)]
+Line = Annotated[Text, AfterValidator(_line)]
 FilePath = Annotated[Text, AfterValidator(_file)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
@@ -203,6 +267,9 @@ VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=s
 UnixName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$")]
 """As it may stand in a command line."""
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+DnsDomain = Annotated[Text, AfterValidator(dns_domain)]
+"""The full name of a directory, which is its Kerberos realm."""
+Kdc = Annotated[Text, AfterValidator(_kdc)]
 KeyringName = Annotated[Text, AfterValidator(_keyring)]
 GateText = Annotated[str, AfterValidator(_gate)]
 Zone = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]

@@ -8,6 +8,7 @@ password is a reference to where it can be had, and a target's credential is nam
 from __future__ import annotations
 
 from functools import cached_property
+from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,6 +19,8 @@ from pydantic import (
     StrictBool,
     StrictInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -25,6 +28,8 @@ from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selec
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
     CertificateLine,
+    Comment,
+    DnsDomain,
     Duration,
     Entry,
     EnvName,
@@ -32,17 +37,21 @@ from orchestrator.campaign_fields import (
     FolderPath,
     GateText,
     HostName,
+    Kdc,
     KeyringName,
+    Line,
     LoginType,
     Pins,
     Port,
     ProxyUrl,
+    SingleHost,
     Template,
     Text,
     UnixName,
     Url,
     VaultType,
     Zone,
+    kdc_place,
 )
 from orchestrator.gates import Gate, parse_gate
 
@@ -56,6 +65,10 @@ class SnapshotError(ValueError):
 
 def _secret(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 def _target(value: object) -> object:
@@ -140,6 +153,44 @@ class Vault(Table):
     load and its audit that this is about, and two records of one secret must not keep it for two times."""
     max_age: Annotated[Duration, Field(ge=1.0, le=900.0)] = 60.0
     """How long a scan process keeps a shared secret; none lives for longer than a quarter of an hour."""
+    comment: Comment | None = None
+    """What the vault's audit is told with every request; without it, a default where the vault asks for a comment."""
+    ticket: Line | None = None
+    """The number of the ticket on whose account secrets are read."""
+    ticket_system: Annotated[StrictInt, Field(ge=1)] | None = None
+    """The ticket system's id in the vault."""
+
+    approval: Literal["fail", "request"] = "fail"
+    """Where access to a secret has to be approved: its targets fail, or approval is asked for and waited for."""
+    approval_wait: Annotated[Duration, Field(ge=0.0, le=604800.0)] = 1800.0
+    """How long jobs wait for it."""
+    approval_window: Annotated[Duration, Field(ge=60.0, le=2592000.0)] = 14400.0
+    """How long access is asked for, from the request on."""
+
+    @field_validator("approval")
+    @classmethod
+    def _by_rest(cls, value: str, info: ValidationInfo) -> str:
+        if value == "request" and info.data.get("api", "rest") != "rest":
+            raise ValueError('"request" needs api = "rest": SOAP files no access request')
+        return value
+
+    @field_validator("approval_window")
+    @classmethod
+    def _beyond_the_wait(cls, value: float, info: ValidationInfo) -> float:
+        wait = info.data.get("approval_wait", 0.0)
+        if value <= wait:
+            raise ValueError(
+                f"must be longer than approval_wait ({wait:g} s): it begins when the request is filed, so what is "
+                "approved at last would be over already"
+            )
+        return value
+
+    @field_validator("ticket_system")
+    @classmethod
+    def _of_a_ticket(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("ticket") is None:
+            raise ValueError('goes with ticket; add ticket = "NUMBER", or remove it')
+        return value
 
 
 class SecretReference(Table):
@@ -183,6 +234,11 @@ class SecretReference(Table):
     def text(self) -> str:
         """The name, path, machine or id as written, placeholders included."""
         return self.name or self.path or self.machine or str(self.id)
+
+    @property
+    def plain(self) -> str:
+        """The same of a reference that takes nothing from a target: with its doubled braces read."""
+        return self.text if self.id is not None else self.text.format()
 
 
 class RootDelegation(Table):
@@ -243,6 +299,35 @@ class WindowsRecord(_Record):
         "netbios-user-selected"
     )
     port: Port = 445
+    kerberos: Literal["off", "prefer", "required"] = "off"
+    """`prefer`: NTLM where no domain controller can be reached or none knows the host's name, never after a refusal."""
+    realm: DnsDomain | None = None
+    """The directory's full DNS name; by default `domain`, where that is one."""
+    kdc: (
+        Annotated[
+            tuple[Kdc, ...],
+            BeforeValidator(_several, json_schema_input_type=str | tuple[str, ...]),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """Domain controllers, tried in this order; by default whatever the realm's own name resolves to."""
+    nt_hash: StrictBool = False
+    """The secret's password field holds an NT hash: 32 hex digits, or LM:NT."""
+
+    @property
+    def tickets_from(self) -> tuple[str, tuple[tuple[str, int], ...]] | None:
+        """The realm and its domain controllers, each with its port; None without Kerberos."""
+        realm = self.realm or self.domain
+        if self.kerberos == "off" or realm is None:
+            return None
+        return realm.upper(), tuple(map(kdc_place, self.kdc or (realm.lower(),)))
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """The addresses and names of the domain controllers."""
+        found = self.tickets_from
+        return () if found is None else tuple(host for host, _ in found[1])
 
     @property
     def selection(self) -> Selection:
@@ -252,6 +337,30 @@ class WindowsRecord(_Record):
     def by_address(self) -> bool:
         """Is it chosen by its `ips`, rather than by the domain that a host negotiates?"""
         return self.selection in (Selection.USER_SELECTED, Selection.LOCAL)
+
+
+class Jump(Table):
+    """The SSH host through which a record's targets are reached, and the login there."""
+
+    host: SingleHost
+    port: Port = 22
+    user: Text
+    secret: Annotated[SecretReference, BeforeValidator(_secret, json_schema_input_type=str | SecretReference)]
+    vault: Text | None = None
+    """The title of a vault; without it, the record's own."""
+    accounts: Text | None = None
+    """The directory that locks this user; without it, or as "local", the jump host's own accounts."""
+    private_key: StrictBool = False
+    host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
+    known_hosts: FilePath | None = None
+    crypto: CryptoProfile = CryptoProfile.COMPAT
+
+    @field_validator("secret")
+    @classmethod
+    def _one_for_all(cls, secret: SecretReference) -> SecretReference:
+        if secret.id is None and any(name for _, name, _, _ in Formatter().parse(secret.text)):
+            raise ValueError("takes nothing from the target: a jump host has one secret for all; write its name out")
+        return secret
 
 
 class UnixRecord(_Record):
@@ -265,8 +374,11 @@ class UnixRecord(_Record):
     ] = RootDelegation()
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     known_hosts: FilePath | None = None
-    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs."""
+    """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs. Lines
+    marked `@cert-authority` and `@revoked` are the run's alone.
+    """
     crypto: CryptoProfile = CryptoProfile.COMPAT
+    jump: Jump | None = None
 
 
 Record = Annotated[WindowsRecord | UnixRecord, Field(discriminator="technology")]
@@ -307,6 +419,8 @@ class Pace(Table):
     vault_requests: Annotated[StrictInt, Field(ge=1, le=256)] = 8
     """At most so many at once from one scan process to one vault; fewer while the vault throttles or is slow."""
     vault_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 120.0
+    throttle_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 300.0
+    """For how long an SSH host that turns us away (MaxStartups, PerSourcePenalties) is asked again."""
     capacity: Annotated[StrictInt, Field(ge=1, le=10000)] = 256
     zone: Zone = "default"
 

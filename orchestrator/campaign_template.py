@@ -31,6 +31,12 @@ password = {{ {reference_kind} = {reference} }}
 # api = "rest"       # or "soap", which knows no paths or folders; "auto" finds out which of them the vault answers in
 # fetch = "per-target"   # one view of a secret per target; "shared": one for all that ask within max_age
 # max_age = "1m"
+# comment = "{{campaign}}, run {{run}}: {{target}}"   # for the vault's audit; also {{job}}, {{record}}
+# ticket = "CHG-4711"     # the ticket on whose account secrets are read
+# ticket_system = 3       # its system's id in the vault
+# approval = "fail"       # or "request": access that somebody has to approve is asked for, and waited for
+# approval_wait = "30m"   # for so long, by the jobs that need it
+# approval_window = "4h"  # how long access is asked for, from the request on
 # check_out = true   # secrets that want it are checked out for the run, and given back at its end
 # proxy = "http://proxy.example:3128"   # between the appliances and the vault
 # How its https is judged: by a CA to trust instead of the system's, and by its public key (`keymuster vault test` shows
@@ -67,6 +73,11 @@ _WINDOWS = """\
 # domain_type = "netbios-user-selected"
 # accounts = "NAME"   # the directory of this user, where several records with other domains share it
 # port = 445
+# Tickets are for a host's name: its targets are names, or have an fqdn.
+# kerberos = "off"           # or "required"; "prefer": NTLM where no domain controller is there or knows the name
+# realm = "corp.example"     # the directory's full name; default: domain, where that is one
+# kdc = "dc1.corp.example"   # its domain controllers, host or host:port; default: what the realm's name resolves to
+# nt_hash = false            # the secret's password field holds an NT hash: 32 hex digits, or LM:NT
 """
 
 _UNIX = """\
@@ -80,9 +91,14 @@ _UNIX = """\
 # {{ type = "su", secret = "root-{{host}}" }}. More of it: docs/secrets.md.
 # root_delegation = "none"
 # host_keys = "tofu"         # trust the first key a host shows; or "pinned", "any"
-# known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format)
+# known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format, with
+#                              # @cert-authority and @revoked)
 # crypto = "compat"          # or "modern", "legacy"
 # port = 22
+# For hosts that are reached through another SSH host. Who logs in there is an account too; vault, accounts, port,
+# private_key, host_keys, known_hosts and crypto go into the braces where they are not as here, or where it is not the
+# jump host itself that locks its user: vault = "...", accounts = "NAME".
+# jump = {{ host = "bastion.example", user = "svc_jump", secret = "jump_secret", port = 22, host_keys = "tofu" }}
 """
 
 _TAIL = """\
@@ -101,6 +117,7 @@ exclude = []
 # per_subnet = 0            # targets in flight in a /24 or /64; 0 is no cap
 # vault_requests = 8        # at a time
 # vault_patience = "2m"     # how long a job waits for the vault
+# throttle_patience = "5m"  # how long an SSH host that turns us away is asked again
 # capacity = 256            # targets in flight per appliance
 # zone = "default"          # whose appliances do it
 """

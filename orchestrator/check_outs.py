@@ -18,27 +18,21 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError
-from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
-    CredentialRef,
-    SecretLookup,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
-)
-from orchestrator.dispatch import OpenAttempt
+from appliance.contract import CredentialRef, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.pacing import STOPPED
+from orchestrator.purposes import RunComment
 from orchestrator.stops import Stops
 from orchestrator.store.records import CheckOutRow
+from orchestrator.vault_use import Ask, HoldingRun, Rows, SecretKey, VaultUse, is_genuine
 
 ASK_WAIT_S = 15.0
 """For one question to a vault; who asked us may have hung up by then, and comes again."""
@@ -51,51 +45,6 @@ EXTENSION_MIN = 30
 
 log = structlog.get_logger()
 
-Ask = Callable[[str, VaultQuery, float], Awaitable[VaultAnswer]]
-"""Puts a question to a vault through an appliance of a zone. Raises BusError."""
-
-
-@dataclass(frozen=True, slots=True)
-class VaultUse:
-    """A vault of a run: whose check-outs they are, and whether there may be any."""
-
-    title: str
-    url: str
-    user: str
-    check_out: bool = True
-
-
-class HoldingRun(Protocol):
-    """What must be known of a run that is open."""
-
-    @property
-    def run(self) -> str: ...
-
-    @property
-    def zone(self) -> str: ...
-
-    @property
-    def vaults(self) -> Iterable[VaultUse]: ...
-
-    def current(self, job: str) -> OpenAttempt | None: ...
-
-    async def needs(self, secret: CredentialRef) -> bool:
-        """May a job that has no outcome yet ask for it?"""
-        ...
-
-
-class Rows(Protocol):
-    """Where check-outs are remembered. Raises StoreError."""
-
-    async def put(self, row: CheckOutRow) -> None: ...
-
-    async def drop(self, row: CheckOutRow) -> None: ...
-
-    async def all(self) -> list[CheckOutRow]: ...
-
-
-_Key = tuple[str, str, int]
-
 
 @dataclass(slots=True)
 class _Held:
@@ -107,7 +56,7 @@ class _Held:
     """By run: as its records name it."""
     until: float = 0.0
     minutes: int = 0
-    answer: CheckOutAnswer | None = None
+    answer: AccessAnswer | None = None
     answered_at: float = 0.0
     needless: bool = False
     """The vault has said that nothing is to be checked out."""
@@ -127,14 +76,14 @@ class _Held:
 class CheckOutOffice:
     """Serves all open runs of one orchestrator."""
 
-    def __init__(self, rows: Rows, ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
+    def __init__(self, rows: Rows[CheckOutRow], ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
         self._rows = rows
         self._stops = stops
         self._stirred = anyio.Event()
         self._ask = ask
         self._clock = clock
         self._runs: dict[str, HoldingRun] = {}
-        self._held: dict[_Key, _Held] = {}
+        self._held: dict[SecretKey, _Held] = {}
 
     # -- a run's life --------------------------------------------------------------------------------------------------
 
@@ -145,7 +94,7 @@ class CheckOutOffice:
             title = identities.get((row.url, row.user))
             if title is None or row.run in self._runs:
                 continue
-            if await self._return(row, zone=run.zone, asking=run.run, title=title):
+            if await self._return(row, run, title):
                 self._forget((row.url, row.user, row.secret_id), row.run)
         self._runs[run.run] = run
 
@@ -180,7 +129,7 @@ class CheckOutOffice:
         if left:
             log.warning("secrets were not given back; the next run on their vault does it", run=run.run, secrets=left)
 
-    async def _tend_one(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+    async def _tend_one(self, run: HoldingRun, key: SecretKey, held: _Held) -> None:
         if not await self._needed(run, held):
             await self._give_back(run, key, held)
         elif held.until - self._clock() < held.third:
@@ -197,27 +146,27 @@ class CheckOutOffice:
 
     # -- taking --------------------------------------------------------------------------------------------------------
 
-    async def request(self, request: CheckOutRequest, sender: str) -> CheckOutAnswer:
+    async def request(self, request: AccessRequest, sender: str) -> AccessAnswer:
         """Answer a scan process: the secret is checked out for its run, or why not."""
         run = self._runs.get(request.run)
-        if run is None or not _is_genuine(request, run):
+        if run is None or not is_genuine(request, run):
             log.warning("check-out refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
-            return CheckOutAnswer(ok=False, reason="APPLIANCE_LOST", text="this is not an open attempt")
+            return AccessAnswer(ok=False, reason="APPLIANCE_LOST", text="this is not an open attempt")
         vault = next((vault for vault in run.vaults if vault.title == request.secret.vault), None)
         if vault is None:
-            return CheckOutAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault {request.secret.vault!r}")
+            return AccessAnswer(ok=False, reason="REFUSED_BY_POLICY", text=f"no vault {request.secret.vault!r}")
         if not vault.check_out:
-            return CheckOutAnswer(ok=False, reason="SECRET_NEEDS_CHECKOUT", text="the campaign says check_out = false")
+            return AccessAnswer(ok=False, reason="SECRET_NEEDS_CHECKOUT", text="the campaign says check_out = false")
         key = (vault.url, vault.user, request.secret_id)
         held = self._held.setdefault(key, _Held())
         async with held.lock:
             if stop := self._stops.on_secret(request.secret):
-                return CheckOutAnswer(ok=False, reason=STOPPED, text=stop.text)
+                return AccessAnswer(ok=False, reason=STOPPED, text=stop.text)
             return await self._take(run, vault, request, key, held)
 
     async def _take(
-        self, run: HoldingRun, vault: VaultUse, request: CheckOutRequest, key: _Key, held: _Held
-    ) -> CheckOutAnswer:
+        self, run: HoldingRun, vault: VaultUse, request: AccessRequest, key: SecretKey, held: _Held
+    ) -> AccessAnswer:
         known = held.rows.get(run.run)
         recent = self._clock() - held.answered_at < ANSWER_KEPT_S
         if held.answer is not None and recent and (known is not None or held.needless or not held.answer.ok):
@@ -229,8 +178,9 @@ class CheckOutOffice:
             await self._rows.put(row)
             held.rows[run.run] = row
         held.named.setdefault(run.run, {})[request.secret] = None
-        answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, comment=_why(run, request))
-        held.answer = CheckOutAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
+        why = run.purposes.of_run(vault.title, request.secret.label, request.record)
+        answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, why)
+        held.answer = AccessAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
         held.answered_at = self._clock()
         held.needless = answer.ok and "needless" in answer.facts
         if held.needless:
@@ -248,7 +198,7 @@ class CheckOutOffice:
             self._forget(key, run.run)
         return held.answer
 
-    def _forget(self, key: _Key, run: str) -> None:
+    def _forget(self, key: SecretKey, run: str) -> None:
         held = self._held.get(key)
         if held is not None:
             held.rows.pop(run, None)
@@ -256,13 +206,14 @@ class CheckOutOffice:
 
     # -- holding on, and giving back -----------------------------------------------------------------------------------
 
-    async def _hold_on(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+    async def _hold_on(self, run: HoldingRun, key: SecretKey, held: _Held) -> None:
         async with held.lock:
             row = held.rows.get(run.run)
             if row is None:
                 return
             kind, minutes = VaultQueryKind.EXTEND, max(held.minutes, EXTENSION_MIN)
-            answer = await self._asked(run, row.vault, kind, key, comment=f"keymuster run {run.run}", minutes=minutes)
+            why = run.purposes.of_run(row.vault, row.secret)
+            answer = await self._asked(run, row.vault, kind, key, why, minutes)
             if answer.ok:
                 held.holds_for(answer, self._clock())
                 return
@@ -273,25 +224,28 @@ class CheckOutOffice:
                 self._forget(key, run.run)
                 held.answer = None
 
-    async def _give_back(self, run: HoldingRun, key: _Key, held: _Held) -> None:
+    async def _give_back(self, run: HoldingRun, key: SecretKey, held: _Held) -> None:
         async with held.lock:
             row = held.rows.get(run.run)
             if row is None:
                 return
             if len(held.rows) > 1:
                 await self._rows.drop(row)  # another run holds it too, and gives it back
-            elif not await self._return(row, zone=run.zone, asking=run.run, title=row.vault):
+            elif not await self._return(row, run, row.vault):
                 return
             self._forget(key, run.run)
             held.answer = None
 
-    async def _return(self, row: CheckOutRow, *, zone: str, asking: str, title: str) -> bool:
-        """Give one secret back and forget it; False where the vault could not be asked."""
+    async def _return(self, row: CheckOutRow, run: HoldingRun, title: str) -> bool:
+        """Have a run give one secret back, its own or a dead one's, and forget it; False where the vault could not be
+        asked.
+        """
         if row.ours:
-            ref = CredentialRef(vault=title, by=SecretLookup.ID, key=str(row.secret_id))
-            comment = f"keymuster run {row.run}"
-            query = VaultQuery(run=asking, kind=VaultQueryKind.CHECK_IN, vault=title, secret=ref, comment=comment)
-            answer = await self._put(zone, query)
+            key = (row.url, row.user, row.secret_id)
+            why = run.purposes.of_run(title, row.secret)
+            if row.run != run.run:
+                why = replace(why, comment=f"left by keymuster run {row.run}, given back by run {run.run}")
+            answer = await self._asked(run, title, VaultQueryKind.CHECK_IN, key, why)
             if not answer.ok and not answer.reason.startswith("SECRET_"):
                 log.warning("a secret could not be given back", secret=row.secret, reason=answer.reason)
                 return False
@@ -299,26 +253,19 @@ class CheckOutOffice:
         return True
 
     async def _asked(
-        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: _Key, *, comment: str, minutes: int = 0
+        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: SecretKey, why: RunComment, minutes: int = 0
     ) -> VaultAnswer:
-        ref = CredentialRef(vault=title, by=SecretLookup.ID, key=str(key[2]))
-        query = VaultQuery(run=run.run, kind=kind, vault=title, secret=ref, comment=comment, minutes=minutes)
-        return await self._put(run.zone, query)
-
-    async def _put(self, zone: str, query: VaultQuery) -> VaultAnswer:
+        query = VaultQuery(
+            run=run.run,
+            kind=kind,
+            vault=title,
+            secret=CredentialRef(vault=title, by=SecretLookup.ID, key=str(key[2])),
+            comment=why.comment,
+            told=why.told,
+            ticket=why.ticket,
+            minutes=minutes,
+        )
         try:
-            return await self._ask(zone, query, ASK_WAIT_S)
+            return await self._ask(run.zone, query, ASK_WAIT_S)
         except BusError as error:
             return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))
-
-
-def _is_genuine(request: CheckOutRequest, run: HoldingRun) -> bool:
-    """Is it for an attempt that we have out, with its lease, and for a secret that one of its records names?"""
-    attempt = run.current(request.job)
-    if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
-        return False
-    return any(request.secret in candidate.secrets for candidate in attempt.planned.candidates)
-
-
-def _why(run: HoldingRun, request: CheckOutRequest) -> str:
-    return f"keymuster run {run.run}, secret {request.secret.label}"

@@ -6,9 +6,13 @@ The rules, stated here and nowhere else:
  C2 rotation    A login refused while its secret changed in the vault gets one attempt with the new secret.
  C3 retry       A transient reason gets `pace.retries` more attempts, if nothing that counts towards lock-out was sent.
  C4 fallback    Where a service-selected Windows record was refused, a local record of the target gets one attempt.
- C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry.
+ C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry. One that was put
+                off for an approval spends nothing of the patience with its vault: whoever asks for it has a limit.
  C6 final       Everything else is the job's outcome.
  C7 vaults      A deferral may name a vault as away; an attempt that came to its target shows that its vault is there.
+ C8 turned away A host that turned us away before the login (sshd's MaxStartups and PerSourcePenalties) is asked again
+                after a while that doubles, for as long as `pace.throttle_patience` allows. That is no retry: nothing
+                was tried.
 """
 
 from __future__ import annotations
@@ -18,9 +22,12 @@ from dataclasses import dataclass
 from appliance.classify import classify
 from appliance.contract import Deferred, Evidence, Outcome, Phase, Report, Selection, named
 from appliance.reasons import REASONS, Owner, Reason, Status, counts_towards_lockout
-from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Repeat, deferred, repeat_of
+from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Repeat, deferred, repeat_of, turned_away
 
 RETRY_AFTER_S = 3.0
+TURNED_AWAY = frozenset({"SSH_THROTTLED", "SSH_PENALTY"})
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 5.0, 60.0
+"""sshd's shortest penalty is 15 s, and over on the third attempt; a crowd at its door may be gone sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,9 @@ def lost(attempt: OpenAttempt, pace: Pace, *, now: float, text: str) -> Decision
 def _deferral(report: Deferred, attempt: OpenAttempt, now: float) -> Decision:
     evidence = Evidence(phase=Phase.DISPATCH, signal=named(report.reason), text=report.text, views=report.views)
     reason = REASONS.get(report.reason, REASONS["INTERNAL"])
-    for_vault = reason.owner is Owner.VAULT
-    repeat = deferred(attempt, not_before=report.not_before, for_vault=for_vault, now=now)
+    for_vault = reason.owner is Owner.VAULT and report.secret is None
+    not_before, secret = report.not_before, report.secret
+    repeat = deferred(attempt, not_before=not_before, for_vault=for_vault, now=now, waits_for=secret)
     return Again(reason, evidence, repeat, report.vault)  # C5
 
 
@@ -80,12 +88,22 @@ def _judge(evidence: Evidence, attempt: OpenAttempt, pace: Pace, now: float) -> 
     reason = classify(attempt.planned.technology, evidence)
     if reason.code == "ROTATED_MID_SCAN" and not attempt.rotations:  # C2
         return Again(reason, evidence, repeat_of(attempt, not_before=now, rotation=True))
+    if reason.code in TURNED_AWAY and (later := _asked_again(attempt, pace, now)) is not None:  # C8
+        return Again(reason, evidence, turned_away(attempt, not_before=later, now=now))
     counted = counts_towards_lockout(reason, submitted=evidence.submitted)
-    if reason.transient and not counted and attempt.retries < pace.retries:  # C3
+    may_retry = reason.transient and reason.code not in TURNED_AWAY and not counted
+    if may_retry and attempt.retries < pace.retries:  # C3
         return Again(reason, evidence, repeat_of(attempt, not_before=now + RETRY_AFTER_S, retry=True))
     if _may_fall_back(reason, evidence, attempt):  # C4
         return Again(reason, evidence, repeat_of(attempt, not_before=now, tried=evidence.record))
     return Final(reason, evidence)  # C6
+
+
+def _asked_again(attempt: OpenAttempt, pace: Pace, now: float) -> float | None:
+    """When a host that turned us away is asked next; None where patience with it is over by then."""
+    since = now if attempt.turned_away_since is None else attempt.turned_away_since
+    later = now + min(FIRST_BACK_OFF_S * 2**attempt.turned_away, LONGEST_BACK_OFF_S)
+    return later if later <= since + pace.throttle_patience else None
 
 
 def note_vault(dispatcher: Dispatcher, attempt: OpenAttempt, decision: Again | Final, *, now: float) -> None:  # C7
@@ -98,7 +116,7 @@ def note_vault(dispatcher: Dispatcher, attempt: OpenAttempt, decision: Again | F
 
 def _vault_shown(evidence: Evidence, attempt: OpenAttempt) -> str:
     """The title of the vault that was there for this attempt; empty where it tells nothing of a vault."""
-    if evidence.phase in (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.VAULT):
+    if evidence.phase in (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.JUMP, Phase.VAULT):
         return ""
     vaults = dict.fromkeys(
         c.secret.vault for c in attempt.planned.candidates if c.record == evidence.record or not evidence.record

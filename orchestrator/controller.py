@@ -21,21 +21,25 @@ from appliance.contract import (
     Evidence,
     HostKeyPolicy,
     Job,
+    Jump,
     Phase,
     RunNotice,
     named,
 )
 from appliance.reasons import REASONS, Status
-from orchestrator.check_outs import VaultUse
+from orchestrator.approval_watch import Unapproved
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
-from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
+from orchestrator.dispatch import Batch, Dispatcher, KnownKeys, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
+from orchestrator.known_hosts import Marked
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
+from orchestrator.purposes import Purposes
 from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.stops import Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
+from orchestrator.vault_use import VaultUse
 from orchestrator.vault_watch import Away
 
 RECONCILE_S = 10.0
@@ -57,7 +61,7 @@ class RunPlan:
     """What a run is made of, apart from its progress."""
 
     run: str
-    campaign: str
+    purposes: Purposes
     zone: str
     began: float
     planned: int
@@ -67,6 +71,10 @@ class RunPlan:
     vault_uses: tuple[VaultUse, ...] = ()
     uses: Callable[[], Mapping[CredentialRef, Sequence[str]]] = dict
     """The jobs that may ask for each secret; takes a while for a large plan."""
+    marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
+    jump_marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """The same of its jump host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class Progress:
     in_flight: int
     by_status: Mapping[Status, int]
     away: tuple[Away, ...] = ()
+    unapproved: tuple[Unapproved, ...] = ()
 
     @property
     def done(self) -> int:
@@ -117,7 +126,18 @@ class RunController:
         return self.plan.budget(account, record)
 
     def progress(self) -> Progress:
-        return Progress(self.plan.planned, self.dispatcher.in_flight, dict(self.counts), self.dispatcher.vaults_away)
+        by, flying = dict(self.counts), self.dispatcher.in_flight
+        return Progress(self.plan.planned, flying, by, self.dispatcher.vaults_away, self.dispatcher.unapproved)
+
+    def approval_waits(self, secret: CredentialRef, since: float) -> None:
+        """Somebody has been asked: jobs that it alone could serve wait from now on."""
+        self.dispatcher.approval_waits(secret, since)
+        self.wake()
+
+    def approval_over(self, secret: CredentialRef) -> None:
+        """There is an answer, whichever."""
+        self.dispatcher.approval_over(secret)
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed that may let more attempts out."""
@@ -215,8 +235,10 @@ class RunController:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def _send(self, batch: Batch) -> None:
-        keys = await self.host_keys.known(a.planned.target.address for a in batch.attempts)
-        jobs = [self._job(attempt, keys.get(attempt.planned.target.address, ())) for attempt in batch.attempts]
+        addresses = [a.planned.target.address for a in batch.attempts]
+        addresses += [jump.address for a in batch.attempts if (jump := _jump(a.planned)) is not None]
+        keys = await self.host_keys.known(dict.fromkeys(addresses))
+        jobs = [self._job(attempt, keys) for attempt in batch.attempts]
         now = self.clock()
         if batch.unplannable or batch.left_out:
             await self._end_at_once(batch, now)
@@ -239,12 +261,16 @@ class RunController:
         attempt = self.dispatcher.open(job.job)
         return attempt is not None and attempt.attempt == job.attempt
 
-    def _job(self, attempt: OpenAttempt, keys: Sequence[str]) -> Job:
-        purpose = (
-            f"Keymuster: campaign {self.plan.campaign}, run {self.plan.run}, target {attempt.planned.target.address}"
+    def _job(self, attempt: OpenAttempt, keys: Mapping[str, Sequence[str]]) -> Job:
+        planned, jump = attempt.planned, _jump(attempt.planned)
+        return job_of(
+            attempt,
+            zone=self.plan.zone,
+            deadline=self.plan.pace.deadline,
+            purposes=self.plan.purposes,
+            host=_known(self.plan.marks(planned), keys.get(planned.target.address, ())),
+            jump=_known(self.plan.jump_marks(planned), keys.get(jump.address, ())) if jump is not None else KnownKeys(),
         )
-        deadline = self.plan.pace.deadline
-        return job_of(attempt, run=self.plan.run, zone=self.plan.zone, deadline=deadline, purpose=purpose, keys=keys)
 
     def _row(self, planned: Planned) -> JobRow:
         records = tuple(map(RecordUse.of, planned.candidates))
@@ -338,13 +364,17 @@ class RunController:
         )
 
     async def _learn(self, decided: Sequence[tuple[OpenAttempt, str, Decision]]) -> None:
-        """Trust on first use: note the key of a host that had none."""
+        """Trust on first use: note the key of a host that had none. One that a CA vouches for is not ours to trust."""
         seen = []
         for attempt, _, decision in decided:
-            key = "" if isinstance(decision, Stale) else decision.evidence.facts.get("host_key", "")
-            candidate = _tofu(attempt.planned.candidates)
+            facts = {} if isinstance(decision, Stale) else decision.evidence.facts
+            key = "" if "host_certificate" in facts else facts.get("host_key", "")
+            jump_key = "" if "jump_host_certificate" in facts else facts.get("jump_host_key", "")
+            candidate, jump = _tofu(attempt.planned.candidates), _jump(attempt.planned)
             if key and candidate is not None:
                 seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))
+            if jump_key and jump is not None and jump.host_keys is HostKeyPolicy.TOFU:
+                seen.append((jump.address, jump.port, jump_key, self.plan.run))
         await self.host_keys.learn(seen)
 
     # -- gaps --------------------------------------------------------------------------------------------------------
@@ -367,6 +397,15 @@ class RunController:
     def _suspect(self, attempt: OpenAttempt) -> Suspect:
         job = attempt.planned.job
         return Suspect(job, attempt.attempt, attempt.dispatched_at, self._placed.get((job, attempt.attempt)))
+
+
+def _jump(planned: Planned) -> Jump | None:
+    """The jump host that the job's targets are reached through; a Unix target has one record."""
+    return planned.candidates[0].jump if planned.candidates else None
+
+
+def _known(marked: Marked, keys: Sequence[str]) -> KnownKeys:
+    return KnownKeys(tuple(keys), tuple(marked.authorities), tuple(marked.revoked))
 
 
 def _tofu(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -14,6 +14,8 @@ The rules, stated here and nowhere else:
  D7 stop        A job is left out, and ends, when an admin's stop binds every login that is left to it (`stops`), before
                 its first attempt or before the next one. Where only some are stopped it goes out: the target says which
                 login applies, and the permit decides.
+ D8 approval    A job that only secrets whose approval is waited for could serve waits (`approval_watch`), and so does
+                one whose target has chosen such a secret; counted under D6's limit.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from appliance.contract import Account, Candidate, Job, Target, Technology
+from appliance.contract import Account, Candidate, CredentialRef, HostAuthority, Job, Target, Technology
+from orchestrator.approval_watch import ApprovalWatch, Unapproved
+from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 
@@ -86,6 +90,9 @@ class OpenAttempt:
     tried: tuple[str, ...] = ()
     waiting_since: float | None = None
     """When this job was first deferred for its vault."""
+    turned_away: int = 0
+    """How often its host has turned us away, without a break."""
+    turned_away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,10 @@ class Repeat:
     rotations: int = 0
     tried: tuple[str, ...] = ()
     waiting_since: float | None = None
+    waits_for: CredentialRef | None = None
+    """The secret whose approval its newest attempt was put off for."""
+    turned_away: int = 0
+    turned_away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,8 @@ class Pace:
     vault_patience: float
     retries: int = 1
     per_subnet: int = 0
+    throttle_patience: float = 300.0
+    """Seconds for which a host that turns us away is asked again."""
 
 
 StopOn = Callable[[Candidate], Stop | None]
@@ -159,6 +172,7 @@ class Dispatcher:
         self._repeats: list[tuple[float, int, Repeat]] = []
         self._sequence = 0
         self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
+        self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
         self._held: deque[Repeat] = deque()
         self._by_account: dict[Account, int] = {}
         self._by_subnet: dict[str, int] = {}
@@ -218,14 +232,19 @@ class Dispatcher:
 
     @property
     def _may_hold(self) -> bool:
-        return len(self._held) < HELD_LIMIT and self._watch.parked < PARKED_LIMIT
+        return len(self._held) < HELD_LIMIT and self._parked_all < PARKED_LIMIT
+
+    @property
+    def _parked_all(self) -> int:
+        return self._watch.parked + self._approvals.parked
 
     def _parked(self, repeat: Repeat, now: float) -> bool:
-        """Does it wait for a vault (from now on)?"""
+        """Does it wait for a vault or an approval (from now on)?"""
         vault = self._watch.parked_by(_vaults(repeat), now)
         if vault is not None:
             self._watch.park(vault, repeat)
-        return vault is not None
+            return True
+        return self._approvals.parks(repeat, _secrets(repeat), repeat.waits_for)
 
     def _fresh(self, now: float) -> Repeat | Unplannable | None:
         for _ in range(len(self._turn)):
@@ -261,6 +280,8 @@ class Dispatcher:
             rotations=repeat.rotations,
             tried=repeat.tried,
             waiting_since=waited,
+            turned_away=repeat.turned_away,
+            turned_away_since=repeat.turned_away_since,
         )
         self._open[repeat.planned.job] = attempt
         self._count(attempt, 1)
@@ -295,11 +316,18 @@ class Dispatcher:
         """The vault was there for this attempt."""
         self._held.extend(self._watch.back(vault, attempt.dispatched_at))
 
+    def approval_waits(self, secret: CredentialRef, since: float) -> None:
+        self._approvals.waits(secret, since)
+
+    def approval_over(self, secret: CredentialRef) -> None:
+        """There is an answer, whichever: who has waited for it goes on."""
+        self._held.extend(self._approvals.over(secret))
+
     # -- questions -----------------------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
-        waiting = self._open or self._repeats or self._held or self._watch.parked
+        waiting = self._open or self._repeats or self._held or self._parked_all
         return not waiting and not self.fresh_left
 
     @property
@@ -316,6 +344,10 @@ class Dispatcher:
         return min((due for due in dues if due is not None), default=None)
 
     @property
+    def unapproved(self) -> tuple[Unapproved, ...]:
+        return self._approvals.unapproved()
+
+    @property
     def vaults_away(self) -> tuple[Away, ...]:
         return self._watch.those_away()
 
@@ -330,7 +362,11 @@ class Dispatcher:
 
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
     """Those that could serve the job."""
-    return tuple(c.secret.vault for c in repeat.planned.candidates if c.record not in repeat.tried)
+    return tuple(s.vault for c in repeat.planned.candidates if c.record not in repeat.tried for s in c.secrets)
+
+
+def _secrets(repeat: Repeat) -> tuple[CredentialRef, ...]:
+    return tuple(c.secret for c in repeat.planned.candidates if c.record not in repeat.tried)
 
 
 def _stop_of(repeat: Repeat, stop_on: StopOn) -> Stop | None:
@@ -363,17 +399,46 @@ def repeat_of(
     )
 
 
-def deferred(attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: float) -> Repeat:
+def deferred(
+    attempt: OpenAttempt, *, not_before: float, for_vault: bool, now: float, waits_for: CredentialRef | None = None
+) -> Repeat:
     """The attempt after a deferral; the patience with the vault begins with the first one it caused."""
-    repeat = repeat_of(attempt, not_before=not_before)
+    repeat = replace(repeat_of(attempt, not_before=not_before), waits_for=waits_for)
     return replace(repeat, waiting_since=attempt.waiting_since or now) if for_vault else repeat
 
 
-def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpose: str, keys: Sequence[str]) -> Job:
-    """The message for an attempt."""
+def turned_away(attempt: OpenAttempt, *, not_before: float, now: float) -> Repeat:
+    """The attempt after one that its host would not have; the patience with the host begins with the first of them."""
+    since = now if attempt.turned_away_since is None else attempt.turned_away_since
+    repeat = repeat_of(attempt, not_before=not_before)
+    return replace(repeat, turned_away=attempt.turned_away + 1, turned_away_since=since)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """What is known of a host's key."""
+
+    keys: tuple[str, ...] = ()
+    authorities: tuple[HostAuthority, ...] = ()
+    revoked: tuple[str, ...] = ()
+
+
+NOTHING_KNOWN = KnownKeys()
+
+
+def job_of(
+    attempt: OpenAttempt,
+    *,
+    zone: str,
+    deadline: float,
+    purposes: Purposes,
+    host: KnownKeys = NOTHING_KNOWN,
+    jump: KnownKeys = NOTHING_KNOWN,
+) -> Job:
+    """The message for an attempt. `host` and `jump`: of its target, and of the jump host on the way there."""
     planned = attempt.planned
     return Job(
-        run=run,
+        run=purposes.run,
         job=planned.job,
         attempt=attempt.attempt,
         lease=attempt.lease,
@@ -383,8 +448,14 @@ def job_of(attempt: OpenAttempt, *, run: str, zone: str, deadline: float, purpos
         candidates=planned.candidates,
         tried=attempt.tried,
         rotated=attempt.rotations > 0,
-        known_host_keys=tuple(keys),
+        known_host_keys=host.keys,
+        host_authorities=host.authorities,
+        revoked_host_keys=host.revoked,
+        known_jump_keys=jump.keys,
+        jump_authorities=jump.authorities,
+        revoked_jump_keys=jump.revoked,
         deadline=deadline,
         give_up_at=attempt.give_up_at,
-        purpose=purpose,
+        purpose=purposes.plain(planned.target),
+        terms=purposes.of_job(planned.job, planned.target, planned.candidates),
     )

@@ -16,15 +16,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from appliance.contract import Candidate, CredentialRef, RootPassword, SecretLookup, Selection, Technology
+from appliance.contract import Candidate, CredentialRef, Jump, RootPassword, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressSet
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.exposure import exposures_of
 from orchestrator.plan import Plan
-from orchestrator.records import RecordBook
+from orchestrator.records import RecordBook, jump_of
 
 _READS_PER_LOGIN = 2
+_NAMED = 5
+"""Of the targets that no record serves, so many are named."""
 _ROTATION_LOGINS = 2
 """The first attempt and the one after a rotation."""
 
@@ -106,7 +108,7 @@ def explain(plan: Plan, campaign: Campaign, *, limit: int, login_s: float = 0.5)
         audit_rows_at_most=at_most,
         directories=tuple(_rates(plan, login_s)),
         gates=tuple(gate.text for gate in campaign.gates),
-        notes=tuple(_notes(campaign)),
+        notes=tuple(_notes(plan, campaign)),
     )
 
 
@@ -164,7 +166,7 @@ def _record(candidate: Candidate) -> ExplainedRecord:
         user=candidate.user,
         secret=_secret(candidate.secret),
         account=str(candidate.account),
-        why=_WHY[candidate.selection].format(domain=candidate.domain),
+        why=_WHY[candidate.selection].format(domain=candidate.domain) + _through(candidate.jump),
         root=None if (root := candidate.root) is None else _root(root),
     )
 
@@ -175,6 +177,10 @@ def _root(root: RootPassword) -> ExplainedRoot:
 
 def _secret(ref: CredentialRef) -> str:
     return f"{ref.described} in {ref.vault!r}"
+
+
+def _through(jump: Jump | None) -> str:
+    return f"; reached through jump host {jump.place} as {jump.user}" if jump is not None else ""
 
 
 def _rates(plan: Plan, login_s: float) -> Iterator[DirectoryRate]:
@@ -208,7 +214,22 @@ def _targets_of(plan: Plan, records: tuple[Record, ...]) -> int:
     return total
 
 
-def _notes(campaign: Campaign) -> Iterator[str]:
+def unserved(plan: Plan) -> str:
+    """What to say of targets that no record could serve; empty where there are none."""
+    count = plan.unserved.count
+    if not count:
+        return ""
+    first = ", ".join(plan.unserved.at(n) for n in range(min(count, _NAMED)))
+    more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+    return (
+        f"{count:,} {'target is' if count == 1 else 'targets are'} served by no record, and so no part of the run: "
+        f"{first}{more}; add them to a record's ips, or exclude them"
+    )
+
+
+def _notes(plan: Plan, campaign: Campaign) -> Iterator[str]:
+    if without := unserved(plan):
+        yield without
     yield from exposures_of(campaign.snapshot()).values()
     for vault in campaign.vaults:
         if vault.fetch == "shared":
@@ -217,6 +238,11 @@ def _notes(campaign: Campaign) -> Iterator[str]:
                 "the vault's audit names only the target that asked first; a directory account whose password changes "
                 "meanwhile may spend its whole failure budget on the old one"
             )
+    for jump in dict.fromkeys(filter(None, map(jump_of, campaign.records))):
+        yield (
+            f"jump host {jump.place}: every scan process logs in there once as {jump.account}, with "
+            f"{jump.secret.described} in {jump.secret.vault!r}; these views are not among those counted here"
+        )
     by_soap = {vault.title for vault in campaign.vaults if vault.api == "soap"}
     for record in campaign.records:
         if record.secret.by is SecretLookup.MACHINE and record.vault in by_soap:

@@ -7,7 +7,8 @@ The rules, stated here and nowhere else:
  L3 too much  A role permission beyond L1 that lets its holder do more than look: whatever does not begin with "View".
               Unlimited Administrator and Force Check In above all: check-outs are given back, never forced. What only
               lets look is told, and is no fault.
- L4 unclear   A role with a name of somebody's own: what it permits only the vault's administrator knows. A secret that
+ L4 approval  Access that somebody has to approve needs no right beyond L2: View lets the user ask for it.
+ L5 unclear   A role with a name of somebody's own: what it permits only the vault's administrator knows. A secret that
               somebody has checked out just now: its rights are told when it is back.
 """
 
@@ -17,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.contract import CredentialRef, VaultAnswer
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer
 
 VIEW_SECRET = "View Secret"  # noqa: S105 - a permission's name
 VIEW_HIDDEN = "View Launcher Password"
@@ -61,6 +63,8 @@ class SecretVerdict:
     """The vault's word for what the user may do with it."""
     verdict: Verdict
     why: str
+    approval: str = ""
+    """`needed` or `approved`, where somebody has to approve access; View is enough to ask for it."""
 
 
 def judge_permissions(has: Sequence[str], *, hidden: bool) -> list[PermissionVerdict]:
@@ -91,7 +95,8 @@ def judge_secret(secret: CredentialRef, targets: int, answer: VaultAnswer) -> Se
     verdict, why = _judge_role(has)
     number = answer.facts.get("secret_id", "")
     place = answer.facts.get("folder", "")
-    return SecretVerdict(secret, targets, int(number) if number.isdigit() else None, place, has, verdict, why)
+    secret_id = int(number) if number.isdigit() else None
+    return SecretVerdict(secret, targets, secret_id, place, has, verdict, why, answer.facts.get("approval", ""))
 
 
 def _judge_role(role: str) -> tuple[Verdict, str]:

@@ -22,10 +22,9 @@ The rules, stated here and nowhere else (design: nobody is locked out):
  R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
  R10 stop       While an admin's stop binds the login (`stops`), nobody submits; only R1 goes before it. A permit that
                 nobody has been told of when the stop comes is withdrawn: unused, so it proves nothing.
- R11 root      An attempt that has had its login's permit may have one more, once, for the password of root delegation.
-                It is a permit of the account that this password belongs to, under all the rules above. Its failure
-                counts as the logons that it says: of sudo two, since PAM counts the second try, which sudo begins
-                before anybody can hang up.
+ R11 weight     A failure counts as the logons that its request and release say, and there is room for all of them under
+                R3 before it is risked: of sudo two, since PAM counts the second try, which sudo begins before anybody
+                can hang up.
 """
 
 from __future__ import annotations
@@ -47,8 +46,6 @@ from appliance.contract import (
 from appliance.reasons import Lockout, Reason, Status, counts_towards_lockout
 from orchestrator.stops import Stop
 
-ELEVATION = "ELEVATION"
-"""Marks a grant by R11."""
 STOPPED = "STOPPED"
 """The cause of a refusal by R10: a reason code, and the outcome's too."""
 
@@ -77,12 +74,13 @@ class LedgerEntry:
     account: Account
     run: str
     job: str
+    """With `/` and its part behind it where it is not the login's own: to the pacer that is a job like others."""
     attempt: int
     at: float
     expires_at: float = 0.0
     """Of a grant: when it counts as a failure."""
     cause: str = ""
-    """Of a failure or breaker: the reason code. Of a grant for root: ELEVATION."""
+    """Of a failure or breaker: the reason code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,6 @@ class Pacer:
     def __init__(self) -> None:
         self._accounts: dict[Account, _AccountState] = {}
         self._granted: dict[str, dict[str, int]] = {}
-        self._elevated: dict[str, dict[str, int]] = {}
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -159,10 +156,8 @@ class Pacer:
         expires_at = now + request.valid_for
         key = (request.run, request.job, request.attempt)
         state.outstanding[key] = _Grant(request.holder, expires_at)
-        known = self._elevated if request.elevation else self._granted
-        known.setdefault(request.run, {})[request.job] = request.attempt
-        cause = ELEVATION if request.elevation else ""
-        grant = LedgerEntry(EntryKind.GRANTED, request.account, *key, at=now, expires_at=expires_at, cause=cause)
+        self._granted.setdefault(request.run, {})[request.job] = request.attempt
+        grant = LedgerEntry(EntryKind.GRANTED, request.account, *key, at=now, expires_at=expires_at)
         return Decision(answer, (*expired, grant))
 
     def _judge(
@@ -175,7 +170,7 @@ class Pacer:
         now: float,
         stop: Stop | None,
     ) -> PermitAnswer:
-        if self._is_duplicate(request):  # R1, R11
+        if request.attempt <= self._granted.get(request.run, {}).get(request.job, 0):  # R1
             return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this attempt has had its permit")
         if stop is not None:  # R10
             return stopped(stop)
@@ -183,27 +178,21 @@ class Pacer:
         if breaker is not None and (breaker.run == request.run or run_began <= breaker.opened_at):  # R2
             return PermitAnswer(verdict=PermitVerdict.SKIP, cause=breaker.cause, text=f"{request.account} is stopped")
         recent = [at for at in state.failures if at > now - budget.window_s]
-        if len(recent) >= budget.failures:  # R3
-            until = sorted(recent)[-budget.failures] + budget.window_s
+        room = budget.failures - _weight(request.logons)  # R11
+        if room < 0:
+            text = f"a refusal counts as {_weight(request.logons)} logons, and failure_budget is {budget.failures}"
+            return PermitAnswer(verdict=PermitVerdict.SKIP, cause="LOCKOUT_BUDGET_SPENT", text=text)
+        if len(recent) > room:  # R3
+            until = sorted(recent)[-1 - room] + budget.window_s
             text = f"{len(recent)} failed logons of {request.account} in the last {budget.window_s / 60:g} min"
             return PermitAnswer(verdict=PermitVerdict.SKIP, cause="LOCKOUT_BUDGET_SPENT", text=text, until=until)
         unproven = request.run not in state.proven_for
-        if (request.run, request.job, request.attempt) in state.outstanding:  # R11: its login's verdict is on the way
-            return PermitAnswer(verdict=PermitVerdict.WAIT, text="its login has no verdict yet", until=now + 1.0)
-        if state.outstanding and (unproven or len(recent) + len(state.outstanding) >= budget.failures):  # R3, R4
+        if state.outstanding and (unproven or len(recent) + len(state.outstanding) > room):  # R3, R4
             until = min(grant.expires_at for grant in state.outstanding.values())
             return PermitAnswer(
                 verdict=PermitVerdict.WAIT, text=f"a login of {request.account} is under way", until=until
             )
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
-
-    def _is_duplicate(self, request: PermitRequest) -> bool:
-        logged_in = self._granted.get(request.run, {}).get(request.job, 0)
-        if not request.elevation:
-            return request.attempt <= logged_in
-        return request.attempt != logged_in or request.attempt <= self._elevated.get(request.run, {}).get(
-            request.job, 0
-        )
 
     def withdraw(self, request: PermitRequest, *, now: float) -> tuple[LedgerEntry, ...]:
         """Take a permit back that its holder has not been told of (R10)."""
@@ -233,8 +222,7 @@ class Pacer:
             return expired + (self._succeed(release, state, now, overtaken=overtaken) if held else ())
         if not counts:
             return expired + self._neutral(release, state, reason, held=held, now=now)
-        known = self._elevated if release.elevation else self._granted
-        if not held and known.get(release.run, {}).get(release.job, 0) >= release.attempt:
+        if not held and self._granted.get(release.run, {}).get(release.job, 0) >= release.attempt:
             return expired  # R5, R8: it expired, and was counted then
         return expired + self._fail(release, state, reason, now)
 
@@ -258,7 +246,7 @@ class Pacer:
         self, release: PermitRelease, state: _AccountState, reason: Reason, now: float
     ) -> tuple[LedgerEntry, ...]:
         entries = []
-        for _ in range(2 if release.logons > 1 else 1):  # R11
+        for _ in range(_weight(release.logons)):
             state.fail(now)
             entries.append(self._entry(EntryKind.FAILURE, release, now, reason.code))
         definite = reason.lockout is Lockout.YES and release.reread is not Reread.CHANGED
@@ -312,8 +300,7 @@ class Pacer:
         key = (entry.run, entry.job, entry.attempt)
         if entry.kind is EntryKind.GRANTED:
             state.outstanding[key] = _Grant("", entry.expires_at)
-            known = self._elevated if entry.cause == ELEVATION else self._granted
-            granted = known.setdefault(entry.run, {})
+            granted = self._granted.setdefault(entry.run, {})
             granted[entry.job] = max(entry.attempt, granted.get(entry.job, 0))
             return
         if entry.kind is EntryKind.BREAKER:
@@ -328,7 +315,6 @@ class Pacer:
     def forget_run(self, run: str) -> None:
         """A run has ended: its attempts will not ask again. Failures and breakers stay."""
         self._granted.pop(run, None)
-        self._elevated.pop(run, None)
         for state in self._accounts.values():
             state.proven_for.pop(run, None)
 
@@ -373,3 +359,8 @@ def _reason_of(release: PermitRelease) -> Reason:
 
 def _is_success(reason: Reason) -> bool:
     return reason.status in (Status.PASSED, Status.PASSED_LIMITED)
+
+
+def _weight(logons: int) -> int:
+    """An appliance's word, so bounded: nothing that is submitted once counts more than twice."""
+    return 2 if logons > 1 else 1

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 import structlog
 
-from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
+from appliance.contract import Account, Part, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import Budget, LedgerEntry, Pacer, stopped
 from orchestrator.stops import Stop, Stops
@@ -22,6 +22,8 @@ from orchestrator.stops import Stop, Stops
 HOLD_S = 5.0
 SWEEP_S = 1.0
 REMEMBER_S = 24 * 3600.0
+
+M = TypeVar("M", PermitRequest, PermitRelease)
 
 log = structlog.get_logger()
 
@@ -51,6 +53,11 @@ class PacedRun(Protocol):
 class _Ticket:
     entries: Sequence[LedgerEntry]
     durable: anyio.Event = field(default_factory=anyio.Event)
+
+
+def _by_part(message: M) -> M:
+    """To the pacer, each login of an attempt is a job's of its own."""
+    return message.model_copy(update={"job": f"{message.job}/{message.part}"}) if message.part else message
 
 
 class PermitOffice:
@@ -112,7 +119,7 @@ class PermitOffice:
             attempt = paced.current(request.job)
             budget, now = self._budget(request), self._clock()
             stop = self._stop_on(request, attempt)
-            decision = self._pacer.request(request, budget, run_began=paced.began, now=now, stop=stop)
+            decision = self._pacer.request(_by_part(request), budget, run_began=paced.began, now=now, stop=stop)
             await self._commit(decision.entries)
             if decision.answer.verdict is PermitVerdict.GRANTED:
                 return await self._unless_stopped(request, attempt, decision.answer)
@@ -132,7 +139,7 @@ class PermitOffice:
         stop = self._stop_on(request, attempt)
         if stop is None:
             return granted
-        entries = self._pacer.withdraw(request, now=self._clock())
+        entries = self._pacer.withdraw(_by_part(request), now=self._clock())
         self._notify(request.account)
         await self._commit(entries)
         return stopped(stop)
@@ -142,11 +149,11 @@ class PermitOffice:
         login = next((c for c in candidates if c.record == request.record), None)
         if login is None:
             return None
-        return self._stops.on_root(login) if request.elevation else self._stops.on_login(login)
+        return self._stops.on_root(login) if request.part == Part.ROOT else self._stops.on_login(login)
 
     async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
         """Take one verdict; acknowledged when it is durable."""
-        entries = self._pacer.release(release, now=self._clock())
+        entries = self._pacer.release(_by_part(release), now=self._clock())
         self._held.pop(release.holder, None)
         self._notify(release.account)
         await self._commit(entries)
@@ -157,10 +164,7 @@ class PermitOffice:
         attempt = paced.current(request.job)
         if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
             return False
-        candidates = [c for c in attempt.planned.candidates if c.record == request.record]
-        if request.elevation:
-            return any(c.root is not None and c.root.account == request.account for c in candidates)
-        return any(c.account == request.account for c in candidates)
+        return any(request.account in c.accounts for c in attempt.planned.candidates if c.record == request.record)
 
     def _budget(self, request: PermitRequest) -> Budget:
         """Where two records, of this run or another open one, name one account, the smaller budget wins."""

@@ -113,6 +113,8 @@ class Plan:
     run: str
     book: RecordBook
     parts: tuple[Cursor, ...]
+    unserved: AddressSet = field(default_factory=AddressSet)
+    """Targets of the campaign that no record could serve: they are no part of the plan."""
 
     @cached_property
     def _by_name(self) -> Mapping[str, Cursor]:
@@ -160,7 +162,7 @@ class Plan:
         found: dict[CredentialRef, list[str]] = {}
         for unit in self.walk():
             if isinstance(unit, Planned):
-                for secret in dict.fromkeys(s for candidate in unit.candidates for s in candidate.secrets):
+                for secret in dict.fromkeys(secret for candidate in unit.candidates for secret in candidate.secrets):
                     found.setdefault(secret, []).append(unit.job)
         return found
 
@@ -178,7 +180,11 @@ def build_plan(campaign: Campaign, book: RecordBook, *, run: str, seed: int) -> 
         Cursor(t, campaign.pace.zone, targets.within(book.serves(t) if named is None else None), seed)
         for t in technologies
     )
-    plan = Plan(run, book, tuple(part for part in parts if part.count))
+    planned = tuple(part for part in parts if part.count)
+    unserved = targets.addresses
+    for part in planned:
+        unserved -= part.targets.addresses
+    plan = Plan(run, book, planned, unserved)
     if not plan.parts:
         return NothingSelected(
             "no record serves any target of the campaign; add the targets to a record's ips, or name [targets] "
@@ -231,7 +237,7 @@ def only(plan: Plan, units: Iterable[tuple[Target, Technology]]) -> Plan | Nothi
     kept = tuple(part for part in parts if part.count)
     if not kept:
         return NothingSelected("none of these targets is planned by the campaign any more; nothing to run again")
-    return replace(plan, parts=kept)
+    return replace(plan, parts=kept, unserved=AddressSet())
 
 
 def job_id(run: str, target: Target, technology: Technology) -> str:

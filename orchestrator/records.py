@@ -6,8 +6,8 @@ Active Directory; for Unix the one record that contains the address. A record co
 `ips`; a DNS name is contained only by the same name there, since nothing is resolved before the appliance dials.
 
 What locks an account (its authority): `host:<address>` for an account of the host's own (Unix `accounts = "local"`,
-Windows `local`), else the directory that `accounts` names, else the Windows domain, else one directory named after the
-record: the safe side, since a shared account then is counted as one.
+Windows `local`), else the directory that `accounts` names, else the Windows domain, else the Kerberos realm, else one
+directory named after the record: the safe side, since a shared account then is counted as one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from appliance.contract import (
     Account,
     Candidate,
     CredentialRef,
+    Jump,
+    KdcPlace,
+    KerberosTerms,
     RootBy,
     RootPassword,
     SecretLookup,
@@ -61,6 +64,11 @@ class RecordBook:
         self._addresses = {r.title: AddressSet.parse(r.ips) for r in self._records}
         self._unix_index = _Index((r, self._addresses[r.title]) for r in self._unix)
         self._windows_index = _Index((r, self._addresses[r.title]) for r in windows if r.by_address)
+        self._jumping: dict[tuple[str, str], list[Record]] = {}
+        """By account of a jump host: the records that use it."""
+        for record in self._unix:
+            if (jump := jump_of(record)) is not None:
+                self._jumping.setdefault((jump.account.authority, jump.account.user), []).append(record)
         self._shared = self._shared_budgets()
 
     def technologies(self) -> tuple[Technology, ...]:
@@ -88,8 +96,8 @@ class RecordBook:
         return (*self._service, *self._windows_index.find(target.address), *self._directory)
 
     def candidates(self, target: Target, technology: Technology) -> tuple[Candidate, ...] | NoCandidate:
-        """The applicable records, resolved for the target: at least one. A record whose secret's name needs what the
-        target list does not say is left out.
+        """The applicable records, resolved for the target: at least one. A record whose secret's name, or whose ticket,
+        needs what the target list does not say is left out.
         """
         found: list[Candidate] = []
         lacking: list[str] = []
@@ -97,6 +105,9 @@ class RecordBook:
             secret = resolve_secret(record, target)
             if isinstance(secret, NoCandidate):
                 lacking.append(secret.text)
+                continue
+            if nameless := _nameless(record, target):
+                lacking.append(nameless)
                 continue
             root = root_password(record, target, secret)
             if isinstance(root, NoCandidate):
@@ -118,7 +129,8 @@ class RecordBook:
         if account.is_directory:
             return self._shared.get((account.authority, account.user))
         address = account.authority.removeprefix("host:")
-        budgets = [
+        budgets = [_budget(record) for record in self._jumping.get((account.authority, account.user), ())]
+        budgets += [
             _budget(record)
             for record in (*self._unix_index.find(address), *self._windows_index.find(address))
             if account in (account_of(record, address), root_account_of(record, address))
@@ -135,10 +147,10 @@ class RecordBook:
         return {Account(authority=a, user=u): tuple(records) for (a, u), records in users.items()}
 
     def _shared_budgets(self) -> dict[tuple[str, str], Budget]:
-        return {
-            (account.authority, account.user): _safest([_budget(r) for r in records])
-            for account, records in self.directory_accounts().items()
-        }
+        users = {(a.authority, a.user): list(records) for a, records in self.directory_accounts().items()}
+        for key, records in self._jumping.items():
+            users.setdefault(key, []).extend(records)
+        return {key: _safest([_budget(r) for r in records]) for key, records in users.items()}
 
 
 class _Index:
@@ -171,7 +183,7 @@ def account_of(record: Record, address: str) -> Account:
     local = record.accounts == "local" if isinstance(record, UnixRecord) else record.selection is Selection.LOCAL
     if local:
         return account_key(f"host:{address}", record.user)
-    domain = record.domain if isinstance(record, WindowsRecord) else None
+    domain = (record.domain or record.realm) if isinstance(record, WindowsRecord) else None
     return account_key(f"dir:{record.accounts or domain or f'record:{record.title}'}", record.user)
 
 
@@ -236,17 +248,50 @@ def root_password(record: Record, target: Target, login: CredentialRef) -> RootP
     return RootPassword(by=RootBy(root.type), user=_root_user(record), account=account, secret=secret)
 
 
+def service_host(target: Target) -> str:
+    """The name that a target's Kerberos ticket is asked for, as the target list gives it; empty where it gives none.
+    Never what the target says of itself: a hostile host would name another, and pass the ticket on to it.
+    """
+    values = template_values(target)
+    host, domain = values.get("host", ""), values.get("domain", "")
+    return values.get("fqdn") or (f"{host}.{domain}" if host and domain else host)
+
+
+def _nameless(record: Record, target: Target) -> str:
+    """Why no ticket can be asked for where the record takes nothing else; else empty."""
+    if not isinstance(record, WindowsRecord) or record.kerberos != "required" or service_host(target):
+        return ""
+    return (
+        f"record {record.title!r} logs in with Kerberos, which goes by name, and the target list gives no name for "
+        f"{target.address}; give it an fqdn"
+    )
+
+
+def _terms(record: WindowsRecord, target: Target) -> KerberosTerms | None:
+    if record.tickets_from is None:
+        return None
+    realm, kdcs = record.tickets_from
+    return KerberosTerms(
+        required=record.kerberos == "required",
+        realm=realm,
+        kdcs=tuple(KdcPlace(host=host, port=port) for host, port in kdcs),
+        host=service_host(target),
+    )
+
+
 def _candidate(record: Record, target: Target, secret: CredentialRef, root: RootPassword | None) -> Candidate:
     account = account_of(record, target.address)
     if isinstance(record, WindowsRecord):
         return Candidate(
             record=record.title,
             user=record.user,
-            domain=record.domain or "",
+            domain=record.domain or record.realm or "",
             account=account,
             secret=secret,
             selection=record.selection,
             port=record.port,
+            kerberos=_terms(record, target),
+            nt_hash=record.nt_hash,
         )
     return Candidate(
         record=record.title,
@@ -261,6 +306,27 @@ def _candidate(record: Record, target: Target, secret: CredentialRef, root: Root
         root=root,
         host_keys=record.host_keys,
         crypto=record.crypto,
+        jump=jump_of(record),
+    )
+
+
+def jump_of(record: Record) -> Jump | None:
+    """The jump host of a record, and the login there; it is the same for all targets."""
+    told = record.jump if isinstance(record, UnixRecord) else None
+    if told is None:
+        return None
+    own = told.accounts is None or told.accounts == "local"
+    authority = f"host:{told.host}" if own else f"dir:{told.accounts}"
+    narrowed = {"template": told.secret.template or "", "folder": told.secret.folder or ""}
+    return Jump(
+        address=told.host,
+        port=told.port,
+        user=told.user,
+        account=account_key(authority, told.user),
+        secret=CredentialRef(vault=told.vault or record.vault, by=told.secret.by, key=told.secret.plain, **narrowed),
+        private_key=told.private_key,
+        host_keys=told.host_keys,
+        crypto=told.crypto,
     )
 
 

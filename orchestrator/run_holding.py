@@ -1,4 +1,4 @@
-"""A run as the office of check-outs sees it: whose vaults, which attempts are out, and what may still be asked for."""
+"""A run as the offices of check-outs and approvals see it: its vaults, attempts that are out, what may be asked for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 
 from appliance.contract import CredentialRef
-from orchestrator.check_outs import VaultUse
 from orchestrator.controller import RunController, RunPlan
 from orchestrator.dispatch import OpenAttempt
+from orchestrator.purposes import Purposes
 from orchestrator.store.attempts import Attempts
+from orchestrator.vault_use import VaultUse
 
 
 @dataclass(slots=True)
@@ -35,8 +36,18 @@ class RunHolding:
     def vaults(self) -> Sequence[VaultUse]:
         return self.plan.vault_uses
 
+    @property
+    def purposes(self) -> Purposes:
+        return self.plan.purposes
+
     def current(self, job: str) -> OpenAttempt | None:
         return self.controller.current(job)
+
+    def approval_waits(self, secret: CredentialRef, since: float) -> None:
+        self.controller.approval_waits(secret, since)
+
+    def approval_over(self, secret: CredentialRef) -> None:
+        self.controller.approval_over(secret)
 
     async def needs(self, secret: CredentialRef) -> bool:
         """May a job that has no outcome yet ask for it? The plan is walked once, and only where check-outs are used."""

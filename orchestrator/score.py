@@ -50,12 +50,24 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         **_EITHER,
         **dict.fromkeys(_STRANGERS, "NOT_SSH"),
         "drip": "BANNER_TIMEOUT",
+        "penalty": "SSH_PENALTY",
+        # Whoever comes again is let in.
+        "throttled": "PASSED",
         "stalled_kex": "KEX_TIMEOUT",
         "changed_host_key": "HOST_KEY_CHANGED",
+        "revoked_host_key": "HOST_KEY_REVOKED",
+        "certified": "PASSED",
+        **dict.fromkeys(
+            ("certificate_expired", "certificate_of_another", "certificate_unknown_ca"), "HOST_KEY_UNKNOWN"
+        ),
+        "certificate_missing": "HOST_KEY_UNKNOWN",
         # sshd has no way to say so to a password.
         "locked": "BAD_CREDENTIALS",
         "must_change": "PASSWORD_EXPIRED",
         "two_methods": "PARTIAL_SUCCESS",
+        "slow_refusal": "BAD_CREDENTIALS",
+        "one_try": "TOO_MANY_AUTH_FAILURES",
+        "barred": "AUTH_DROPPED",
         "anonymous": "AUTH_NOT_REQUIRED",
         "sudo_missing": "PRIV_NO_SUDO",
         "network_device": "PRIV_NO_SHELL",
@@ -72,7 +84,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "nologin": "PRIV_NO_SHELL",
         "forced_command": "PRIV_FORCED_COMMAND",
         "mfa": "MFA_REQUIRED",
-        "old_kex": "KEX_NO_MATCH",
+        **dict.fromkeys(("old_kex", "old_cipher", "sha1_host_key"), "KEX_NO_MATCH"),
     },
     "windows": {
         **_EITHER,
@@ -93,11 +105,35 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "signing": "PASSED",
         "encryption": "PASSED",
         "encryption_gcm": "ENCRYPTION_REQUIRED",
+        "keepalive_login": "AUTH_TIMEOUT",
+        "pending_login": "AUTH_TIMEOUT",
+        "pending_command": "PRIV_TIMEOUT",
+        "restricted": "ACCOUNT_RESTRICTED",
+        "smartcard": "SMARTCARD_REQUIRED",
+        "auth_firewall": "AUTH_FIREWALL",
+        "ntlm_disabled": "NTLM_DISABLED",
+        "ntlm_blocked": "NTLM_DISABLED",
+        "ntlm_refused": "NTLM_DISABLED",
+        "kerberos_only": "NTLM_DISABLED",
+        "no_logon_servers": "NO_LOGON_SERVERS",
+        "trust_broken": "TRUST_BROKEN",
+        "netlogon": "NETLOGON",
+        "clock_skew": "CLOCK_SKEW",
+        "session_limit": "SESSION_LIMIT",
+        "server_busy": "SERVER_BUSY",
+        "uac_filtered": "PRIV_UAC_FILTERED",
+        "no_services": "PRIV_NO_SERVICES",
+        "no_registry": "PRIV_NO_REGISTRY",
+        "registry_off": "REMOTE_REGISTRY_OFF",
+        "registry_stuck": "REMOTE_REGISTRY_OFF",
+        # Who is an administrator, most hosts tell to administrators alone.
+        "uac_hidden": "PRIV_NOT_ADMIN",
+        "registry_starting": "PASSED",
     },
 }
 """The right reason by technology and fault, as an estate's truth names them, for a login by password."""
 _OTHER_LOGINS: Mapping[str, Mapping[str, str]] = {
-    "key": dict.fromkeys(("wrong_password", "old_password", "unknown_user"), "KEY_REFUSED"),
+    "key": dict.fromkeys(("wrong_password", "slow_refusal", "old_password", "unknown_user"), "KEY_REFUSED"),
     # PAM speaks to whom it asks: of a lock-out before the password, of an expired password after it.
     "keyboard-interactive": {
         "locked": "ACCOUNT_LOCKED",

@@ -13,8 +13,11 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
-from appliance.contract import Heartbeat, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import Heartbeat
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from orchestrator.approvals import ApprovalOffice
 from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController, RunPlan
 from orchestrator.dispatch import Dispatcher
@@ -46,6 +49,7 @@ class Service:
         self.stops = StopOffice(store.stops, self._stops_changed)
         self._office = PermitOffice(self._pacer, store.ledger, clock, self.stops.stops)
         self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock, self.stops.stops)
+        self._approvals = ApprovalOffice(store.approvals, self.ask_vault, clock, self.stops.stops)
         self._runs: dict[str, RunController] = {}
         self._appliances: Mapping[str, Heartbeat] = {}
         self._seen = anyio.Event()
@@ -62,7 +66,7 @@ class Service:
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.request, self._office.release),
-            self._bus.check_outs(self._check_outs.request),
+            self._bus.access(self._access),
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(self._office.run, name="service: permits")
@@ -117,19 +121,24 @@ class Service:
 
     async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
         """Raises BusError when no appliance of the zone answers in time. Of what is stopped nothing is asked, but to
-        check it in, which ends a use: it has its answer here.
+        check it in or to take a request back, which ends a use: it has its answer here.
         """
         stops = self.stops.stops
         stop = stops.on_secret(query.secret) if query.secret is not None else stops.on_vault(query.vault)
-        if stop is not None and query.kind is not VaultQueryKind.CHECK_IN:
+        if stop is not None and query.kind not in (VaultQueryKind.CHECK_IN, VaultQueryKind.CANCEL):
             return VaultAnswer(ok=False, reason=STOPPED, text=stop.text)
         return await self._bus.ask_vault(zone, query, wait)
 
     def _stops_changed(self) -> None:
         self._office.stops_changed()
         self._check_outs.stops_changed()
+        self._approvals.stops_changed()
         for controller in self._runs.values():
             controller.wake()
+
+    async def _access(self, request: AccessRequest, sender: str) -> AccessAnswer:
+        office = self._check_outs if request.kind is AccessKind.CHECK_OUT else self._approvals
+        return await office.request(request, sender)
 
     def controller(self, run: str) -> RunController | None:
         return self._runs.get(run)
@@ -155,16 +164,20 @@ class Service:
         )
         holding = RunHolding(plan, controller, self._store.attempts)
         await self._check_outs.enter(holding)
+        await self._approvals.enter(holding)
         self._runs[plan.run] = controller
         try:
             controller_ready(controller)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._check_outs.tend, holding, name=f"check-outs {plan.run}")
+                tasks.start_soon(self._approvals.tend, holding, name=f"approvals {plan.run}")
                 finished = await controller.drive()
                 tasks.cancel_scope.cancel()
             await self._check_outs.leave(holding)
+            await self._approvals.leave(holding, finished=finished)
         finally:
             self._check_outs.abandon(holding)
+            self._approvals.abandon(holding)
             del self._runs[plan.run]
         return finished
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.contract import CredentialRef, account_key
 from orchestrator.campaign_model import Campaign, Record
-from orchestrator.records import account_of
+from orchestrator.records import account_of, jump_of
 from orchestrator.stops import Selector, StopKind
 
 
@@ -16,6 +16,9 @@ def names(campaign: Campaign, selector: Selector) -> bool:
 
 
 def _uses(record: Record, selector: Selector) -> bool:
+    jump = jump_of(record)
+    if jump is not None and (selector.binds_account(jump.account) or selector.binds_secret(jump.secret)):
+        return True
     if selector.kind is StopKind.ACCOUNT:
         account = account_of(record, "")
         if account.is_directory:

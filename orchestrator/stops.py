@@ -10,21 +10,21 @@ The rules, stated here and nowhere else (what follows for permits is R10 of `pac
                more is stopped, not less.
  S3 choice     The record that applies to a target stays the one that is used: another one is never tried because the
                first is stopped.
- S4 vault      Nothing is asked of a stopped vault or about a stopped secret, but to check in what is checked out, and
-               that is done at once.
+ S4 vault      Nothing is asked of a stopped vault or about a stopped secret, but to check in what is checked out, at
+               once, and to take back a request for access.
  S5 first      A second stop of the same thing changes nothing: since when, by whom and why stay, until it is lifted.
  S6 in flight  A password that has its permit already goes its way, within its attempt's deadline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, account_key, peer_text
+from appliance.contract import Account, Candidate, CredentialRef, Part, SecretLookup, account_key, peer_text
 from orchestrator.addresses import canonical_address, number_of
 
 NAME_MAX = 256
@@ -149,26 +149,25 @@ class Stops:
         self._standing.pop(stop.selector.key, None)
 
     def on_login(self, candidate: Candidate) -> Stop | None:
-        """What binds a login with this record, if anything does."""
+        """What binds a login with this record, there or on the way, if anything does. What binds root's password alone
+        leaves the login as it is.
+        """
+        return self._on(candidate, lambda part: part is not Part.ROOT)
+
+    def on_root(self, candidate: Candidate) -> Stop | None:
+        """What binds the password of this record's root delegation."""
+        return self._on(candidate, lambda part: part is Part.ROOT)
+
+    def _on(self, candidate: Candidate, meant: Callable[[Part], bool]) -> Stop | None:
+        parts = [pair for part, pair in candidate.parts.items() if meant(part)]
         return next(
             (
                 stop
                 for stop in self._standing.values()
-                if stop.selector.binds_account(candidate.account) or stop.selector.binds_secret(candidate.secret)
+                if any(stop.selector.binds_account(a) or stop.selector.binds_secret(s) for a, s in parts)
             ),
             None,
         )
-
-    def on_root(self, candidate: Candidate) -> Stop | None:
-        """What binds the password of this record's root delegation: its account's, its secret's or its vault's stop."""
-        root = candidate.root
-        if root is None:
-            return None
-        standing = self._standing.values()
-        binding = (
-            s for s in standing if s.selector.binds_account(root.account) or s.selector.binds_secret(root.secret)
-        )
-        return next(binding, None)
 
     def on_secret(self, secret: CredentialRef) -> Stop | None:
         return next((stop for stop in self._standing.values() if stop.selector.binds_secret(secret)), None)

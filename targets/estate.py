@@ -24,7 +24,7 @@ from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, Secr
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
 from targets.vault_spec import SecuritySpec, VaultSpec
 
-Login = Literal["password", "keyboard-interactive", "key"]
+Login = Literal["password", "keyboard-interactive", "key", "nt-hash"]
 Technology = Literal["unix", "windows"]
 
 
@@ -97,6 +97,8 @@ class Secret:
     """Of an Active Directory Account."""
     password_too: bool = False
     """Beside a key."""
+    holds_hash: bool = False
+    """In the place of the password: its NT hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,7 @@ class _Builder:
                 fault.secret,
                 group.security,
                 password_too=group.root == "own",
+                holds_hash=group.login == "nt-hash",
             )
         )
 

@@ -33,6 +33,8 @@ class Port(StrEnum):
     """The fault's words are said at once, whoever comes."""
     ANSWERS = "answers"
     """The fault's words are the answer to whatever comes; then the connection ends."""
+    TURNS_AWAY = "turns away"
+    """The fault's words are said at once, and the connection ends; so for the first `turned_away` connections."""
     DRIPS = "drips"
     """An SSH banner comes, a byte at a time, slower than anybody waits."""
 
@@ -74,16 +76,34 @@ class Manner(StrEnum):
     STALLS = "stalls"
     LAGS = "lags"
     """It goes on after LAG_S."""
+    NAGS = "nags"
+    """Keep-alives come, every NAG_S, and nothing else (SMB)."""
+    PENDS = "pends"
+    """That the answer will come is said every NAG_S, and it never does (SMB)."""
 
 
 LAG_S = 0.4
 """Seconds that a slow host takes longer: more than a good one ever does, and less than anybody's deadline."""
+NAG_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     stage: Stage
     manner: Manner
+
+
+class Certificate(StrEnum):
+    """The certificate in which an SSH host shows its key to clients that ask for one; it is known by its CA alone."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    OF_ANOTHER = "of another"
+    """For a host of another name."""
+    OF_A_STRANGER = "of a stranger"
+    """Signed by a CA that nobody knows."""
+    MISSING = "missing"
+    """It shows none."""
 
 
 class SecretState(StrEnum):
@@ -116,6 +136,8 @@ class HostFault:
     port: Port = Port.OPEN
     says: bytes = b""
     """What a port says that is not what it should be."""
+    turned_away: int | None = None
+    """After so many connections the port is open; None: never."""
     passwords: bool = True
     """False: neither `password` nor `keyboard-interactive` is offered."""
     right_secret: bool = True
@@ -126,11 +148,18 @@ class HostFault:
     """False: there is no such user."""
     known_host_key: bool = True
     """False: the host shows another key than those who know it expect."""
+    certificate: Certificate | None = None
+    revoked_host_key: bool = False
+    """Who knows the host's key knows that it is revoked."""
     trouble: Trouble | None = None
     notice: str = ""
     """What an SSH host says of the account: of a locked one in front of its prompt, else to the right credential."""
     wants_new_password: bool = False
     """An SSH host answers the right password by asking for a new one."""
+    hangs_up: bool = False
+    """An SSH host ends the connection instead of taking the right credential, without a word."""
+    one_try: bool = False
+    """An SSH host ends the connection with the first refusal, and says that there were too many."""
     two_methods: bool = False
     """An SSH host wants a key and a password; either alone is a partial success."""
     sudo: bool = True
@@ -156,10 +185,20 @@ class HostFault:
     sudo_installed: bool = True
     kex: tuple[str, ...] = ()
     """The only key exchanges it knows; empty: the usual ones."""
+    ssh_ciphers: tuple[str, ...] = ()
+    """Likewise."""
+    sha1_host_key: bool = False
+    """An SSH host has an RSA key, and signs with SHA-1 only."""
     secret: SecretState = SecretState.READABLE
     technologies: frozenset[str] = BOTH
     status: Status = Status.SUCCESS
     """What the right password is answered with."""
+    judges: bool = True
+    """False: the status is the answer to whatever comes, unlooked at and uncounted."""
+    ntlm: Status = Status.SUCCESS
+    """What the first NTLM message is answered with, instead of a challenge."""
+    offers_ntlm: bool = True
+    """Among its ways to log in, as it lists them before it is asked for one."""
     locked: bool = False
     """No password is taken; the status is the answer to a wrong one too."""
     guest: bool = False
@@ -167,6 +206,17 @@ class HostFault:
     anonymous: bool = False
     """Who is not known gets an anonymous session; over SSH, whoever comes is let in unasked."""
     admin_share: Status = Status.SUCCESS
+    """Of C$ too."""
+    administrator: bool = True
+    """The account is in Administrators, whatever its token is worth."""
+    tells_members: bool | None = None
+    """Who is in Administrators, to who is none; None: as its system does."""
+    service_control: bool = True
+    """The service control manager can be opened."""
+    registry: bool = True
+    """HKEY_LOCAL_MACHINE can be opened."""
+    registry_pipe: tuple[Status, ...] = (Status.SUCCESS,)
+    """What the registry's pipe is answered with, one opening after the other; the last one from then on."""
     smb1: bool = False
     """Speaks nothing newer."""
     signing: bool = False
@@ -179,16 +229,33 @@ class HostFault:
     @property
     def shows(self) -> Stage:
         """The stage at which a login meets it."""
-        if self.port is not Port.OPEN or self.smb1:
+        if (self.port is not Port.OPEN and self.turned_away is None) or self.smb1:
             return Stage.BANNER
         if self.trouble is not None and self.trouble.manner is not Manner.LAGS:
             return self.trouble.stage
-        if self.kex or not self.known_host_key or self.anonymous or self.second_factor or not self.passwords:
+        if self.ntlm != Status.SUCCESS or not self.offers_ntlm:
+            return Stage.KEX
+        if self.certificate not in (None, Certificate.VALID) or self.revoked_host_key:
+            return Stage.KEX
+        if (
+            self.kex
+            or self.ssh_ciphers
+            or self.sha1_host_key
+            or not self.known_host_key
+            or self.anonymous
+            or self.second_factor
+            or not self.passwords
+        ):
             return Stage.KEX
         if self.secret not in _READABLE:
             return Stage.KEX
         refused = self.status != Status.SUCCESS or not self.known or not self.right_secret
-        return Stage.LOGIN if refused or self.notice or self.two_methods else Stage.COMMAND
+        return Stage.LOGIN if refused or self.notice or self.two_methods or self.hangs_up else Stage.COMMAND
+
+    @property
+    def known_otherwise(self) -> bool:
+        """What is known of its host key is another thing than the key itself."""
+        return self.revoked_host_key or self.certificate is not None or not self.known_host_key
 
     @property
     def spares_keys(self) -> bool:
@@ -206,8 +273,17 @@ def _windows(name: str, meaning: str, status: Status) -> HostFault:
     return HostFault(name, meaning, status=status, technologies=WINDOWS)
 
 
-def _troubled(name: str, meaning: str, stage: Stage, manner: Manner) -> HostFault:
-    return HostFault(name, meaning, trouble=Trouble(stage, manner))
+def _unjudged(name: str, meaning: str, status: Status) -> HostFault:
+    """A state of the host that it tells instead of a verdict on the password."""
+    return HostFault(name, meaning, status=status, judges=False, technologies=WINDOWS)
+
+
+def _certified(name: str, meaning: str, certificate: Certificate) -> HostFault:
+    return HostFault(name, meaning, certificate=certificate, technologies=UNIX)
+
+
+def _troubled(name: str, meaning: str, stage: Stage, manner: Manner, technologies: frozenset[str] = BOTH) -> HostFault:
+    return HostFault(name, meaning, trouble=Trouble(stage, manner), technologies=technologies)
 
 
 HOST_FAULTS = {
@@ -222,6 +298,21 @@ HOST_FAULTS = {
         HostFault("ftp", "an FTP server", port=Port.GREETS, says=b"220 (vsFTPd 3.0.5)\r\n"),
         HostFault("http", "a web server", port=Port.ANSWERS, says=_HTTP),
         HostFault("tls", "a TLS server", port=Port.ANSWERS, says=_TLS_ALERT),
+        HostFault(
+            "penalty",
+            "turns the scanner away, as sshd does by PerSourcePenalties",
+            port=Port.TURNS_AWAY,
+            says=b"Not allowed at this time\r\n",
+            technologies=UNIX,
+        ),
+        HostFault(
+            "throttled",
+            "turns the first connection away, as sshd does by MaxStartups",
+            port=Port.TURNS_AWAY,
+            says=b"Exceeded MaxStartups\r\n",
+            turned_away=1,
+            technologies=UNIX,
+        ),
         HostFault("drip", "sends its banner a byte at a time", port=Port.DRIPS, technologies=UNIX),
         # -- cut, stuck or slow on the way --
         _troubled("reset_after_banner", "cuts the connection after its first words", Stage.KEX, Manner.CUTS),
@@ -230,13 +321,26 @@ HOST_FAULTS = {
         _troubled("stalled_kex", "says nothing more after its first words", Stage.KEX, Manner.STALLS),
         _troubled("stalled_login", "never judges the password", Stage.LOGIN, Manner.STALLS),
         _troubled("stalled_command", "logs in, and answers nothing more", Stage.COMMAND, Manner.STALLS),
+        _troubled("keepalive_login", "sends keep-alives, and no verdict", Stage.LOGIN, Manner.NAGS, WINDOWS),
+        _troubled("pending_login", "says that a verdict will come, for ever", Stage.LOGIN, Manner.PENDS, WINDOWS),
+        _troubled("pending_command", "logs in, and answers later, for ever", Stage.COMMAND, Manner.PENDS, WINDOWS),
         _troubled("slow_banner", "takes its time for its first words", Stage.BANNER, Manner.LAGS),
         _troubled("slow_kex", "takes its time for the key exchange or challenge", Stage.KEX, Manner.LAGS),
         _troubled("slow_login", "takes its time to judge the password", Stage.LOGIN, Manner.LAGS),
         _troubled("slow_command", "takes its time once logged in", Stage.COMMAND, Manner.LAGS),
         # -- what the host asks for --
         HostFault("old_kex", "knows one outdated key exchange", kex=("diffie-hellman-group1-sha1",), technologies=UNIX),
+        HostFault("old_cipher", "knows one outdated cipher", ssh_ciphers=("aes128-cbc",), technologies=UNIX),
+        HostFault(
+            "sha1_host_key", "has an RSA host key, and signs with SHA-1 only", sha1_host_key=True, technologies=UNIX
+        ),
         HostFault("changed_host_key", "shows another key than before", known_host_key=False, technologies=UNIX),
+        HostFault("revoked_host_key", "shows a key that is revoked", revoked_host_key=True, technologies=UNIX),
+        _certified("certified", "shows a certificate, and is known by its CA alone", Certificate.VALID),
+        _certified("certificate_expired", "shows a certificate that has expired", Certificate.EXPIRED),
+        _certified("certificate_of_another", "shows a certificate for another name", Certificate.OF_ANOTHER),
+        _certified("certificate_unknown_ca", "shows a certificate of an unknown CA", Certificate.OF_A_STRANGER),
+        _certified("certificate_missing", "shows no certificate, and is known by its CA alone", Certificate.MISSING),
         HostFault("key_only", "offers no method that takes a password", passwords=False, technologies=UNIX),
         HostFault("mfa", "asks for a code", passwords=False, second_factor=True, technologies=UNIX),
         HostFault("two_methods", "wants a key and a password", two_methods=True, technologies=UNIX),
@@ -259,6 +363,21 @@ HOST_FAULTS = {
         ),
         # -- the account --
         HostFault("wrong_password", "the vault's secret is not the account's", right_secret=False),
+        HostFault(
+            "slow_refusal",
+            "takes its time to refuse what the vault holds",
+            right_secret=False,
+            trouble=Trouble(Stage.LOGIN, Manner.LAGS),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "one_try",
+            "allows one try, and the vault's secret is not the account's",
+            right_secret=False,
+            one_try=True,
+            technologies=UNIX,
+        ),
+        HostFault("barred", "hangs up on the right credential without a word", hangs_up=True, technologies=UNIX),
         HostFault(
             "old_password", "the vault holds the account's previous password", right_secret=False, former_secret=True
         ),
@@ -296,6 +415,20 @@ HOST_FAULTS = {
         _windows("logon_hours", "the account may not log on at this hour", Status.INVALID_LOGON_HOURS),
         _windows("workstation", "the account may not log on from here", Status.INVALID_WORKSTATION),
         _windows("logon_type", "the account has no right to log on over the network", Status.LOGON_TYPE_NOT_GRANTED),
+        _windows("restricted", "a policy keeps the account from this logon", Status.ACCOUNT_RESTRICTION),
+        _windows("smartcard", "the account must use a smart card", Status.SMARTCARD_LOGON_REQUIRED),
+        _windows("auth_firewall", "selective authentication keeps it out", Status.AUTHENTICATION_FIREWALL_FAILED),
+        # -- what the host says instead of a verdict --
+        _unjudged("ntlm_disabled", "refuses every answer by NTLM", Status.NOT_SUPPORTED),
+        _unjudged("ntlm_blocked", "says that NTLM is blocked", Status.NTLM_BLOCKED),
+        HostFault("ntlm_refused", "refuses to begin with NTLM", ntlm=Status.NOT_SUPPORTED, technologies=WINDOWS),
+        HostFault("kerberos_only", "offers no NTLM at all", offers_ntlm=False, technologies=WINDOWS),
+        _unjudged("no_logon_servers", "finds no domain controller", Status.NO_LOGON_SERVERS),
+        _unjudged("trust_broken", "has lost its domain's trust", Status.TRUSTED_RELATIONSHIP_FAILURE),
+        _unjudged("netlogon", "has no logon service running", Status.NETLOGON_NOT_STARTED),
+        _unjudged("clock_skew", "has another time than its domain", Status.TIME_DIFFERENCE_AT_DC),
+        _unjudged("session_limit", "has no session left", Status.REQUEST_NOT_ACCEPTED),
+        _unjudged("server_busy", "lacks resources", Status.INSUFF_SERVER_RESOURCES),
         HostFault("guest", "maps a wrong password to a guest", right_secret=False, guest=True, technologies=WINDOWS),
         HostFault("anonymous", "lets anybody in, as nobody", right_secret=False, anonymous=True),
         # -- what the login may do --
@@ -372,8 +505,51 @@ HOST_FAULTS = {
         HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
         HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),
         HostFault("network_device", "logs in to a device without a shell", session=Session.DEVICE, technologies=UNIX),
-        HostFault("no_admin", "logs in, but ADMIN$ is refused", admin_share=Status.ACCESS_DENIED, technologies=WINDOWS),
+        HostFault(
+            "no_admin",
+            "logs in, but is no administrator",
+            admin_share=Status.ACCESS_DENIED,
+            administrator=False,
+            registry=False,
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "uac_filtered",
+            "gives a local administrator a user's token, and tells that he is one",
+            admin_share=Status.ACCESS_DENIED,
+            registry=False,
+            tells_members=True,
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "uac_hidden",
+            "gives a local administrator a user's token, and keeps to itself that he is one",
+            admin_share=Status.ACCESS_DENIED,
+            registry=False,
+            tells_members=False,
+            technologies=WINDOWS,
+        ),
         HostFault("no_admin_share", "has no ADMIN$", admin_share=Status.BAD_NETWORK_NAME, technologies=WINDOWS),
+        HostFault("no_services", "does not open its service manager", service_control=False, technologies=WINDOWS),
+        HostFault("no_registry", "does not open its registry", registry=False, technologies=WINDOWS),
+        HostFault(
+            "registry_off",
+            "has its remote registry switched off",
+            registry_pipe=(Status.OBJECT_NAME_NOT_FOUND,),
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "registry_starting",
+            "starts its remote registry when it is asked for, which a good client waits for",
+            registry_pipe=(Status.PIPE_NOT_AVAILABLE, Status.SUCCESS),
+            technologies=WINDOWS,
+        ),
+        HostFault(
+            "registry_stuck",
+            "never comes to have its remote registry started",
+            registry_pipe=(Status.PIPE_NOT_AVAILABLE,),
+            technologies=WINDOWS,
+        ),
         # -- the secret --
         HostFault("secret_missing", "the vault has no secret of that name", secret=SecretState.MISSING),
         HostFault("secret_inactive", "the secret has been deactivated", secret=SecretState.INACTIVE),

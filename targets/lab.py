@@ -23,7 +23,7 @@ from targets.secret_server.orders import LAB
 from targets.smb import host as smb_host
 from targets.spec import EstateError
 from targets.ssh import host as ssh_host
-from targets.ssh import known_hosts
+from targets.ssh import host_keys
 from targets.vault_spec import TlsSpec, VaultSpec
 from targets.world import World
 
@@ -105,8 +105,8 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
         rows = estate.truth(what, ports={"unix": ssh_port, "windows": smb_port}, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
         known, user_ca = state / "known_hosts", state / "user-ca"
-        await anyio.Path(known).write_text("".join(known_hosts.lines(what, ssh_port)))
-        await anyio.to_thread.run_sync(tls.write_private, user_ca, known_hosts.user_ca(what))
+        await anyio.Path(known).write_text("".join(host_keys.known_hosts(what, ssh_port)))
+        await anyio.to_thread.run_sync(tls.write_private, user_ca, host_keys.user_ca(what))
         base = f"http://127.0.0.1:{control_port}"
         metrics_url = f"{base}/metrics.json"
         await anyio.to_thread.run_sync(_replace, metrics_file, {"since": world.metrics.since, "url": metrics_url})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import bcrypt
+from Cryptodome.Hash import MD4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -47,6 +48,11 @@ class Material:
     @property
     def password(self) -> str:
         return self.fixed_password or marker(self.seed, "password", self.label)
+
+    @property
+    def nt_hash(self) -> str:
+        """Of the password, as tools print it (MS-NLMP 3.3.1, NTOWFv1)."""
+        return MD4.new(self.password.encode("utf-16-le")).hexdigest()  # noqa: S303 - it is what Windows keeps
 
     @property
     def passphrase(self) -> str:

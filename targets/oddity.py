@@ -32,6 +32,9 @@ class OddService(asyncio.Protocol):
                 reset(self._transport)
             case Port.GREETS:
                 self._transport.write(self._says)
+            case Port.TURNS_AWAY:
+                self._transport.write(self._says)
+                self._transport.close()
             case Port.DRIPS:
                 self._drip(_DRIPPED)
 

@@ -86,7 +86,8 @@ class DirectorySpec(Part):
     @model_validator(mode="after")
     def _of_accounts(self) -> Self:
         for name, fault in self.accounts.items():
-            if HOST_FAULTS[fault].shows is not Stage.LOGIN or HOST_FAULTS[fault].trouble is not None:
+            known = HOST_FAULTS[fault]
+            if known.shows is not Stage.LOGIN or known.trouble is not None or not known.judges:
                 raise ValueError(f'fault "{fault}" of account {name!r} is none of an account, but of a host or secret')
         return self
 
@@ -107,7 +108,8 @@ class HostGroup(Part):
     named_by: Literal["name", "machine"] = "name"
     """How a campaign for the group is to name its secrets: by name, or by their Machine field, which is the address."""
     folder: Folder = "\\Scan"
-    login: Literal["password", "keyboard-interactive", "key"] = "password"
+    login: Literal["password", "keyboard-interactive", "key", "nt-hash"] = "password"
+    """Keys and `keyboard-interactive` are of SSH; where it is `nt-hash`, the vault holds the password's NT hash."""
     root: Literal["free", "own", "su"] = "free"
     """How a login becomes root: by sudo without a password, by sudo with the user's own, or by su with root's, which is
     in a secret of its own, `unix-root-{address}`."""
@@ -134,8 +136,9 @@ class HostGroup(Part):
             raise ValueError(f"network {self.network} is not within {LOOPBACK}: an estate never leaves the machine")
         self._faults_that_may_be()
         self._systems_that_may_be()
-        if self.technology == "windows" and self.login != "password":
-            raise ValueError(f'login = "{self.login}" is for unix hosts')
+        other = {"nt-hash": "windows", "key": "unix", "keyboard-interactive": "unix"}.get(self.login, self.technology)
+        if other != self.technology:
+            raise ValueError(f'login = "{self.login}" is for {other} hosts')
         if self.technology == "windows" and self.root != "free":
             raise ValueError(f'root = "{self.root}" is for unix hosts')
         if self.login == "key" and (spared := [name for name in self.weights if HOST_FAULTS[name].spares_keys]):
@@ -152,6 +155,8 @@ class HostGroup(Part):
         for name in self.weights:
             if self.account != "local" and (not HOST_FAULTS[name].known or HOST_FAULTS[name].former_secret):
                 raise ValueError(f'"{name}" is true of an account: say so in [[directories]], accounts')
+            if self.account != "local" and HOST_FAULTS[name].tells_members is not None:
+                raise ValueError(f'"{name}" is of a local account: UAC filters no other\'s token')
             if self.technology not in HOST_FAULTS[name].technologies:
                 raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
             if self.root not in HOST_FAULTS[name].roots:

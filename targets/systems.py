@@ -34,6 +34,10 @@ class WindowsSystem:
     version: tuple[int, int, int]
     """Windows major, minor and build, as the NTLM challenge says them."""
     dialects: frozenset[int]
+    tells_members: bool = False
+    """Who is in Administrators, to who is none: until Windows 10 and Server 2016."""
+    refusal_s: float = 0.0
+    """Seconds before a refused logon is answered: since Windows 11 24H2 and Server 2025."""
     fault: HostFault | None = None
 
 
@@ -97,10 +101,13 @@ UNIX_SYSTEMS: Mapping[str, UnixSystem] = {
 WINDOWS_SYSTEMS: Mapping[str, WindowsSystem] = {
     s.name: s
     for s in (
+        WindowsSystem(
+            "server-2025", (10, 0, 26100), frozenset({SMB_2_1, SMB_3_0, SMB_3_0_2, SMB_3_1_1}), refusal_s=2.0
+        ),
         WindowsSystem("server-2022", (10, 0, 20348), frozenset({SMB_2_1, SMB_3_0, SMB_3_0_2, SMB_3_1_1})),
         WindowsSystem("server-2019", (10, 0, 17763), frozenset({SMB_2_1, SMB_3_0, SMB_3_0_2, SMB_3_1_1})),
-        WindowsSystem("server-2012-r2", (6, 3, 9600), frozenset({SMB_2_0_2, SMB_2_1, SMB_3_0, SMB_3_0_2})),
-        WindowsSystem("server-2008-r2", (6, 1, 7601), frozenset({SMB_2_0_2, SMB_2_1})),
+        WindowsSystem("server-2012-r2", (6, 3, 9600), frozenset({SMB_2_0_2, SMB_2_1, SMB_3_0, SMB_3_0_2}), True),
+        WindowsSystem("server-2008-r2", (6, 1, 7601), frozenset({SMB_2_0_2, SMB_2_1}), True),
     )
 }
 DEFAULT = {"unix": "debian", "windows": "server-2019"}

@@ -12,6 +12,7 @@ addresses = ["127.0.0.0/28", "127.0.1.1-127.0.1.9"]
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -38,6 +39,15 @@ def _range(text: str) -> str:
     return text
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no pattern: {error}") from None
+    return text
+
+
+PatternText = Annotated[str, AfterValidator(_pattern)]
 VaultFaultName = Annotated[str, BeforeValidator(_known_vault_fault)]
 AddressRangeText = Annotated[str, AfterValidator(_range)]
 AccessName = Literal["none", "list", "view", "edit", "owner"]
@@ -84,6 +94,10 @@ class SecuritySpec(Part):
     checkout_interval: Seconds = 1800.0
     change_on_checkin: bool = False
     comment: bool = False
+    ticket: PatternText = ""
+    """A pattern (of Python) that a ticket number must match as a whole; not empty: a view needs one, and a comment."""
+    ticket_system: Annotated[int, Field(ge=0)] = 0
+    """The only ticket system's id that is taken; 0: any, or none."""
     approvers: tuple[str, ...] = ()
     """Users who answer access requests; not empty: others need their approval."""
     double_lock: str = ""

@@ -1,8 +1,8 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows five parts of `appliance`: contract, reasons, classify, certificates and bus. `appliance` knows
-   nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
+1. `orchestrator` knows seven parts of `appliance`: contract, access, questions, reasons, classify, certificates, bus.
+   `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
 4. The pure parts (PURE) decide by what they are given: no clock, no randomness, no ids, no threads, no loop, no I/O and
@@ -28,6 +28,8 @@ ARROWS = {
     "orchestrator": (
         "orchestrator",
         "appliance.contract",
+        "appliance.access",
+        "appliance.questions",
         "appliance.reasons",
         "appliance.classify",
         "appliance.certificates",
@@ -67,6 +69,7 @@ PURE = (
     "orchestrator.audit.pairing",
     "orchestrator.audit.judging",
     "orchestrator.least_privilege",
+    "orchestrator.purposes",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

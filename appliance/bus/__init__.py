@@ -39,19 +39,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
-    Heartbeat,
-    Job,
-    PermitAnswer,
-    PermitRelease,
-    PermitRequest,
-    Report,
-    RunNotice,
-    VaultAnswer,
-    VaultQuery,
-)
+from appliance.access import AccessAnswer, AccessRequest
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitRelease, PermitRequest, Report, RunNotice
+from appliance.questions import VaultAnswer, VaultQuery
 
 
 class BusError(Exception):
@@ -134,8 +124,10 @@ class ApplianceBus(Protocol):
         """
         ...
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
-        """Have a secret checked out for the run. Raises BusUnavailable when nobody answers within `wait` seconds."""
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
+        """Have a secret checked out for the run, or access to it approved. Raises BusUnavailable when nobody answers
+        within `wait` seconds.
+        """
         ...
 
     async def heartbeat(self, beat: Heartbeat) -> None:
@@ -243,11 +235,11 @@ class OrchestratorBus(Protocol):
         """
         ...
 
-    def check_outs(
-        self, answer: Callable[[CheckOutRequest, str], Awaitable[CheckOutAnswer]]
+    def access(
+        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer]]
     ) -> AbstractAsyncContextManager[None]:
-        """Serve requests for check-outs while the context is open; the second argument is the sender that the subject
-        names. They are served concurrently; an unreadable one is refused.
+        """Serve requests for check-outs and approvals while the context is open; the second argument is the sender
+        that the subject names. They are served concurrently; an unreadable one is refused.
         """
         ...
 

@@ -11,14 +11,13 @@ from typing import Self
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, NoPacer, Timing, subjects
 from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
 from appliance.bus.pull import Puller, delivery
 from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
 from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
     ContractError,
     Heartbeat,
     Job,
@@ -27,10 +26,9 @@ from appliance.contract import (
     PermitRequest,
     Report,
     RunNotice,
-    VaultAnswer,
-    VaultQuery,
     encode_report,
 )
+from appliance.questions import VaultAnswer, VaultQuery
 
 log = structlog.get_logger(__name__)
 
@@ -168,12 +166,12 @@ class JetStreamAppliance:
                     raise NoPacer(f"the verdict could not be reported: {error}") from error
             await anyio.sleep(0.2)
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
         try:
-            reply = await self._link.request(subjects.check_out(self._zone, self._name), request.encode(), wait=wait)
-            return CheckOutAnswer.decode(reply.data)
+            reply = await self._link.request(subjects.access(self._zone, self._name), request.encode(), wait=wait)
+            return AccessAnswer.decode(reply.data)
         except (BusError, ContractError) as error:
-            raise BusUnavailable(f"no answer about a check-out: {error}") from error
+            raise BusUnavailable(f"no answer about access to a secret: {error}") from error
 
     async def heartbeat(self, beat: Heartbeat) -> None:
         try:

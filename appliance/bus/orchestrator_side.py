@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 import structlog
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, Placed, RunView, Timing, layout, subjects
 from appliance.bus.leftovers import Leftovers
 from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
@@ -17,8 +18,6 @@ from appliance.bus.reports import Reports
 from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
 from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
     ContractError,
     Heartbeat,
     Job,
@@ -27,9 +26,8 @@ from appliance.contract import (
     PermitRequest,
     PermitVerdict,
     RunNotice,
-    VaultAnswer,
-    VaultQuery,
 )
+from appliance.questions import VaultAnswer, VaultQuery
 
 log = structlog.get_logger(__name__)
 
@@ -208,19 +206,19 @@ class JetStreamOrchestrator:
 
         return serve(self._link, subjects.PERMITS, answer)
 
-    def check_outs(
-        self, answer: Callable[[CheckOutRequest, str], Awaitable[CheckOutAnswer]]
+    def access(
+        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer]]
     ) -> AbstractAsyncContextManager[None]:
         async def reply(message: Message) -> bytes:
             sender = subjects.sender(message.subject)
             try:
-                request = CheckOutRequest.decode(message.data)
+                request = AccessRequest.decode(message.data)
             except ContractError as error:
-                log.warning("bus.unreadable", what="check-out", sender=sender, text=str(error))
-                return CheckOutAnswer(ok=False, reason="INTERNAL", text=str(error)).encode()
+                log.warning("bus.unreadable", what="access", sender=sender, text=str(error))
+                return AccessAnswer(ok=False, reason="INTERNAL", text=str(error)).encode()
             return (await answer(request, sender)).encode()
 
-        return serve(self._link, subjects.CHECK_OUTS, reply)
+        return serve(self._link, subjects.ACCESS, reply)
 
     @asynccontextmanager
     async def lost_jobs(self) -> AsyncIterator[AsyncIterator[Job]]:

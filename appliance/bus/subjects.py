@@ -16,8 +16,8 @@ RUNS_PREFIX = "$KV.RUNS."
 
 PERMITS = "permits.*.*.*"
 """What the pacer listens on: zone, appliance, `request` or `release`."""
-CHECK_OUTS = "checkouts.*.*"
-"""What the office of check-outs listens on: zone, appliance."""
+ACCESS = "access.*.*"
+"""What the owner of runs listens on for check-outs and approvals: zone, appliance."""
 VAULT_QUEUE = "vault"
 """The queue group of the supervisors of a zone: one of them answers a vault query."""
 CONTROL = "control.*"
@@ -62,8 +62,8 @@ def permit_release(zone: str, appliance: str) -> str:
     return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.release"
 
 
-def check_out(zone: str, appliance: str) -> str:
-    return f"checkouts.{token(zone, 'zone')}.{token(appliance, 'appliance')}"
+def access(zone: str, appliance: str) -> str:
+    return f"access.{token(zone, 'zone')}.{token(appliance, 'appliance')}"
 
 
 def vault(zone: str) -> str:
@@ -91,5 +91,5 @@ def appliance_inbox(zone: str, appliance: str) -> str:
 
 
 def sender(subject: str) -> str:
-    """The appliance that an `outcomes.`, `permits.` or `checkouts.` subject names."""
+    """The appliance that an `outcomes.`, `permits.` or `access.` subject names."""
     return subject.split(".")[2]

@@ -55,7 +55,7 @@ def appliance_permissions(zone: str, name: str) -> dict[str, Any]:
                 subjects.outcome(zone, name, "RUN").removesuffix("RUN") + "*",
                 subjects.permit_request(zone, name),
                 subjects.permit_release(zone, name),
-                subjects.check_out(zone, name),
+                subjects.access(zone, name),
                 subjects.heartbeat(zone, name),
                 f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
                 f"$JS.API.CONSUMER.INFO.{stream}.*",

@@ -46,6 +46,7 @@ async def serve() -> int:
                     processes=order.processes,
                     since=order.since,
                     purpose=order.purpose,
+                    terms=order.terms,
                 )
             )
             done = await _answer(channel, grantors)

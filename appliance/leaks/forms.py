@@ -1,7 +1,8 @@
 """The byte strings by which a secret would be found, wherever somebody may have written it. Pure.
 
 A text is looked for as it is, as UTF-16 (what NTLM hashes), in base64 at each of the three offsets that it may have in
-a longer text, as JSON, HTML, URLs and hex write it, and as its NT hash, which opens Windows as the password does.
+a longer text, as JSON, HTML, URLs and hex write it, and as its NT hash, which opens Windows as the password does; what
+is such a hash itself, as its bytes too.
 A private key is looked for in parts that no other key shares: the later half of its file, line by line and decoded,
 and the private numbers themselves.
 """
@@ -52,7 +53,7 @@ def text_forms(secret: str) -> Forms:
         found.setdefault(write(secret).encode(), "HTML")
     for quoted in (quote(secret, safe=""), quote_plus(secret), quote(secret)):
         found.setdefault(quoted.encode(), "URL")
-    return found | _hex(plain, "hex") | _hex(wide, "hex of UTF-16") | _nt_hash(wide)
+    return found | _hex(plain, "hex") | _hex(wide, "hex of UTF-16") | _nt_hash(wide) | _held_hash(secret)
 
 
 def key_forms(key: bytes, passphrase: str = "") -> Forms:
@@ -96,6 +97,15 @@ def _hex(data: bytes, name: str) -> Forms:
 def _nt_hash(wide: bytes) -> Forms:
     """MS-NLMP 3.3.1, NTOWFv1: MD4 of the UTF-16 password."""
     digest = MD4.new(wide).digest()  # noqa: S303 - it is what Windows keeps
+    return {digest: "NT hash"} | _hex(digest, "NT hash in hex")
+
+
+def _held_hash(secret: str) -> Forms:
+    """Of a secret that is an NT hash itself. Here its shape may decide: to look for too much does no harm."""
+    found = re.fullmatch(r"(?:[0-9A-Fa-f]{32}:)?([0-9A-Fa-f]{32})", secret)
+    if found is None:
+        return {}
+    digest = bytes.fromhex(found[1])
     return {digest: "NT hash"} | _hex(digest, "NT hash in hex")
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from appliance.contract import CredentialRef, Wire
+from appliance.contract import AccessTerms, CredentialRef, Wire
 from appliance.vault.definition import VaultAccess
 
 
@@ -39,6 +39,8 @@ class Order(Wire):
     """When the run began: a secret that has changed later may have had another value then. Unix seconds."""
     purpose: str
     """Told to a vault that wants to know why a secret is read."""
+    terms: dict[str, AccessTerms] = Field(default_factory=dict)
+    """By vault, for those of which the run's campaign says more."""
 
 
 class Search(Wire):
@@ -51,6 +53,7 @@ class Search(Wire):
     processes: tuple[Process, ...]
     since: float
     purpose: str
+    terms: dict[str, AccessTerms] = Field(default_factory=dict)
 
 
 class Found(Wire):

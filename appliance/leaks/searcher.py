@@ -23,7 +23,7 @@ from appliance.leaks.forms import client_key_forms, key_forms, text_forms
 from appliance.leaks.orders import Search, Searched, Unread, Wanted
 from appliance.leaks.search import search
 from appliance.token_desk import TokenDesk
-from appliance.vault import CredentialSource
+from appliance.vault import DEFAULT_TERMS, CredentialSource
 from appliance.vault.credential import Credential
 from appliance.vault.definition import VaultAccess
 from appliance.vault.failures import reason_of
@@ -74,7 +74,9 @@ class Reading:
         handle = await source.settle(wanted.secret)
         if isinstance(handle, Failure):
             return handle
-        return await source.fetch(handle, private_key=wanted.private_key, purpose=self.order.purpose)
+        terms = self.order.terms.get(wanted.secret.vault, DEFAULT_TERMS)
+        purpose = self.order.purpose
+        return await source.fetch(handle, private_key=wanted.private_key, purpose=purpose, terms=terms)
 
 
 def told(ref: CredentialRef) -> str:

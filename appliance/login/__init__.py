@@ -74,8 +74,16 @@ class Login(Protocol):
         """
         ...
 
+    async def prepare(self, candidate: Candidate) -> Failure | None:
+        """Find out what can be found out without the credential, now that the record is known: with Kerberos, whether
+        a domain controller is there and would take the account's password (phase KDC). Nothing is submitted.
+        """
+        ...
+
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
-        """Submit one answer, exactly once: phase AUTH. `submitted` is true from the moment it may have been sent."""
+        """Submit one answer, exactly once: phase AUTH, after KDC with Kerberos. `submitted` is true from the moment it
+        may have been sent.
+        """
         ...
 
     async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
@@ -91,6 +99,53 @@ class Login(Protocol):
     @property
     def submitted(self) -> bool: ...
 
+    @property
+    def proven(self) -> bool:
+        """The account's directory itself has taken the password: whatever a host makes of it is no failed logon."""
+        ...
 
+
+class Dial(Protocol):
+    async def __call__(
+        self,
+        address: str,
+        port: int,
+        ledger: PhaseLedger,
+        /,
+        *,
+        allow: Callable[[str], bool],
+        facts: dict[str, str],
+    ) -> socket | Failure:
+        """Connect to a literal or a name. Of a name, `facts` is told which addresses it has and what each said, also
+        while being cancelled.
+        """
+        ...
+
+
+class Gate(Login, Protocol):
+    """A login at a jump host, which connects us to others once it stands."""
+
+    async def reach(self, host: str, port: int) -> socket | Failure:
+        """A connection from the jump host to a target, as a connected non-blocking socket of ours. Closing it closes
+        the connection; where the jump host is lost, it ends. Fails as the jump host says: in phase TCP where the target
+        cannot be reached, in phase JUMP where it is the jump host that will not, or is gone.
+        """
+        ...
+
+    async def wait_ended(self) -> None:
+        """Until the jump host, or the way to it, is gone. For one waiter."""
+        ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def open(self) -> int:
+        """How many connections there are, those that are being made included."""
+        ...
+
+
+GateFactory = Callable[[socket, Job, PhaseLedger], AbstractAsyncContextManager[Gate]]
+"""As a LoginFactory."""
 LoginFactory = Callable[[socket, Job, PhaseLedger], AbstractAsyncContextManager[Login]]
 """Wraps a connected non-blocking socket (the login owns it from here on and closes it) in a login."""

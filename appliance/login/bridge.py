@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from socket import socket
 from typing import TypeVar, cast
 
@@ -32,7 +32,7 @@ MESSAGE_LIMIT = 1 << 20
 """Bytes of one message. A login's answers take a few hundred; impacket would believe in 16 MiB."""
 
 _MESSAGE, _KEEP_ALIVE = 0x00, 0x85
-_SMB1, _SMB2, _ENCRYPTED = b"\xffSMB", b"\xfeSMB", b"\xfdSMB"
+_SMB1, _SMB2, ENCRYPTED = b"\xffSMB", b"\xfeSMB", b"\xfdSMB"
 
 
 class NotSmbError(Exception):
@@ -70,13 +70,18 @@ class StreamSession:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._held: list[bytes] | None = None
         self.heard = False
         """The peer has sent at least one byte."""
 
     # -- for impacket, which names these -------------------------------------------------------------------------------
 
     def send_packet(self, data: bytes) -> None:
-        self._writer.write(len(data).to_bytes(4, "big") + data)
+        framed = len(data).to_bytes(4, "big") + data
+        if self._held is None:
+            self._writer.write(framed)
+        else:
+            self._held.append(framed)
 
     def recv_packet(self, timeout: float | None = None) -> nmb.NetBIOSSessionPacket:  # noqa: ARG002 - no time-outs but ours
         return wait_for(self.receive())
@@ -89,6 +94,16 @@ class StreamSession:
         self._writer.close()
 
     # -- for the login -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is sent within goes out as one, at the end: a write costs more than the message that it is for."""
+        self._held = []
+        try:
+            yield
+            self._writer.write(b"".join(self._held))
+        finally:
+            self._held = None
 
     async def abandon(self) -> None:
         """Close now, without waiting for the peer to take what was sent."""
@@ -109,7 +124,7 @@ class StreamSession:
             body = await self._exactly(length)
             if body.startswith(_SMB1):
                 raise Smb1Error
-            if not body.startswith((_SMB2, _ENCRYPTED)):
+            if not body.startswith((_SMB2, ENCRYPTED)):
                 raise NotSmbError(peer_text(body[:64]))
             return nmb.NetBIOSSessionPacket(header + body)
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 
 from appliance.contract import Failure, Phase, named, peer_text
 
-OUTPUT_LIMIT = 4096
-"""Bytes of a command's output, both streams together, that are read."""
-
-ID = "id"
-SUDO = "env LC_ALL=C sudo -n -l"
+OUTPUT_LIMIT = 32_768
+"""Bytes of a command's output, both streams together, that are read: a user of a directory may have hundreds of groups,
+and a sudoer as many entries.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +37,24 @@ class Identity:
 
 _UID = re.compile(rb"^uid=(\d+)\(?", re.MULTILINE)
 _EXPIRED = re.compile(rb"password has expired|password change required|change your password", re.IGNORECASE)
-_UNAVAILABLE = re.compile(rb"account is currently not available|no login|not allowed|shell access", re.IGNORECASE)
+_UNAVAILABLE = re.compile(
+    rb"account is currently not available|no login|not allowed|shell access|\bsh: command not found", re.IGNORECASE
+)
 _DEVICE = re.compile(
-    rb"^\s*%?\s*(invalid input|unknown command|unrecognized command|incomplete command|syntax error, expecting|"
-    rb"command not recognized|invalid command)",
+    rb"^\s*%?\s*(invalid input|unknown command|unrecognized command|ambiguous command|incomplete command|"
+    rb"bad command name|syntax error, expecting|command not recognized|invalid command)",
     re.IGNORECASE | re.MULTILINE,
 )
 """How the command lines of switches, routers and appliances say that they know no `id`."""
 _NO_COMMAND = frozenset((126, 127))
 
+_ROOT = re.compile(rb"^0\r?$", re.MULTILINE)
 _SUDO_PASSWORD = re.compile(rb"password is required|a terminal is required|no tty present", re.IGNORECASE)
 _ENTRY = re.compile(r"^\s+\((?P<runas>[^)]*)\)\s+(?P<rule>.+)$", re.MULTILINE)
 
 
 def judge_identity(result: CommandResult) -> Identity | Failure:
-    """Who the session is, from the output of ID."""
+    """Who the session is, from the output of `id`."""
     text = peer_text(result.output)
     found = _UID.search(result.output)
     if found:
@@ -66,8 +68,13 @@ def judge_identity(result: CommandResult) -> Identity | Failure:
     return Failure(Phase.PRIVILEGE, named("PRIV_FORCED_COMMAND"), text)
 
 
+def proves_root(output: bytes) -> bool:
+    """Has `id -u` printed that we are root?"""
+    return bool(_ROOT.search(output))
+
+
 def judge_sudo(result: CommandResult) -> dict[str, str] | Failure:
-    """Whether sudo gives root without a password, from the output of SUDO: facts, or what is missing."""
+    """Whether sudo gives root without a password, from the output of `sudo -n -l`: facts, or what is missing."""
     text = peer_text(result.output)
     if _SUDO_PASSWORD.search(result.output):
         return Failure(Phase.PRIVILEGE, named("PRIV_SUDO_PASSWORD"), text)

@@ -18,19 +18,17 @@ import re
 import shlex
 
 from appliance.contract import Failure, Phase, RootBy, RootPassword, account_key, named, peer_text
-from appliance.login.privilege import CommandResult
+from appliance.login.privilege import CommandResult, proves_root
 from appliance.login.ssh_prompts import Ask, judge
 
 PROOF = "id -u"
-SUDO_PROOF = f"env LC_ALL=C sudo -n {PROOF}"
+SUDO_LIST, SUDO_PROOF = (f"env LC_ALL=C sudo -n {what}" for what in ("-l", PROOF))
 _OURS = "[keymuster] password of "
 _SUDO_ASKED = f"env LC_ALL=C SUDO_PROMPT='{_OURS}%p: ' sudo -k -S {PROOF}"
 
 _QUESTION = re.compile(rb"\[keymuster\] password of ([^\r\n]{1,256}): ")
-_ZERO = re.compile(rb"^0\r?$", re.MULTILINE)
 _ENDS_AS_QUESTION = re.compile(r"[:\uff1a]\s*$")  # the full-width colon of Japanese and Chinese
 _SUDO_REFUSES = re.compile(rb"try again|incorrect password attempt", re.IGNORECASE)
-_NEEDS_TERMINAL = re.compile(rb"must have a tty", re.IGNORECASE)
 _NOT_ALLOWED = re.compile(rb"is not allowed to execute", re.IGNORECASE)
 _NO_SUDOER = re.compile(rb"not in the sudoers file|may not run sudo", re.IGNORECASE)
 _NO_SHELL = re.compile(rb"account is currently not available", re.IGNORECASE)
@@ -39,15 +37,6 @@ _NO_SHELL = re.compile(rb"account is currently not available", re.IGNORECASE)
 def command(root: RootPassword) -> str:
     """What makes the host ask. The password is no part of it."""
     return _SUDO_ASKED if root.by is RootBy.SUDO else f"env LC_ALL=C su {shlex.quote(root.user)} -c '{PROOF}'"
-
-
-def needs_terminal(result: CommandResult) -> bool:
-    """Does sudo want a terminal (requiretty)?"""
-    return bool(_NEEDS_TERMINAL.search(result.output))
-
-
-def proven(output: bytes) -> bool:
-    return bool(_ZERO.search(output))
 
 
 def open_question(output: bytes) -> str:
@@ -76,7 +65,7 @@ def refused(root: RootPassword, output: bytes) -> bool:
 
 def without_question(root: RootPassword, result: CommandResult) -> Failure | None:
     """What a command that has ended without asking says; None: it has made us root."""
-    if proven(result.output):
+    if proves_root(result.output):
         return None
     code = "PRIV_NO_SU" if root.by is RootBy.SU else _sudo_code(result.output)
     return Failure(Phase.PRIVILEGE, named(code), peer_text(result.output))
@@ -86,7 +75,7 @@ def after_answer(root: RootPassword, result: CommandResult) -> tuple[bool | None
     """Of a command that has ended after the answer: whether the password was accepted (None: nobody knows), and what
     stands in the way of root, if anything does.
     """
-    if proven(result.output):
+    if proves_root(result.output):
         return True, None
     text = peer_text(result.output)
     if root.by is RootBy.SU:

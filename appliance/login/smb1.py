@@ -6,7 +6,7 @@ import struct
 
 from appliance.contract import Failure
 from appliance.login.bridge import NotSmbError, Smb1Error, open_session
-from appliance.login.dial import dial
+from appliance.login.dial import Sources, dial
 from appliance.phases import PhaseLedger
 
 _NEGOTIATE = 0x72
@@ -18,10 +18,10 @@ REQUEST = _HEADER + struct.pack("<BH", 0, len(_DIALECT)) + _DIALECT
 """SMB_COM_NEGOTIATE with the one dialect `NT LM 0.12` (MS-CIFS 2.2.4.52)."""
 
 
-async def answers_smb1(address: str, port: int, ledger: PhaseLedger) -> bool:
-    """Dial once more and offer SMB 1. The time is booked under the phase that the ledger is in."""
+async def answers_smb1(address: str, port: int, source: str, ledger: PhaseLedger) -> bool:
+    """Dial once more, from the same source address, and offer SMB 1. The time is booked under the ledger's phase."""
     phase = ledger.current
-    sock = await dial(address, port, ledger)
+    sock = await dial(address, port, ledger, sources=Sources(source, source))
     ledger.enter(phase)
     if isinstance(sock, Failure):
         return False

@@ -2,13 +2,14 @@
 
 impacket's own `login` does challenge and answer in one call and keeps user and password on the object. Here the
 challenge comes first, so that the target's names are known before there is a credential, and the answer takes the
-credential as an argument that ends with the call. NTLMv2 only; the SMB 1 negotiation is never sent. All methods block:
-run them through the bridge.
+credential as an argument that ends with the call. NTLMv2, or a Kerberos token that was made elsewhere; the SMB 1
+negotiation is never sent. All methods block: run them through the bridge.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from Cryptodome.Cipher import AES
@@ -20,6 +21,7 @@ from impacket.smb3structs import (
     SMB2_NEGOTIATE_SIGNING_ENABLED,
     SMB2_NEGOTIATE_SIGNING_REQUIRED,
     SMB2_SESSION_SETUP,
+    SMB2_TRANSFORM_HEADER,
     SMB2Packet,
     SMB2SessionSetup,
     SMB2SessionSetup_Response,
@@ -27,9 +29,11 @@ from impacket.smb3structs import (
 from impacket.spnego import SPNEGO_NegTokenInit, SPNEGO_NegTokenResp, TypesMech
 
 from appliance.contract import peer_text
-from appliance.login.bridge import StreamSession
+from appliance.login.bridge import ENCRYPTED, NotSmbError, StreamSession
+from appliance.login.smb_requests import SHARE_ENCRYPTS, Answer, Request, share_flags
 
 STATUS_SUCCESS = 0x00000000
+STATUS_PENDING = 0x00000103
 STATUS_MORE_PROCESSING_REQUIRED = 0xC0000016
 STATUS_ACCESS_DENIED = 0xC0000022
 
@@ -38,7 +42,10 @@ SESSION_IS_NULL = 0x0002
 SESSION_ENCRYPTS = 0x0004
 
 _DIALECTS = {0x0202: "2.0.2", 0x0210: "2.1", 0x0300: "3.0", 0x0302: "3.0.2", 0x0311: "3.1.1"}
+_KEYS = ("SessionKey", "SigningKey", "EncryptionKey", "DecryptionKey", "ApplicationKey", "PreauthIntegrityHashValue")
+_MS_KERBEROS = TypesMech["MS KRB5 - Microsoft Kerberos 5"]
 _NTLMSSP = TypesMech["NTLMSSP - Microsoft NTLM Security Support Provider"]
+_SPNEGO = b"\x60"
 _NAMES = {
     "netbios_host": ntlm.NTLMSSP_AV_HOSTNAME,
     "netbios_domain": ntlm.NTLMSSP_AV_DOMAINNAME,
@@ -53,14 +60,22 @@ class Verdict:
 
     status: int
     flags: int = 0
+    token: bytes = b""
+    """What the server says to a ticket in the mechanism's own words, where it says something."""
 
 
-class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
-    """One SMB connection: the constructor negotiates; then `challenge`, `answer`, `connectTree`, `logoff`."""
+class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
+    """One SMB connection: the constructor negotiates; then `challenge` and `answer`, or `present`; `ask`, `logoff`;
+    `forget` at last.
+    """
 
     def __init__(self, session: StreamSession, address: str) -> None:
         self._type1: ntlm.NTLMAuthNegotiate | None = None
         self._challenge = b""
+        self._unanswered: set[int] = set()
+        self._credits = 1
+        """Requests that the server takes before it has answered one (MS-SMB2 3.2.4.1.2)."""
+        self.address = address
         super().__init__(address, address, my_name="", session=session, timeout=None)
 
     def negotiateSession(self, preferredDialect=None, negSessionResponse=None):  # type: ignore[no-untyped-def]  # noqa: N802, N803 - impacket's names
@@ -76,6 +91,69 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         packet["Signature"] = b"\x00" * 16
         mac = CMAC.new(self._Session["SigningKey"], ciphermod=AES)
         packet["Signature"] = mac.update(packet.getData()).digest()
+
+    def sendSMB(self, packet: SMB2Packet) -> int:  # noqa: N802 - impacket's name
+        number = int(super().sendSMB(packet))
+        self._unanswered.add(number)
+        self._credits -= 1
+        return number
+
+    def recvSMB(self, packetID: int | None = None) -> SMB2Packet:  # noqa: N802, N803 - impacket's names
+        """The answer to a request. impacket recurses for what answers another one, and keeps all of it, however much
+        comes; here an answer that nobody waits for is the end. What is encrypted is authenticated too.
+        """
+        held = self._Connection["OutstandingResponses"]
+        while packetID not in held:
+            packet = self._opened(self._NetBIOSSession.recv_packet().get_trailer())
+            self._credits += packet["CreditRequestResponse"]
+            if packet["Status"] == STATUS_PENDING:
+                continue  # for as long as the deadline lets it
+            number = packet["MessageID"]
+            if number not in self._unanswered:
+                raise NotSmbError("an answer to what was not asked")
+            self._unanswered.discard(number)
+            held[number] = packet
+        return held.pop(packetID)
+
+    def _opened(self, message: bytes) -> SMB2Packet:
+        if not message.startswith(ENCRYPTED):
+            return SMB2Packet(message)
+        head = message[: len(SMB2_TRANSFORM_HEADER())]
+        fields = SMB2_TRANSFORM_HEADER(head)
+        cipher = AES.new(self._Session["DecryptionKey"], AES.MODE_CCM, fields["Nonce"][:11])
+        cipher.update(head[20:])
+        return SMB2Packet(cipher.decrypt_and_verify(message[len(head) :], fields["Signature"]))
+
+    def ask(self, *requests: Request) -> list[Answer]:
+        """Send them all at once, or as many as the server takes; their answers, in the order of the requests."""
+        answers: list[Answer] = []
+        while left := requests[len(answers) :]:
+            answers += self._asked_at_once(left[: max(1, self._credits)])
+        return answers
+
+    def _asked_at_once(self, requests: Sequence[Request]) -> list[Answer]:
+        numbers = []
+        with self._NetBIOSSession.together():
+            for request in requests:
+                packet = self.SMB_PACKET()
+                packet["Command"] = request.command
+                packet["TreeID"] = request.tree
+                packet["Data"] = request.body
+                numbers.append(self.sendSMB(packet))
+        answers = [self.recvSMB(number) for number in numbers]
+        return [Answer(int(a["Status"]), bytes(a["Data"]), int(a["TreeID"])) for a in answers]
+
+    def connected(self, answer: Answer) -> int:
+        """Make a tree known that was connected: impacket looks up there whether messages to it are encrypted."""
+        encrypts = self.can_encrypt and bool(share_flags(answer) & SHARE_ENCRYPTS)
+        self._Session["TreeConnectTable"][answer.tree] = {"EncryptData": encrypts}
+        return answer.tree
+
+    def forget(self) -> None:
+        """Drop the keys, and what they could be made from. Nothing can be sent after it."""
+        self._type1, self._challenge = None, b""
+        self._Session.update(dict.fromkeys(_KEYS, b""))
+        self._Connection["OutstandingResponses"].clear()
 
     def facts(self) -> dict[str, str]:
         """What the negotiation settled: dialect and the server's signing state."""
@@ -97,6 +175,12 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         """Was a cipher agreed on that impacket has? It has AES-128-CCM alone."""
         return self._Connection["Dialect"] >= SMB2_DIALECT_30 and self._Connection["SupportsEncryption"] is True
 
+    @property
+    def offers_ntlm(self) -> bool:
+        """Is NTLM among the mechanisms that the server has listed? One that lists none takes what it is given."""
+        listed = bytes(self._Connection["GSSNegotiateToken"] or b"")
+        return not listed.startswith(_SPNEGO) or _NTLMSSP in listed
+
     def challenge(self) -> Verdict | dict[str, str]:
         """Send the NTLM negotiation: the names that the server's challenge holds, or the status that refused it."""
         init = SPNEGO_NegTokenInit()
@@ -117,25 +201,43 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         self._challenge = token["ResponseToken"]
         return _names(self._challenge)
 
-    def answer(self, user: str, password: str, domain: str) -> Verdict:
-        """Answer the challenge, once. Neither user nor password stay on this object."""
+    def answer(self, user: str, nt_hash: bytes, domain: str) -> Verdict:
+        """Answer the challenge, once. Neither user nor hash stay on this object, and impacket never sees a password:
+        given one, it would make its LM hash and answers of NTLM's first version besides, and leave them behind.
+        """
         type1, challenge = self._type1, self._challenge
         self._type1, self._challenge = None, b""
         if type1 is None:
             raise ValueError("a challenge is answered once")
-        type3, key = ntlm.getNTLMSSPType3(type1, challenge, user, password, domain, use_ntlmv2=True)
+        type3, key = ntlm.getNTLMSSPType3(type1, challenge, user, "", domain, nthash=nt_hash, use_ntlmv2=True)
         response = SPNEGO_NegTokenResp()
         response["ResponseToken"] = type3.getData()
         packet = self._set_up(response.getData())
         if packet["Status"] != STATUS_SUCCESS:
             return Verdict(packet["Status"])
+        return self._stand(packet, int(SMB2SessionSetup_Response(packet["Data"])["SessionFlags"]), key)
+
+    def present(self, token: bytes, proof: Callable[[bytes], bytes]) -> Verdict:
+        """Open a session with a Kerberos token. From the server's own token `proof` makes the session key, or raises.
+
+        A session of its own: where the server has been asked for a challenge, that one stays unanswered.
+        """
+        init = SPNEGO_NegTokenInit()
+        init["MechTypes"] = [_MS_KERBEROS]
+        init["MechToken"] = token
+        self._type1, self._challenge = None, b""
+        self._Session["SessionID"] = 0
+        self._Session["PreauthIntegrityHashValue"] = self._Connection["PreauthIntegrityHashValue"]
+        self._Session["SigningRequired"] = self._Connection["RequireSigning"]
+        packet = self._set_up(init.getData())
+        if packet["Status"] == STATUS_MORE_PROCESSING_REQUIRED:
+            return Verdict(packet["Status"], token=_response(packet))
+        if packet["Status"] != STATUS_SUCCESS:
+            return Verdict(packet["Status"])
         flags = int(SMB2SessionSetup_Response(packet["Data"])["SessionFlags"])
-        self._Session["SessionID"] = packet["SessionID"]
-        self._Session["SessionFlags"] = flags
-        self._Session["CalculatePreAuthHash"] = False
-        if not flags & (SESSION_IS_GUEST | SESSION_IS_NULL):
-            self._derive_keys(key)
-        return Verdict(STATUS_SUCCESS, flags)
+        # MS-SMB2 3.2.5.3.1: the first 16 bytes; a session that is nobody's has no key.
+        key = b"" if flags & (SESSION_IS_GUEST | SESSION_IS_NULL) else proof(_response(packet))[:16]
+        return self._stand(packet, flags, key)
 
     def _set_up(self, token: bytes) -> SMB2Packet:
         request = SMB2SessionSetup()
@@ -147,6 +249,14 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         packet["Command"] = SMB2_SESSION_SETUP
         packet["Data"] = request
         return self.recvSMB(self.sendSMB(packet))
+
+    def _stand(self, packet: SMB2Packet, flags: int, key: bytes) -> Verdict:
+        self._Session["SessionID"] = packet["SessionID"]
+        self._Session["SessionFlags"] = flags
+        self._Session["CalculatePreAuthHash"] = False
+        if not flags & (SESSION_IS_GUEST | SESSION_IS_NULL):
+            self._derive_keys(key)
+        return Verdict(STATUS_SUCCESS, flags)
 
     def _derive_keys(self, key: bytes) -> None:
         """Signing, and encryption where it may be asked for (MS-SMB2 3.2.5.3.1)."""
@@ -172,6 +282,15 @@ class NtlmSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
             }
         for name, (label, context) in labels.items():
             session[name] = crypto.KDF_CounterMode(key, label, context, 128)
+
+
+def _response(packet: SMB2Packet) -> bytes:
+    """The mechanism's token in a session set-up's answer; empty where there is none, which impacket cannot read."""
+    try:
+        token = SPNEGO_NegTokenResp(SMB2SessionSetup_Response(packet["Data"])["Buffer"])
+        return bytes(token["ResponseToken"])
+    except Exception:  # noqa: BLE001 - whatever its parser raises: then the host has said nothing of the ticket
+        return b""
 
 
 def _names(challenge: bytes) -> dict[str, str]:

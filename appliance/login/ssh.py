@@ -1,4 +1,4 @@
-"""A login over SSH: negotiate until the server asks for the credential, answer once, run `id` and `sudo -n -l`.
+"""A login over SSH: negotiate until the server asks for the credential, answer once, look who we are.
 
 asyncssh does the protocol on a socket that we dialled; its callbacks end in the `Witness`, which holds the one question
 open until permit and credential are there. All waiting is for the witness's news, so every step can be cancelled
@@ -22,12 +22,14 @@ from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, pe
 from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
-from appliance.login.privilege import ID, CommandResult, judge_identity
+from appliance.login.privilege import CommandResult
 from appliance.login.ssh_certificate import CertificateError, UserCertificate, read_certificate
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
+from appliance.login.ssh_host_keys import Expected, describe, key_line
 from appliance.login.ssh_root import ToRoot
-from appliance.login.ssh_witness import Answer, Witness, key_line
+from appliance.login.ssh_survey import command, judge
+from appliance.login.ssh_witness import Answer, Witness
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -38,20 +40,21 @@ CLOSE_S = 1.0
 @asynccontextmanager
 async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterator[Login]:
     """A `LoginFactory`. The user of the job's first untried record is the one that logs in."""
-    login = _SshLogin(sock, job, ledger)
+    login = SshLogin(sock, job, ledger)
     try:
         yield login
     finally:
         await login.close()
 
 
-class _SshLogin:
+class SshLogin:
     def __init__(self, sock: socket, job: Job, ledger: PhaseLedger) -> None:
         self._sock = sock
         self._ledger = ledger
         self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)
-        self._known = job.known_host_keys
-        self._witness = Witness(self._candidate.host_keys, self._known, private_key=self._candidate.private_key)
+        self._job = job
+        expected = Expected.of(job, self._candidate.host_keys, self._candidate.crypto)
+        self._witness = Witness(expected, private_key=self._candidate.private_key)
         self._connection: Connection | None = None
         self._banner = ""
         self._certificate: UserCertificate | None = None
@@ -61,10 +64,14 @@ class _SshLogin:
     def submitted(self) -> bool:
         return self._witness.submitted
 
+    @property
+    def proven(self) -> bool:
+        return False  # no one but the host has a say
+
     async def greet(self) -> Failure | None:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
-            opts = options(self._candidate, self._known, self._witness)
+            opts = options(self._candidate, self._job, self._witness)
         except ValueError:  # SSH user names are prepared strings (RFC 4013), which this one cannot be
             return Failure(Phase.NEGOTIATE, named("UNKNOWN_USER"), "SSH cannot carry this user name")
         connection = Connection(get_running_loop(), opts, self._witness, self._identified)
@@ -79,10 +86,14 @@ class _SshLogin:
         assert self._connection is not None  # noqa: S101 - `greet` has set it
         self._ledger.enter(Phase.KEX)
         self._connection.proceed()
-        await self._witness.turn()
+        if not self._witness.ended:  # else there will be no more news
+            await self._witness.turn()
         if self._witness.ended or self._witness.accepted:
             return self._failure()
         return Negotiated(facts=self._facts())
+
+    async def prepare(self, candidate: Candidate) -> Failure | None:  # noqa: ARG002 - as the seam has it
+        return None
 
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
         if candidate.user != self._candidate.user:
@@ -106,7 +117,8 @@ class _SshLogin:
             self._witness.hand(answer)
             await self._witness.turn()
         if self._witness.accepted and not self._witness.ended:
-            return Authenticated(self._certificate.facts() if self._certificate is not None else {})
+            shown = self._certificate.facts() if self._certificate is not None else {}
+            return Authenticated({"auth_method": self._witness.method, **shown})
         return self._failure()
 
     def _certified(self, key: asyncssh.SSHKey, data: bytes) -> SSHKeyPair | Failure:
@@ -121,22 +133,20 @@ class _SshLogin:
 
     async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
-        result = await self._run(ID)
+        result = await self._run(command(sudo=self._candidate.sudo))
         if isinstance(result, Failure):
             return result
-        identity = judge_identity(result)
-        if isinstance(identity, Failure):
-            return identity
-        if identity.uid == 0:
-            return Privileges(identity.facts)
+        session = judge(result, sudo=self._candidate.sudo)
+        if isinstance(session, Failure):
+            return session
         assert self._connection is not None  # noqa: S101 - the steps come in order
         try:
-            gained = await self._to_root.gain(self._connection, ask_root)
-        except (asyncssh.Error, OSError) as error:
+            gained = await self._to_root.gain(self._connection, session, ask_root)
+        except (asyncssh.Error, OSError, ValueError) as error:
             gained = self._broken(error)
         if isinstance(gained, Failure):
-            return Failure(gained.phase, gained.signal, gained.text, {**identity.facts, **gained.facts})
-        return Privileges({**identity.facts, **gained})
+            return Failure(gained.phase, gained.signal, gained.text, {**session.facts, **gained.facts})
+        return Privileges({**session.facts, **gained})
 
     @property
     def elevation(self) -> Elevation:
@@ -154,10 +164,10 @@ class _SshLogin:
         assert self._connection is not None  # noqa: S101 - the steps come in order
         try:
             return await run(self._connection, command, terminal=terminal)
-        except (asyncssh.Error, OSError) as error:
+        except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: an answer that cannot be decoded
             return self._broken(error)
 
-    def _broken(self, error: asyncssh.Error | OSError) -> Failure:
+    def _broken(self, error: Exception) -> Failure:
         return Failure(Phase.PRIVILEGE, _signal(error), peer_text(self._witness.notices or str(error)))
 
     def _identified(self, banner: str) -> None:
@@ -166,13 +176,24 @@ class _SshLogin:
 
     def _facts(self) -> dict[str, str]:
         """What the server has shown. A key is its host key once the exchange that it signed is done."""
-        facts = {"banner": self._banner} if self._banner else {}
-        key = self._witness.host_key
-        if key is not None:
+        facts = {}
+        if self._banner:
+            facts = {"banner": self._banner, "version": self._banner.split("-", 2)[-1].split(" ")[0]}
+        if self._witness.offers is not None:
+            facts |= self._witness.offers.facts()
+        shown, judgement = self._witness.host_key, self._witness.judgement
+        if shown is not None:
             proven = bool(self._witness.offered) or self._witness.success_seen
             name = "host_key" if proven else "host_key_refused"
-            facts[name] = key_line(key)
-            facts[f"{name}_fingerprint"] = key.get_fingerprint()
+            if proven and self._witness.offers is not None:
+                facts |= self._witness.offers.agreed(self._candidate.crypto)
+            facts[name] = key_line(shown.key)
+            facts[f"{name}_fingerprint"] = shown.key.get_fingerprint()
+            if shown.certificate is not None:
+                vouched = proven and judgement.certified
+                facts["host_certificate" if vouched else "host_certificate_refused"] = describe(shown.certificate)
+            if judgement.fault:
+                facts["host_certificate_fault"] = peer_text(judgement.fault)
         if self._witness.offered:
             facts["methods"] = peer_text(",".join(self._witness.offered))
         return facts
@@ -205,6 +226,9 @@ class _SshLogin:
             return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
         if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
             return named("TOO_MANY_AUTH_FAILURES"), text
+        offers = witness.offers
+        if not witness.offered and offers is not None and (mismatch := offers.mismatch(self._candidate.crypto)):
+            return named("KEX_NO_MATCH"), mismatch  # a server may hang up where we would have said so
         if isinstance(error, asyncssh.KeyExchangeFailed) and not error.reason.startswith("No matching"):
             return named("SSH_PROTOCOL"), text  # a wrong signature or hash, not a missing algorithm
         return _signal(error), text

@@ -1,27 +1,34 @@
-"""asyncssh's client connection with our eyes on three things that it hides.
+"""asyncssh's client connection with our eyes on what it hides.
 
-The first bytes (`ssh_preface`), the list of methods in each refusal with its partial-success flag (asyncssh keeps the
-filtered rest and drops the flag), and the success message, which a trivially accepted login never gets to report.
+The first bytes (`ssh_preface`), the algorithms that the server offers, the host key with its certificate (asyncssh has
+one text for all that may be wrong with them), the list of methods in each refusal with its partial-success flag
+(asyncssh keeps the filtered rest and drops the flag), and the success message, which a trivially accepted login never
+gets to report.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import cast
 
 import asyncssh
-from asyncssh.constants import MSG_USERAUTH_FAILURE, MSG_USERAUTH_SUCCESS
-from asyncssh.packet import SSHPacket
+from asyncssh.connection import _ClientHostKey
+from asyncssh.constants import MSG_KEXINIT, MSG_USERAUTH_FAILURE, MSG_USERAUTH_SUCCESS
+from asyncssh.packet import PacketDecodeError, SSHPacket
 
-from appliance.contract import Candidate
+from appliance.contract import Candidate, Job
 from appliance.login.quiet import silence
-from appliance.login.ssh_crypto import PROFILES, host_key_order
+from appliance.login.ssh_crypto import PROFILES, Offers, host_key_order, signature_algorithms
 from appliance.login.ssh_preface import Identification, Preface
 from appliance.login.ssh_witness import Witness
 
 silence("asyncssh")
+# cryptography gives notice of finite-field Diffie-Hellman. Old servers go on to want it, and stderr is not for that.
+warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields")
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _QUICK_READS = 4
@@ -29,7 +36,7 @@ _QUICK_READS = 4
 Linux forgets TCP_QUICKACK after each read, so it is set again for as many reads as that takes."""
 
 
-def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> asyncssh.SSHClientConnectionOptions:
+def options(candidate: Candidate, job: Job, witness: Witness) -> asyncssh.SSHClientConnectionOptions:
     """What a login offers. Nothing comes from the appliance's own account: no config, keys, agent or Kerberos ticket.
 
     asyncssh's time-outs are off. The order of methods is the server's; the witness declines what it must not answer.
@@ -56,7 +63,10 @@ def options(candidate: Candidate, known: tuple[str, ...], witness: Witness) -> a
         encryption_algs=list(algorithms.ciphers),
         mac_algs=list(algorithms.macs),
         compression_algs=["none"],
-        server_host_key_algs=list(host_key_order(candidate.crypto, known)),
+        signature_algs=list(signature_algorithms(candidate.crypto)),
+        server_host_key_algs=list(
+            host_key_order(candidate.crypto, job.known_host_keys, certificates=bool(job.host_authorities))
+        ),
     )
 
 
@@ -89,6 +99,9 @@ class Connection(asyncssh.SSHClientConnection):
         if transport.get_extra_info("peername") is None:
             # Cut between the dial and now: asyncssh stumbles over the name that a socket without a peer has not.
             self._witness.refuse("CONNECTION_RESET", "the connection was cut at once")
+        elif not transport.get_extra_info("peername"):
+            # A socket pair's end, which leads through a jump host: asyncssh wants a name to look known hosts up by.
+            self._host = "behind a jump host"
         super().connection_made(transport)
 
     def proceed(self) -> None:
@@ -116,9 +129,22 @@ class Connection(asyncssh.SSHClientConnection):
         if self._witness.accepted and self._quick_reads and _QUICKACK is not None:
             self._quick_reads -= 1
             sock = self.get_extra_info("socket")
-            if sock is not None:
+            if sock is not None and sock.family != socket.AF_UNIX:  # which leads through a jump host
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         super().data_received(data, datatype)
+
+    def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
+        try:
+            self._server_host_key = self._witness.host_key_shown(key_data)
+        except ValueError as error:
+            raise asyncssh.HostKeyNotVerifiable(str(error)) from None
+        return self._server_host_key
+
+    def _choose_signature_alg(self, keypair: _ClientHostKey) -> bool:
+        possible = super()._choose_signature_alg(keypair)
+        if not possible:
+            self._witness.key_not_sent(keypair.get_algorithm())
+        return possible
 
     def connection_lost(self, exc: Exception | None = None) -> None:
         if self._judging:
@@ -133,7 +159,10 @@ class Connection(asyncssh.SSHClientConnection):
         super().connection_lost(exc)
 
     def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
-        if pkttype == MSG_USERAUTH_FAILURE:
+        if pkttype == MSG_KEXINIT and self._witness.offers is None:
+            with suppress(PacketDecodeError):  # asyncssh's to complain of
+                self._witness.offers = Offers.read(SSHPacket(packet.get_remaining_payload()))
+        elif pkttype == MSG_USERAUTH_FAILURE:
             copy = SSHPacket(packet.get_remaining_payload())
             self._witness.methods_seen(copy.get_namelist(), partial=copy.get_boolean())
         elif pkttype == MSG_USERAUTH_SUCCESS:

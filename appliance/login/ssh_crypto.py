@@ -1,14 +1,21 @@
 """Which SSH algorithms are offered, by profile, and in which order.
 
 All profiles put first what is both strong and cheap (curve25519, ed25519, AES-128-GCM). GSS key exchange and vendors'
-private variants are never offered, host certificates not yet: there is no CA to trust.
+private variants are never offered, host certificates only where a CA is known that could have signed one. What is
+broken (SHA-1 signatures of RSA and DSA keys, group 1, CBC, MD5) is in `legacy` alone.
+
+A server names all that it has in its first message (RFC 4253, 7.1). So where there is no match, that one connection
+tells which profile would do: no second one is made, and no credential is at risk in an exchange that the record does
+not allow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.contract import CryptoProfile
+from asyncssh.packet import SSHPacket
+
+from appliance.contract import CryptoProfile, peer_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +65,13 @@ _COMPAT = Algorithms(
     kex=(*_MODERN.kex, "diffie-hellman-group14-sha1"),
     ciphers=_MODERN.ciphers,
     macs=(*_MODERN.macs, "hmac-sha1-etm@openssh.com", "hmac-sha1"),
-    host_keys=(*_MODERN.host_keys, "ssh-rsa"),
+    host_keys=_MODERN.host_keys,
 )
 _LEGACY = Algorithms(
     kex=(*_COMPAT.kex, "diffie-hellman-group-exchange-sha1", "diffie-hellman-group1-sha1"),
     ciphers=(*_COMPAT.ciphers, "aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"),
     macs=(*_COMPAT.macs, "hmac-sha1-96", "hmac-md5", "hmac-md5-96"),
-    host_keys=(*_COMPAT.host_keys, "ssh-dss"),
+    host_keys=(*_COMPAT.host_keys, "ssh-rsa", "ssh-dss"),
 )
 PROFILES = {
     CryptoProfile.MODERN: _MODERN,
@@ -72,12 +79,99 @@ PROFILES = {
     CryptoProfile.LEGACY: _LEGACY,
 }
 
+_AUTHENTICATED = ("gcm@openssh.com", "chacha20-poly1305@openssh.com")
+"""Ciphers that bring a MAC of their own."""
+_NOTICES = ("ext-info-", "kex-strict-")
+"""Names among the key exchanges that are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What a server names in its first message, in its order; ciphers and MACs that it takes both ways."""
+
+    kex: tuple[str, ...]
+    host_keys: tuple[str, ...]
+    ciphers: tuple[str, ...]
+    macs: tuple[str, ...]
+
+    @classmethod
+    def read(cls, packet: SSHPacket) -> Offers:
+        """From a KEXINIT behind its type. Raises PacketDecodeError."""
+        packet.get_bytes(16)  # a cookie
+        kex, host_keys, *both = ([a.decode("ascii", "replace") for a in packet.get_namelist()] for _ in range(6))
+        ciphers, macs = ([a for a in both[i] if a in both[i + 1]] for i in (0, 2))
+        kex = [a for a in kex if not a.startswith(_NOTICES)]
+        return cls(tuple(kex), tuple(host_keys), tuple(ciphers), tuple(macs))
+
+    def facts(self) -> dict[str, str]:
+        """All that the server offers, and the narrowest profile that would do: `none` where none is."""
+        needed = self.needed()
+        return {
+            "kex_offered": peer_text(",".join(self.kex)),
+            "host_keys_offered": peer_text(",".join(self.host_keys)),
+            "ciphers_offered": peer_text(",".join(self.ciphers)),
+            "macs_offered": peer_text(",".join(self.macs)),
+            "crypto_needed": needed.value if needed else "none",
+        }
+
+    def needed(self) -> CryptoProfile | None:
+        """The narrowest profile that agrees with the server."""
+        return next((profile for profile in CryptoProfile if not self.lacks(profile)), None)
+
+    def lacks(self, profile: CryptoProfile) -> dict[str, tuple[str, ...]]:
+        """What there is no common algorithm for, with what the server offers of it; empty where they agree."""
+        ours = PROFILES[profile]
+        pairs = {
+            "key exchange": (ours.kex, self.kex),
+            "host key algorithm": (ours.host_keys, self.host_keys),
+            "cipher": (ours.ciphers, self.ciphers),
+        }
+        cipher = _first(ours.ciphers, self.ciphers)
+        if cipher is not None and not cipher.endswith(_AUTHENTICATED):
+            pairs["MAC"] = (ours.macs, self.macs)
+        return {kind: theirs for kind, (mine, theirs) in pairs.items() if _first(mine, theirs) is None}
+
+    def agreed(self, profile: CryptoProfile) -> dict[str, str]:
+        """What the exchange has come to, as RFC 4253 has it: of each kind the client's first that the server has."""
+        ours = PROFILES[profile]
+        cipher = _first(ours.ciphers, self.ciphers)
+        mac = None if cipher and cipher.endswith(_AUTHENTICATED) else _first(ours.macs, self.macs)
+        agreed = {"kex": _first(ours.kex, self.kex), "cipher": cipher, "mac": mac}
+        return {kind: name for kind, name in agreed.items() if name is not None}
+
+    def mismatch(self, profile: CryptoProfile) -> str:
+        """What has no match under a profile, and which one would do; empty where there is a match."""
+        lacks = self.lacks(profile)
+        if not lacks:
+            return ""
+        missing = "; ".join(
+            f"no common {kind}: the host offers {', '.join(has) or 'none'}" for kind, has in lacks.items()
+        )
+        needed = self.needed()
+        return f"{f'the profile {needed} would do' if needed else 'no profile would do'}; {missing}"
+
+
+def _first(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str | None:
+    return next((name for name in ours if name in theirs), None)
+
+
+def signature_algorithms(profile: CryptoProfile) -> tuple[str, ...]:
+    """With which a user's key may sign: those of host keys."""
+    return PROFILES[profile].host_keys
+
+
 _OF_KEY = {"ssh-rsa": ("rsa-sha2-256", "rsa-sha2-512", "ssh-rsa")}
 """Signature algorithms of a key type, where they are not just its name."""
 
 
-def host_key_order(profile: CryptoProfile, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Host key algorithms with those of the known keys first: a server with several keys then shows the one we know."""
+_CERTIFICATE = "-cert-v01@openssh.com"
+
+
+def host_key_order(profile: CryptoProfile, known: tuple[str, ...], *, certificates: bool = False) -> tuple[str, ...]:
+    """Host key algorithms: those of certificates first, where they are wanted; then those of the known keys, since a
+    server with several keys then shows the one that we know.
+    """
     offered = PROFILES[profile].host_keys
     familiar = [a for line in known for a in _OF_KEY.get(line.split(" ", 1)[0], (line.split(" ", 1)[0],))]
-    return tuple(dict.fromkeys([a for a in familiar if a in offered] + list(offered)))
+    certified = [f"{algorithm}{_CERTIFICATE}" for algorithm in offered] if certificates else []
+    return tuple(dict.fromkeys(certified + [a for a in familiar if a in offered] + list(offered)))

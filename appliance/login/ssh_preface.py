@@ -14,8 +14,8 @@ LIMIT = 8192
 """Bytes of other text we read before we give a server up."""
 
 _TURNED_AWAY = {
-    b"Not allowed at this time": "SSH_PENALTY",  # OpenSSH >= 9.8, PerSourcePenalties
-    b"Exceeded MaxStartups": "SSH_THROTTLED",  # OpenSSH >= 8.8; older ones just hang up
+    b"Not allowed at this time": "SSH_PENALTY",  # OpenSSH >= 9.8: PerSourcePenalties, and MaxStartups too
+    b"Exceeded MaxStartups": "SSH_THROTTLED",  # OpenSSH 8.8 to 9.7; older ones just hang up
 }
 _OTHERS = (b"HTTP/", b"220 ", b"220-", b"+OK", b"* OK", b"RFB 0", b"<?xml", b"<html", b"<!DOCTYPE")
 """How servers greet that are certainly not SSH: HTTP, SMTP and FTP, POP3, IMAP, VNC, XMPP, web pages."""

@@ -13,9 +13,10 @@ import asyncssh
 from appliance.contract import Candidate, Failure, Phase, RootBy, RootPassword, named, peer_text
 from appliance.login import AskRoot, Elevation
 from appliance.login import root as rules
-from appliance.login.privilege import SUDO, CommandResult, judge_sudo
+from appliance.login.privilege import CommandResult
 from appliance.login.ssh_channel import Talk, talk
 from appliance.login.ssh_prompts import Ask
+from appliance.login.ssh_survey import Session, free_sudo
 
 Run = Callable[[str, bool], Awaitable[CommandResult | Failure]]
 """Runs a command without input, with a terminal or without."""
@@ -31,33 +32,27 @@ class ToRoot:
         self.state = Elevation.UNTRIED
 
     async def gain(
-        self, connection: asyncssh.SSHClientConnection, ask_root: AskRoot | None
+        self, connection: asyncssh.SSHClientConnection, session: Session, ask_root: AskRoot | None
     ) -> dict[str, str] | Failure:
-        """Facts of a proven root, or what is missing. Raises what asyncssh raises when the connection fails."""
-        root = self._candidate.root
-        if not self._candidate.sudo:
-            return {} if root is None or ask_root is None else await self._with_password(connection, root, ask_root)
-        free = await self._without_password()
-        if not isinstance(free, Failure) or free.signal != named("PRIV_SUDO_PASSWORD"):
+        """Facts of all the rights that the record asks for, or what is missing. Raises what asyncssh raises when the
+        connection fails.
+        """
+        free, root = session.sudo, self._candidate.root
+        if session.root:
+            return {}
+        if session.needs_terminal:
+            self._terminal = True
+            free = await self._on_terminal()
+        if self._candidate.sudo and not (isinstance(free, Failure) and free.signal == named("PRIV_SUDO_PASSWORD")):
             return free
         return free if root is None or ask_root is None else await self._with_password(connection, root, ask_root)
 
-    async def _without_password(self) -> dict[str, str] | Failure:
-        result = await self._run(SUDO, False)
-        if not isinstance(result, Failure) and rules.needs_terminal(result):
-            self._terminal = True
-            result = await self._run(SUDO, True)
-        if isinstance(result, Failure):
-            return result
-        rights = judge_sudo(result)
-        if isinstance(rights, Failure):
-            return rights
-        proof = await self._run(rules.SUDO_PROOF, self._terminal)
-        if isinstance(proof, Failure):
-            return proof
-        if not rules.proven(proof.output):
-            return Failure(Phase.PRIVILEGE, named("PRIV_NOT_ROOT"), peer_text(proof.output))
-        return rights
+    async def _on_terminal(self) -> dict[str, str] | Failure:
+        listed = await self._run(rules.SUDO_LIST, True)
+        if isinstance(listed, Failure) or listed.status != 0:
+            return listed if isinstance(listed, Failure) else free_sudo(listed, None)
+        proof = await self._run(rules.SUDO_PROOF, True)
+        return proof if isinstance(proof, Failure) else free_sudo(listed, proof)
 
     async def _with_password(
         self, connection: asyncssh.SSHClientConnection, root: RootPassword, ask_root: AskRoot

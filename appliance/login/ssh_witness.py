@@ -9,7 +9,7 @@ told apart by which callbacks ran, and when. Rules, stated here and nowhere else
 
 from __future__ import annotations
 
-import base64
+import time
 from collections.abc import Sequence
 from typing import cast
 
@@ -18,7 +18,9 @@ import asyncssh
 from asyncssh.auth import KbdIntPrompts, KbdIntResponse, PasswordChangeResponse
 from asyncssh.public_key import KeyPairListArg, SSHKeyPair
 
-from appliance.contract import HostKeyPolicy, peer_text
+from appliance.contract import peer_text
+from appliance.login.ssh_crypto import Offers
+from appliance.login.ssh_host_keys import Expected, Judgement, Shown, judge_key, read
 from appliance.login.ssh_prompts import Ask, account_state, demands_change, judge
 
 Answer = str | asyncssh.SSHKey | SSHKeyPair
@@ -30,28 +32,28 @@ NOTICE_LIMIT = 2048
 """Characters of the server's notices that are kept."""
 
 
-def key_line(key: asyncssh.SSHKey) -> str:
-    """A public key as OpenSSH writes it: `type base64`, without a comment."""
-    return f"{key.get_algorithm()} {base64.b64encode(key.public_data).decode()}"
-
-
 class Witness(asyncssh.SSHClient):
-    def __init__(self, policy: HostKeyPolicy, known: tuple[str, ...], *, private_key: bool) -> None:
-        self._policy = policy
-        self._known = {" ".join(line.split()[:2]) for line in known}
+    def __init__(self, expected: Expected, *, private_key: bool) -> None:
+        self._expected = expected
         self._private_key = private_key
         self._answer: Answer | None = None
         self._handed = anyio.Event()
         self._news = anyio.Event()
         self._challenges = 0
         self._notices: list[str] = []
-        self.host_key: asyncssh.SSHKey | None = None
+        self.host_key: Shown | None = None
         """The key the server showed; proven to be its own once `offered` is known."""
+        self.judgement = Judgement()
+        """What was made of it."""
+        self.offers: Offers | None = None
+        """Algorithms the server named."""
         self.offered: tuple[str, ...] = ()
         """Authentication methods the server named before any answer."""
         self.refusal: tuple[str, str] | None = None
         """The reason code and text, where the witness itself knows why the login must end."""
         self.submitted = False
+        self.method = ""
+        """By which the answer was given."""
         self.accepted = False
         self.success_seen = False
         self.ended = False
@@ -93,30 +95,36 @@ class Witness(asyncssh.SSHClient):
             wanted = ", ".join(m.decode("ascii", "replace") for m in methods)
             self.refuse("PARTIAL_SUCCESS", peer_text(f"also wants: {wanted}"))
 
-    # -- callbacks of asyncssh -----------------------------------------------------------------------------------------
+    def key_not_sent(self, kind: str) -> None:
+        """The server takes no signature of this kind of key that the record's profile allows; nothing was signed."""
+        self.refuse("KEY_REFUSED", f"the host takes no signature of {kind} keys but SHA-1: the profile legacy would do")
+        self.submitted = False
 
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - asyncssh's signature
-        self.host_key = key
-        if self._policy is HostKeyPolicy.ANY or key_line(key) in self._known:
-            return True
-        if self._known:
-            self.refuse("HOST_KEY_CHANGED", f"now {key.get_fingerprint()}")
-            return False
-        if self._policy is HostKeyPolicy.PINNED:
-            self.refuse("HOST_KEY_UNKNOWN", key.get_fingerprint())
-            return False
-        return True
+    def host_key_shown(self, data: bytes) -> asyncssh.SSHKey:
+        """The server has shown a host key, or a certificate of one. Raises ValueError if it is not to be taken."""
+        try:
+            shown = read(data)
+        except ValueError as error:
+            self.refuse("SSH_PROTOCOL", str(error))
+            raise
+        self.host_key, self.judgement = shown, judge_key(shown, self._expected, time.time())
+        if self.judgement.refusal is not None:
+            self.refuse(*self.judgement.refusal)
+            raise ValueError(self.judgement.refusal[0])
+        return shown.key
+
+    # -- callbacks of asyncssh -----------------------------------------------------------------------------------------
 
     async def public_key_auth_requested(self) -> KeyPairListArg | None:
         if not self._private_key or self.submitted:
             return None
-        key = await self._wait_for_answer()
+        key = await self._wait_for_answer("publickey")
         return [key] if isinstance(key, asyncssh.SSHKey | SSHKeyPair) else None
 
     async def password_auth_requested(self) -> str | None:
         if self._private_key or self.submitted:
             return None
-        password = await self._wait_for_answer()
+        password = await self._wait_for_answer("password")
         return password if isinstance(password, str) else None
 
     def password_change_requested(self, prompt: str, lang: str) -> PasswordChangeResponse:  # noqa: ARG002 - asyncssh's signature
@@ -147,7 +155,7 @@ class Witness(asyncssh.SSHClient):
         if self.submitted:
             self.refuse("BAD_CREDENTIALS", f"asked again: {words}")
             return None
-        password = await self._wait_for_answer()
+        password = await self._wait_for_answer("keyboard-interactive")
         return [password] if isinstance(password, str) else None
 
     def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002 - asyncssh's signature
@@ -164,11 +172,12 @@ class Witness(asyncssh.SSHClient):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _wait_for_answer(self) -> Answer | None:
+    async def _wait_for_answer(self, method: str) -> Answer | None:
         self._news.set()
         await self._handed.wait()
         answer, self._answer = self._answer, None
         self.submitted = answer is not None
+        self.method = method
         return answer
 
     def _note(self, *words: str) -> None:

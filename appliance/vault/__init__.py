@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.contract import CredentialRef, Failure, View
+from appliance.contract import AccessTerms, CredentialRef, Failure, View
 from appliance.vault.credential import Credential
+
+DEFAULT_TERMS = AccessTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,28 @@ class CredentialSource(Protocol):
         """
         ...
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        """Does somebody have to approve that the secret is viewed now? SECRET_NEEDS_APPROVAL, or None where it can be
+        viewed as far as that goes, or the vault does not tell before a view. No view, and nothing is asked for.
+
+        Asked again only once a fetch has been refused for it. Fails as `settle` does, too.
+        """
+        ...
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,
         views: list[View] | None = None,
     ) -> Credential | Failure:
         """Read the secret now: a view in the vault's audit, and one more for each field that must be read by itself;
-        with `purpose` where the vault takes a comment. What the audit should show is added to `views`, whatever the
-        end, also while being cancelled.
+        with `purpose` where the vault asks for a comment, or with the comment and the ticket of the `terms`. What the
+        audit should show is added to `views`, whatever the end, also while being cancelled.
 
         No view checks a secret out by the way: where one could, the answer is SECRET_NEEDS_CHECKOUT, unless the caller
         says that the run has it checked out, or was told that there is no need (`checked_out`).

@@ -54,6 +54,8 @@ class Summary:
     template_id: int = 0
     machine: str | None = None
     """Its Machine field; None where it was not asked for, or the template has none or does not expose it."""
+    approval: bool | None = None
+    """Access has to be approved, of whomever; None where the vault does not say. REST alone says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def _summary(record: Any) -> Summary | None:
         template=_str(record, "secretTemplateName"),
         template_id=record["secretTemplateId"] if _is_id(record.get("secretTemplateId")) else 0,
         machine=_machine(record.get("extendedFields")),
+        approval=approval if isinstance(approval := record.get("requiresApproval"), bool) else None,
     )
 
 
@@ -194,6 +197,8 @@ def read_state(answer: Answer) -> State | Failure:
         reason = "SECRET_CHECKED_OUT_BY" if reason in ("", "SECRET_NEEDS_CHECKOUT") else reason
     elif body.get("passwordChangePending") is True and reason == "SECRET_NEEDS_CHECKOUT":
         reason = "SECRET_RPC_PENDING"
+    if reason != "SECRET_NEEDS_APPROVAL" and instant(body.get("approvalEnd")) is not None:
+        facts["approved_until"] = peer_text(body["approvalEnd"])
     minutes = body.get("checkOutMinutesRemaining")
     return State(
         body["id"],

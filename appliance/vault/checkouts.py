@@ -14,12 +14,14 @@ Rules:
 
 from __future__ import annotations
 
-from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault.answers import State
 from appliance.vault.dialect import Dialect, standing
 from appliance.vault.dialogue import Dialogue
 from appliance.vault.exchange import within
 from appliance.vault.failures import fail, reason_of
+from appliance.vault.messages import Why
 from appliance.vault.session import Session
 
 FALLBACK_MINUTES = 30
@@ -56,7 +58,7 @@ def _check_out(dialect: Dialect, secret_id: int, query: VaultQuery) -> Dialogue[
         return {"minutes": _minutes(before), "already": "yes"}
     if before.reason not in ("", "SECRET_NEEDS_CHECKOUT", "SECRET_NEEDS_COMMENT"):
         return standing(before)
-    refused = yield from dialect.check_out(secret_id, query.comment or "scan", before)
+    refused = yield from dialect.check_out(secret_id, _why(query), before, told=query.told)
     after = yield from dialect.state(secret_id)
     if isinstance(after, Failure):
         return after
@@ -85,7 +87,7 @@ def _check_in(dialect: Dialect, secret_id: int, query: VaultQuery) -> Dialogue[T
         return before
     if not before.ours:
         return {"already": "yes"}
-    refused = yield from dialect.check_in(secret_id, query.comment)
+    refused = yield from dialect.check_in(secret_id, _why(query))
     return {} if refused is None else refused
 
 
@@ -94,6 +96,10 @@ _ORDERS = {
     VaultQueryKind.EXTEND: _extend,
     VaultQueryKind.CHECK_IN: _check_in,
 }
+
+
+def _why(query: VaultQuery) -> Why:
+    return Why(query.comment or "scan", query.ticket)
 
 
 def told(failure: Failure) -> VaultAnswer:

@@ -15,7 +15,7 @@ from appliance.vault.choice import Machine
 from appliance.vault.definition import Api, VaultLogin
 from appliance.vault.dialogue import Dialogue, Question
 from appliance.vault.failures import fail, reason_of
-from appliance.vault.messages import Answer, Request
+from appliance.vault.messages import Answer, Request, Why
 
 ALIVE = {"token": "valid"}
 """The fact of a refusal whose token was asked about, and lives."""
@@ -28,6 +28,8 @@ class Found:
     id: int
     open: bool = False
     """Nothing but the right to view stands before it, says the vault; False where it has not said so."""
+    ungated: bool = False
+    """Nobody has to approve access to it, says the vault; False where it has not said so."""
 
 
 class Dialect(Protocol):
@@ -44,6 +46,11 @@ class Dialect(Protocol):
     @property
     def views_check_out(self) -> bool:
         """A view checks out what wants to be checked out, and cannot be told not to."""
+        ...
+
+    @property
+    def tells_unasked(self) -> bool:
+        """A comment and a ticket may go with a view that has not been refused for lack of them."""
         ...
 
     # -- without a token -----------------------------------------------------------------------------------------------
@@ -98,25 +105,27 @@ class Dialect(Protocol):
         """No view."""
         ...
 
-    def view(self, secret_id: int, comment: str, code: str) -> Dialogue[Secret | Failure]:
+    def view(self, secret_id: int, why: Why, code: str) -> Dialogue[Secret | Failure]:
         """The secret, or as exactly as can be told why not. `code`: the `error_code` that the comment answers."""
         ...
 
-    def text(self, secret_id: int, item: Item, comment: str) -> Dialogue[str | Failure]:
+    def text(self, secret_id: int, item: Item, why: Why) -> Dialogue[str | Failure]:
         """A field by itself, since its value is not among those of the secret."""
         ...
 
-    def file(self, secret_id: int, item: Item, comment: str) -> Dialogue[bytes | Failure]:
+    def file(self, secret_id: int, item: Item, why: Why) -> Dialogue[bytes | Failure]:
         """An attachment of a secret that has just been viewed."""
         ...
 
-    def check_out(self, secret_id: int, comment: str, before: State) -> Dialogue[Failure | None]: ...
+    def check_out(self, secret_id: int, why: Why, before: State, *, told: bool) -> Dialogue[Failure | None]:
+        """`told`: say why, asked or not."""
+        ...
 
     def extend(self, secret_id: int, minutes: int, comment: str) -> Dialogue[Failure | None]:
         """Hold a check-out for so many minutes more. None too where the vault knows no such order."""
         ...
 
-    def check_in(self, secret_id: int, comment: str) -> Dialogue[Failure | None]: ...
+    def check_in(self, secret_id: int, why: Why) -> Dialogue[Failure | None]: ...
 
 
 def held_by_another(state: State) -> Failure | None:

@@ -15,8 +15,10 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from appliance.contract import CredentialRef, Failure, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import answers, dialects, rest
+from appliance.vault.approvals import APPROVAL_KINDS, VaultApprovals, files_none
 from appliance.vault.checkouts import VaultCheckouts, told
 from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Dialect, standing
@@ -88,6 +90,11 @@ class Grantor:
                 return told(dialect)
             record = VaultRecord(self._exchange, self.token, self._patience, machines=self._machines)
             return needs_rest(dialect.api) or await record.answer(query)
+        if query.kind in APPROVAL_KINDS:
+            dialect = await within(self._patience, self._spoken)
+            if isinstance(dialect, Failure):
+                return told(dialect)
+            return files_none(dialect.api) or await self._approvals().answer(query)
         return await VaultCheckouts(Session(self._exchange, self.token), self._patience).obey(query)
 
     async def check(self) -> VaultAnswer:
@@ -122,10 +129,16 @@ class Grantor:
         if isinstance(state, Failure):
             return told(state)
         facts = {**state.facts, "secret_id": str(handle.secret_id)}
+        if state.reason == "SECRET_NEEDS_APPROVAL":
+            asked = await self._approvals().look(handle.secret_id)
+            facts |= {} if isinstance(asked, Failure) else asked
         # A comment is no obstacle: the fetch sends one.
         if state.reason in ("", "SECRET_NEEDS_COMMENT"):
             return VaultAnswer(ok=True, facts=facts)
         return told(standing(replace(state, facts=facts)))
+
+    def _approvals(self) -> VaultApprovals:
+        return VaultApprovals(self._exchange, self.token, self._patience)
 
     def close(self) -> None:
         """From now on everybody is told APPLIANCE_LOST, those who wait for a grant included."""

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic_core import from_json
 
+from appliance.contract import Ticket
 from appliance.vault.definition import Hidden
 
 JSON_LIMIT = 1024 * 1024
@@ -24,10 +25,30 @@ _DIGITS = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """What a vault's audit is told of a request."""
+
+    comment: str = ""
+    ticket: Ticket | None = None
+
+    def arguments(self) -> dict[str, str | int]:
+        """As REST names them; what is empty is left out."""
+        given: dict[str, str | int] = {"comment": self.comment} if self.comment else {}
+        if self.ticket is not None:
+            given["ticketNumber"] = self.ticket.number
+            if self.ticket.system is not None:
+                given["ticketSystemId"] = self.ticket.system
+        return given
+
+
+UNTOLD = Why()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, not yet authenticated: `exchange` adds the bearer."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     path: str
     """Below the vault's base URL, beginning with a slash, already percent-encoded."""
     query: tuple[tuple[str, str], ...] = ()

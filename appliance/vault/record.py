@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from appliance.contract import Failure, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import Failure
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import record_answers, rest, rest_dialect
 from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask
@@ -94,13 +95,15 @@ class VaultRecord:
         handle = await self._source.settle(query.secret)
         if isinstance(handle, Failure):
             return handle
-        role = await self._read(rest.state(handle.secret_id), record_answers.read_role, trip)
-        if isinstance(role, Failure):
-            return role
+        standing = await self._read(rest.state(handle.secret_id), record_answers.read_standing, trip)
+        if isinstance(standing, Failure):
+            return standing
         place = await self._read(rest.summary(handle.secret_id), record_answers.read_place, trip)
         if isinstance(place, Failure):
             return place
-        facts = {"secret_id": str(handle.secret_id), "role": role, "folder": place.folder}
+        facts = {"secret_id": str(handle.secret_id), "role": standing.role, "folder": place.folder}
+        if standing.approval:
+            facts["approval"] = standing.approval
         if place.hides_password is not None:
             facts["hides_password"] = "yes" if place.hides_password else "no"
         return VaultAnswer(ok=True, facts=facts)

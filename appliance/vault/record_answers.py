@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.contract import AuditRow, Failure, peer_text
+from appliance.contract import Failure, peer_text
+from appliance.questions import AuditRow
 from appliance.vault.answers import instant
 from appliance.vault.failures import bad_response, refusal
 from appliance.vault.messages import Answer, load_json
@@ -55,14 +56,24 @@ class SecretPlace:
     """None where the vault does not say."""
 
 
-def read_role(answer: Answer) -> str | Failure:
-    """The word that a secret's state has for what we may do with it."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What we may do with a secret, and whether somebody has to approve it."""
+
+    role: str
+    """The vault's word."""
+    approval: str = ""
+    """`needed` or `approved`; empty where the vault asks for none now."""
+
+
+def read_standing(answer: Answer) -> Standing | Failure:
     if answer.status != 200:
         return refusal(answer)
     body = _object(answer)
     if body is None or not isinstance(body.get("secretState"), str):
         return bad_response(answer, "a secretState with the user's role")
-    return _text(body, "role")
+    approved = "approved" if instant(body.get("approvalEnd")) is not None else ""
+    return Standing(_text(body, "role"), "needed" if body["secretState"] == "RequiresApproval" else approved)
 
 
 def read_place(answer: Answer) -> SecretPlace | Failure:
@@ -98,7 +109,8 @@ def _row(record: Any) -> AuditRow | None:
     user = _first(record, "username", "byUserDisplayName")
     if not isinstance(number, int) or isinstance(number, bool) or at is None or not action:
         return None
-    return AuditRow(id=number, at=at, action=peer_text(action), user=peer_text(user), notes=_text(record, "notes"))
+    notes, ticket = _text(record, "notes"), _text(record, "ticketNumber")
+    return AuditRow(id=number, at=at, action=peer_text(action), user=peer_text(user), notes=notes, ticket=ticket)
 
 
 def read_time(answer: Answer) -> VaultTime | None:

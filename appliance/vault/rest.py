@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from appliance.vault.definition import Hidden, VaultLogin
-from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request
+from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request, Why
 
 PAGE = 100
 """Records per page of a search."""
@@ -98,13 +98,14 @@ def state(where: int | str) -> Request:
     return Request("GET", f"{_API}/secrets/{_id(where)}/state", _path(where))
 
 
-def secret(secret_id: int, comment: str) -> Request:
-    """View a secret; with a comment where the vault asks for one."""
-    return _view(secret_id, "", comment)
+def secret(secret_id: int, why: Why) -> Request:
+    """View a secret; with a comment and a ticket where there is something to tell."""
+    return _view(secret_id, "", why)
 
 
-def check_out(secret_id: int) -> Request:
-    return Request("POST", f"{_API}/secrets/{secret_id}/check-out", body=b"{}", content_type=_JSON)
+def check_out(secret_id: int, why: Why) -> Request:
+    """UNSURE: no release is known to read what comes with it; `view_comment` tells those that do not."""
+    return _post(f"{_API}/secrets/{secret_id}/check-out", why)
 
 
 def extend_check_out(secret_id: int, minutes: int, notes: str) -> Request:
@@ -112,16 +113,44 @@ def extend_check_out(secret_id: int, minutes: int, notes: str) -> Request:
     return Request("POST", f"{_API}/secrets/{secret_id}/extend-check-out", body=body, content_type=_JSON)
 
 
-def check_in(secret_id: int, comment: str) -> Request:
-    body = json.dumps({"comment": comment}).encode()
-    return Request("POST", f"{_API}/secrets/{secret_id}/check-in", body=body, content_type=_JSON)
+def check_in(secret_id: int, why: Why) -> Request:
+    return _post(f"{_API}/secrets/{secret_id}/check-in", why)
 
 
-def view_comment(secret_id: int, comment: str) -> Request:
+def view_comment(secret_id: int, why: Why) -> Request:
     """Say why, for a while: a check-out takes no comment of its own."""
-    body = json.dumps({"comment": comment}).encode()
-    path = f"{_API}/secret-access-requests/secrets/{secret_id}/view-comment"
-    return Request("POST", path, body=body, content_type=_JSON)
+    return _post(f"{_API}/secret-access-requests/secrets/{secret_id}/view-comment", why)
+
+
+def _post(path: str, why: Why) -> Request:
+    return Request("POST", path, body=json.dumps(why.arguments()).encode(), content_type=_JSON)
+
+
+def access_requests(secret_id: int) -> Request:
+    """The user's own requests for access to a secret."""
+    return Request("GET", f"{_API}/secret-access-requests/secrets/{secret_id}")
+
+
+def access_request(number: int) -> Request:
+    return Request("GET", f"{_API}/secret-access-requests/{number}")
+
+
+def file_request(secret_id: int, why: Why, start: str, end: str) -> Request:
+    """Ask for access from `start` to `end`: dates with an offset, since nobody says what a bare one would mean."""
+    told = why.arguments()
+    asked = {
+        "secretId": secret_id,
+        "requestComment": told.pop("comment", ""),
+        "startDate": start,
+        "expirationDate": end,
+    }
+    body = json.dumps({**asked, **told}).encode()
+    return Request("POST", f"{_API}/secret-access-requests", body=body, content_type=_JSON)
+
+
+def cancel_request(number: int, comment: str) -> Request:
+    body = json.dumps({"secretAccessRequestId": number, "status": "Canceled", "responseComment": comment}).encode()
+    return Request("PUT", f"{_API}/secret-access-requests", body=body, content_type=_JSON)
 
 
 def summary(secret_id: int) -> Request:
@@ -145,19 +174,19 @@ def current_user() -> Request:
     return Request("GET", f"{_API}/users/current")
 
 
-def text_field(secret_id: int, slug: str, comment: str) -> Request:
-    return _view(secret_id, f"/fields/{quote(slug, safe='')}", comment)
+def text_field(secret_id: int, slug: str, why: Why) -> Request:
+    return _view(secret_id, f"/fields/{quote(slug, safe='')}", why)
 
 
-def file_field(secret_id: int, slug: str, comment: str) -> Request:
-    return _view(secret_id, f"/fields/{quote(slug, safe='')}", comment, limit=FILE_LIMIT)
+def file_field(secret_id: int, slug: str, why: Why) -> Request:
+    return _view(secret_id, f"/fields/{quote(slug, safe='')}", why, limit=FILE_LIMIT)
 
 
-def _view(secret_id: int, part: str, comment: str, *, limit: int = JSON_LIMIT) -> Request:
-    path = f"{_API}/secrets/{secret_id}"
-    if not comment:
+def _view(secret_id: int, part: str, why: Why, *, limit: int = JSON_LIMIT) -> Request:
+    path, told = f"{_API}/secrets/{secret_id}", why.arguments()
+    if not told:
         return Request("GET", path + part, (("noAutoCheckout", "true"),), limit=limit, viewed=secret_id)
-    body = json.dumps({"comment": comment, "noAutoCheckout": True}).encode()
+    body = json.dumps({**told, "noAutoCheckout": True}).encode()
     path = f"{path}/restricted{part}"
     return Request("POST", path, body=body, content_type=_JSON, limit=limit, viewed=secret_id)
 

@@ -20,7 +20,7 @@ from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Found, held_by_another, not_there
 from appliance.vault.dialogue import Dialogue, Question, ask
 from appliance.vault.failures import fail, is_about_the_secret, reason_of, refusal, wants_new_token
-from appliance.vault.messages import Answer, Request, load_json
+from appliance.vault.messages import UNTOLD, Answer, Request, Why, load_json
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ class RestDialect:
     api: Final = "rest"
     bears: Final = True
     views_check_out: Final = False
+    tells_unasked: Final = True
 
     # -- without a token -----------------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ class RestDialect:
             held = held_by_another(state) if isinstance(state, State) else None
             if held is not None:
                 return held
-        return Found(found.id)
+        return Found(found.id, ungated=found.approval is False)
 
     def by_id(self, secret_id: int) -> Dialogue[Found | Failure]:
         return self._by_place(secret_id)
@@ -99,8 +100,8 @@ class RestDialect:
     def state(self, secret_id: int) -> Dialogue[State | Failure]:
         return ask(question(rest.state(secret_id), answers.read_state))
 
-    def view(self, secret_id: int, comment: str, _code: str) -> Dialogue[Secret | Failure]:
-        secret = yield from ask(question(rest.secret(secret_id, comment), answers.read_secret))
+    def view(self, secret_id: int, why: Why, _code: str) -> Dialogue[Secret | Failure]:
+        secret = yield from ask(question(rest.secret(secret_id, why), answers.read_secret))
         return (yield from self._explained(secret, secret_id)) if isinstance(secret, Failure) else secret
 
     def _explained(self, failure: Failure, secret_id: int) -> Dialogue[Failure]:
@@ -117,24 +118,25 @@ class RestDialect:
             return fail(state.reason, f"checked out by {state.holder}", **facts)
         return Failure(failure.phase, named(state.reason), failure.text, facts)
 
-    def text(self, secret_id: int, item: Item, comment: str) -> Dialogue[str | Failure]:
-        return ask(question(rest.text_field(secret_id, item.slug, comment), answers.read_text_field))
+    def text(self, secret_id: int, item: Item, why: Why) -> Dialogue[str | Failure]:
+        return ask(question(rest.text_field(secret_id, item.slug, why), answers.read_text_field))
 
-    def file(self, secret_id: int, item: Item, comment: str) -> Dialogue[bytes | Failure]:
-        return ask(question(rest.file_field(secret_id, item.slug, comment), answers.read_file_field))
+    def file(self, secret_id: int, item: Item, why: Why) -> Dialogue[bytes | Failure]:
+        return ask(question(rest.file_field(secret_id, item.slug, why), answers.read_file_field))
 
-    def check_out(self, secret_id: int, comment: str, before: State) -> Dialogue[Failure | None]:
-        if "Comment" in before.facts.get("secret_state", ""):
-            refused = yield from _order(rest.view_comment(secret_id, comment))
+    def check_out(self, secret_id: int, why: Why, before: State, *, told: bool) -> Dialogue[Failure | None]:
+        if told or "Comment" in before.facts.get("secret_state", ""):
+            refused = yield from _order(rest.view_comment(secret_id, why))
             if refused is not None:
-                return refused
-        return (yield from _order(rest.check_out(secret_id)))
+                about_it = is_about_the_secret(refused)
+                return replace(refused, signal=named("SECRET_NEEDS_COMMENT")) if about_it else refused
+        return (yield from _order(rest.check_out(secret_id, why if told else UNTOLD)))
 
     def extend(self, secret_id: int, minutes: int, comment: str) -> Dialogue[Failure | None]:
         return _order(rest.extend_check_out(secret_id, minutes, comment))
 
-    def check_in(self, secret_id: int, comment: str) -> Dialogue[Failure | None]:
-        return _order(rest.check_in(secret_id, comment))
+    def check_in(self, secret_id: int, why: Why) -> Dialogue[Failure | None]:
+        return _order(rest.check_in(secret_id, why))
 
 
 def _searched(request: Callable[[int], Request], fits: Callable[[Summary], bool]) -> Dialogue[list[Summary] | Failure]:

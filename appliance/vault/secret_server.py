@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, View
+from appliance.contract import AccessTerms, CredentialRef, Failure, SecretLookup, View
 from appliance.reasons import REASONS
-from appliance.vault import SecretHandle, answers
+from appliance.vault import DEFAULT_TERMS, SecretHandle, answers
 from appliance.vault.choice import Machine, chosen
 from appliance.vault.credential import Credential
 from appliance.vault.definition import VaultAccess
@@ -22,6 +22,7 @@ from appliance.vault.exchange import Exchange, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.flight import SingleFlight
 from appliance.vault.machines import Machines
+from appliance.vault.messages import UNTOLD, Why
 from appliance.vault.reading import credential
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
@@ -63,6 +64,9 @@ class SecretServerSource:
         """Secrets that have asked for a comment, and by which code: they get it at once the next time."""
         self._open: set[int] = set()
         """Secrets that want no check-out: a search or a view has said so. They are viewed without asking first."""
+        self._ungated: set[int] = set()
+        """Secrets that nobody has to approve now, as far as is known."""
+        self._gating: SingleFlight[Failure | None] = SingleFlight()
 
     # -- the seam ------------------------------------------------------------------------------------------------------
 
@@ -72,25 +76,45 @@ class SecretServerSource:
         known = self._settled.get(ref)
         return known if known is not None else await self._settling.share(ref, lambda: self._settle(ref))
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        if handle.secret_id in self._ungated:
+            return None
+        return await self._gating.share(handle.secret_id, lambda: self._gate(handle))
+
+    async def _gate(self, handle: SecretHandle) -> Failure | None:
+        state = await self.state(handle)
+        if isinstance(state, Failure):
+            return state
+        if state.reason == "SECRET_NEEDS_APPROVAL":
+            return standing(state)
+        self._ungated.add(handle.secret_id)
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,  # noqa: ARG002 - nothing is kept, so every read is
         views: list[View] | None = None,
     ) -> Credential | Failure:
         def begin(dialect: Dialect) -> Dialogue[Credential | Failure]:
-            why = purpose or "scan"
-            return self._fetch(dialect, handle.secret_id, why, private_key=private_key, checked_out=checked_out)
+            why = Why(terms.comment or purpose or "scan", terms.ticket)
+            told = dialect.tells_unasked and bool(terms.comment or terms.ticket)
+            secret_id = handle.secret_id
+            return self._fetch(dialect, secret_id, why, told=told, private_key=private_key, checked_out=checked_out)
 
         async def work(trip: Trip) -> Credential | Failure:
             away = await self._session.ready(trip)
             return away if away is not None else await self._session.converse(begin, trip)
 
-        return await within(self._fetch_patience, work, views)
+        got = await within(self._fetch_patience, work, views)
+        if isinstance(got, Failure) and reason_of(got) == "SECRET_NEEDS_APPROVAL":
+            self._ungated.discard(handle.secret_id)
+        return got
 
     async def state(self, handle: SecretHandle) -> answers.State | Failure:
         """Could the secret be read now? No view."""
@@ -134,6 +158,8 @@ class SecretServerSource:
             return found
         if found.open:
             self._open.add(found.id)
+        if found.ungated:
+            self._ungated.add(found.id)
         return SecretHandle(ref, found.id)
 
     def _state(self, dialect: Dialect, handle: SecretHandle) -> Dialogue[answers.State | Failure]:
@@ -149,23 +175,23 @@ class SecretServerSource:
     # -- fetch ---------------------------------------------------------------------------------------------------------
 
     def _fetch(
-        self, dialect: Dialect, secret_id: int, purpose: str, *, private_key: bool, checked_out: bool
+        self, dialect: Dialect, secret_id: int, purpose: Why, *, told: bool, private_key: bool, checked_out: bool
     ) -> Dialogue[Credential | Failure]:
         if dialect.views_check_out and not checked_out and secret_id not in self._open:
             barred = yield from _barred(dialect, secret_id)
             if barred is not None:
                 return barred
-        comment = purpose if secret_id in self._commented else ""
-        secret = yield from dialect.view(secret_id, comment, self._commented.get(secret_id, ""))
-        if isinstance(secret, Failure) and reason_of(secret) == "SECRET_NEEDS_COMMENT" and not comment:
+        why = purpose if told or secret_id in self._commented else UNTOLD
+        secret = yield from dialect.view(secret_id, why, self._commented.get(secret_id, ""))
+        if isinstance(secret, Failure) and reason_of(secret) == "SECRET_NEEDS_COMMENT" and why is UNTOLD:
             code = self._commented[secret_id] = secret.facts.get("error_code", "")
-            comment = purpose
-            secret = yield from dialect.view(secret_id, comment, code)
+            why = purpose
+            secret = yield from dialect.view(secret_id, why, code)
         if isinstance(secret, Failure):
             return secret
         if dialect.views_check_out and not self._was_open(secret, checked_out=checked_out):
             return fail("SECRET_NEEDS_CHECKOUT", "it did not want to be checked out before, and by this view it is")
-        return (yield from credential(dialect, secret, comment, private_key=private_key))
+        return (yield from credential(dialect, secret, why, private_key=private_key))
 
     def _was_open(self, secret: answers.Secret, *, checked_out: bool) -> bool:
         """False: a view of what was taken for open has checked it out, so that the run must know of it."""

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from appliance.contract import CredentialRef, Failure, View
-from appliance.vault import CredentialSource, SecretHandle
+from appliance.contract import AccessTerms, CredentialRef, Failure, View
+from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.flight import SingleFlight
 
@@ -52,12 +52,16 @@ class SharedSource:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return await self._source.settle(ref)
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return await self._source.approval(handle)
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,
         views: list[View] | None = None,
@@ -68,7 +72,7 @@ class SharedSource:
         async def read() -> Credential | Failure:
             source = self._source
             return await source.fetch(
-                handle, private_key=private_key, purpose=purpose, checked_out=checked_out, views=views
+                handle, private_key=private_key, purpose=purpose, terms=terms, checked_out=checked_out, views=views
             )
 
         while True:

@@ -12,7 +12,7 @@ from functools import partial
 from appliance.contract import Failure
 from appliance.vault.definition import Hidden, VaultLogin
 from appliance.vault.failures import fail
-from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Request
+from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, UNTOLD, Request, Why
 from appliance.vault.soap_answers import BY_FIELD, is_refusal
 from appliance.vault.soap_envelope import NAMESPACE, Argument, sayable, wrap
 
@@ -77,10 +77,15 @@ def checkout_status(secret_id: int, token: Hidden) -> Request:
     return _asked("GetCheckOutStatus", token, ("secretId", secret_id))
 
 
-def secret(secret_id: int, token: Hidden, comment: str = "", code: str = COMMENT) -> Request:
-    """View a secret; with a comment that answers the `error_code` of a refusal."""
-    response: Argument = [("CodeResponse", (("ErrorCode", code), ("Comment", comment)))]
-    responses = (("codeResponses", response),) if comment else ()
+def secret(secret_id: int, token: Hidden, why: Why = UNTOLD, code: str = COMMENT) -> Request:
+    """View a secret; with a comment, and perhaps a ticket, that answers the `error_code` of a refusal."""
+    said: list[tuple[str, Argument]] = [("ErrorCode", code), ("Comment", why.comment)]
+    if why.ticket is not None:
+        said.append(("AdditionalComment", why.ticket.number))
+        if why.ticket.system is not None:
+            said.append(("TicketSystemId", why.ticket.system))
+    response: Argument = [("CodeResponse", tuple(said))]
+    responses = (("codeResponses", response),) if why.comment else ()
     which: tuple[tuple[str, Argument], ...] = (("secretId", secret_id), ("loadSettingsAndPermissions", False))
     return _viewed(secret_id, "GetSecret", token, *which, *responses)
 

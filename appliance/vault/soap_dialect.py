@@ -24,13 +24,14 @@ from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import ALIVE, Found, held_by_another, not_there
 from appliance.vault.dialogue import Dialogue, Question, ask, said
 from appliance.vault.failures import UNKNOWN_WORDS, fail, reason_of, refusal
-from appliance.vault.messages import Answer, Request
+from appliance.vault.messages import UNTOLD, Answer, Request, Why
 
 
 class SoapDialect:
     api: Final = "soap"
     bears: Final = False
     views_check_out: Final = True
+    tells_unasked: Final = False
 
     # -- without a token -----------------------------------------------------------------------------------------------
 
@@ -129,29 +130,29 @@ class SoapDialect:
         reason = "" if ours else "SECRET_CHECKED_OUT_BY"
         return State(secret_id, reason, status.holder, ours=ours, minutes=status.minutes or 0)
 
-    def view(self, secret_id: int, comment: str, code: str) -> Dialogue[Secret | Failure]:
-        secret = yield from ask(Question(_view(secret_id, comment, code), soap_answers.read_secret))
+    def view(self, secret_id: int, why: Why, code: str) -> Dialogue[Secret | Failure]:
+        secret = yield from ask(Question(_view(secret_id, why, code), soap_answers.read_secret))
         return _denied(secret) if isinstance(secret, Failure) else secret
 
-    def text(self, _secret_id: int, item: Item, _comment: str) -> Dialogue[str | Failure]:
+    def text(self, _secret_id: int, item: Item, _why: Why) -> Dialogue[str | Failure]:
         """What came with the secret is all there is."""
         return said(item.value)
 
-    def file(self, secret_id: int, item: Item, _comment: str) -> Dialogue[bytes | Failure]:
+    def file(self, secret_id: int, item: Item, _why: Why) -> Dialogue[bytes | Failure]:
         return ask(Question(partial(soap.file_item, secret_id, item.id), soap_answers.read_file))
 
-    def check_out(self, secret_id: int, comment: str, _before: State) -> Dialogue[Failure | None]:
+    def check_out(self, secret_id: int, why: Why, _before: State, *, told: bool) -> Dialogue[Failure | None]:  # noqa: ARG002 - a comment answers a refusal
         """A view, since nothing else checks out; its values are dropped unread."""
-        refused = yield from ask(Question(_view(secret_id, "", ""), soap_answers.read_taken))
+        refused = yield from ask(Question(_view(secret_id, UNTOLD, ""), soap_answers.read_taken))
         if refused is not None and reason_of(refused) == "SECRET_NEEDS_COMMENT":
             code = refused.facts.get("error_code", "")
-            refused = yield from ask(Question(_view(secret_id, comment, code), soap_answers.read_taken))
+            refused = yield from ask(Question(_view(secret_id, why, code), soap_answers.read_taken))
         return None if refused is None else _denied(refused)
 
     def extend(self, _secret_id: int, _minutes: int, _comment: str) -> Dialogue[Failure | None]:
         return said(None)
 
-    def check_in(self, secret_id: int, _comment: str) -> Dialogue[Failure | None]:
+    def check_in(self, secret_id: int, _why: Why) -> Dialogue[Failure | None]:
         return ask(Question(partial(soap.check_in, secret_id), soap_answers.read_check_in))
 
 
@@ -164,8 +165,8 @@ def _search_machine(machine: str, *, inactive: bool) -> Question[Page]:
     return Question(partial(soap.search_machine, machine, inactive=inactive), read)
 
 
-def _view(secret_id: int, comment: str, code: str) -> partial[Request]:
-    return partial(soap.secret, secret_id, comment=comment, code=code or soap.COMMENT)
+def _view(secret_id: int, why: Why, code: str) -> partial[Request]:
+    return partial(soap.secret, secret_id, why=why, code=code or soap.COMMENT)
 
 
 def _may_be_the_token(failure: Failure) -> bool:

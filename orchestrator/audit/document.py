@@ -91,6 +91,7 @@ def _pair(part: VaultPart, secret: SecretAudit, pair: Paired) -> Document:
         "user": pair.row.user,
         "action": pair.row.action,
         "comment": pair.row.notes or None,
+        "ticket": pair.row.ticket or None,
         "sure": pair.use.sure,
         "own_row": pair.own,
     }
@@ -126,6 +127,7 @@ def _loose(part: VaultPart, secret: SecretAudit, loose: Loose) -> Document:
         "user": loose.row.user,
         "action": loose.row.action,
         "comment": loose.row.notes or None,
+        "ticket": loose.row.ticket or None,
         **twin,
     }
 

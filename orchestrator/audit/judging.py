@@ -20,7 +20,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.contract import AuditRow, account_key
+from appliance.contract import account_key
+from appliance.questions import AuditRow
 from orchestrator.audit.pairing import Pairing, Window, pair
 from orchestrator.audit.uses import SecretKey, Use
 

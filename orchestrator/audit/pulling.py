@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from appliance.contract import AuditRow, CredentialRef, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, SecretLookup
+from appliance.questions import AuditRow, VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.audit.judging import UNKNOWN_CLOCK_S, VaultClock
 
 MOST_PAGES = 1000

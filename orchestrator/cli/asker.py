@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from appliance.contract import VaultAnswer, VaultQuery
+from appliance.questions import VaultAnswer, VaultQuery
 from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where

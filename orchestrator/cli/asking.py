@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from appliance.contract import VaultAnswer, VaultQuery
+from appliance.questions import VaultAnswer, VaultQuery
 from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login

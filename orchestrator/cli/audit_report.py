@@ -79,8 +79,9 @@ def _table(heading: str, rows: Sequence[Mapping[str, Any]]) -> FittedTable:
     for row in rows:
         use = row.get("use", row)
         why = f"run {use['run']} job {use['job']}:{use['attempt']}" if "job" in use else ""
-        if row.get("comment"):
-            why = f"{why} ({row['comment']})".strip()
+        told = ", ticket ".join(filter(None, (row.get("comment"), row.get("ticket"))))
+        if told:
+            why = f"{why} ({told})".strip()
         who = " ".join(filter(None, (row.get("user"), row.get("action"))))
         if use.get("appliance"):
             who = f"{who} by {use['appliance']}".strip()

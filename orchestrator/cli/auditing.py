@@ -10,7 +10,8 @@ import time
 import anyio
 from rich.console import Console
 
-from appliance.contract import CredentialRef, VaultAnswer
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer
 from appliance.reasons import REASONS
 from orchestrator.assembly import Prepared
 from orchestrator.audit.document import Unread, VaultPart, document_of

@@ -11,6 +11,7 @@ from orchestrator.campaign import Campaign, CampaignError, Fault, campaign_schem
 from orchestrator.cli import client_certificates
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import written_to
+from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps
 from orchestrator.toml_lines import key_lines, line_of
 
@@ -18,7 +19,8 @@ from orchestrator.toml_lines import key_lines, line_of
 def check(file: Path, *, json: bool) -> Exit:
     """Raises CampaignError, unless its faults are asked for as JSON."""
     try:
-        faults = tuple(_certificate_faults(file, load_campaign(file)))
+        campaign = load_campaign(file)
+        faults = (*_certificate_faults(file, campaign), *_known_hosts_faults(campaign))
     except CampaignError as error:
         faults = error.faults
     if faults and not json:
@@ -38,6 +40,20 @@ def _certificate_faults(file: Path, campaign: Campaign) -> Iterator[Fault]:
         for key, text in client_certificates.faults(vault, time.time()):
             line = line_of(lines, ("vaults", index, "tls", key))
             yield Fault(str(file), line, f"vaults[{index}].tls.{key}", text)
+
+
+def _known_hosts_faults(campaign: Campaign) -> Iterable[Fault]:
+    """The known_hosts files that it names are part of it."""
+    faults: dict[Path, Fault] = {}
+    for record in campaign.records:
+        if record.technology != "unix":
+            continue
+        for path in filter(None, (record.known_hosts, record.jump.known_hosts if record.jump else None)):
+            try:
+                KnownHosts.read(Path(path))
+            except KnownHostsError as error:
+                faults[error.file] = Fault(str(error.file), error.line or 1, "known_hosts", error.why)
+    return faults.values()
 
 
 def _document(file: Path, faults: Iterable[Fault]) -> Document:

@@ -18,8 +18,9 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
 from appliance.bus.control import ControlClient, connect_control
-from appliance.contract import VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import Status
+from orchestrator.approval_watch import Unapproved
 from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
@@ -148,7 +149,8 @@ class Desk:
         by = {status.value: number for status, number in progress.by_status.items()}
         away = [asdict(vault) for vault in progress.away]
         numbers = {"planned": progress.planned, "in_flight": progress.in_flight, "by_status": by}
-        return {"open": True, **numbers, "away": away}
+        unapproved = [asdict(secret) for secret in progress.unapproved]
+        return {"open": True, **numbers, "away": away, "unapproved": unapproved}
 
     def stop(self, run: str) -> None:
         """Stop a run that is open; one that is only about to begin is stopped as soon as it does."""
@@ -223,7 +225,8 @@ class Client:
             return None
         by = {Status(status): number for status, number in answer.get("by_status", {}).items()}
         away = tuple(Away(**vault) for vault in answer.get("away", ()))
-        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away)
+        unapproved = tuple(Unapproved(**secret) for secret in answer.get("unapproved", ()))
+        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away, unapproved)
 
     async def stop(self, run: str) -> None:
         await self._ask("stop", {"run": run})

@@ -18,10 +18,11 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import BusError, OrchestratorBus
 from appliance.bus.orchestrator_side import connect_orchestrator
-from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
-from orchestrator.campaign_model import Campaign
+from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
@@ -111,17 +112,27 @@ class Engine:
 
 def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:
     """The embedded appliance's policy for a run: the campaign's own targets, vaults and weakest host-key policy."""
-    policies = [record.host_keys.value for record in campaign.records if record.technology == "unix"]
+    unix = [record for record in campaign.records if record.technology == "unix"]
+    policies = [record.host_keys.value for record in unix]
+    policies += [record.jump.host_keys.value for record in unix if record.jump is not None]
     weakest = next((p for p in ("any", "tofu", "pinned") if p in policies), "pinned")
     return Admission(run, campaign_networks(campaign), weakest, tuple(logins))
 
 
 def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
-    """The addresses that a campaign may reach. A DNS name may resolve to any that is not excluded."""
+    """The addresses that a campaign may reach: its targets, their jump hosts, and the domain controllers that tickets
+    come from. A DNS name may resolve to any that is not excluded; a controller that is excluded as a target is reached
+    by its address.
+    """
     targets = select(campaign.targets).addresses
-    if targets.names:
+    targets |= AddressSet.parse(
+        record.jump.host for record in campaign.records if record.technology == "unix" and record.jump
+    )
+    kerberos = (record for record in campaign.records if isinstance(record, WindowsRecord))
+    controllers = AddressSet.parse(host for record in kerberos for host in record.controllers)
+    if targets.names or controllers.names:
         targets = AddressSet.everything() - AddressSet.parse(campaign.targets.exclude)
-    return targets.networks()
+    return (targets | controllers).networks()
 
 
 @asynccontextmanager

@@ -97,11 +97,11 @@ def _enterprise() -> tuple[list[_Group], str]:
 
 def _hostile() -> tuple[list[_Group], str]:
     groups = [
-        _own("unix", 0.32, 20, _every("unix", 1), _UNIX_SYSTEMS),
-        *_to_root(0.08, 1),
-        _own("windows", 0.4, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
+        _own("unix", 0.4, 20, _every("unix", 1), _UNIX_SYSTEMS),
+        *_to_root(0.04, 1),
+        _own("windows", 0.46, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
     ]
-    return [*groups, *_broken(0.2)], _CORP
+    return [*groups, *_broken(0.1)], _CORP
 
 
 def _domain() -> tuple[list[_Group], str]:

@@ -21,6 +21,7 @@ from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import Order, check_and_store, execute, exit_code, interruptible
 from orchestrator.cli.storing import find_run, stored
+from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import Held, HolderInfo, StateDir
 from orchestrator.store.records import RunState
@@ -68,6 +69,8 @@ async def hold(held: Held, where: Where, order: Order, show: Show) -> Exit:
             warnings = exposures_of(prepared.record.snapshot).values()
             with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
                 display.note(f"run {prepared.record.id}: {prepared.record.planned} planned")
+                if without := unserved(prepared.plan):
+                    display.note(without)
                 finished = await execute(engine, order, interrupt, display)
             record = await find_run(engine.store, prepared.record.id)
             gates_ok = await write_report(engine.store, record, show.form, show.output)

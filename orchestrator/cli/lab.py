@@ -148,6 +148,7 @@ include = {json.dumps([host["address"] for host in truth])}
 deadline = "3s"
 capacity = {IN_FLIGHT}
 vault_patience = "5s"
+throttle_patience = "8s"
 """
 
 
@@ -185,7 +186,7 @@ def _record(number: int, hosts: Sequence[Mapping[str, Any]], known_hosts: str) -
     first = hosts[0]
     technology = first["technology"]
     accounts = (_LOCAL if first["account"] == "local" else _ACCOUNTS)[technology].format(account=first["account"])
-    key = "private_key = true\n" if first["login"] == "key" else ""
+    key = {"key": "private_key = true\n", "nt-hash": "nt_hash = true\n"}.get(first["login"], "")
     known = f"known_hosts = {json.dumps(known_hosts)}\n" if technology == "unix" else ""
     return f"""
 [[records]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -11,9 +11,13 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from appliance.reasons import Status
+from orchestrator.approval_watch import Unapproved
 from orchestrator.controller import Progress as RunProgress
 from orchestrator.report.tables import GOOD, cell, say
 from orchestrator.vault_watch import Away
+
+LINES = 5
+"""Secrets that are shown by name; of further ones there is a sum."""
 
 
 class _Bar(Progress):
@@ -63,7 +67,12 @@ class ProgressDisplay:
         if self._task is None:
             self._task = self._bar.add_task("", total=progress.planned)
         self._bar.update(self._task, completed=progress.done, total=progress.planned)
-        self._bar.lines = (self._rate() + _numbers(progress), *map(_away, progress.away), *self._warnings)
+        self._bar.lines = (
+            self._rate() + _numbers(progress),
+            *map(_away, progress.away),
+            *_unapproved(progress.unapproved),
+            *self._warnings,
+        )
 
     def note(self, text: str) -> None:
         say(self._console, text)
@@ -88,3 +97,13 @@ def _numbers(progress: RunProgress) -> str:
 def _away(away: Away) -> str:
     since = datetime.fromtimestamp(away.since).astimezone()
     return f"vault {away.vault}: away since {since:%H:%M:%S}, {away.waiting} jobs wait"
+
+
+def _unapproved(secrets: Sequence[Unapproved]) -> Iterator[str]:
+    """Those with the most jobs by name."""
+    ordered = sorted(secrets, key=lambda one: (-one.waiting, one.secret))
+    for one in ordered[:LINES]:
+        since = datetime.fromtimestamp(one.since).astimezone()
+        yield f"secret {one.secret} in {one.vault}: {one.waiting} jobs wait for approval since {since:%H:%M:%S}"
+    if rest := ordered[LINES:]:
+        yield f"{sum(one.waiting for one in rest)} jobs wait for the approval of {len(rest)} more secrets"

@@ -19,7 +19,9 @@ from orchestrator.state_dir import HolderInfo
 
 
 async def plan(where: Where | None, campaign: Campaign, limit: int, json: bool) -> Exit:
-    """With `where` the vault is asked for every secret too; exit 1 when one cannot be read."""
+    """With `where` the vault is asked for every secret too; exit 1 when one cannot be read, unless it waits for an
+    approval that a run asks for.
+    """
     book = RecordBook(campaign.records, campaign.vaults)
     built = build_plan(campaign, book, run="plan", seed=0)
     if isinstance(built, NothingSelected):
@@ -27,12 +29,12 @@ async def plan(where: Where | None, campaign: Campaign, limit: int, json: bool) 
     checks = None if where is None else await _looked_at(where, campaign, built)
     with written_to(None) as out:
         write_plan(built, campaign, limit, checks, out, json=json)
-    return Exit.OK if checks is None or all(check.answer.ok for check in checks) else Exit.GATE_FAILED
+    return Exit.OK if checks is None or not any(check.fault for check in checks) else Exit.GATE_FAILED
 
 
 async def _looked_at(where: Where, campaign: Campaign, built: Plan) -> list[SecretCheck]:
     async with asker(where, campaign) as put:
-        return await check_secrets(built, put)
+        return await check_secrets(built, campaign, put)
 
 
 async def vault_test(where: Where, campaign: Campaign, title: str, secret: str, json: bool) -> Exit:

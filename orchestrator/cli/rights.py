@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from appliance.contract import CredentialRef, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef
+from appliance.questions import VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
@@ -124,6 +125,7 @@ def _document(one: VaultRights) -> dict[str, Any]:
                 "has": s.has or None,
                 "verdict": s.verdict.value,
                 "why": s.why or None,
+                "approval": s.approval or None,
             }
             for s in one.secrets
         ],
@@ -148,6 +150,10 @@ def tell(found: Sequence[VaultRights], console: Console) -> None:
 def _tell_secrets(secrets: Sequence[SecretVerdict], console: Console) -> None:
     fine = sum(secret.verdict is Verdict.OK for secret in secrets)
     say(console, f"{fine} of {len(secrets)} secrets: View, and no more. No secret was viewed.")
+    if gated := sum(bool(secret.approval) for secret in secrets):
+        lacking = sum(secret.approval == "needed" for secret in secrets)
+        how = 'View lets the user ask for it (approval = "request" in the campaign), no further right is needed'
+        say(console, f"{gated} secrets want access approved, {lacking} of them lack it now: {how}.")
     wrong = [secret for secret in secrets if secret.verdict is not Verdict.OK]
     if not wrong:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from appliance.contract import Target
 from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
@@ -25,6 +26,7 @@ from orchestrator.controller import RunController
 from orchestrator.dispatch import Planned
 from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.plan import NothingSelected
+from orchestrator.records import jump_of
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord, RunState, SeenKey, Unfinished
 
@@ -44,11 +46,14 @@ class Order:
 def new_order(
     campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None
 ) -> Order:
-    """Raises NothingToDo, BadInput."""
+    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small."""
     now = time.time()
-    run = run_id(now, secrets.token_hex(2))
+    run, seed = run_id(now, secrets.token_hex(2)), secrets.randbits(32)
+    marks, jump_marks = _marks(campaign), _marks(campaign, jumps=True)
     try:
-        prepared = prepare(campaign, selection, run=run, seed=secrets.randbits(32), now=now, parent=parent)
+        prepared = prepare(
+            campaign, selection, run=run, seed=seed, now=now, parent=parent, marks=marks, jump_marks=jump_marks
+        )
     except ValueError as error:
         raise BadInput(str(error)) from None
     if isinstance(prepared, NothingSelected):
@@ -93,13 +98,11 @@ async def check_and_store(engine: Engine, order: Order) -> None:
 
 def _known_keys(prepared: Prepared) -> list[SeenKey]:
     """What the records' known_hosts files say of the run's targets. Raises BadInput."""
-    unix = [record for record in prepared.campaign.records if record.technology == "unix"]
-    try:
-        files = {path: KnownHosts.read(Path(path)) for path in {r.known_hosts for r in unix if r.known_hosts}}
-    except KnownHostsError as error:
-        raise BadInput(str(error)) from None
-    of_record = {record.title: files[record.known_hosts] for record in unix if record.known_hosts}
+    of_record, of_jump = _known_hosts(prepared.campaign), _known_hosts(prepared.campaign, jumps=True)
     found: dict[SeenKey, None] = {}
+    for jump, known in ((jump, of_jump.get(r.title)) for r in prepared.campaign.records if (jump := jump_of(r))):
+        keys = known.of(Target(address=jump.address), jump.port) if known else []
+        found |= dict.fromkeys((jump.address, jump.port, key, prepared.record.id) for key in keys)
     for planned in prepared.plan.walk() if of_record else ():
         for candidate in planned.candidates if isinstance(planned, Planned) else ():
             if candidate.record in of_record:
@@ -107,6 +110,23 @@ def _known_keys(prepared: Prepared) -> list[SeenKey]:
                 address = planned.target.address
                 found |= dict.fromkeys((address, candidate.port, key, prepared.record.id) for key in keys)
     return list(found)
+
+
+def _known_hosts(campaign: Campaign, *, jumps: bool = False) -> dict[str, KnownHosts]:
+    """By title, the known_hosts files of the records that have one, or of their jump hosts. Raises BadInput."""
+    unix = [record for record in campaign.records if record.technology == "unix"]
+    told = {r.title: (r.jump.known_hosts if r.jump else None) if jumps else r.known_hosts for r in unix}
+    paths = {title: path for title, path in told.items() if path}
+    try:
+        files = {path: KnownHosts.read(Path(path)) for path in dict.fromkeys(paths.values())}
+    except KnownHostsError as error:
+        raise BadInput(str(error)) from None
+    return {title: files[path] for title, path in paths.items()}
+
+
+def _marks(campaign: Campaign, *, jumps: bool = False) -> dict[str, Sequence[str]]:
+    """The marked lines of those files."""
+    return {title: known.marks for title, known in _known_hosts(campaign, jumps=jumps).items() if known.marks}
 
 
 async def execute(engine: Engine, order: Order, interrupt: anyio.Event, display: ProgressDisplay) -> bool:

@@ -6,12 +6,11 @@ Each is dropped from the environment at once, and never written anywhere from he
 from __future__ import annotations
 
 import ctypes
-import getpass
 import os
-import sys
 from pathlib import Path
 
 from orchestrator.campaign_model import PasswordReference
+from orchestrator.cli import dialog
 from orchestrator.cli.errors import BadInput
 
 
@@ -64,12 +63,9 @@ def _from_file(reference: PasswordReference, title: str, what: str) -> str:
 
 
 def _from_prompt(title: str, what: str, prompt: str) -> str:
-    if not sys.stdin.isatty():
+    if not dialog.somebody_is_there():
         raise BadInput(f"vault {title!r}: cannot ask for the {what} without a terminal; use env or file")
-    try:
-        value = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
-    except EOFError:
-        value = ""
+    value = dialog.secret(prompt)
     if not value:
         raise BadInput(f"vault {title!r}: no {what} was entered; nothing was sent to the vault")
     return value

@@ -12,6 +12,7 @@ import anyio.to_thread
 from rich.console import Console
 
 from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli import dialog
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import check_output
 from orchestrator.cli.reporting import judge
@@ -41,7 +42,7 @@ async def support_bundle(state: Path, run: str | None, output: Path | None, yes:
         await anyio.to_thread.run_sync(check_output, file)
         items = await _items(store, record, state)
     await anyio.to_thread.run_sync(_list, items, file)
-    if not yes and not await anyio.to_thread.run_sync(_agreed):
+    if not yes and not _agreed():
         sys.stderr.write("nothing was written\n")
         return Exit.BAD_INPUT
     await anyio.to_thread.run_sync(_write, items, file)
@@ -117,11 +118,9 @@ def _list(items: Sequence[Item], file: Path) -> None:
 
 def _agreed() -> bool:
     """Raises BadInput where nobody can be asked."""
-    if not sys.stdin.isatty():
+    if not dialog.somebody_is_there():
         raise BadInput("say --yes to write it")
-    sys.stderr.write("Write it? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return dialog.agreed("Write it?")
 
 
 def _write(items: Sequence[Item], file: Path) -> None:

@@ -13,9 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from appliance.contract import CredentialRef, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
+from orchestrator.approvals import NEEDS_APPROVAL, told
 from orchestrator.audit.pulling import Put
+from orchestrator.campaign_model import Campaign
 from orchestrator.plan import Plan
 from orchestrator.report.tables import CODE, FittedTable, cell, column, say
 
@@ -29,16 +32,48 @@ class SecretCheck:
     """How many targets of the plan may ask for it."""
     answer: VaultAnswer
 
+    asks: bool = False
+    """A run asks for an approval that lacks, and waits for it."""
+
+    @property
+    def fault(self) -> bool:
+        """Would its targets fail, as things are?"""
+        return not self.answer.ok and not (self.asks and self.answer.reason == NEEDS_APPROVAL)
+
+    @property
+    def approval(self) -> str:
+        """How access that somebody has to approve stands: `approved`, `needed`, or its request's status; empty for a
+        secret that wants none.
+        """
+        if self.answer.ok:
+            return "approved" if "approved_until" in self.answer.facts else ""
+        if self.answer.reason != NEEDS_APPROVAL:
+            return ""
+        return self.answer.facts.get("status") or "needed"
+
+    @property
+    def approval_text(self) -> str:
+        facts = self.answer.facts
+        if self.answer.ok:
+            return f"access is approved until {facts.get('approved_until', '')} (the vault's time)"
+        if facts.get("request"):
+            return told(facts)
+        return "a run asks for it; nothing was asked for now" if self.asks else "nobody has asked for it"
+
     @property
     def name(self) -> str:
         return f"{self.secret.described} in {self.secret.vault!r}"
 
 
-async def check_secrets(plan: Plan, put: Put) -> list[SecretCheck]:
+async def check_secrets(plan: Plan, campaign: Campaign, put: Put) -> list[SecretCheck]:
+    asking = {vault.title for vault in campaign.vaults if vault.approval == "request"}
     uses = plan.uses()
     refs = list(uses)
     answers = await put([secret_query(ref) for ref in refs])
-    return [SecretCheck(ref, len(uses[ref]), answer) for ref, answer in zip(refs, answers, strict=True)]
+    return [
+        SecretCheck(ref, len(uses[ref]), answer, asks=ref.vault in asking)
+        for ref, answer in zip(refs, answers, strict=True)
+    ]
 
 
 def secret_query(ref: CredentialRef) -> VaultQuery:
@@ -61,14 +96,29 @@ def document(checks: Sequence[SecretCheck]) -> dict[str, Any]:
                 "advice": REASONS[check.answer.reason].advice if check.answer.reason in REASONS else "",
             }
             for check in checks
-            if not check.answer.ok
+            if check.fault
+        ],
+        "approvals": [
+            {
+                "vault": check.secret.vault,
+                "secret": check.secret.key,
+                "by": check.secret.by.value,
+                "targets": check.targets,
+                "state": check.approval,
+                "approved_until": check.answer.facts.get("approved_until"),
+                "text": check.approval_text,
+            }
+            for check in checks
+            if check.approval
         ],
     }
 
 
 def tell(checks: Sequence[SecretCheck], console: Console) -> None:
-    problems = [check for check in checks if not check.answer.ok]
-    say(console, f"Vault: {len(checks) - len(problems)} of {len(checks)} secrets can be read; none was viewed.")
+    problems = [check for check in checks if check.fault]
+    readable = sum(check.answer.ok for check in checks)
+    say(console, f"Vault: {readable} of {len(checks)} secrets can be read; none was viewed.")
+    _tell_approvals([check for check in checks if check.approval], console)
     if not problems:
         return
     head = (column("Secret"), column("Targets", right=True), column("Reason", keep=CODE), column("Vault's words"))
@@ -81,3 +131,11 @@ def tell(checks: Sequence[SecretCheck], console: Console) -> None:
         say(console, f"{number} x {reason}: {advice}")
     if len(problems) > SHOWN:
         say(console, f"{len(problems) - SHOWN} more with --json.")
+
+
+def _tell_approvals(checks: Sequence[SecretCheck], console: Console) -> None:
+    for check in sorted(checks, key=lambda c: -c.targets)[:SHOWN]:
+        waits = "" if check.answer.ok else "wait for approval: " if check.asks else "need approval: "
+        say(console, f"Secret {check.name}: {check.targets:,} targets {waits or 'can go on: '}{check.approval_text}.")
+    if len(checks) > SHOWN:
+        say(console, f"{len(checks) - SHOWN} more secrets want approval; --json has them.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from appliance.contract import CredentialRef, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login

@@ -23,9 +23,10 @@ import anyio.to_thread
 from anyio.abc import SocketStream
 from rich.console import Console
 
-from appliance.contract import CredentialRef
-from orchestrator.assembly import Prepared
+from appliance.contract import AccessTerms, CredentialRef
+from orchestrator.assembly import Prepared, purposes
 from orchestrator.audit.uses import had_credential
+from orchestrator.cli import dialog
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
@@ -55,11 +56,9 @@ class Consent:
         what = f"{secrets} secrets of {', '.join(vaults)} will be read once more, and their views show in the audit"
         if self.yes:
             return
-        if not sys.stdin.isatty():
+        if not dialog.somebody_is_there():
             raise BadInput(f"{what}: say --yes if that is what you want")
-        sys.stderr.write(f"{what}. Go on? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not dialog.agreed(f"{what}. Go on?"):
             raise BadInput("nothing was read")
 
 
@@ -98,6 +97,7 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         "processes": [{"pid": p.pid, "what": p.what} for p in processes if p.what != SCAN_PROCESS],
         "since": record.created_at,
         "purpose": f"keymuster verify-clean {record.id}",
+        "terms": _terms(prepared),
     }
     async with stored(state) as store:
         number = await store.searches.begin(record.id, time.time())
@@ -117,12 +117,27 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
     return Exit.INCOMPLETE if document["unread"] else Exit.OK
 
 
+def _terms(prepared: Prepared) -> dict[str, Any]:
+    """By vault: the campaign's comment, with this command in place of a target, and its ticket."""
+    told = purposes(prepared.campaign, prepared.record.id)
+    return {
+        title: AccessTerms(comment=told.for_command(title, "verify-clean"), ticket=terms.ticket).model_dump(mode="json")
+        for title, terms in told.vaults.items()
+        if terms.comment or terms.ticket
+    }
+
+
 async def _read_by(store: Store, prepared: Prepared) -> Wanted:
     """The secrets that have been in a scan process's memory: those of attempts that came as far as the login."""
     wanted: Wanted = {}
     async for outcome in store.attempts.outcomes(prepared.record.id):
         candidates = prepared.book.candidates(outcome.target, outcome.technology)
-        if isinstance(candidates, NoCandidate) or not _had_credential(outcome):
+        if isinstance(candidates, NoCandidate):
+            continue
+        if "jump_host" in outcome.evidence.facts:  # some scan has read it, to log in there
+            jumps = (candidate.jump for candidate in candidates if candidate.jump is not None)
+            wanted |= dict.fromkeys((jump.secret, jump.private_key) for jump in jumps)
+        if not _had_credential(outcome):
             continue
         for candidate in candidates:
             if candidate.record == outcome.record:

@@ -3,7 +3,8 @@
 The rules, stated here and nowhere else:
 
  K1 factor    Each reason has the factor that its owner could fix once for many: the secret, the vault, the account, the
-              subnet, the appliance, what the hosts run; or none, where every host must be fixed for itself.
+              subnet, the appliance, the jump host, what the hosts run; or none, where every host must be fixed for
+              itself.
  K2 shared    A factor is to blame where at least two targets that have it failed for the reason, and they are more than
               half of all targets that have it. A secret that works on most hosts is not what is wrong.
  K3 rest      Failures without a shared factor are one cause per reason.
@@ -30,6 +31,7 @@ class Factor(StrEnum):
     APPLIANCE = "appliance"
     SOFTWARE = "software"
     """What the host runs, as its SSH banner or its own words say."""
+    JUMP = "jump host"
     NONE = ""
 
 
@@ -45,10 +47,14 @@ _BY_REASON = {
     "SKIPPED_BREAKER": Factor.ACCOUNT,
     "LOCKOUT_BUDGET_SPENT": Factor.ACCOUNT,
     "PERMIT_WAIT": Factor.ACCOUNT,
+    "KDC_UNREACHABLE": Factor.ACCOUNT,  # whose controllers they are
+    "KRB_SPN": Factor.NONE,  # each host has its own name
     "APPLIANCE_LOST": Factor.APPLIANCE,
     "OWN_OVERLOAD": Factor.APPLIANCE,
     "SOURCE_ADDRESS": Factor.APPLIANCE,
-} | {code: Factor.VAULT for code in REASONS if code.startswith("VAULT_")}
+}
+_BY_REASON |= {code: Factor.VAULT for code in REASONS if code.startswith("VAULT_")}
+_BY_REASON |= {code: Factor.JUMP for code in REASONS if code.startswith("JUMP_")}
 """Where the owner alone does not tell (K1)."""
 
 
@@ -106,6 +112,7 @@ def _values(row: ReportRow) -> dict[Factor, str]:
         Factor.ACCOUNT: account_name(row.account),
         Factor.SUBNET: subnet(row.ip),
         Factor.APPLIANCE: row.appliance,
+        Factor.JUMP: row.evidence.facts.get("jump_host", ""),
         Factor.SOFTWARE: row.os or row.evidence.facts.get("banner", ""),
     }
     return {factor: value for factor, value in values.items() if value}

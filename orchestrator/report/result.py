@@ -25,6 +25,8 @@ class Result:
     cause: str
     evidence: str
     advice: str
+    proven: tuple[tuple[str, str], ...] = ()
+    """Of a login that stands: how it was let in, with the labels of the vendor's table of authentication methods."""
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Labels and values in their order; values as they were found."""
@@ -37,6 +39,7 @@ class Result:
             ("Cause", self.cause),
             ("Evidence", self.evidence),
             ("Advice", self.advice),
+            *self.proven,
         )
 
     def text(self) -> str:

@@ -17,8 +17,10 @@ class ReportRow:
 
     run: str
     job: str
+    host: str
+    """The target as it was given: an address, or a name."""
     ip: str
-    """Empty for a target that was given by name."""
+    """Of a target that was given by name, the address that was dialled, and counts; empty where none was."""
     dns: str
     netbios: str
     os: str
@@ -42,10 +44,6 @@ class ReportRow:
     earlier: tuple[PastAttempt, ...]
     """The attempts before the one that decided."""
 
-    @property
-    def host(self) -> str:
-        return self.ip or self.dns
-
 
 def account_name(account: str) -> str:
     """`user@NAME` or `user@ADDRESS`, for people, of `user@dir:NAME` or `user@host:ADDRESS`."""
@@ -60,7 +58,8 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
     return ReportRow(
         run=outcome.run,
         job=outcome.job,
-        ip=target.address if literal else "",
+        host=target.address,
+        ip=target.address if literal else evidence.facts.get("address", ""),
         dns=target.fqdn or target.host if literal else target.address,
         netbios=evidence.facts.get("netbios_host", ""),
         os=evidence.facts.get("os", ""),
@@ -79,6 +78,7 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
             cause=f"{reason.code}: {reason.meaning}" + (f" Opened by {blocked_by}." if blocked_by else ""),
             evidence=_words(evidence),
             advice=reason.advice,
+            proven=_proven(outcome.status, evidence),
         ),
         record=outcome.record,
         user=outcome.user,
@@ -109,9 +109,31 @@ def _reason(outcome: OutcomeRow) -> Reason:
 
 
 def _words(evidence: Evidence) -> str:
-    """The peer's own words, the raw signal where it adds to the reason, and what the vault knows of a secret."""
+    """The peer's own words, the raw signal where it adds to the reason, what the vault knows of a secret, and what NTLM
+    was used instead of.
+    """
     said = " ".join(filter(None, (evidence.text, _signal(evidence.signal))))
-    return "; ".join(filter(None, (said, _vault_says(evidence))))
+    instead = evidence.facts.get("kerberos", "")
+    scheme = f"NTLMv2 in place of Kerberos ({instead})" if instead else ""
+    return "; ".join(filter(None, (said, _vault_says(evidence), scheme)))
+
+
+def _proven(status: Status, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """How a login was let in: what Qualys has in its table of authentication methods (QID 38307)."""
+    facts = evidence.facts
+    if status not in (Status.PASSED, Status.PASSED_LIMITED) or "auth_method" not in facts:
+        return ()
+    told = {
+        "Authentication Scheme": facts["auth_method"],
+        "Using sudo": "Yes" if facts.get("sudo") else "No",
+        "Host name": facts.get("hostname", ""),
+        "Operating system": facts.get("os", ""),
+        "Kernel": facts.get("kernel", ""),
+        "User ID": facts.get("uid", ""),
+        "Groups": facts.get("groups", ""),
+        "sudo rules": facts.get("sudo_rules", ""),
+    }
+    return tuple((label, value) for label, value in told.items() if value)
 
 
 _LOOKS = {Reread.UNCHANGED: "still the same in the vault", Reread.CHANGED: "changed in the vault meanwhile"}
@@ -139,6 +161,8 @@ def _signal(signal: Signal) -> str:
             return ""
         case SignalKind.DEADLINE:
             return "[deadline expired]"
+        case SignalKind.KERBEROS:
+            return f"[Kerberos {signal.name}]"
         case _:
             return f"[{signal.name}]"
 

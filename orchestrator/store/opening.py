@@ -11,13 +11,15 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.attempts import Attempts
-from orchestrator.store.check_outs import CheckOuts
 from orchestrator.store.condition import Condition, condition_of
 from orchestrator.store.database import Database, make_engine
 from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.records import ApprovalRow, CheckOutRow
+from orchestrator.store.run_secrets import RunSecrets
 from orchestrator.store.runs import Runs
+from orchestrator.store.schema import approvals, check_outs
 from orchestrator.store.searches import Searches
 from orchestrator.store.stops import StopTable
 from orchestrator.store.upgrade import upgrade
@@ -38,7 +40,8 @@ class Store:
     attempts: Attempts
     ledger: Ledger
     host_keys: HostKeys
-    check_outs: CheckOuts
+    check_outs: RunSecrets[CheckOutRow]
+    approvals: RunSecrets[ApprovalRow]
     stops: StopTable
     searches: Searches
     _databases: tuple[Database, ...]
@@ -78,7 +81,8 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         attempts=Attempts(main),
         ledger=Ledger(durable),
         host_keys=HostKeys(main),
-        check_outs=CheckOuts(durable),
+        check_outs=RunSecrets(durable, check_outs, CheckOutRow),
+        approvals=RunSecrets(durable, approvals, ApprovalRow),
         stops=StopTable(durable),
         searches=Searches(durable),
         _databases=(main, durable),

@@ -137,6 +137,27 @@ class PermitCount:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """Access to a secret that a run has asked for, or was about to ask for."""
+
+    url: str
+    user: str
+    secret_id: int
+    run: str
+    vault: str
+    secret: str
+    """As a record names it."""
+    at: float
+    """When, in Unix seconds."""
+    after: int = 0
+    """The highest id of the user's own requests before: a higher one is this run's, though its answer never came."""
+    request: int = 0
+    """The request's id in the vault; 0 while it is being filed."""
+    ours: bool = True
+    """Filed by a run; False: it was there, and is not taken back."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckOutRow:
     """A secret that a run has checked out of a vault, or was about to: written before the vault is asked."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0004"
+HEAD = "0006"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -109,6 +109,7 @@ permits = Table(
     Column("at", Double, nullable=False, index=True),
     Column("expires_at", Double, nullable=False),
     Column("cause", Text, nullable=False),
+    Column("part", Text, nullable=False, server_default=""),
 )
 
 host_keys = Table(
@@ -141,6 +142,22 @@ check_outs = Table(
     Column("vault", Text, nullable=False),
     Column("zone", Text, nullable=False),
     Column("secret", Text, nullable=False),
+    Column("ours", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("secret_id", BigInteger, primary_key=True),
+    Column("run", Text, primary_key=True),
+    Column("vault", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("after", BigInteger, nullable=False),
+    Column("request", BigInteger, nullable=False),
     Column("ours", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )

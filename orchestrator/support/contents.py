@@ -7,16 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.addresses import Name, parse_entry
-from orchestrator.campaign_model import Campaign, Record
+from orchestrator.addresses import Name, number_of, parse_entry
+from orchestrator.campaign_model import Campaign, Jump, Record
 from orchestrator.report.documents import Document, dumps, run_document, summary_document
 from orchestrator.report.rows import ReportRow
 from orchestrator.report.summary import Summary
 from orchestrator.store.records import LogonCount, RunRecord
 from orchestrator.support.pseudonyms import Kind, Pseudonyms
 
-FACTS_LEFT_OUT = frozenset({"host_key", "host_key_refused", "host_key_fingerprint"})
-"""A key tells which host it is to whoever has its like."""
+FACTS_LEFT_OUT = frozenset(
+    (
+        *(
+            f"{whose}{key}"
+            for whose in ("", "jump_")
+            for key in (
+                *("host_key", "host_key_fingerprint", "host_key_refused", "host_key_refused_fingerprint"),
+                *("host_certificate", "host_certificate_refused", "host_certificate_fault"),
+            )
+        ),
+        *("id", "groups", "sudo_rules"),
+    )
+)
+"""A key tells which host it is to whoever has its like; and groups and rules of sudo have names that nobody lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +61,24 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         names.of(Kind.SECRET, record.secret.template or "")
         names.of(Kind.DOMAIN, "" if record.accounts == "local" else record.accounts or "")
         names.of(Kind.DOMAIN, (record.domain or "") if record.technology == "windows" else "")
+        names.of(Kind.DOMAIN, (record.realm or "") if record.technology == "windows" else "")
+        for controller in record.controllers if record.technology == "windows" else ():
+            names.of(Kind.HOST, "" if number_of(controller) is not None else controller)
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
         if record.technology == "unix" and (root := record.root_delegation.secret) is not None:
             names.of(Kind.SECRET, root.text)
             names.of(Kind.PATH, root.folder or "")
             names.of(Kind.SECRET, root.template or "")
             names.of(Kind.USER, record.root_delegation.user or "")
+        if record.technology == "unix" and record.jump is not None:
+            jump = record.jump
+            names.of(Kind.HOST, "" if number_of(jump.host) is not None else jump.host)
+            names.of(Kind.USER, jump.user)
+            names.of(Kind.SECRET, jump.secret.text)
+            names.of(Kind.PATH, jump.secret.folder or "")
+            names.of(Kind.SECRET, jump.secret.template or "")
+            names.of(Kind.DOMAIN, "" if jump.accounts in (None, "local") else jump.accounts)
+            names.of(Kind.PATH, jump.known_hosts or "")
     for entry in campaign.targets.include:  # a log may name one that has no outcome yet
         names.of(Kind.HOST, entry.host or "")
         names.of(Kind.HOST, entry.fqdn or "")
@@ -72,8 +96,11 @@ def learn_row(names: Pseudonyms, row: ReportRow) -> None:
         (Kind.HOST, row.dns),
         (Kind.HOST, row.netbios),
         (Kind.HOST, facts.get("dns_host", "")),
+        (Kind.HOST, facts.get("hostname", "")),
         (Kind.DOMAIN, facts.get("netbios_domain", "")),
         (Kind.DOMAIN, facts.get("dns_domain", "")),
+        (Kind.DOMAIN, facts.get("realm", "")),
+        (Kind.HOST, facts.get("service", "").partition("/")[2]),
         (Kind.USER, row.user),
         (Kind.SECRET, row.secret),
         (Kind.APPLIANCE, row.appliance),
@@ -85,7 +112,7 @@ def outcome_document(names: Pseudonyms, row: ReportRow) -> Document:
     """An outcome: everything but what its names were."""
     evidence = row.evidence
     return {
-        "target": names.of(Kind.ADDRESS, row.ip) or names.of(Kind.HOST, row.dns),
+        "target": names.of(Kind.HOST, row.dns) if row.host == row.dns else names.of(Kind.ADDRESS, row.host),
         "technology": row.technology.value,
         "port": row.port or None,
         "status": row.status.value,
@@ -154,12 +181,18 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 
 
 def _record(names: Pseudonyms, record: Record) -> Document:
-    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret", "certificate"})
+    without = {"ips", "known_hosts", "secret", "certificate", "jump"}
+    data = record.model_dump(mode="json", exclude_none=True, exclude=without)
     accounts = data.get("accounts", "")
     if record.technology == "unix":
         root = record.root_delegation
         by = root.secret.by.value if root.secret is not None else None
         data["root_delegation"] = {"type": root.type, "password": root.password, "secret": by and {"by": by}}
+    for key in ("domain", "realm"):
+        if key in data:
+            data[key] = names.of(Kind.DOMAIN, data[key])
+    if "kdc" in data:
+        data["kdc"] = len(data["kdc"])
     return data | {
         "title": names.of(Kind.RECORD, record.title),
         "user": names.of(Kind.USER, record.user),
@@ -167,7 +200,20 @@ def _record(names: Pseudonyms, record: Record) -> Document:
         "secret": {"by": record.secret.by.value, "placeholders": record.secret.text.count("{")},
         "ips": len(record.ips),
         "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
-        **({"domain": names.of(Kind.DOMAIN, data["domain"])} if "domain" in data else {}),
+        **({"jump": _jump(names, record.jump)} if record.technology == "unix" and record.jump else {}),
+    }
+
+
+def _jump(names: Pseudonyms, jump: Jump) -> Document:
+    data: Document = jump.model_dump(mode="json", exclude_none=True, exclude={"known_hosts"})
+    accounts = data.get("accounts", "")
+    host = names.text(jump.host) if number_of(jump.host) is not None else names.of(Kind.HOST, jump.host)
+    return data | {
+        "host": host,
+        "user": names.of(Kind.USER, jump.user),
+        "secret": {"by": jump.secret.by.value},
+        "vault": names.of(Kind.VAULT, jump.vault or "") or None,
+        "accounts": accounts if accounts in ("", "local") else names.of(Kind.DOMAIN, accounts),
     }
 
 

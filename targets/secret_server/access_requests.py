@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from targets.secret_server.audit import Action, AuditLog
 from targets.secret_server.clock import VaultClock
-from targets.secret_server.gate import is_approver
+from targets.secret_server.gate import Ask, is_approver, refused_words
 from targets.secret_server.mode import Mode
 from targets.secret_server.refusal import Refused, Why
 from targets.secret_server.rights import Access
@@ -67,13 +67,17 @@ class AccessRequests:
         self,
         secret: StoredSecret,
         caller: Caller,
-        comment: str,
+        ask: Ask,
         *,
-        ticket: str = "",
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> AccessRequest | Refused:
-        """Ask for a secret that needs approval; the window begins now and lasts an hour where nothing else is said."""
+        """Ask for a secret that needs approval; the window begins now and lasts an hour where nothing else is said.
+
+        A secret that wants a ticket wants it here, too.
+        """
+        if secret.security.ticket and (refused := refused_words(secret, ask)):
+            return refused
         if self._mode.read_only:
             return Refused(Why.READ_ONLY)
         if not secret.security.approvers:
@@ -87,10 +91,10 @@ class AccessRequests:
         if end <= max(start, now):
             return Refused(Why.INVALID, "expirationDate")
         number = len(self._requests) + 1
-        made = AccessRequest(number, secret, caller.user.name, caller.user.id, comment, ticket, now, start, end)
+        made = AccessRequest(number, secret, caller.user.name, caller.user.id, ask.comment, ask.ticket, now, start, end)
         self._requests[number] = made
         self._by_secret[secret.id].append(number)
-        self._audit.record(secret, caller, Action.REQUEST, comment, ticket)
+        self._audit.record(secret, caller, Action.REQUEST, ask.comment, ask.ticket)
         return made
 
     def answer(

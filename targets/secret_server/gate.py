@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,7 @@ class Ask:
 
     comment: str = ""
     ticket: str = ""
+    ticket_system: int | None = None
     double_lock_password: str = ""
     force_check_in: bool = False
     include_inactive: bool = False
@@ -58,8 +60,20 @@ def refused_view(secret: StoredSecret, caller: Caller, ask: Ask, now: float, *, 
         return Refused(Why.DOUBLE_LOCK)
     if needs_approval(secret, caller) and not approved:
         return Refused(Why.APPROVAL_REQUIRED)
-    if lacks_comment(secret, caller, now) and not ask.comment:
+    return refused_words(secret, ask) if lacks_comment(secret, caller, now) else None
+
+
+def refused_words(secret: StoredSecret, ask: Ask) -> Refused | None:
+    """What a comment that is needed is refused for, and the ticket with it."""
+    if not ask.comment:
         return Refused(Why.COMMENT_REQUIRED)
+    if not secret.security.ticket:
+        return None
+    if not ask.ticket:
+        return Refused(Why.TICKET_REQUIRED)
+    known_system = secret.security.ticket_system in (0, ask.ticket_system)
+    if not known_system or not re.fullmatch(secret.security.ticket, ask.ticket):
+        return Refused(Why.TICKET_INVALID)
     return None
 
 

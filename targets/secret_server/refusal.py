@@ -16,6 +16,8 @@ class Why(StrEnum):
     """Missing, forbidden or inactive."""
     ROLE_MISSING = "role permission missing"
     COMMENT_REQUIRED = "comment required"
+    TICKET_REQUIRED = "ticket required"
+    TICKET_INVALID = "ticket invalid"
     CHECKOUT_REQUIRED = "check-out required"
     CHECKED_OUT = "checked out by another user"
     CHANGE_PENDING = "password change pending"

@@ -65,6 +65,8 @@ class StoredSecret:
     security: SecuritySpec
     password_too: bool = False
     """Beside the key it holds the password, which sudo asks for."""
+    holds_hash: bool = False
+    """In the place of the password: its NT hash."""
     active: bool = True
     """False after DELETE; a state of `inactive` is as good."""
     checkout: Checkout | None = None
@@ -97,7 +99,7 @@ class StoredSecret:
 
     @property
     def needs_comment(self) -> bool:
-        return self.security.comment or self.state is SecretState.COMMENT
+        return self.security.comment or bool(self.security.ticket) or self.state is SecretState.COMMENT
 
     @property
     def restricted(self) -> bool:
@@ -117,6 +119,8 @@ class StoredSecret:
             case "username":
                 return self.user
             case "password":
+                if self.holds_hash:
+                    return self.material.nt_hash
                 return self.material.password if self.password_too or not self.holds_key else ""
             case "private-key-passphrase":
                 return self.material.passphrase if self.holds_key else ""

@@ -95,13 +95,13 @@ class Vault:
             return found
         return self.checkouts.check_in(found, caller, ask) or found
 
-    def view_comment(self, caller: Caller, place: Place, comment: str, ticket: str) -> StoredSecret | Refused:
+    def view_comment(self, caller: Caller, place: Place, ask: Ask) -> StoredSecret | Refused:
         """Say why, ahead of the views that it serves."""
         found = self.managing.owned(caller, place, Access.VIEW)
         if isinstance(found, Refused):
             return found
-        if not comment:
-            return Refused(Why.COMMENT_REQUIRED)
-        self.reading.comment(found, caller, comment)
-        self.audit.record(found, caller, Action.COMMENT, comment, ticket)
+        if refused := gate.refused_words(found, ask):
+            return refused
+        self.reading.comment(found, caller, ask.comment)
+        self.audit.record(found, caller, Action.COMMENT, ask.comment, ask.ticket)
         return found

@@ -135,6 +135,7 @@ class VaultStore:
             material=material,
             holds_key=like.holds_key,
             password_too=like.password_too,
+            holds_hash=like.holds_hash,
             state=state,
             security=like.security,
             heartbeat=Heartbeat.FAILED if state is SecretState.OUT_OF_SYNC else Heartbeat.PENDING,

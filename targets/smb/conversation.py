@@ -6,8 +6,8 @@ What the host is and whom it lets in, its `House` says. Whatever is no SMB makes
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from targets.faults import Stage
@@ -16,9 +16,10 @@ from targets.smb.ntlm import Answer, Names
 from targets.smb.sealing import AES_128_CCM, TRANSFORMED, Sealer, session_of
 from targets.smb.signing import Signer, preauth
 from targets.smb.status import Status
+from targets.smb.trees import Rooms, Trees
 from targets.smb.wire import Command, Header, Negotiate, WireError
+from targets.smb.wire_tree import negotiate_info
 
-PIPES = frozenset({"svcctl", "winreg", "srvsvc", "lsarpc", "samr", "wkssvc", "netlogon"})
 GUEST, ANONYMOUS, ENCRYPTS = 1, 2, 4
 _PREFERENCE = (wire.SMB_3_1_1, wire.SMB_3_0_2, wire.SMB_3_0, wire.SMB_2_1, wire.SMB_2_0_2)
 _SESSIONS_MAX = 64
@@ -36,7 +37,7 @@ class Verdict:
     """Of the session: GUEST, ANONYMOUS; ENCRYPTS is the conversation's to set."""
 
 
-class House(Protocol):
+class House(Rooms, Protocol):
     """What the conversation must know of its host."""
 
     @property
@@ -62,8 +63,11 @@ class House(Protocol):
         ...
 
     @property
-    def shares(self) -> Mapping[str, int]:
-        """By name in upper case: SUCCESS, or the status that a tree connect is refused with."""
+    def offers_ntlm(self) -> bool: ...
+
+    @property
+    def ntlm(self) -> int:
+        """SUCCESS, or the status that every beginning with NTLM is refused with."""
         ...
 
     def judge(self, answer: Answer, nonce: bytes) -> Verdict: ...
@@ -73,6 +77,7 @@ class House(Protocol):
 class _Session:
     number: int
     hashed: bytes
+    trees: Trees
     nonce: bytes = b""
     first: bytes = b""
     """The client's NTLM negotiate message, and then our challenge after it."""
@@ -82,8 +87,6 @@ class _Session:
     sealer: Sealer | None = None
     """Where a cipher was agreed on: what comes encrypted is answered so."""
     stands: bool = False
-    trees: dict[int, str] = field(default_factory=dict)
-    files: dict[bytes, None] = field(default_factory=dict)
 
 
 class Conversation:
@@ -211,7 +214,7 @@ class Conversation:
             mode=self._mode,
             guid=self._house.guid,
             now=self._now(),
-            token=spnego.offer(),
+            token=spnego.offer(ntlm=self._house.offers_ntlm),
             salt=secrets.token_bytes(32),
             cipher=self._cipher,
         )
@@ -238,13 +241,22 @@ class Conversation:
     def _new_session(self) -> _Session | None:
         if len(self._sessions) >= _SESSIONS_MAX:
             raise WireError("more sessions than a client has use for")
-        self._numbers += 1
-        number = secrets.randbits(32) << 16 | self._numbers
-        session = self._sessions[number] = _Session(number, self._hashed)
+        number = secrets.randbits(32) << 16 | self._number()
+        trees = Trees(self._house, self._number, self._negotiate_info)
+        session = self._sessions[number] = _Session(number, self._hashed, trees)
         return session
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _negotiate_info(self) -> bytes:
+        return negotiate_info(guid=self._house.guid, mode=self._mode, dialect=self._dialect, cipher=self._cipher)
 
     def _challenge(self, header: Header, session: _Session, token: spnego.Token) -> bytes:
         flags = ntlm.client_flags(token.ntlm)
+        if self._house.ntlm != Status.SUCCESS:
+            return self._refuse(header, session, self._house.ntlm)
         session.nonce, session.bare = self._nonce(), token.bare
         message = ntlm.challenge(self._house.names, session.nonce, flags, self._now())
         session.first = token.ntlm + message
@@ -302,53 +314,7 @@ class Conversation:
                 return wire.bare(header)
             case Command.ECHO:
                 return wire.bare(header)
-            case Command.TREE_CONNECT:
-                return self._tree_connect(session, header, request)
-        if header.tree not in session.trees:
-            return wire.error(header, Status.NETWORK_NAME_DELETED)
-        return self._within_tree(session, header, request)
-
-    def _tree_connect(self, session: _Session, header: Header, request: bytes) -> bytes:
-        share = wire.read_tree_connect(request).upper()
-        status = self._house.shares.get(share, Status.BAD_NETWORK_NAME)
-        if status != Status.SUCCESS:
-            return wire.error(header, status)
-        self._numbers += 1
-        session.trees[self._numbers] = share
-        return wire.tree_connected(header, self._numbers, wire.PIPE if share == "IPC$" else wire.DISK)
-
-    def _within_tree(self, session: _Session, header: Header, request: bytes) -> bytes:
-        match header.command:
-            case Command.TREE_DISCONNECT:
-                del session.trees[header.tree]
-                return wire.bare(header)
-            case Command.CREATE:
-                return self._create(session, header, wire.read_create(request))
-            case Command.CLOSE:
-                return self._close(session, header, wire.read_close(request))
-            case Command.IOCTL:
-                if wire.read_ioctl(request) != wire.VALIDATE_NEGOTIATE_INFO:
-                    return wire.error(header, Status.FS_DRIVER_REQUIRED)
-                guid, dialect = self._house.guid, self._dialect
-                return wire.validated(header, guid=guid, mode=self._mode, dialect=dialect, cipher=self._cipher)
-        return wire.error(header, Status.INVALID_DEVICE_REQUEST)
-
-    def _create(self, session: _Session, header: Header, name: str) -> bytes:
-        pipe = session.trees[header.tree] == "IPC$"
-        there = name.removeprefix("\\").lower() in PIPES if pipe else not name
-        if not there:
-            return wire.error(header, Status.OBJECT_NAME_NOT_FOUND)
-        self._numbers += 1
-        file = self._numbers.to_bytes(8, "little") * 2
-        session.files[file] = None
-        return wire.created(header, file, directory=not pipe)
-
-    @staticmethod
-    def _close(session: _Session, header: Header, file: bytes) -> bytes:
-        if file not in session.files:
-            return wire.error(header, Status.FILE_CLOSED)
-        del session.files[file]
-        return wire.closed(header)
+        return session.trees.answer(header, request)
 
 
 def _related(header: Header, before: Header) -> Header:

@@ -12,12 +12,14 @@ from typing import cast
 from targets.directory import Logon
 from targets.door import host_at, reset
 from targets.estate import Host
-from targets.faults import LAG_S, Manner, Port, Trouble
+from targets.faults import LAG_S, NAG_S, Manner, Port, Trouble
 from targets.material import derive
 from targets.oddity import OddService
 from targets.smb import ntlm, wire
 from targets.smb.conversation import ANONYMOUS, GUEST, Conversation, Verdict
 from targets.smb.ntlm import Answer, Names
+from targets.smb.rpc import Endpoint
+from targets.smb.services import Registry, Sam, ServiceManager
 from targets.smb.status import Status
 from targets.smb.wire import WireError
 from targets.world import World
@@ -26,6 +28,14 @@ BACKLOG = 4096
 METHOD = "ntlmv2"
 _EPOCH_S = 11644473600
 """From 1601, where FILETIME begins, to 1970."""
+
+
+KEEP_ALIVE = b"\x85\0\0\0"
+"""RFC 1002 4.3.7."""
+
+
+def _framed(message: bytes) -> bytes:
+    return len(message).to_bytes(4, "big") + message
 
 
 def filetime() -> int:
@@ -38,6 +48,9 @@ class SmbHost:
     def __init__(self, world: World, host: Host) -> None:
         self._world = world
         self._host = host
+        self._registry_asked = 0
+        self.delay = 0.0
+        """Seconds that the verdict, once given, is to be held back."""
 
     @property
     def names(self) -> Names:
@@ -70,9 +83,40 @@ class SmbHost:
         admin = self._host.fault.admin_share
         return {"IPC$": Status.SUCCESS, "ADMIN$": admin, "C$": admin}
 
+    @property
+    def offers_ntlm(self) -> bool:
+        return self._host.fault.offers_ntlm
+
+    @property
+    def ntlm(self) -> int:
+        return self._host.fault.ntlm
+
+    def open_pipe(self, name: str) -> Endpoint | int:
+        host, fault = self._host, self._host.fault
+        match name:
+            case "svcctl":
+                return ServiceManager(fault.service_control)
+            case "winreg":
+                status = fault.registry_pipe[min(self._registry_asked, len(fault.registry_pipe) - 1)]
+                self._registry_asked += 1
+                return Registry(fault.registry) if status == Status.SUCCESS else status
+            case "samr":
+                is_open = host.windows.tells_members if fault.tells_members is None else fault.tells_members
+                is_open = is_open or fault.admin_share != Status.ACCESS_DENIED
+                return Sam(host.name, host.user, fault.administrator, is_open, self.guid)
+        return Status.OBJECT_NAME_NOT_FOUND
+
     def judge(self, answer: Answer, nonce: bytes) -> Verdict:
         """One logon: by the world's accounts, and counted there."""
+        verdict = self._judged(answer, nonce)
+        if verdict.status != Status.SUCCESS and self._host.fault.judges:
+            self.delay = self._host.windows.refusal_s
+        return verdict
+
+    def _judged(self, answer: Answer, nonce: bytes) -> Verdict:
         fault = self._host.fault
+        if not fault.judges:
+            return Verdict(fault.status)
         if answer.anonymous:
             return Verdict(Status.SUCCESS, flags=ANONYMOUS)
         keys: list[bytes] = []
@@ -101,6 +145,7 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._transport: asyncio.Transport | None = None
         self._conversation: Conversation | None = None
+        self._house: SmbHost | None = None
         self._trouble: Trouble | None = None
         self._late: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
@@ -110,7 +155,8 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         host = self._listener.admit(self._transport, self)
         if host is not None:
-            self._conversation = Conversation(SmbHost(self._listener.world, host), filetime)
+            self._house = SmbHost(self._listener.world, host)
+            self._conversation = Conversation(self._house, filetime)
             self._trouble = host.fault.trouble
 
     def data_received(self, data: bytes) -> None:
@@ -133,9 +179,20 @@ class _Connection(asyncio.Protocol):
                 reset(transport)
 
     def _answer(self, frame: bytes) -> None:
-        if self._conversation is not None and self._transport is not None:
-            answers = self._conversation.receive(frame)
-            self._transport.write(b"".join(len(answer).to_bytes(4, "big") + answer for answer in answers))
+        if self._conversation is None or self._house is None:
+            return
+        data = b"".join(map(_framed, self._conversation.receive(frame)))
+        if self._house.delay:
+            self._late = asyncio.get_running_loop().call_later(self._house.delay, self._say, data)
+            self._house.delay = 0.0
+        elif self._transport is not None:
+            self._transport.write(data)
+
+    def _say(self, data: bytes) -> None:
+        self._late = None
+        if self._transport is not None:
+            self._transport.write(data)
+            self._take_up()
 
     def _meet(self, trouble: Trouble, frame: bytes, transport: asyncio.Transport) -> None:
         match trouble.manner:
@@ -144,10 +201,20 @@ class _Connection(asyncio.Protocol):
             case Manner.LAGS:
                 self._trouble = None
                 self._late = asyncio.get_running_loop().call_later(LAG_S, self._go_on, frame)
+            case Manner.NAGS:
+                self._nag(KEEP_ALIVE)
+            case Manner.PENDS:
+                self._nag(_framed(wire.error(wire.read_header(frame), Status.PENDING)))
+
+    def _nag(self, data: bytes) -> None:
+        """Say this again and again; whatever the client says besides is left lying."""
+        if self._transport is not None:
+            self._transport.write(data)
+        self._late = asyncio.get_running_loop().call_later(NAG_S, self._nag, data)
 
     def _go_on(self, frame: bytes) -> None:
         self._late = None
-        self._buffer[:0] = len(frame).to_bytes(4, "big") + frame
+        self._buffer[:0] = _framed(frame)
         self._take_up()
 
     def _frame(self) -> bytes | None:

@@ -11,6 +11,7 @@ from targets.smb.wire import WireError
 
 NTLMSSP = b"NTLMSSP\0"
 _NTLM_OID = bytes.fromhex("060a2b06010401823702020a")
+_KERBEROS_OID = bytes.fromhex("06092a864886f712010202")
 _SPNEGO_OID = bytes.fromhex("06062b0601050502")
 ACCEPT_COMPLETED, ACCEPT_INCOMPLETE, REJECT = 0, 1, 2
 
@@ -27,9 +28,9 @@ class Token:
     mic: bytes = b""
 
 
-def offer() -> bytes:
-    """NegTokenInit of a server that knows NTLM alone."""
-    mechanisms = _der(0xA0, _der(0x30, _NTLM_OID))
+def offer(*, ntlm: bool = True) -> bytes:
+    """NegTokenInit of a server that knows NTLM alone; or that says so of Kerberos."""
+    mechanisms = _der(0xA0, _der(0x30, _NTLM_OID if ntlm else _KERBEROS_OID))
     return _der(0x60, _SPNEGO_OID + _der(0xA0, _der(0x30, mechanisms)))
 
 

@@ -26,18 +26,12 @@ PREAUTH_INTEGRITY, SHA_512 = 1, 1
 ENCRYPTION = 2
 CAN_ENCRYPT = 0x40
 """A capability, of the dialects 3.0 and 3.0.2."""
-VALIDATE_NEGOTIATE_INFO = 0x00140204
-DISK, PIPE = 1, 2
 
 _HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")
 _NEGOTIATE = struct.Struct("<HHHHI16sIHH")
 _NEGOTIATED = struct.Struct("<HHHH16sIIIIQQHHI")
 _CONTEXT = struct.Struct("<HHI")
 _SETUP = struct.Struct("<HBBIIHHQ")
-_TREE = struct.Struct("<HHHH")
-_CREATE = struct.Struct("<HBBIQQIIIIIHHII")
-_IOCTL = struct.Struct("<HHI16sIIIIIIII")
-_CLOSE = struct.Struct("<HHI16s")
 HEADER = _HEADER.size
 
 
@@ -53,6 +47,8 @@ class Command(IntEnum):
     TREE_DISCONNECT = 4
     CREATE = 5
     CLOSE = 6
+    READ = 8
+    WRITE = 9
     IOCTL = 11
     CANCEL = 12
     ECHO = 13
@@ -154,7 +150,7 @@ class Negotiate:
 
 
 def read_negotiate(data: bytes) -> Negotiate:
-    size, count, mode, _, capabilities, guid, offset, contexts, _ = _unpack(_NEGOTIATE, data, HEADER)
+    size, count, mode, _, capabilities, guid, offset, contexts, _ = unpack(_NEGOTIATE, data, HEADER)
     start = HEADER + _NEGOTIATE.size
     if size != 36 or not count or len(data) < start + 2 * count:
         raise WireError("unreadable negotiate request")
@@ -168,7 +164,7 @@ def read_negotiate(data: bytes) -> Negotiate:
 def _contexts(data: bytes, offset: int, count: int) -> Iterator[tuple[int, bytes]]:
     """Kind and data of each negotiate context (2.2.3.1)."""
     for _ in range(count):
-        kind, length, _ = _unpack(_CONTEXT, data, offset)
+        kind, length, _ = unpack(_CONTEXT, data, offset)
         body = data[offset + _CONTEXT.size : offset + _CONTEXT.size + length]
         if len(body) < length:
             raise WireError("a negotiate context that is cut off")
@@ -266,10 +262,10 @@ class Setup:
 
 
 def read_setup(data: bytes) -> Setup:
-    size, flags, mode, _, _, offset, length, _ = _unpack(_SETUP, data, HEADER)
+    size, flags, mode, _, _, offset, length, _ = unpack(_SETUP, data, HEADER)
     if size != 25:
         raise WireError("unreadable session setup request")
-    return Setup(mode, _slice(data, offset, length), bool(flags & 1))
+    return Setup(mode, part_of(data, offset, length), bool(flags & 1))
 
 
 def set_up(header: Header, status: int, *, flags: int, token: bytes) -> bytes:
@@ -282,82 +278,22 @@ def bare(header: Header) -> bytes:
     return header.answer().pack() + struct.pack("<HH", 4, 0)
 
 
-# -- trees and pipes ---------------------------------------------------------------------------------------------------
-
-
-def read_tree_connect(data: bytes) -> str:
-    r"""2.2.9: the share's name, as in `\\server\share`."""
-    size, _, offset, length = _unpack(_TREE, data, HEADER)
-    if size != 9:
-        raise WireError("unreadable tree connect request")
-    return _text(_slice(data, offset, length)).rsplit("\\", 1)[-1]
-
-
-def tree_connected(header: Header, tree: int, kind: int) -> bytes:
-    """2.2.10."""
-    return replace(header.answer(), tree=tree).pack() + struct.pack("<HBBIII", 16, kind, 0, 0, 0, 0x001F01FF)
-
-
-def read_create(data: bytes) -> str:
-    """2.2.13: the name to be opened."""
-    values = _unpack(_CREATE, data, HEADER)
-    if values[0] != 57:
-        raise WireError("unreadable create request")
-    return _text(_slice(data, values[11], values[12])) if values[12] else ""
-
-
-def created(header: Header, file: bytes, *, directory: bool) -> bytes:
-    """2.2.14: opened."""
-    attributes = 0x10 if directory else 0x80
-    body = struct.pack("<HBBIQQQQQQII16sII", 89, 0, 0, 1, 0, 0, 0, 0, 0, 0, attributes, 0, file, 0, 0)
-    return header.answer().pack() + body
-
-
-def read_close(data: bytes) -> bytes:
-    """2.2.15: the file's id."""
-    size, _, _, file = _unpack(_CLOSE, data, HEADER)
-    if size != 24:
-        raise WireError("unreadable close request")
-    return bytes(file)
-
-
-def closed(header: Header) -> bytes:
-    """2.2.16."""
-    return header.answer().pack() + struct.pack("<HHIQQQQQQI", 60, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-
-
-def read_ioctl(data: bytes) -> int:
-    """2.2.31: its control code."""
-    values = _unpack(_IOCTL, data, HEADER)
-    if values[0] != 57:
-        raise WireError("unreadable ioctl request")
-    return int(values[2])
-
-
-def validated(header: Header, *, guid: bytes, mode: int, dialect: int, cipher: int | None) -> bytes:
-    """2.2.32.6: what was negotiated, said again under a signature."""
-    output = struct.pack("<I16sHH", capabilities(dialect, cipher), guid, mode, dialect)
-    offset = HEADER + 48
-    body = _IOCTL.pack(49, 0, VALIDATE_NEGOTIATE_INFO, b"\xff" * 16, offset, 0, offset, len(output), 0, 0, 0, 0)[:48]
-    return header.answer().pack() + body + output
-
-
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _unpack(layout: struct.Struct, data: bytes, offset: int) -> tuple[Any, ...]:
+def unpack(layout: struct.Struct, data: bytes, offset: int) -> tuple[Any, ...]:
     if len(data) < offset + layout.size:
         raise WireError("a message that is cut off")
     return layout.unpack_from(data, offset)
 
 
-def _slice(data: bytes, offset: int, length: int) -> bytes:
+def part_of(data: bytes, offset: int, length: int) -> bytes:
     if offset < HEADER or len(data) < offset + length:
         raise WireError("a field that points out of its message")
     return data[offset : offset + length]
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
     try:
         return data.decode("utf-16-le")
     except UnicodeDecodeError:

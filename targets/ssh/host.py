@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import socket
-from collections import OrderedDict
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
@@ -20,15 +20,17 @@ import asyncssh
 from asyncssh.auth import get_supported_server_auth_methods
 from asyncssh.constants import MSG_USERAUTH_FAILURE
 from asyncssh.packet import Boolean, NameList
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from targets.door import host_at, reset
+from targets.estate import Host
 from targets.faults import LAG_S, Manner, Port, Stage, Trouble
-from targets.material import host_key
 from targets.oddity import OddService
+from targets.ssh.host_keys import key_pairs
 from targets.ssh.login import HostServer
 from targets.world import World
+
+# cryptography gives notice of finite-field Diffie-Hellman; hosts of some faults have nothing else.
+warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields")
 
 BACKLOG = 4096
 GRACE = 120.0
@@ -130,12 +132,17 @@ class _Listener:
         host = host_at(self._world, transport, "unix")
         if host is None:
             return
-        if host.fault.port is not Port.OPEN:
+        if host.fault.port is not Port.OPEN and not self._let_in(host):
             self._hand_over(transport, OddService(host.fault.port, host.fault.says, self.forget))
             return
         options = copy.copy(self._options_of(host.address))
         options.protocol_factory = partial(HostServer, self._world, host)
         self._hand_over(transport, _HostConnection(self, options, host.fault.trouble))
+
+    def _let_in(self, host: Host) -> bool:
+        """Has a host that turns connections away turned away as many as it does? This one is counted already."""
+        turned_away = host.fault.turned_away
+        return turned_away is not None and self._world.metrics.hosts[host.address].connections > turned_away
 
     def _hand_over(self, transport: asyncio.Transport, connection: OddService | _HostConnection) -> None:
         self._open.add(connection)
@@ -153,14 +160,13 @@ class _Listener:
 
     def _make_options(self, address: str) -> asyncssh.SSHServerConnectionOptions:
         host = self._world.estate.hosts[address]
-        key = Ed25519PrivateKey.from_private_bytes(host_key(self._world.estate.seed, address))
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        [pair] = asyncssh.load_keypairs([asyncssh.import_private_key(pem)])
         options = copy.copy(self._options)
-        options.server_host_keys = OrderedDict({pair.algorithm: pair})
+        options.server_host_keys = key_pairs(self._world.estate, host)
         options.version = host.unix.version.encode()
         if host.fault.kex:
             options.kex_algs = [name.encode() for name in host.fault.kex]
+        if host.fault.ssh_ciphers:
+            options.encryption_algs = [name.encode() for name in host.fault.ssh_ciphers]
         return options
 
 

@@ -44,7 +44,7 @@ class HostServer(asyncssh.SSHServer):
 
     def begin_auth(self, username: str) -> bool:
         self._user = username
-        return not self._fault.anonymous
+        return not self._fault.anonymous or self._host.login == "keyboard-interactive"
 
     def admits(self) -> bool:
         """The credential is right. Is that all, and may the account be used? What stands in the way is said here."""
@@ -52,6 +52,10 @@ class HostServer(asyncssh.SSHServer):
             self._first = self._method
             self._refused()
             self._connection.send_userauth_failure(partial_success=True)
+            return False
+        if self._method and self._fault.hangs_up:
+            self._refused()
+            self._connection.abort()
             return False
         if self._method and self._fault.notice and not self._fault.locked:
             self._refused()
@@ -81,6 +85,9 @@ class HostServer(asyncssh.SSHServer):
         return self._wants_password() or self._fault.second_factor
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002 - asyncssh's signature
+        if self._fault.anonymous:
+            self._method = "keyboard-interactive"
+            return True
         if self._fault.second_factor:
             return _asking("Verification code: ")
         return _asking((self._fault.notice if self._fault.locked else "") + "Password: ")
@@ -156,6 +163,8 @@ class HostServer(asyncssh.SSHServer):
 
     def _refused(self) -> Literal[False]:
         self._count(ok=False)
+        if self._fault.one_try:
+            self._connection.disconnect(asyncssh.DISC_PROTOCOL_ERROR, "Too many authentication failures")
         return False
 
     def _count(self, *, ok: bool) -> None:

@@ -1,13 +1,15 @@
 """What a simulated host's commands answer: enough for a scan that looks at who it is and what it may do. Pure.
 
-A command is taken as words; leading `NAME=value` assignments are skipped as a shell would. There is no pipeline, no
-quoting beyond words, and nothing is ever changed.
+A command is taken as words; leading `NAME=value` assignments are skipped as a shell would. `sh -c` takes a list of
+commands with `;` and `||`, `NAME=value`, `$NAME`, `$?`, `$(...)` and `exec 2>&1`. There is no pipeline, no quoting
+beyond words, and nothing is ever changed.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from targets.estate import Host
@@ -42,6 +44,8 @@ def answer(host: Host, user: str, command: str, *, terminal: bool = False) -> An
         words = shlex.split(command)
     except ValueError as error:
         return Answer(stderr=f"sh: syntax error: {error}\n", status=2)
+    if words[:2] == ["sh", "-c"] and len(words) == 3:
+        return _script(host, user, words[2])
     by_env = words[:1] == ["env"]
     if by_env:
         words.pop(0)
@@ -55,6 +59,32 @@ def answer(host: Host, user: str, command: str, *, terminal: bool = False) -> An
     return said
 
 
+def _script(host: Host, user: str, script: str) -> Answer:
+    out, err, status, merged = "", "", 0, False
+    variables = dict[str, str]()
+    for statement in script.split(";"):
+        for number, written in enumerate(statement.split("||")):
+            if number and not status:
+                break
+            if written.strip() == "exec 2>&1":
+                merged = True
+                continue
+            simple = _expanded(host, user, written, {**variables, "?": str(status)})
+            if assigned := re.fullmatch(r"\s*([A-Za-z_]\w*)=(\S*)\s*", simple):
+                variables[assigned[1]], status = assigned[2], 0
+                continue
+            said = answer(host, user, simple)
+            status = said.status
+            out += said.stdout + (said.stderr if merged else "")
+            err += "" if merged else said.stderr
+    return Answer(out, err, status)
+
+
+def _expanded(host: Host, user: str, command: str, variables: Mapping[str, str]) -> str:
+    command = re.sub(r"\$(\?|[A-Za-z_]\w*)", lambda found: variables.get(found[1], ""), command)
+    return re.sub(r"\$\(([^)]*)\)", lambda found: answer(host, user, found[1]).stdout.strip(), command)
+
+
 def _run(host: Host, user: str, words: list[str]) -> Answer:
     if not words:
         return Answer()
@@ -65,6 +95,12 @@ def _run(host: Host, user: str, words: list[str]) -> Answer:
         return Answer(stderr="su: Permission denied\n", status=1)  # who is admitted is asked first
     if command == "echo":
         return Answer(" ".join(arguments) + "\n")
+    if command == "export":
+        return Answer()
+    if command == "test" and arguments[1:2] == ["="]:
+        return Answer(status=int(arguments[0] != arguments[2]))
+    if command == "test" and arguments[1:2] == ["-ne"]:
+        return Answer(status=int(arguments[0] == arguments[2]))
     return _fixed(host, user).get(" ".join(words)) or _not_found(host, command)
 
 
@@ -83,10 +119,19 @@ def _fixed(host: Host, user: str) -> dict[str, Answer]:
         "uname -n": Answer(f"{name}\n"),
         "hostname": Answer(f"{name}\n"),
         "uname -a": Answer(f"{host.unix.uname.format(name=name)}\n"),
+        "uname -snrvm": Answer(f"{_plain(host.unix.uname.format(name=name))}\n"),
         "cat /etc/os-release": Answer(host.unix.os_release),
         "true": Answer(),
         "false": Answer(status=1),
     }
+
+
+def _plain(uname: str) -> str:
+    """`uname -a` without what it has of processor, platform and operating system."""
+    words = uname.removesuffix(" GNU/Linux").split()
+    while words[-1:] == words[-2:-1]:
+        words.pop()
+    return " ".join(words)
 
 
 def _name(host: Host) -> str:

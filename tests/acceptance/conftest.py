@@ -8,9 +8,9 @@ import pytest
 
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import Product
-from tests.peers.fixtures import smbds, sshd
+from tests.peers.fixtures import directory, newer_sshd, smbds, sshd
 
-__all__ = ["smbds", "sshd"]
+__all__ = ["directory", "newer_sshd", "smbds", "sshd"]
 
 
 @pytest.fixture

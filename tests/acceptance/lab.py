@@ -49,6 +49,10 @@ class Lab:
         """What stands between this secret and its viewers from now on; nothing by default."""
         self._order({"secret": secret, "security": security}, "security")
 
+    def rotate(self, secret: str, where: str) -> None:
+        """Change its password on the `hosts`, in the `vault`, or in `both`."""
+        self._order({"secret": secret, "where": where}, "rotate")
+
     def vault_weather(self, **weather: Any) -> None:
         """This weather from now on; nothing is fair."""
         self._order(weather, "weather")

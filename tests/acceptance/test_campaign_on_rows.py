@@ -23,7 +23,7 @@ from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import Ended, Product, result_lines
 from tests.peers.hosts import Host, OpenSsh, Samba, SimulatedHost
 from tests.peers.private import ADDRESSES
-from tests.peers.rows import WRONG, Key, Password, Row, Simulated
+from tests.peers.rows import Hash, Key, Row, Simulated
 from tests.peers.smbd import Smbd
 from tests.peers.sshd import Sshd
 from tests.peers.unix_rows import UNIX_ROWS
@@ -85,7 +85,10 @@ CASES = (
     _case(UNIX_ROWS, "account expired, password"),
     _case(UNIX_ROWS, "nologin", "inactive"),
     _case(WINDOWS_ROWS, "administrator (plain)"),
+    _case(WINDOWS_ROWS, "NT hash (LM:NT)"),
+    _case(WINDOWS_ROWS, "a password where an NT hash should be"),
     _case(WINDOWS_ROWS, "no_admin (plain)"),
+    _case(WINDOWS_ROWS, "uac_filtered (plain)"),
     _case(WINDOWS_ROWS, "wrong password (plain)"),
     _case(WINDOWS_ROWS, "disabled (plain)"),
     _case(WINDOWS_ROWS, "expired (plain)"),
@@ -135,7 +138,7 @@ def real(directory: Path, sshd: Sshd, smbd: Smbd) -> Iterator[tuple[Lab, dict[st
 
 
 def _own_secret(case: Case, right: str) -> str:
-    held = f'password = "{WRONG if case.row.held is Password.WRONG else right}"'
+    held = "" if isinstance(case.row.held, Key) else f'password = "{case.row.held.given(right)}"'
     lines = ["[[secrets]]", f'name = "{case.secret}"', f'template = "{case.row.technology}"']
     lines += [f'user = "{case.row.user}"', 'login = "key"' if isinstance(case.row.held, Key) else held]
     return "\n".join([*lines, f'state = "{case.state}"' if case.state else ""]) + "\n"
@@ -181,6 +184,7 @@ ips = ["{host.address}"]
 {'domain_type = "local"' if windows else 'accounts = "local"'}
 {'root_delegation = "sudo"' if case.row.sudo else ""}
 {"private_key = true" if isinstance(case.row.held, Key) else ""}
+{"nt_hash = true" if isinstance(case.row.held, Hash) else ""}
 """
 
 

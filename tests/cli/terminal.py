@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 ENDS_WITHIN_S = 60.0
+CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ def on_terminal(
     env = {**{name: value for name, value in os.environ.items() if name != "COLUMNS"}, "TERM": "xterm", **(env or {})}
     out = theirs if stdout_too else subprocess.PIPE
     with os.fdopen(ours, "rb", buffering=0) as terminal:
-        process = subprocess.Popen(command, stdin=theirs, stdout=out, stderr=theirs, env=env)
+        # A session of its own, whose terminal this is: only so is Ctrl-C a signal.
+        own = ["setsid", "--ctty", "--wait", *command] if answer == CTRL_C else command
+        process = subprocess.Popen(own, stdin=theirs, stdout=out, stderr=theirs, env=env)
         os.close(theirs)
         text, end = "", time.monotonic() + ENDS_WITHIN_S
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a read may end amid a character

@@ -18,7 +18,7 @@ import pytest
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Ended, Product
 from tests.cli.refusals import here, refused, unboxed
-from tests.cli.terminal import on_terminal
+from tests.cli.terminal import CTRL_C, CTRL_D, on_terminal
 from tests.schemas import conforms
 
 pytestmark = [
@@ -234,7 +234,7 @@ def test_vault_test(bench: Bench) -> None:
     missing = bench.keymuster("vault", "test", "Vault", "--campaign", bench.campaign, "--secret", "no such secret")
     assert missing.code == 3
     assert missing.stdout == (
-        "Vault: SECRET_NOT_FOUND: No secret of that name that the vault user may see. "
+        "Vault: SECRET_NOT_FOUND: No secret of that name, or for that machine, that the vault user may see. "
         "Correct the record's secret, or share the secret with the vault user.\n"
     )
 
@@ -342,9 +342,6 @@ def test_init_on_a_terminal_asks(tmp_path: Path) -> None:
     )
 
 
-CTRL_D = b"\x04"
-
-
 def test_init_that_is_left_at_a_question_writes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "campaign.toml"
     shown = on_terminal([str(KEYMUSTER), "init", str(file)], answer=CTRL_D)
@@ -353,12 +350,7 @@ def test_init_that_is_left_at_a_question_writes_nothing(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-@pytest.mark.parametrize("keys", [b"\n", CTRL_D], ids=["enter", "ctrl-d"])
-def test_no_password_at_the_prompt_never_reaches_the_vault(tmp_path: Path, keys: bytes) -> None:
-    """An empty password would be a failed logon of the vault's own account, counted towards its lock-out."""
-    file = tmp_path / "campaign.toml"
-    file.write_text(
-        """
+PROMPTED = """
 name = "x"
 [[vaults]]
 title = "V"
@@ -375,8 +367,24 @@ secret = { id = 1 }
 [targets]
 include = ["127.0.0.1"]
 """
-    )
+
+
+@pytest.mark.parametrize("keys", [b"\n", CTRL_D], ids=["enter", "ctrl-d"])
+def test_no_password_at_the_prompt_never_reaches_the_vault(tmp_path: Path, keys: bytes) -> None:
+    """An empty password would be a failed logon of the vault's own account, counted towards its lock-out."""
+    file = tmp_path / "campaign.toml"
+    file.write_text(PROMPTED)
     command = [str(KEYMUSTER), "vault", "test", "V", "--campaign", str(file), "--state", str(tmp_path / "state")]
     shown = on_terminal(command, answer=keys)
     assert shown.code == 2, shown.text
     assert "no password was entered; nothing was sent to the vault" in shown.text
+
+
+def test_ctrl_c_at_a_password_prompt_ends_the_command_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    file.write_text(PROMPTED)
+    for command in (("vault", "test", "V", "--campaign"), ("run",)):
+        shown = on_terminal([str(KEYMUSTER), *command, str(file), "--state", str(tmp_path / "state")], answer=CTRL_C)
+        assert shown.code == 130, shown.text
+        assert shown.text.count("assword") == 1, "it was asked once, and one key was enough"
+        assert "keymuster:" not in shown.text

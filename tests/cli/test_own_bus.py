@@ -113,6 +113,26 @@ def test_a_run_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_pat
         assert seen["vault"]["grants"] == 1
 
 
+def test_an_appliance_of_ones_own_dials_from_where_its_file_says(keymuster: Product, tmp_path: Path) -> None:
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        where = ("--nats", url, "--nats-seed", seed, "--format", "json")
+        before = file.read_text()
+        for source, reason in (("192.0.2.77", "SOURCE_ADDRESS"), ("127.0.0.77", "PASSED")):
+            file.write_text(f'source = "{source}"\n{before}')
+            with serving(file):
+                ended = keymuster("run", campaign(tmp_path, lab, HOSTS), *where)
+            assert ended.reasons == dict.fromkeys(HOSTS, reason), ended.stderr
+            if reason == "SOURCE_ADDRESS":
+                assert all("192.0.2.77" in row["evidence"]["text"] for row in ended.targets)
+                assert all("correct `source`" in row["evidence"]["text"] for row in ended.targets)
+
+
 def test_an_appliance_of_ones_own_shows_its_own_certificate_and_pins_the_vault(
     keymuster: Product, tmp_path: Path
 ) -> None:

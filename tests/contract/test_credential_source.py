@@ -2,8 +2,9 @@
 
 An implementation joins by a row in `STANDS`: a context that gives a `Stand`, i.e. a source over the secrets below and a
 way to look behind it. Secrets: `win` and `key` can be read, `ask` only with a comment, `hidden` may not be viewed,
-`gone` is deleted, `twice` exists twice, `absent` does not exist; `lent` wants a check-out, `asked` an approval and
-`doubled` a second password. Their machines are `WIN1`, `Unix1`, `hidden1`...
+`gone` is deleted, `twice` exists twice, `absent` does not exist; `lent` wants a check-out, `asked` an approval,
+`doubled` a second password and `ticketed` a ticket with the comment. Their machines are `WIN1`,
+`Unix1`, `hidden1`...
 
 Where a view could check out (SOAP), the run is asked first, as a scan does: `obtained`.
 """
@@ -18,18 +19,10 @@ from typing import Literal, Protocol
 import anyio
 import pytest
 
-from appliance.contract import (
-    CredentialRef,
-    Failure,
-    Phase,
-    SecretLookup,
-    SignalKind,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
-)
+from appliance.contract import AccessTerms, CredentialRef, Failure, Phase, SecretLookup, SignalKind, Ticket
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS, Owner
-from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
 from appliance.vault.failures import fail
@@ -57,6 +50,7 @@ SECRETS = (
     SecretSpec(name="stale", template="windows", state=SecretState.OUT_OF_SYNC),
     SecretSpec(name="lent", security=SecuritySpec(checkout=True, change_on_checkin=True)),
     SecretSpec(name="asked", security=SecuritySpec(approvers=("boss",))),
+    SecretSpec(name="ticketed", security=SecuritySpec(ticket="CHG-[0-9]+", ticket_system=3)),
     SecretSpec(name="doubled", security=SecuritySpec(double_lock="KMS-second")),
 )
 
@@ -85,6 +79,10 @@ class Stand(Protocol):
         """The comments in the secret's audit, oldest first."""
         ...
 
+    def tickets(self, name: str) -> list[str]:
+        """The tickets in the secret's audit, oldest first."""
+        ...
+
     @property
     def paths(self) -> bool:
         """Are secrets found by their path?"""
@@ -95,7 +93,7 @@ class Stand(Protocol):
         """No view can check out: so what a secret asks for is told at once, and without a look of the run's."""
         ...
 
-    async def check_out(self, handle: SecretHandle, comment: str) -> VaultAnswer:
+    async def check_out(self, handle: SecretHandle, comment: str, ticket: Ticket | None = None) -> VaultAnswer:
         """What a run does for the source, where that asks for it."""
         ...
 
@@ -145,10 +143,13 @@ class SecretServerStand:
     def purposes(self, name: str) -> list[str]:
         return [row.notes for row in self._world.vault.search(name, exact=True)[0].audits]
 
-    async def check_out(self, handle: SecretHandle, comment: str) -> VaultAnswer:
+    def tickets(self, name: str) -> list[str]:
+        return [row.ticket for row in self._world.vault.search(name, exact=True)[0].audits]
+
+    async def check_out(self, handle: SecretHandle, comment: str, ticket: Ticket | None = None) -> VaultAnswer:
         by_id = ref(handle.secret_id, SecretLookup.ID)
-        query = VaultQuery(run="r", kind=VaultQueryKind.CHECK_OUT, vault="Vault", secret=by_id, comment=comment)
-        return await self._grantor.answer(query)
+        order = VaultQuery(run="r", kind=VaultQueryKind.CHECK_OUT, vault="Vault", secret=by_id, comment=comment)
+        return await self._grantor.answer(order.model_copy(update={"ticket": ticket}))
 
     def held(self) -> int:
         return self._world.metrics.vault.checkouts
@@ -224,16 +225,21 @@ def read(result: Credential | Failure) -> Credential:
 
 
 async def obtained(
-    stand: Stand, handle: SecretHandle, *, private_key: bool = False, purpose: str = "run 1"
+    stand: Stand,
+    handle: SecretHandle,
+    *,
+    private_key: bool = False,
+    purpose: str = "run 1",
+    terms: AccessTerms = DEFAULT_TERMS,
 ) -> Credential | Failure:
     """As a scan does: what must be checked out first is, for the run."""
-    got = await stand.source.fetch(handle, private_key=private_key, purpose=purpose)
+    got = await stand.source.fetch(handle, private_key=private_key, purpose=purpose, terms=terms)
     if isinstance(got, Credential) or got.signal.name != "SECRET_NEEDS_CHECKOUT":
         return got
-    answer = await stand.check_out(handle, purpose)
+    answer = await stand.check_out(handle, terms.comment or purpose, terms.ticket)
     if not answer.ok:
         return fail(answer.reason, answer.text)
-    return await stand.source.fetch(handle, private_key=private_key, purpose=purpose, checked_out=True)
+    return await stand.source.fetch(handle, private_key=private_key, purpose=purpose, terms=terms, checked_out=True)
 
 
 def reason(result: object) -> str:
@@ -388,6 +394,34 @@ async def test_what_a_secret_does_not_hold(opened: AbstractAsyncContextManager[S
         for name, private_key in (("win", True), ("ask", True), ("key", False)):
             got = await obtained(stand, await settled(stand, name), private_key=private_key)
             assert reason(got) == "SECRET_FIELD_MISSING"
+
+
+TICKET = Ticket(number="CHG-4711", system=3)
+
+
+async def test_a_comment_and_a_ticket_of_ones_own_are_told_asked_or_not(
+    opened: AbstractAsyncContextManager[Stand],
+) -> None:
+    async with opened as stand:
+        terms = AccessTerms(comment="for 10.0.0.1", ticket=TICKET)
+        for name in ("win", "ticketed"):
+            read(await obtained(stand, await settled(stand, name), terms=terms))
+            asked = name == "ticketed"
+            assert set(stand.tickets(name)) == ({"CHG-4711"} if asked or stand.views_take_nothing else {""})
+            assert set(stand.purposes(name)) == ({"for 10.0.0.1"} if asked or stand.views_take_nothing else {""})
+
+
+@pytest.mark.parametrize("ticket", [None, Ticket(number="INC-1", system=3), Ticket(number="CHG-1", system=4)], ids=str)
+async def test_a_ticket_that_lacks_or_is_not_taken_is_a_reason_with_the_vaults_words(
+    opened: AbstractAsyncContextManager[Stand], ticket: Ticket | None
+) -> None:
+    async with opened as stand:
+        got = await obtained(stand, await settled(stand, "ticketed"), terms=AccessTerms(comment="c", ticket=ticket))
+        assert reason(got) == "SECRET_NEEDS_COMMENT"
+        assert isinstance(got, Failure)
+        words = "The requested Secret requires a ticket number" if ticket is None else "The ticket number is not valid."
+        assert got.text.startswith((words, "An error."))
+        assert stand.views("ticketed") == 0
 
 
 async def test_a_comment_is_the_purpose(opened: AbstractAsyncContextManager[Stand]) -> None:

@@ -16,7 +16,7 @@ from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
 from appliance.vault.exchange import Exchange, Trip, open_exchange
 from appliance.vault.failures import reason_of
 from appliance.vault.fields import choose
-from appliance.vault.messages import Answer, Request
+from appliance.vault.messages import Answer, Request, Why
 from appliance.vault.soap_answers import Checkout
 from targets.world import World
 from tests.unit.targets.targets_lab import running
@@ -76,7 +76,7 @@ class Client:
         self.token = granted.access
 
     async def view(self, name: str, comment: str = "", code: str = soap.COMMENT) -> Secret | Failure:
-        request = soap.secret(self.world.vault.named(name).id, self.token, comment, code)
+        request = soap.secret(self.world.vault.named(name).id, self.token, Why(comment), code)
         return await self.ask(request, soap_answers.read_secret)
 
 

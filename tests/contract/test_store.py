@@ -39,7 +39,7 @@ from orchestrator.store import (
     Undispatched,
     open_store,
 )
-from orchestrator.store.records import CheckOutRow
+from orchestrator.store.records import ApprovalRow, CheckOutRow
 
 RUN = "r1"
 
@@ -389,6 +389,17 @@ async def test_check_outs_are_kept_until_they_are_dropped(store: Store) -> None:
     assert await store.check_outs.all() == [other]
 
 
+async def test_access_requests_are_kept_until_they_are_dropped(store: Store) -> None:
+    row = ApprovalRow("https://v.example", "svc", 7, RUN, "Vault", "shared", 1000.5, after=3)
+    other = replace(row, run="r2", ours=False)
+    for one in (row, row, other, replace(row, request=4)):
+        await store.approvals.put(one)
+    assert await store.approvals.all() == [replace(row, request=4), other]
+    await store.approvals.drop(row)
+    await store.approvals.drop(row)
+    assert await store.approvals.all() == [other]
+
+
 async def test_stops_are_kept_until_they_are_dropped(store: Store) -> None:
     first = Stop(Selector.of_secret("shared", "Vault"), 1.5, "alice", "leaked")
     other = Stop(Selector.of_account("svc@corp"), 0.5, "bob")
@@ -459,13 +470,15 @@ async def test_the_ledger_counts_what_runs_have_asked_at_each_target(store: Stor
     kinds = {"j1": list(EntryKind), "j2": [EntryKind.GRANTED, EntryKind.GRANTED, EntryKind.NEUTRAL]}
     entries = [replace(entry(kind, 1.0), job=name) for name, some in kinds.items() for kind in some]
     elsewhere = replace(entry(EntryKind.GRANTED, 1.0), run="r9")
-    await store.ledger.append([*entries, elsewhere])
+    on_the_way, root = (replace(entry(EntryKind.GRANTED, 1.0), job=f"j2/{part}") for part in ("jump again", "root"))
+    await store.ledger.append([*entries, elsewhere, on_the_way, root])
+    assert await store.ledger.load(0.0) == [*entries, elsewhere, on_the_way, root]
     counts = {count.address: count for count in await store.ledger.by_target([RUN, "another run"])}
     assert counts.keys() == {"10.0.0.1", "10.0.0.2"}
     one, two = counts["10.0.0.1"], counts["10.0.0.2"]
     assert (one.run, one.technology, str(one.account)) == (RUN, Technology.UNIX, "scan@dir:corp")
     assert (one.granted, one.succeeded, one.failed, one.neutral, one.unanswered) == (1, 1, 1, 1, 0)
-    assert (two.technology, two.granted, two.neutral, two.unanswered) == (Technology.WINDOWS, 2, 1, 1)
+    assert (two.technology, two.granted, two.neutral, two.unanswered) == (Technology.WINDOWS, 3, 1, 2)
     assert await store.ledger.by_target([]) == []
 
 

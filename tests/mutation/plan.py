@@ -94,14 +94,14 @@ TARGETS = (
     ),
     Target(
         "appliance/login/ssh.py",
-        ((_CODES, ALL), (branches, ("_SshLogin._cause", "_import_key", "_signal"))),
+        ((_CODES, ALL), (branches, ("SshLogin._cause", "_import_key", "_signal"))),
         _SSH,
     ),
     Target(
         "appliance/login/ssh_witness.py",
         (
             (_CODES, ALL),
-            (branches, ("Witness.validate_host_public_key", "Witness.methods_seen", "Witness.account_state")),
+            (branches, ("Witness.host_key_shown", "Witness.methods_seen", "Witness.account_state")),
         ),
         _SSH,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.classify import classify
@@ -13,8 +13,10 @@ from appliance.contract import (
     CryptoProfile,
     Evidence,
     Failure,
+    HostAuthority,
     HostKeyPolicy,
     Job,
+    KerberosTerms,
     Phase,
     RootBy,
     RootPassword,
@@ -42,12 +44,16 @@ def make_job(
     domain: str = "",
     selection: Selection = Selection.IP,
     private_key: bool = False,
+    nt_hash: bool = False,
     sudo: bool = False,
     root: RootBy | None = None,
     root_user: str = "",
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU,
     crypto: CryptoProfile = CryptoProfile.COMPAT,
     known: tuple[str, ...] = (),
+    kerberos: KerberosTerms | None = None,
+    authorities: Sequence[HostAuthority] = (),
+    revoked: Sequence[str] = (),
 ) -> Job:
     candidate = Candidate(
         record="record",
@@ -58,12 +64,14 @@ def make_job(
         selection=selection,
         port=port,
         private_key=private_key,
+        nt_hash=nt_hash,
         sudo=sudo,
         root=None
         if root is None
         else root_password(root, root_user or ("root" if root is RootBy.SU else user), address),
         host_keys=host_keys,
         crypto=crypto,
+        kerberos=kerberos,
     )
     return Job(
         run="run",
@@ -75,6 +83,8 @@ def make_job(
         target=Target(address=address),
         candidates=(candidate,),
         known_host_keys=known,
+        host_authorities=tuple(authorities),
+        revoked_host_keys=tuple(revoked),
         deadline=30,
         give_up_at=0,
         purpose="test",
@@ -97,6 +107,7 @@ class Attempt:
     phases: tuple[Phase, ...]
     facts: dict[str, str] = field(default_factory=dict)
     """What all its steps have learnt of the target."""
+    proven: bool = False
     elevation: Elevation = Elevation.UNTRIED
     root_asked: int = 0
     """How often root's password was asked for."""
@@ -111,9 +122,16 @@ class Attempt:
 
 
 async def attempt(
-    job: Job, credential: Credential, *, before_answer: Callable[[], None] = lambda: None, root_password: str = ""
+    job: Job,
+    credential: Credential,
+    *,
+    before_answer: Callable[[], None] = lambda: None,
+    factory: LoginFactory | None = None,
+    root_password: str = "",
 ) -> Attempt:
-    """Dial, negotiate, authenticate, look, log off. `before_answer` runs when the target asks for the credential."""
+    """Dial, negotiate, prepare, authenticate, look, log off. `before_answer` runs when the target asks for the
+    credential.
+    """
     root_asked = 0
 
     async def ask_root() -> str:
@@ -128,11 +146,14 @@ async def attempt(
         return Attempt(job, sock, None, submitted=False, phases=(Phase.TCP,))
     negotiated: Negotiated | Failure | None = None
     facts: dict[str, str] = {}
-    async with FACTORIES[job.technology](sock, job, ledger) as login:
+    async with (factory or FACTORIES[job.technology])(sock, job, ledger) as login:
         result: Negotiated | Authenticated | Privileges | Failure
         result = negotiated = await login.negotiate()
-        assert not login.submitted
         facts |= result.facts
+        if not isinstance(result, Failure):
+            result = await login.prepare(candidate) or result
+            facts |= result.facts
+        assert not login.submitted
         if not isinstance(result, Failure):
             before_answer()
             result = await login.authenticate(candidate, credential)
@@ -140,8 +161,8 @@ async def attempt(
         if not isinstance(result, Failure):
             result = await login.privileges(ask_root)
             facts |= result.facts
-        submitted, elevation = login.submitted, login.elevation
+        submitted, proven, elevation = login.submitted, login.proven, login.elevation
     assert isinstance(result, Privileges | Failure)
     phases = tuple(p.phase for p in ledger.finish())
     shown = negotiated if isinstance(negotiated, Negotiated) else None
-    return Attempt(job, result, shown, submitted, phases, facts, elevation, root_asked)
+    return Attempt(job, result, shown, submitted, phases, facts, proven, elevation, root_asked)

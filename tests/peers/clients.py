@@ -176,7 +176,8 @@ async def ssh(
     askpass.chmod(0o700)
     argv = ["ssh", "-F", "none", "-p", str(host.port), "-o", f"UserKnownHostsFile={known or '/dev/null'}"]
     argv += ["-o", "GlobalKnownHostsFile=none", "-o", f"StrictHostKeyChecking={'yes' if known else 'no'}"]
-    argv += ["-o", "NumberOfPasswordPrompts=1", "-o", "IdentitiesOnly=yes", "-o", "HostKeyAlgorithms=ssh-ed25519"]
+    argv += ["-o", "NumberOfPasswordPrompts=1", "-o", "IdentitiesOnly=yes"]
+    argv += ["-o", "HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com,ssh-ed25519"]
     argv += [*options, f"{host.user}@{host.address}", command]
     own = {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force", "SECRET": secret, "DISPLAY": "none"}
     env = {"PATH": os.environ["PATH"], "HOME": str(directory)} | own

@@ -1,3 +1,3 @@
-from tests.peers.fixtures import smbds, sshd
+from tests.peers.fixtures import directory, newer_sshd, smbds, sshd
 
-__all__ = ["smbds", "sshd"]
+__all__ = ["directory", "newer_sshd", "smbds", "sshd"]

@@ -16,14 +16,15 @@ import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from appliance.contract import RootBy, Technology
+from appliance.contract import RootBy, Target, Technology
 from appliance.vault.credential import Credential
+from orchestrator.known_hosts import HostMarks, KnownHosts, Marked
 from targets import estate, spec
 from targets.material import Material, host_key, public_line
-from targets.ssh.known_hosts import user_ca
+from targets.ssh.host_keys import user_ca
 from tests.acceptance.lab import Lab, running_lab
 from tests.peers.private import LOCKOUT_AFTER
-from tests.peers.rows import Key, Known, Password, Row, Simulated, credential
+from tests.peers.rows import CA_KNOWN, Hash, Key, Known, Password, Row, Simulated, credential
 from tests.peers.smbd import Smbd
 from tests.peers.sshd import PASSPHRASE, Sshd
 
@@ -52,6 +53,10 @@ class Host(Protocol):
 
     def known(self) -> tuple[str, ...]:
         """What has been seen of it before."""
+        ...
+
+    def marked(self) -> Marked:
+        """What certificate authorities and revocations say of it."""
         ...
 
     def logons(self) -> list[str]:
@@ -85,7 +90,7 @@ class OpenSsh:
     def __init__(self, sshd: Sshd, row: Row) -> None:
         self._sshd, self._row = sshd, row
         self.address, self.user = sshd.host, row.user
-        self.port = sshd.outdated_port if row.server == "outdated" else sshd.port
+        self.port = sshd.other_ports[row.server] if row.server else sshd.port
         self._since = sshd.log.stat().st_size
         self._asked_for = row.root_user or (row.user if row.root is not RootBy.SU else "root")
         self._tally = sshd.tally() if row.root else 0
@@ -102,14 +107,23 @@ class OpenSsh:
 
     def known(self) -> tuple[str, ...]:
         match self._row.known:
-            case Known.NOTHING:
+            case Known.NOTHING | Known.ITS_CA | Known.REVOKED | Known.REVOKED_CA:
                 return ()
-            case Known.ITS_KEY:
+            case Known.ITS_KEY | Known.ITS_KEY_AND_CA:
                 return (self._sshd.host_key(),)
             case Known.ITS_RSA_KEY:
                 return (self._sshd.host_key("rsa"),)
             case Known.ANOTHER_KEY:
                 return (self._sshd.public_key("stranger"),)
+
+    def marked(self) -> Marked:
+        known, ca, names = self._row.known, self._sshd.host_ca, f"[{self.address}]:{self.port}"
+        lines = [f"@cert-authority {names} {ca}"] if known in CA_KNOWN else []
+        if known is Known.REVOKED:
+            lines.append(f"@revoked * {self._sshd.host_key()}")
+        if known is Known.REVOKED_CA:
+            lines.append(f"@revoked * {ca}")
+        return HostMarks(lines).of(Target(address=self.address), self.port)
 
     def logons(self) -> list[str]:
         found = self._sshd.logons(self.user, since=self._since)
@@ -140,11 +154,14 @@ class Samba:
         self._seen = len(smbd.logons(self.user))
 
     def credential(self) -> Credential:
-        assert isinstance(self._row.held, Password)
+        assert isinstance(self._row.held, Password | Hash)
         return Credential(password=self._row.held.given(self._smbd.passwords.get(self.user, "any")))
 
     def known(self) -> tuple[str, ...]:
         return ()
+
+    def marked(self) -> Marked:
+        return Marked()
 
     def logons(self) -> list[str]:
         found = self._smbd.logons(self.user)[self._seen :]
@@ -168,9 +185,12 @@ class Samba:
 
 
 class SimulatedHost:
-    def __init__(self, lab: Lab, what: estate.Estate, row: Row, address: str) -> None:
+    def __init__(
+        self, lab: Lab, what: estate.Estate, row: Row, address: str, known_hosts: KnownHosts | None = None
+    ) -> None:
         assert isinstance(row.simulated, Simulated)
         self._lab, self._estate, self._row, self._host = lab, what, row, what.hosts[address]
+        self._known_hosts = known_hosts
         self.address, self.user, self.name = address, row.user and self._host.user, self._host.name
         self.port = int(lab.ready["ssh_port" if row.technology is Technology.UNIX else "smb_port"])
         self.locks = row.simulated.locks
@@ -184,7 +204,8 @@ class SimulatedHost:
         held, material = self._row.held, self._estate.secrets[self._host.secret].material
         if not (self._host.fault.right_secret and self._host.fault.known):
             # The estate's own vault has just what the row wants: something that does not open the account.
-            held = Password.RIGHT if isinstance(held, Password) else Key("passphrase")
+            right = Hash.LOWER if isinstance(held, Hash) else Password.RIGHT
+            held = Key("passphrase") if isinstance(held, Key) else right
         return credential(held, material.password, lambda form: _key(material, form), self._certificate)
 
     def _certificate(self, form: str) -> bytes:
@@ -203,10 +224,14 @@ class SimulatedHost:
         return made.export_certificate()
 
     def known(self) -> tuple[str, ...]:
-        if self._row.known is Known.NOTHING:
+        if self._row.known is Known.NOTHING or self._known_hosts is None:
             return ()
-        lines = Path(self._lab.ready["known_hosts"]).read_text(encoding="utf-8").splitlines()
-        return tuple(key for line in lines for host, _, key in [line.partition(" ")] if f"[{self.address}]" in host)
+        return tuple(self._known_hosts.of(Target(address=self.address), self.port))
+
+    def marked(self) -> Marked:
+        if self._row.known is Known.NOTHING or self._known_hosts is None:
+            return Marked()
+        return HostMarks(self._known_hosts.marks).of(Target(address=self.address), self.port)
 
     def logons(self) -> list[str]:
         found = self._logons()[self._seen :]
@@ -256,9 +281,10 @@ def _key(material: Material, form: str) -> tuple[bytes, str]:
 class Estate:
     def __init__(self, lab: Lab, what: estate.Estate, addresses: dict[str, str]) -> None:
         self._lab, self._estate, self._addresses = lab, what, addresses
+        self._known_hosts = KnownHosts.read(Path(lab.ready["known_hosts"]))
 
     def host(self, row: Row) -> Host:
-        return SimulatedHost(self._lab, self._estate, row, self._addresses[row.id])
+        return SimulatedHost(self._lab, self._estate, row, self._addresses[row.id], self._known_hosts)
 
 
 @contextmanager

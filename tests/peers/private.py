@@ -25,7 +25,7 @@ START_S = 20.0
 STOP_S = 5.0
 LOCKOUT_AFTER = 3
 """Bad passwords after which a server locks an account, where it locks any."""
-ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 9))
+ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 12))
 """Each server listens on all of them, and so is as many hosts to a campaign."""
 
 
@@ -107,11 +107,20 @@ def free_port() -> int:
 def server(prologue: Path, script: str, ports: list[int], log: Path) -> Iterator[int]:
     """Run `script` (it execs the server, or waits) in the namespace; yield its pid once it listens; stop it by that."""
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f". {prologue}\n{script}"]
+    with server_process(command, log, lambda _pid: all(map(_listens, ports))) as pid:
+        yield pid
+
+
+@contextmanager
+def server_process(
+    command: list[str], log: Path, ready: Callable[[int], bool], patience: float = START_S
+) -> Iterator[int]:
+    """Run a server; yield its pid once it is ready; stop it by that. What it says goes beside its log."""
     said = log.with_name(f"{log.name}.output")
     with said.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        wait_for(lambda: process.poll() is not None or all(map(_listens, ports)), "the server to listen")
+        wait_for(lambda: process.poll() is not None or ready(process.pid), "the server to listen", patience)
         if process.poll() is not None:
             why = said.read_text(errors="replace") + (log.read_text() if log.exists() else "")
             pytest.fail(f"the server ended at once: {why}", pytrace=False)

@@ -26,6 +26,8 @@ PASSWORDS = {
         "smbhours",
         "smbstation",
         "smbstale",
+        "smbhash",
+        "smbfiltered",
         "vm_scan_account",
     )
 }
@@ -37,12 +39,15 @@ _ACCOUNTS = [
 VARIANTS = {
     # On every loopback address, so that it plays as many hosts as a benchmark wants.
     "plain": "map to guest = Bad User\n  bind interfaces only = no\n  hosts allow = 127.",
+    "guests": "map to guest = Bad Password",
     "strict": "map to guest = Never\n  server signing = mandatory",
     "sealed": "map to guest = Never\n  server smb encrypt = required",
     "gcm": "server smb encrypt = required\n  server smb3 encryption algorithms = AES-128-GCM",
     "smb302": "server max protocol = SMB3_02",
     "smb210": "server max protocol = SMB2_10",
     "shareless": "",
+    # Without the helpers there is no registry, and no service control, which needs it.
+    "pipeless": "rpc start on demand helpers = no",
     "old": "map to guest = Never\n  server max protocol = NT1\n  server min protocol = NT1",
 }
 """Servers by name, and what sets them apart."""
@@ -71,15 +76,18 @@ CONFIG = """\
   printcap name = /dev/null
   disable spoolss = yes
   server min protocol = SMB2
-  admin users = smbadmin vm_scan_account
+  admin users = smbadmin smbhash vm_scan_account
   {variant}
 [noguests]
   path = {directory}/share
 """
-ADMIN_SHARE = """\
+ADMIN_SHARES = """\
 [ADMIN$]
   path = {directory}/share
-  valid users = smbadmin vm_scan_account
+  valid users = smbadmin smbhash vm_scan_account
+[C$]
+  path = {directory}/share
+  valid users = smbadmin smbhash vm_scan_account
 """
 
 SETUP = """\
@@ -95,6 +103,7 @@ net -s {config} sam set pwdmustchangenow smbmust yes >/dev/null 2>&1
 net -s {config} sam set workstations smbstation ELSEWHERE >/dev/null 2>&1
 edit -P 'maximum password age' -C 864000000
 /usr/bin/python3 -c '
+from samba.dcerpc import security
 from samba.samba3 import param, passdb
 settings = param.get_context()
 settings.load("{config}")
@@ -103,11 +112,30 @@ for name, state, value in (("smbhours", "hours", [0] * 21), ("smbstale", "pass_l
     account = accounts.getsampwnam(name)
     setattr(account, state, value)
     accounts.update_sam_account(account)
+administrators = security.dom_sid("S-1-5-32-544")
+group = passdb.Groupmap()
+group.gid, group.sid, group.sid_name_use, group.nt_name, group.comment = 41999, administrators, 4, "Administrators", ""
+accounts.add_group_mapping_entry(group)
+accounts.add_aliasmem(administrators, accounts.getsampwnam("smbfiltered").user_sid)
 '
 """
 """Makes the accounts of one server; the others get copies. No program of Samba's sets logon hours or the age of a
-password, so that falls to the module which Debian's samba brings along.
+password, or an administrator where no winbindd runs, so that falls to the module which Debian's samba brings along.
+What ADMIN$ makes of an administrator is another matter: `smbfiltered` is one whom it refuses, as UAC has it.
 """
+
+
+STOP = """\
+stop() {{
+  helpers=$(cat {pids} 2>/dev/null || true)
+  kill $pids $helpers 2>/dev/null || true
+  for helper in $helpers; do while kill -0 $helper 2>/dev/null; do sleep 0.05; done; done
+}}
+trap stop TERM
+wait
+wait
+"""
+"""Ends the servers, and what serves their pipes: helpers that each starts when first asked, and does not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +182,7 @@ def running_smbd() -> Iterator[dict[str, Smbd]]:
     """Start one smbd for each of VARIANTS on free ports of 127.0.0.1; stop them and remove what they wrote."""
     require("smbd", "smbpasswd", "pdbedit", "net", "unshare")
     directory = Path(tempfile.mkdtemp(prefix="keymuster-smbd-"))
+    directory.chmod(0o711)  # the registry's helper goes to its files as the user who asks
     try:
         prologue = prepare(directory, _ACCOUNTS)
         servers, script = {}, []
@@ -168,7 +197,7 @@ def running_smbd() -> Iterator[dict[str, Smbd]]:
         for found in servers.values():
             start = f"smbd -F --no-process-group -s {found.directory}/smb.conf -l {found.directory}"
             script.append(f'{start} & pids="${{pids:-}} $!"')
-        script.append("trap 'kill $pids' TERM\nwait\nwait")
+        script.append(STOP.format(pids=directory / "*" / "pid" / "samba-dcerpcd.pid"))
         with server(prologue, "\n".join(script), [s.port for s in servers.values()], servers["plain"].log):
             yield servers
     finally:
@@ -183,7 +212,7 @@ def _lay_out(parent: Path, variant: str) -> Smbd:
     directory.chmod(0o755)
     port = free_port()
     interfaces = " ".join(f"{address}/8" for address in ADDRESSES)
-    config = CONFIG if variant == "shareless" else CONFIG + ADMIN_SHARE
+    config = CONFIG if variant == "shareless" else CONFIG + ADMIN_SHARES
     settings = {"port": port, "directory": directory, "variant": VARIANTS[variant], "interfaces": interfaces}
     (directory / "smb.conf").write_text(config.format(**settings))
     return Smbd("127.0.0.1", port, directory, directory / "log.smbd", dict(PASSWORDS))

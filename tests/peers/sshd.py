@@ -1,15 +1,20 @@
-"""A real OpenSSH server with accounts in every state, in a mount namespace of its own."""
+"""Real OpenSSH servers with accounts in every state, each in a mount namespace of its own: this machine's, and one of
+9.8 or later, which keeps those away for a while who have failed (PerSourcePenalties).
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from tests.peers.environments import PLACE
 from tests.peers.private import (
     ADDRESSES,
     LOCKOUT_AFTER,
@@ -25,6 +30,8 @@ from tests.peers.private import (
 )
 
 PASSPHRASE = "Key-Pass-1"
+DELAY_S = 1.5
+"""What PAM makes of a refusal of the user `delayed`."""
 LOCKABLE = "lockout:kbdlockout"
 """Accounts that pam_faillock looks after."""
 
@@ -48,17 +55,25 @@ ACCOUNTS = [
     Account("kbdlockout", "Kbdlockout-Pw-1", 40016),
     Account("outsider", "Outsider-Pw-1", 40017),  # no sudo, and is told so without a password
     Account("bare", "Bare-Pw-1", 40018),  # finds no sudo
-    Account("ruled", "Ruled-Pw-1", 40020),  # sudo with root's password
-    Account("seated", "Seated-Pw-1", 40021),  # sudo with a password, on a terminal
-    Account("seatedfree", "Seatedfree-Pw-1", 40022),  # sudo without one, on a terminal
-    Account("unwheeled", "Unwheeled-Pw-1", 40024),  # may not use su
-    Account("certed", "", 40028),  # no key of its own, and certificates
-    Account("sudowrong", "Sudowrong-Pw-1", 40026),
+    Account("delayed", "Delayed-Pw-1", 40023),  # a refusal takes its time
+    Account("trusted", "Trusted-Pw-1", 40024),  # PAM asks nothing of it
+    Account("barred", "Barred-Pw-1", 40025),  # PAM's account rules refuse it, and say nothing
+    Account("byash", "Byash-Pw-1", 40020, login_shell="/home/byash/ash"),  # busybox's
+    Account("bybash", "Bybash-Pw-1", 40021, login_shell="/bin/bash"),
+    Account("bycsh", "Bycsh-Pw-1", 40022, login_shell="/bin/csh"),
+    Account("jumper", "Jumper-Pw-1", 40030, login_shell="/usr/sbin/nologin"),
+    Account("walled", "Walled-Pw-1", 40031),  # connects nobody to other hosts
+    Account("ruled", "Ruled-Pw-1", 40040),  # sudo with root's password
+    Account("seated", "Seated-Pw-1", 40041),  # sudo with a password, on a terminal
+    Account("seatedfree", "Seatedfree-Pw-1", 40042),  # sudo without one, on a terminal
+    Account("unwheeled", "Unwheeled-Pw-1", 40043),  # may not use su
+    Account("certed", "", 40044),  # no key of its own, and certificates
+    Account("sudowrong", "Sudowrong-Pw-1", 40045),
 ]
 
 SUDOERS = """\
 root ALL=(ALL:ALL) ALL
-admin ALL=(ALL) NOPASSWD: ALL
+admin,byash,bybash,bycsh ALL=(ALL) NOPASSWD: ALL
 helper ALL=(ALL) ALL
 clerk ALL=(root) NOPASSWD: /usr/bin/true
 Defaults:outsider listpw=never
@@ -72,7 +87,6 @@ sudowrong ALL=(ALL) ALL
 """
 
 CONFIG = """\
-Port {port}
 {listen}
 HostKey {directory}/host_ed25519
 HostKey {directory}/host_rsa
@@ -85,13 +99,12 @@ PermitRootLogin no
 AuthorizedKeysFile /home/%u/authorized_keys
 StrictModes no
 MaxAuthTries 6
-MaxStartups 1000
 LoginGraceTime 20
 LogLevel VERBOSE
 UseDNS no
 PrintMotd no
 PrintLastLog no
-Match User kbd,kbdmust,kbdexpired,kbdlockout
+Match User trusted,kbd,kbdmust,kbdexpired,kbdlockout
   PasswordAuthentication no
 Match User keyonly
   PasswordAuthentication no
@@ -105,16 +118,43 @@ Match User forced
   ForceCommand echo this host is looked after
 Match User open
   PermitEmptyPasswords yes
+Match User walled
+  AllowTcpForwarding no
 Match User bare
   SetEnv PATH=/home/bare/bin
 """
-OUTDATED = "KexAlgorithms=diffie-hellman-group1-sha1"
+OTHERS: Mapping[str, str] = {
+    "outdated": "KexAlgorithms=diffie-hellman-group1-sha1",
+    "outdated cipher": "Ciphers=aes128-cbc",
+    "outdated MAC": "Ciphers=aes128-ctr -o MACs=hmac-md5",
+    "SHA-1 host key": "HostKeyAlgorithms=ssh-rsa",
+    "new key exchange": "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
+    "crowded": "MaxStartups=1:100:1",
+    "one try": "MaxAuthTries=1",
+    "certified": "HostCertificate={directory}/certificate_valid.pub",
+    "certificate expired": "HostCertificate={directory}/certificate_expired.pub",
+    "certificate of another": "HostCertificate={directory}/certificate_another.pub",
+    "certificate of a stranger": "HostCertificate={directory}/certificate_stranger.pub",
+}
+"""Further servers, each on a port of its own, and the option in which they differ."""
+NEWER: Mapping[str, str] = {
+    "penalties": '"PerSourcePenalties=authfail:4s noauth:1s min:1s max:60s"',
+    "long penalties": '"PerSourcePenalties=authfail:12s noauth:1s min:1s max:60s"',
+    "crowded": "MaxStartups=1:100:1",
+}
+"""Likewise, of the newer OpenSSH."""
+ROOT = PLACE / "openssh"
+"""Where `newer_openssh.sh` has unpacked that: a root directory of its own."""
 
 PAM = f"""\
+auth     [success=1 default=ignore]   pam_succeed_if.so quiet user != delayed
+auth     optional   pam_faildelay.so delay={round(DELAY_S * 1e6)}
+auth     sufficient   pam_succeed_if.so quiet user = trusted
 auth     [success=1 default=ignore]   pam_succeed_if.so quiet user notin {LOCKABLE}
 auth     required   pam_faillock.so preauth deny={LOCKOUT_AFTER} nodelay
 auth     sufficient   pam_unix.so nodelay nullok
 auth     [default=die]   pam_faillock.so authfail deny={LOCKOUT_AFTER} nodelay
+account  required   pam_succeed_if.so quiet user != barred
 account  required   pam_unix.so
 session  required   pam_permit.so
 password required   pam_unix.so
@@ -148,9 +188,10 @@ class Sshd:
     port: int
     directory: Path
     log: Path
-    pid: int
-    outdated_port: int
-    """Where a second server answers, which knows one outdated key exchange, and so takes no login of ours."""
+    """Of all of them."""
+    pids: tuple[int, ...]
+    other_ports: Mapping[str, int]
+    """Where the further servers answer, by their names in OTHERS."""
     passwords: dict[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> bytes:
@@ -165,48 +206,68 @@ class Sshd:
         """That of one of these keys, as `type base64`."""
         return " ".join((self.directory / f"key_{name}.pub").read_text().split()[:2])
 
+    @property
+    def host_ca(self) -> str:
+        """The CA of the certified servers, as `type base64`."""
+        return " ".join((self.directory / "host_ca.pub").read_text().split()[:2])
+
     def host_key(self, kind: str = "ed25519") -> str:
         """A host key as `type base64`."""
         return " ".join((self.directory / f"host_{kind}.pub").read_text().split()[:2])
 
     def tally(self) -> int:
         """How many failures sudo and su have counted, once no connection has a process any more."""
-        wait_for(lambda: not children(self.pid), "sshd to end all connections")
+        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
         command = ["faillock", "--dir", str(self.directory / "tally")]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return sum(line.rstrip().endswith(" V") for line in said.splitlines())
 
     def logons(self, user: str, *, since: int = 0) -> list[Logon]:
         """The verdicts on a user that follow byte `since` of the log, once no connection has a process any more."""
-        wait_for(lambda: not children(self.pid), "sshd to end all connections")
+        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
         found = occurrences(self.log, r"^(Accepted|Failed|Partial) (\S+) for (?:invalid user )?(\S+) from ")
         verdicts = [Logon(m[3], m[2], m[1] == "Accepted") for m in found if m.start() >= since]
         return [v for v in verdicts if v.user == user and v.method != "none"]
 
 
 @contextmanager
-def running_sshd() -> Iterator[Sshd]:
+def running_sshd(*, newer: bool = False) -> Iterator[Sshd]:
     """Start sshd on free ports of ADDRESSES; stop it, and remove all it has written, at the end."""
-    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "faillock")
+    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "faillock", "busybox", "csh")
+    if newer and not (ROOT / "usr" / "sbin" / "sshd").exists():
+        pytest.fail(
+            f"no OpenSSH of 9.8 or later in {ROOT}: `make test` unpacks one from Debian's archive, as root and with a "
+            "network; tests/peers/newer_openssh.sh says why it cannot",
+            pytrace=False,
+        )
     directory = Path(tempfile.mkdtemp(prefix="keymuster-sshd-"))
     try:
         prologue = prepare(directory, ACCOUNTS)
         _write_keys(directory)
-        port, outdated, log = free_port(), free_port(), directory / "sshd.log"
+        port, log = free_port(), directory / "sshd.log"
+        differing = NEWER if newer else OTHERS
+        others = {name: free_port() for name in differing}
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
         _let_become_root(directory)
-        config = directory / "sshd_config"
+        seen = Path("/peer") if newer else directory
         listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
-        config.write_text(CONFIG.format(port=port, directory=directory, listen=listen))
-        run = f"exec /usr/sbin/sshd -D -f {config} -E"
-        second = f"{run} {log}.outdated -p {outdated} -o {OUTDATED}"
-        with (
-            server(prologue, f"{run} {log}", [port], log) as pid,
-            server(prologue, second, [outdated], log.with_name(f"{log.name}.outdated")),
-        ):
+        config = CONFIG.format(directory=seen, listen=listen)
+        (directory / "sshd_config").write_text(config)
+        entering = f"{_entering(directory)}exec chroot {ROOT}" if newer else "exec"
+        run = f"{entering} /usr/sbin/sshd -D -f {seen}/sshd_config -E {seen}/sshd.log"
+        with ExitStack() as servers:
+
+            def start(port: int, option: str) -> int:
+                # Of these two sshd takes the last value that it is given, of all others the first.
+                usual = ["MaxStartups=1000", *(["PerSourcePenalties=no"] if newer else [])]
+                given = [o for o in usual if o.split("=")[0] not in option] + ([option] if option else [])
+                script = " ".join([run, f"-p {port}", *(f"-o {o.format(directory=seen)}" for o in given)])
+                return servers.enter_context(server(prologue, script, [port], log))
+
+            pids = [start(port, ""), *(start(others[name], option) for name, option in differing.items())]
             passwords = {a.name: a.password or "" for a in ACCOUNTS} | {"root": ROOT_PASSWORD}
-            yield Sshd("127.0.0.1", port, directory, log, pid, outdated, passwords)
+            yield Sshd("127.0.0.1", port, directory, log, tuple(pids), others, passwords)
     finally:
         shutil.rmtree(directory)
 
@@ -219,6 +280,15 @@ def _let_become_root(directory: Path) -> None:
     shadow = etc / "shadow"
     others = [line for line in shadow.read_text().splitlines() if not line.startswith("root:")]
     shadow.write_text("\n".join([f"root:{hashed(ROOT_PASSWORD)}:20000:0:99999:7:::", *others]) + "\n")
+
+
+def _entering(directory: Path) -> str:
+    """What puts the directory's files, and what a server needs of this machine, into ROOT."""
+    etc = "".join(f"mount --bind /etc/{f} {ROOT}/etc/{f}\n" for f in ("passwd", "group", "shadow", "pam.d"))
+    return (
+        f"{etc}mount --rbind /dev {ROOT}/dev\nmount --rbind /proc {ROOT}/proc\nmount --bind /home {ROOT}/home\n"
+        f"mount --bind {directory} {ROOT}/peer\nmount --bind /run {ROOT}/run\nmount --bind /var/log {ROOT}/var/log\n"
+    )
 
 
 def _write_keys(directory: Path) -> None:
@@ -235,13 +305,28 @@ def _write_keys(directory: Path) -> None:
     make("key_stranger", "-t", "ed25519")
     make("key_authority", "-t", "ed25519")
     _certify(directory)
+    make("host_ca", "-t", "ed25519")
+    make("strange_ca", "-t", "ed25519")
+
+    def certify(name: str, ca: str, principals: str, validity: str) -> None:
+        key = shutil.copy(directory / "host_ed25519.pub", directory / name)
+        command = ["ssh-keygen", "-q", "-s", str(directory / ca), "-h", "-I", name, "-n", principals, "-V", validity]
+        subprocess.run([*command, str(key)], check=True)
+        (directory / f"{name}-cert.pub").rename(directory / f"certificate_{name}.pub")
+
+    ours = ",".join(ADDRESSES)
+    certify("valid", "host_ca", ours, "-1h:+1d")
+    certify("expired", "host_ca", ours, "20200101000000Z:20200102000000Z")
+    certify("another", "host_ca", "another.example", "-1h:+1d")
+    certify("stranger", "strange_ca", ours, "-1h:+1d")
     authorised = "".join((directory / f"key_{k}.pub").read_text() for k in ("plain", "passphrase", "pem"))
     for account in ACCOUNTS:
         (directory / "home" / account.name / "authorized_keys").write_text(authorised)
     programs = directory / "home" / "bare" / "bin"
     programs.mkdir()
-    for program in ("id", "env"):
+    for program in ("sh", "id", "uname", "cat"):
         (programs / program).symlink_to(f"/usr/bin/{program}")
+    (directory / "home" / "byash" / "ash").symlink_to("/bin/busybox")
 
 
 def _certify(directory: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.contract import CryptoProfile
 from tests.peers import clients
 from tests.peers.clients import NO_ENCRYPTION, SMB_CLIENTS
 from tests.peers.hosts import Estate, Host, OpenSsh, Samba, serving
@@ -54,7 +55,7 @@ SSH_SAYS = {
     "PRIV_NO_SHELL": r"This account is currently not available\.",
     "PRIV_FORCED_COMMAND": r"^(this host is looked after|rsync backup service, protocol 31)$",
     "HOST_KEY_CHANGED": r"REMOTE HOST IDENTIFICATION HAS CHANGED!",
-    "KEX_NO_MATCH": r"no matching key exchange method found",
+    "KEX_NO_MATCH": r"no matching (key exchange method|cipher|host key type) found",
 }
 """What ssh says where a scan has this reason."""
 
@@ -74,6 +75,7 @@ UNIX = tuple(
     and not (row.locked_first or row.sudo or row.root)
     and row.held not in (Key("passphrase"), Key("pem"), Password.EMPTY)
     and row.known in (Known.NOTHING, Known.ANOTHER_KEY)
+    and row.crypto is CryptoProfile.COMPAT
 )
 
 

@@ -11,19 +11,22 @@ from itertools import groupby
 import pytest
 
 from appliance.contract import Failure, Phase, RootBy, Technology
+from appliance.reasons import REASONS, qids
 from appliance.vault.credential import Credential
 from orchestrator.score import right_reason
 from targets.faults import FREE, HOST_FAULTS, OWN, SU, HostFault, Port, SecretState
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.hosts import Estate, Host, OpenSsh, Samba, serving
 from tests.peers.private import LOCKOUT_AFTER
-from tests.peers.rows import WRONG, Key, Known, Password, Row, Simulated
+from tests.peers.rows import CA_KNOWN, WRONG, Hash, Key, Known, Password, Row, Simulated
 from tests.peers.smbd import Smbd
 from tests.peers.sshd import Sshd
 from tests.peers.unix_rows import UNIX_ROWS, UNIX_WITHOUT_SERVER
 from tests.peers.windows_rows import WINDOWS_ROWS, WINDOWS_WITHOUT_SERVER
 
 ROWS = (*UNIX_ROWS, *WINDOWS_ROWS)
+NEWER_ROWS = tuple(row for row in UNIX_ROWS if not row.server and not row.sudo and row.user != "noshell")
+"""What the newer OpenSSH is held against: its small system has neither sudo nor further shells."""
 SIMULATED = tuple(row for row in ROWS if isinstance(row.simulated, Simulated))
 PHASES = {
     Technology.UNIX: (Phase.TCP, Phase.NEGOTIATE, Phase.KEX, Phase.AUTH, Phase.PRIVILEGE),
@@ -34,9 +37,9 @@ PHASES = {
 
 def of_a_server(fault: HostFault) -> bool:
     """Is it what a server does to a user? Else it is one of the network, of other services, or the vault's."""
-    return (
-        fault.port is Port.OPEN and fault.trouble is None and SecretState.READABLE is fault.secret is fault.root_secret
-    )
+    on_the_way = fault.trouble is not None and fault.right_secret
+    readable = SecretState.READABLE is fault.secret is fault.root_secret
+    return fault.port is Port.OPEN and not on_the_way and readable
 
 
 def way_to_root(fault: HostFault) -> str:
@@ -51,7 +54,7 @@ OTHER_LOGINS = tuple(
         reason=right_reason(Technology.UNIX, fault.name, login),
         simulated=Simulated(fault.name, login=login, root=way_to_root(fault)),
         held=Key("passphrase") if login == "key" else Password.RIGHT,
-        known=Known.NOTHING if fault.known_host_key else Known.ANOTHER_KEY,
+        known=Known.ANOTHER_KEY if fault.known_otherwise else Known.NOTHING,
         sudo=way_to_root(fault) != SU,
         root={FREE: None, OWN: RootBy.SUDO, SU: RootBy.SU}[way_to_root(fault)],
     )
@@ -75,6 +78,12 @@ async def test_row_at_sshd(sshd: Sshd, row: Row) -> None:
 
 
 @pytest.mark.peer
+@pytest.mark.parametrize("row", NEWER_ROWS, ids=lambda row: row.id)
+async def test_row_at_a_newer_sshd(newer_sshd: Sshd, row: Row) -> None:
+    await holds(row, OpenSsh(newer_sshd, row))
+
+
+@pytest.mark.peer
 @pytest.mark.parametrize("row", WINDOWS_ROWS, ids=lambda row: row.id)
 async def test_row_at_samba(smbds: dict[str, Smbd], row: Row) -> None:
     await holds(row, Samba(smbds[row.server], row))
@@ -95,7 +104,9 @@ async def holds(row: Row, host: Host) -> None:
     if row.locked_first and host.locks:
         await lock(row, host)
     ended, asked = await attempted(row, host)
-    assert ended.reason == row.reason
+    reason = REASONS[ended.reason]
+    found = [qid.number for qid in qids(reason, row.technology)]
+    assert (reason.code, reason.status, tuple(found)) == (row.reason, row.status, row.qids)
     assert (ended.submitted, asked) == (row.submitted, row.asks)
     if row.root is not None:
         assert ended.root_asked == row.root_asked
@@ -122,7 +133,7 @@ def assert_its_own(row: Row, host: Host, ended: Attempt) -> None:
         assert ended.negotiated is not None
         assert ended.negotiated.domain == ended.facts["netbios_domain"] == ended.facts["netbios_host"] == host.name
         return
-    expected = host.host_key if row.known is Known.ANOTHER_KEY else [*host.known(), host.host_key][0]
+    expected = host.host_key if row.known in (Known.ANOTHER_KEY, *CA_KNOWN) else [*host.known(), host.host_key][0]
     assert ended.facts["host_key"] == expected
 
 
@@ -145,11 +156,15 @@ async def attempted(row: Row, host: Host, credential: Credential | None = None) 
         domain=host.name if row.domain == "own" else row.domain,
         selection=row.selection,
         private_key=isinstance(row.held, Key) and credential is None,
+        nt_hash=isinstance(row.held, Hash),
         sudo=row.sudo,
         root=row.root,
         root_user=row.root_user,
         host_keys=row.host_keys,
+        crypto=row.crypto,
         known=host.known(),
+        authorities=host.marked().authorities,
+        revoked=host.marked().revoked,
     )
     ended = await attempt(
         job,

@@ -9,7 +9,8 @@ import pytest
 from appliance.contract import Failure, Technology
 from appliance.login.bridge import open_session, run_blocking
 from appliance.login.dial import dial
-from appliance.login.smb_session import NtlmSession
+from appliance.login.smb_hash import nt_hash
+from appliance.login.smb_session import SmbSession
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import attempt, make_job
@@ -32,19 +33,19 @@ async def test_the_right_password_resets_the_count_of_wrong_ones(smbds: dict[str
 @pytest.mark.parametrize("password", ["Pw-smbgood-1", "Wr0ng-Marker-0815"])
 async def test_neither_the_connection_nor_its_failure_keeps_the_password(smbds: dict[str, Smbd], password: str) -> None:
     """impacket's own login leaves user and password on the object (`getCredentials`)."""
-    job = make_job(Technology.WINDOWS, "smbgood", smbds["plain"].port)
+    job, key = make_job(Technology.WINDOWS, "smbgood", smbds["plain"].port), nt_hash(password)
     sock = await dial("127.0.0.1", smbds["plain"].port, PhaseLedger())
     assert not isinstance(sock, Failure)
     stream = await open_session(sock)
     try:
-        session = await run_blocking(lambda: NtlmSession(stream, "127.0.0.1"))
+        session = await run_blocking(lambda: SmbSession(stream, "127.0.0.1"))
         await run_blocking(session.challenge)
-        verdict = await run_blocking(lambda: session.answer(job.candidates[0].user, password, ""))
+        verdict = await run_blocking(lambda: session.answer(job.candidates[0].user, key, ""))
         assert (verdict.status == 0) == (password == smbds["plain"].passwords["smbgood"])
         assert password not in "".join(map(str, session.getCredentials()))
-        assert _strings_reachable_from(session).isdisjoint({password, password.encode("utf-16le")})
+        assert _strings_reachable_from(session).isdisjoint({password, password.encode("utf-16le"), key})
         with pytest.raises(ValueError, match="once"):
-            session.answer("smbgood", password, "")
+            session.answer("smbgood", key, "")
     finally:
         await stream.abandon()
 

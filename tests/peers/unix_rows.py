@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from appliance.contract import HostKeyPolicy, Phase, RootBy, Technology
+from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, RootBy, Technology
 from tests.peers.rows import Key, Known, Password, Row, Simulated
 
 _row = partial(Row, technology=Technology.UNIX)
@@ -15,8 +15,21 @@ OK, FAILED = ("password ok",), ("password failed",)
 KBD_OK, KBD_FAILED = ("keyboard-interactive ok",), ("keyboard-interactive failed",)
 KEY_OK, KEY_FAILED = ("publickey ok",), ("publickey failed",)
 
-_ID = {"id": r"uid=\d+\(USER\) gid=\d+\(USER\) groups=\d+\(USER\)(,\d+\(\w+\))*"}
-_SUDO = {**_ID, "sudo": "all"}
+_SESSION = {"auth_method": "password|keyboard-interactive|publickey"}
+_WHO = {
+    **_SESSION,
+    "id": r"uid=\d+\(USER\) gid=\d+\(USER\) groups=\d+\(USER\)(,\d+\(\w+\))*",
+    "uid": r"\d+",
+    "groups": r"USER(,\w+)*",
+}
+_ID = {
+    **_WHO,
+    "hostname": r"[\w.-]+",
+    "kernel": r"Linux \d+\.\S+ \w+",
+    "os": r"\w.* \d.*",
+    "os_version": r"\d\S*",
+}
+_SUDO = {**_ID, "sudo": "all", "sudo_rules": r"\(ALL( : ALL)?\) NOPASSWD: ALL"}
 _BY_KEY = {"methods": "publickey"}
 _BY_KBD = {"methods": "publickey,keyboard-interactive"}
 _TWOFOLD = {"methods": "publickey,password"}
@@ -24,6 +37,8 @@ _REFUSED_KEY = {
     "host_key": None,
     "host_key_fingerprint": None,
     "methods": None,
+    "kex": None,
+    "cipher": None,
     "host_key_refused": r"ssh-ed25519 \S+",
     "host_key_refused_fingerprint": r"SHA256:\S+",
 }
@@ -32,6 +47,19 @@ _CURRENT_PASSWORD = (
     r"You are required to change your password immediately \(administrator enforced\)\.\\n"
     r"Changing password for \w+\.\\nCurrent password:"
 )
+_OTHER_MARKS = "of a simulated host known_hosts has one line"
+_CERTIFICATE = {"host_certificate": r"'\S+' for 127\.\S+(, 127\.\S+)*, signed by SHA256:\S+, valid until \S+ \S+ UTC"}
+_REFUSED_CERTIFICATE = {"host_certificate_refused": r"'\S+' for .+, signed by SHA256:\S+, valid until \S+ \S+ UTC"}
+_BAD_CERTIFICATES = (
+    ("certificate expired", "certificate_expired", r"its certificate has expired on 2020-01-02 00:00 UTC"),
+    ("certificate of another", "certificate_of_another", r"its certificate is for another\.example, not for 127\.\S+"),
+    (
+        "certificate of a stranger",
+        "certificate_unknown_ca",
+        r"its certificate is signed by an unknown CA, SHA256:\S+",
+    ),
+)
+_NO_LIST = "a simulated host knows the usual MACs"
 _ONE_KEY = "a simulated host has one host key, of ed25519"
 
 _LOGINS = (
@@ -88,6 +116,79 @@ _LOGINS = (
         simulated=Simulated("anonymous"),
         says="the server accepts the login without checking a credential",
         facts={"methods": None},
+    ),
+)
+
+_REFUSALS = (
+    _row(
+        name="a conversation without a question",
+        user="trusted",
+        reason="AUTH_NOT_REQUIRED",
+        submitted=False,
+        logons=KBD_OK,
+        simulated=_kbd("anonymous"),
+        says="the server accepts the login without checking a credential",
+        facts=_BY_KBD,
+    ),
+    _row(
+        name="wrong password, refused after a while",
+        user="delayed",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("slow_refusal"),
+        held=Password.WRONG,
+    ),
+    _row(
+        name="right password, where a refusal takes a while",
+        user="delayed",
+        reason="PASSED",
+        logons=OK,
+        simulated="a simulated host is slow whatever it says",
+        facts=_ID,
+    ),
+    _row(
+        name="one try, wrong password",
+        user="good",
+        reason="TOO_MANY_AUTH_FAILURES",
+        logons=FAILED,
+        simulated=Simulated("one_try"),
+        server="one try",
+        held=Password.WRONG,
+        says="Too many authentication failures",
+    ),
+    _row(
+        name="one try, unauthorised key",
+        user="keyed",
+        reason="TOO_MANY_AUTH_FAILURES",
+        logons=KEY_FAILED,
+        simulated=_key("one_try"),
+        server="one try",
+        held=Key("stranger"),
+        says="Too many authentication failures",
+    ),
+    _row(
+        name="one try, right password",
+        user="good",
+        reason="PASSED",
+        logons=OK,
+        simulated="a simulated host of that fault has another password",
+        server="one try",
+        facts=_ID,
+    ),
+    _row(
+        name="refused by the account rules, which say nothing",
+        user="barred",
+        reason="AUTH_DROPPED",
+        logons=FAILED,
+        simulated=Simulated("barred"),
+    ),
+    _row(
+        name="refused by the account rules, wrong password",
+        user="barred",
+        reason="BAD_CREDENTIALS",
+        logons=FAILED,
+        simulated=Simulated("barred"),
+        held=Password.WRONG,
     ),
 )
 
@@ -251,6 +352,7 @@ _ACCOUNTS = (
         logons=OK,
         simulated=Simulated("password_expired"),
         says=_EXPIRED_PASSWORD,
+        facts=_SESSION,
     ),
     _row(
         name="password expired, key",
@@ -260,6 +362,7 @@ _ACCOUNTS = (
         simulated=_key("password_expired"),
         held=Key("plain"),
         says=_EXPIRED_PASSWORD,
+        facts=_SESSION,
     ),
     _row(
         name="password expired, wrong password",
@@ -326,6 +429,7 @@ _SESSIONS = (
         logons=OK,
         simulated=Simulated("nologin"),
         says=r"This account is currently not available\.",
+        facts=_SESSION,
     ),
     _row(
         name="forced command",
@@ -333,6 +437,19 @@ _SESSIONS = (
         reason="PRIV_FORCED_COMMAND",
         logons=OK,
         simulated=Simulated("forced_command"),
+        facts=_SESSION,
+    ),
+    *(
+        _row(
+            name=f"{shell} as login shell",
+            user=f"by{shell}",
+            reason="PASSED",
+            logons=OK,
+            simulated="a simulated host has one shell",
+            sudo=True,
+            facts=_SUDO,
+        )
+        for shell in ("ash", "bash", "csh")
     ),
     _row(name="sudo", user="admin", reason="PASSED", logons=OK, sudo=True, facts=_SUDO),
     _row(
@@ -373,7 +490,7 @@ _SESSIONS = (
         simulated=Simulated("sudo_one_command"),
         sudo=True,
         says=r"User \w+ may run the following commands on \S+:\\n    \(root\) NOPASSWD: /usr/bin/true",
-        facts=_ID,
+        facts={**_ID, "sudo_rules": r"\(root\) NOPASSWD: /usr/bin/true"},
     ),
     _row(
         name="no sudo to be found",
@@ -382,7 +499,7 @@ _SESSIONS = (
         logons=OK,
         simulated=Simulated("sudo_missing"),
         sudo=True,
-        says="env: 'sudo': No such file or directory",
+        says="sh: 1: sudo: not found",
         facts=_ID,
     ),
 )
@@ -548,19 +665,214 @@ _HOST_KEYS = (
         ends_in=Phase.KEX,
         facts=_REFUSED_KEY,
     ),
+    *(
+        _row(
+            name=f"revoked host key, {policy}",
+            user="good",
+            reason="HOST_KEY_REVOKED",
+            submitted=False,
+            simulated=Simulated("revoked_host_key"),
+            host_keys=policy,
+            known=Known.REVOKED,
+            ends_in=Phase.KEX,
+            says=r"SHA256:\S+ is revoked",
+            facts=_REFUSED_KEY,
+        )
+        for policy in HostKeyPolicy
+    ),
+    *(
+        _row(
+            name=f"certified host key, {policy}",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=Simulated("certified"),
+            server="certified",
+            host_keys=policy,
+            known=Known.ITS_CA,
+            facts={**_CERTIFICATE, **_ID},
+        )
+        for policy in HostKeyPolicy
+    ),
     _row(
-        name="outdated key exchange",
+        name="certified host key, of which the key is revoked",
         user="good",
-        reason="KEX_NO_MATCH",
+        reason="HOST_KEY_REVOKED",
         submitted=False,
-        simulated=Simulated("old_kex"),
-        server="outdated",
+        simulated=_OTHER_MARKS,
+        server="certified",
+        known=Known.REVOKED,
         ends_in=Phase.KEX,
-        facts={"host_key": None, "host_key_fingerprint": None, "methods": None},
+        says=r"SHA256:\S+ is revoked",
+        facts={**_REFUSED_KEY, **_REFUSED_CERTIFICATE},
+    ),
+    _row(
+        name="certified host key, of which the CA is revoked",
+        user="good",
+        reason="HOST_KEY_REVOKED",
+        submitted=False,
+        simulated=_OTHER_MARKS,
+        server="certified",
+        host_keys=HostKeyPolicy.ANY,
+        known=Known.REVOKED_CA,
+        ends_in=Phase.KEX,
+        says=r"SHA256:\S+, the CA of its certificate, is revoked",
+        facts={**_REFUSED_KEY, **_REFUSED_CERTIFICATE},
+    ),
+    *(
+        _row(
+            name=f"{server}, {policy}",
+            user="good",
+            reason="HOST_KEY_UNKNOWN",
+            submitted=False,
+            simulated=Simulated(fault),
+            server=server,
+            host_keys=policy,
+            known=Known.ITS_CA,
+            ends_in=Phase.KEX,
+            says=rf"SHA256:\S+; {says}",
+            facts={**_REFUSED_KEY, **_REFUSED_CERTIFICATE, "host_certificate_fault": says},
+        )
+        for server, fault, says in _BAD_CERTIFICATES
+        for policy in (HostKeyPolicy.PINNED, HostKeyPolicy.TOFU)
+    ),
+    *(
+        _row(
+            name=f"{server}, any",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=Simulated(fault),
+            server=server,
+            host_keys=HostKeyPolicy.ANY,
+            known=Known.ITS_CA,
+            facts={**_REFUSED_CERTIFICATE, "host_certificate_fault": says, **_ID},
+        )
+        for server, fault, says in _BAD_CERTIFICATES
+    ),
+    _row(
+        name="certificate expired, key known",
+        user="good",
+        reason="PASSED",
+        logons=OK,
+        simulated=_OTHER_MARKS,
+        server="certificate expired",
+        host_keys=HostKeyPolicy.PINNED,
+        known=Known.ITS_KEY_AND_CA,
+        facts={**_REFUSED_CERTIFICATE, "host_certificate_fault": r"its certificate has expired .*", **_ID},
+    ),
+    *(
+        _row(
+            name=f"no certificate where a CA answers, {policy}",
+            user="good",
+            reason="HOST_KEY_UNKNOWN",
+            submitted=False,
+            simulated=Simulated("certificate_missing"),
+            host_keys=policy,
+            known=Known.ITS_CA,
+            ends_in=Phase.KEX,
+            says=r"SHA256:\S+; it shows no certificate, and a CA is known for 127\.\S+",
+            facts=_REFUSED_KEY,
+        )
+        for policy in (HostKeyPolicy.PINNED, HostKeyPolicy.TOFU)
     ),
 )
 
-UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_KEYS, *_CERTIFICATES, *_ACCOUNTS, *_SESSIONS, *_ROOT, *_HOST_KEYS)
+_NO_MATCH = dict.fromkeys(("host_key", "host_key_fingerprint", "methods", "kex", "cipher"))
+
+
+def _algorithms(
+    server: str, fault: str, kind: str, offered: dict[str, str], agreed: dict[str, str | None]
+) -> list[Row]:
+    """A server that only the profile `legacy` agrees with."""
+    simulated = Simulated(fault) if fault else _NO_LIST
+    only = {**offered, "crypto_needed": "legacy"}
+    rows = [
+        _row(
+            name=f"{server}, {profile}",
+            user="good",
+            reason="KEX_NO_MATCH",
+            submitted=False,
+            simulated=simulated,
+            server=server,
+            crypto=profile,
+            ends_in=Phase.KEX,
+            says=f"the profile legacy would do; no common {kind}: the host offers \\S+",
+            facts={**_NO_MATCH, **only},
+        )
+        for profile in (CryptoProfile.MODERN, CryptoProfile.COMPAT)
+    ]
+    legacy = "a simulated host's RSA key is not known to its estate" if fault == "sha1_host_key" else simulated
+    rows.append(
+        _row(
+            name=f"{server}, legacy",
+            user="good",
+            reason="PASSED",
+            logons=OK,
+            simulated=legacy,
+            server=server,
+            crypto=CryptoProfile.LEGACY,
+            known=Known.ITS_RSA_KEY if fault == "sha1_host_key" else Known.NOTHING,
+            facts={**only, **agreed, **_ID},
+        )
+    )
+    return rows
+
+
+_ALGORITHMS = (
+    *_algorithms(
+        "outdated",
+        "old_kex",
+        "key exchange",
+        {"kex_offered": "diffie-hellman-group1-sha1"},
+        {"kex": "diffie-hellman-group1-sha1"},
+    ),
+    *_algorithms(
+        "outdated cipher",
+        "old_cipher",
+        "cipher",
+        {"ciphers_offered": "aes128-cbc"},
+        {"cipher": "aes128-cbc", "mac": r"hmac-sha2-256-etm@openssh\.com"},
+    ),
+    *_algorithms(
+        "outdated MAC",
+        "",
+        "MAC",
+        {"ciphers_offered": "aes128-ctr", "macs_offered": "hmac-md5"},
+        {"cipher": "aes128-ctr", "mac": "hmac-md5"},
+    ),
+    *_algorithms(
+        "SHA-1 host key",
+        "sha1_host_key",
+        "host key algorithm",
+        {"host_keys_offered": "ssh-rsa"},
+        {"host_key": r"ssh-rsa \S+"},
+    ),
+    _row(
+        name="new key exchange",
+        user="good",
+        reason="KEX_NO_MATCH",
+        submitted=False,
+        simulated="it is one that asyncssh has not",
+        server="new key exchange",
+        crypto=CryptoProfile.LEGACY,
+        ends_in=Phase.KEX,
+        says="no profile would do; no common key exchange: the host offers sntrup761x25519-sha512@openssh.com",
+        facts={**_NO_MATCH, "crypto_needed": "none", "kex_offered": r"sntrup761x25519-sha512@openssh\.com"},
+    ),
+)
+
+UNIX_ROWS: tuple[Row, ...] = (
+    *_LOGINS,
+    *_REFUSALS,
+    *_KEYS,
+    *_CERTIFICATES,
+    *_ACCOUNTS,
+    *_SESSIONS,
+    *_ROOT,
+    *_HOST_KEYS,
+    *_ALGORITHMS,
+)
 
 UNIX_WITHOUT_SERVER = {
     "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",

@@ -23,6 +23,7 @@ from appliance.supervisor import END_WAIT_S
 from orchestrator.controller import ALONE_S, RunController, RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget
+from orchestrator.purposes import Purposes
 from orchestrator.service import Service
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
@@ -184,7 +185,7 @@ class World:
             return budget
 
         began = self.oracle.began[name]
-        run_plan = RunPlan(name, "simulated", ZONE, began, plan.planned, pace, (VAULT,), budget_of)
+        run_plan = RunPlan(name, Purposes("simulated", name), ZONE, began, plan.planned, pace, (VAULT,), budget_of)
 
         def ready(controller: RunController) -> None:
             controller.counts.update({Status(value): n for value, n in self.memory.counts(name).items()})

@@ -49,7 +49,7 @@ async def _told_all_the_same(
 
 
 async def _publishes_first(self: RunController, batch: Batch) -> None:
-    jobs = [self._job(attempt, ()) for attempt in batch.attempts]
+    jobs = [self._job(attempt, {}) for attempt in batch.attempts]
     now = self.clock()
     await self._end_at_once(batch, now)
     await self._insist(lambda: self._put(jobs))

@@ -15,11 +15,10 @@ import anyio.lowlevel
 from anyio.abc import Process, TaskGroup
 from pydantic import SecretStr
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import ApplianceBus
 from appliance.channel import Busy, Channel, Drain, Hello, Message
 from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
     PermitAnswer,
     PermitRelease,
     PermitRequest,
@@ -116,8 +115,8 @@ class Desk:
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
         return await self._bus.permit(request, wait)
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
-        return await self._bus.check_out(request, wait)
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
+        return await self._bus.access(request, wait)
 
     async def release(self, release: PermitRelease) -> None:
         if self._process.returncode is not None:

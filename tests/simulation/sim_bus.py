@@ -17,20 +17,10 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, NoPacer, Placed, RunView, Timing
-from appliance.contract import (
-    CheckOutAnswer,
-    CheckOutRequest,
-    Heartbeat,
-    Job,
-    PermitAnswer,
-    PermitRelease,
-    PermitRequest,
-    Report,
-    RunNotice,
-    VaultAnswer,
-    VaultQuery,
-)
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitRelease, PermitRequest, Report, RunNotice
+from appliance.questions import VaultAnswer, VaultQuery
 from tests.simulation.sim_stream import Consumer, Stream
 
 COLLECTOR = "orchestrator"
@@ -344,8 +334,8 @@ class SimAppliance:
                     raise NoPacer(str(error)) from error
             await anyio.sleep(0.2)
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
-        answer: CheckOutAnswer = await self._broker.ask("check_out", wait, request, self._name)
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
+        answer: AccessAnswer = await self._broker.ask("access", wait, request, self._name)
         return answer
 
     async def heartbeat(self, beat: Heartbeat) -> None:
@@ -494,10 +484,8 @@ class SimOrchestrator:
             yield
 
     @asynccontextmanager
-    async def check_outs(
-        self, answer: Callable[[CheckOutRequest, str], Awaitable[CheckOutAnswer]]
-    ) -> AsyncIterator[None]:
-        async with self._broker.serve("check_out", answer):
+    async def access(self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer]]) -> AsyncIterator[None]:
+        async with self._broker.serve("access", answer):
             yield
 
     @asynccontextmanager

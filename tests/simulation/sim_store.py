@@ -142,7 +142,7 @@ class SimStore:
         self.attempts = SimAttempts(memory, oracle, disk)
         self.host_keys = SimHostKeys()
         self.ledger = SimLedger(memory, oracle, disk)
-        self.check_outs = NoCheckOuts()
+        self.check_outs = self.approvals = NoCheckOuts()
         self.stops = SimStops(memory, disk)
 
     def as_store(self) -> Store:

@@ -11,10 +11,10 @@ from typing import cast
 import anyio
 from anyio.abc import TaskGroup
 
-from appliance.contract import Candidate, CredentialRef, Failure, Job, Phase, Technology, View
+from appliance.contract import AccessTerms, Candidate, CredentialRef, Failure, Job, Phase, Technology, View
 from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
-from appliance.vault import SecretHandle
+from appliance.vault import DEFAULT_TERMS, SecretHandle
 from appliance.vault.breaker import AWAY
 from appliance.vault.credential import Credential
 from tests.simulation.coverage import Coverage
@@ -63,12 +63,16 @@ class SimSource:
         truth = self._vault.accounts[ref.key]
         return Failure(Phase.VAULT, MISSING) if truth.missing else SecretHandle(ref, 1)
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,
         views: list[View] | None = None,
@@ -95,9 +99,10 @@ class SimTargets:
         self.broken: list[str] = []
 
     async def dial(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
+        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool], facts: dict[str, str]
     ) -> socket | Failure:
         assert allow(address)
+        assert not facts
         ledger.enter(Phase.TCP)
         await anyio.sleep(self.rng.uniform(0.01, 0.5))
         host = self.estate.hosts[address]
@@ -126,6 +131,7 @@ class SimLogin:
     def __init__(self, targets: SimTargets, host: HostTruth, job: Job, ledger: PhaseLedger) -> None:
         self._targets, self._host, self._job, self._ledger = targets, host, job, ledger
         self.submitted = False
+        self.proven = False
 
     async def _wait(self, longest: float) -> None:
         await anyio.sleep(self._targets.rng.uniform(0.01, longest))
@@ -145,6 +151,9 @@ class SimLogin:
         if self._sometimes("reset"):
             return Failure(Phase.KEX, RESET)
         return Negotiated(DOMAIN if self._host.technology is Technology.WINDOWS else "")
+
+    async def prepare(self, candidate: Candidate) -> Failure | None:
+        return None
 
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
         targets, now = self._targets, anyio.current_time()

@@ -22,7 +22,17 @@ from impacket.dcerpc.v5.rpcrt import DCERPCException
 from impacket.krb5.kerberosv5 import KerberosError
 
 from appliance.classify import classify
-from appliance.contract import DEADLINE, Evidence, Phase, Signal, SignalKind, Technology, ntstatus, raised
+from appliance.contract import (
+    DEADLINE,
+    Evidence,
+    Phase,
+    Signal,
+    SignalKind,
+    Technology,
+    kerberos_error,
+    ntstatus,
+    raised,
+)
 
 UNIX, WINDOWS = Technology.UNIX, Technology.WINDOWS
 Row = Mapping[Phase, str]
@@ -52,10 +62,12 @@ def always(reason: str) -> Row:
 OUT_OF_TIME = row(
     {
         Phase.LEASE: "OWN_OVERLOAD",
-        Phase.DNS: "DNS_FAILED",
+        Phase.JUMP: "JUMP_UNREACHABLE",
+        Phase.DNS: "DNS_NO_ANSWER",
         Phase.TCP: "TCP_TIMEOUT",
         Phase.NEGOTIATE: "BANNER_TIMEOUT",
         Phase.KEX: "KEX_TIMEOUT",
+        Phase.KDC: "KDC_TIMEOUT",
         Phase.PERMIT: "PERMIT_WAIT",
         Phase.VAULT: "VAULT_TIMEOUT",
         Phase.AUTH: "AUTH_TIMEOUT",
@@ -64,10 +76,12 @@ OUT_OF_TIME = row(
 )
 CUT = row(
     {
+        Phase.JUMP: "JUMP_UNREACHABLE",
         Phase.DNS: "DNS_FAILED",
         Phase.TCP: "CONNECTION_RESET",
         Phase.NEGOTIATE: "CONNECTION_RESET",
         Phase.KEX: "CONNECTION_RESET",
+        Phase.KDC: "KDC_DROPPED",
         Phase.PERMIT: "CONNECTION_RESET",
         Phase.VAULT: "VAULT_UNREACHABLE",
         Phase.AUTH: "AUTH_DROPPED",
@@ -81,6 +95,7 @@ NO_SSH = row(
     {
         Phase.NEGOTIATE: "SSH_PROTOCOL",
         Phase.KEX: "SSH_PROTOCOL",
+        Phase.KDC: "KDC_PROTOCOL",
         Phase.PERMIT: "SSH_PROTOCOL",
         Phase.VAULT: "SSH_PROTOCOL",
         Phase.AUTH: "AUTH_DROPPED",
@@ -104,6 +119,7 @@ RAISED: list[tuple[type[BaseException], Row]] = [
     (OSError, CUT),
     (ssl.SSLCertVerificationError, {**CUT, Phase.VAULT: "VAULT_TLS"}),
     (struct.error, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
+    (UnicodeDecodeError, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
     (KeyError, UNHEARD_OF),
     # -- asyncssh
     (asyncssh.Error, NO_SSH),
@@ -149,7 +165,12 @@ RAISED: list[tuple[type[BaseException], Row]] = [
     (aiohttp.ClientPayloadError, always("VAULT_BAD_RESPONSE")),  # no row
 ]
 
-NOTHING_SUBMITTED = {"AUTH_TIMEOUT": "KEX_TIMEOUT", "AUTH_DROPPED": "CONNECTION_RESET"}
+NOTHING_SUBMITTED = {
+    "AUTH_TIMEOUT": "KEX_TIMEOUT",
+    "AUTH_DROPPED": "CONNECTION_RESET",
+    "KDC_TIMEOUT": "KDC_UNREACHABLE",
+    "KDC_DROPPED": "KDC_UNREACHABLE",
+}
 """What these become where no password has gone out: no login was judged."""
 
 
@@ -195,7 +216,8 @@ def test_each_errno_of_a_dial_and_later() -> None:
         signal = Signal(kind=SignalKind.ERRNO, name=name)
         expected = {**CUT, Phase.TCP: DIALLED.get(name, "CONNECTION_RESET")}
         assert by_phase(UNIX, signal) == expected, name
-        assert by_phase(UNIX, signal, submitted=False) == {**expected, Phase.AUTH: "CONNECTION_RESET"}, name
+        before = {phase: NOTHING_SUBMITTED.get(reason, reason) for phase, reason in expected.items()}
+        assert by_phase(UNIX, signal, submitted=False) == before, name
 
 
 SESSION_SETUP = {
@@ -234,7 +256,9 @@ SESSION_SETUP = {
 }
 TREE_CONNECT = {
     "STATUS_ACCESS_DENIED": "PRIV_NOT_ADMIN",
+    "STATUS_INSTANCE_NOT_AVAILABLE": "REMOTE_REGISTRY_OFF",
     "STATUS_PIPE_NOT_AVAILABLE": "REMOTE_REGISTRY_OFF",
+    "STATUS_PIPE_BUSY": "REMOTE_REGISTRY_OFF",
     "STATUS_OBJECT_NAME_NOT_FOUND": "REMOTE_REGISTRY_OFF",
     "STATUS_BAD_NETWORK_NAME": "ADMIN_SHARE_OFF",
 }
@@ -258,3 +282,42 @@ def test_each_status_in_each_phase() -> None:
 def test_a_session_that_a_server_ends_before_the_password_is_a_cut_connection() -> None:
     for name in ("STATUS_NETWORK_NAME_DELETED", "STATUS_USER_SESSION_DELETED"):
         assert code(WINDOWS, Phase.NEGOTIATE, ntstatus(STATUSES[name]), submitted=False) == "CONNECTION_RESET"
+
+
+KDC_ERRORS = {
+    1: "ACCOUNT_EXPIRED",
+    6: "UNKNOWN_USER",
+    7: "KRB_SPN",
+    8: "KRB_SPN",
+    9: "KRB_ETYPE",
+    12: "KRB_POLICY",
+    13: "KRB_POLICY",
+    14: "KRB_ETYPE",
+    18: "KRB_REVOKED",
+    21: "KRB_REVOKED",
+    23: "PASSWORD_EXPIRED",
+    24: "BAD_CREDENTIALS",
+    29: "KDC_UNREACHABLE",
+    31: "BAD_CREDENTIALS",
+    33: "KRB_SKEW",
+    37: "KRB_SKEW",
+    52: "KDC_PROTOCOL",
+    60: "KDC_UNREACHABLE",
+    68: "KRB_REALM",
+}
+
+
+def test_each_error_of_a_domain_controller() -> None:
+    for error in range(100):
+        reason = KDC_ERRORS.get(error, "AUTH_REFUSED")
+        assert by_phase(WINDOWS, kerberos_error(error)) == always(reason), error
+        before = "KRB_REALM" if reason == "KRB_SPN" else reason  # no other service has been asked for by then
+        assert by_phase(WINDOWS, kerberos_error(error), submitted=False) == always(before), error
+
+
+def test_a_status_says_more_than_an_error_that_stands_for_several() -> None:
+    for name, reason in SESSION_SETUP.items():
+        for error, by_itself in KDC_ERRORS.items():
+            expected = reason if error in (12, 18, 23) else by_itself
+            assert code(WINDOWS, Phase.KDC, kerberos_error(error, STATUSES[name])) == expected, (name, error)
+    assert code(WINDOWS, Phase.KDC, kerberos_error(18, 0xC0000001)) == "KRB_REVOKED"

@@ -32,8 +32,9 @@ UNIX, WINDOWS = Technology.UNIX, Technology.WINDOWS
 NOT_IMPORTED = ("impacket.examples", "asyncssh.gss_", "aiohttp.worker", "aiohttp.pytest_plugin")
 """Scripts, and modules for systems and packages that we don't have."""
 
-NOT_RUNNING = (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.DNS, Phase.TCP, Phase.LOGOFF)
-"""Phases in which no login library runs: we plan, lease and dial ourselves, and a failed logoff is no outcome."""
+NOT_RUNNING = (Phase.PLAN, Phase.DISPATCH, Phase.LEASE, Phase.JUMP, Phase.DNS, Phase.TCP, Phase.LOGOFF)
+"""Phases in which no login library runs for the target: we plan, lease and dial ourselves, a jump host has a login of
+its own, and a failed logoff is no outcome."""
 
 OUR_MISTAKE = {"asyncssh.config.ConfigParseError": "we give asyncssh no configuration file, so reading one is our bug"}
 

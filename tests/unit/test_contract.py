@@ -37,8 +37,6 @@ from appliance.contract import (
     SignalKind,
     Target,
     Technology,
-    VaultAnswer,
-    VaultQuery,
     Wire,
     account_key,
     canonical,
@@ -48,6 +46,7 @@ from appliance.contract import (
     peer_text,
     raised,
 )
+from appliance.questions import VaultAnswer, VaultQuery
 
 MESSAGES = (
     Job, Outcome, Deferred, PermitRequest, PermitAnswer, PermitRelease, VaultQuery, VaultAnswer, Heartbeat, RunNotice,

@@ -9,8 +9,15 @@ from orchestrator.report.causes import subnet
 from orchestrator.report.documents import instant
 from orchestrator.report.rows import ReportRow
 
-_FACTS_LEFT_OUT = frozenset({"host_key", "host_key_refused"})
-"""Long, and no more than their fingerprints say."""
+_FACTS_LEFT_OUT = frozenset(
+    f"{whose}{fact}"
+    for whose in ("", "jump_")
+    for fact in (
+        *("host_key", "host_key_refused"),
+        *("kex_offered", "host_keys_offered", "ciphers_offered", "macs_offered"),
+    )
+)
+"""Long, and no more than their fingerprints say; or, where it matters what a host offers, the evidence's text."""
 
 
 class _Words:

@@ -46,6 +46,7 @@ _FACTORS = {
     "subnet": "subnet",
     "appliance": "appliance",
     "software": "host software",
+    "jump host": "jump host",
 }
 
 

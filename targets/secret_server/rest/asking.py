@@ -100,6 +100,7 @@ class Body:
         return Ask(
             comment=self.text("comment"),
             ticket=self.text("ticketNumber"),
+            ticket_system=self.number("ticketSystemId") if self.values.get("ticketsystemid") is not None else None,
             double_lock_password=self.text("doubleLockPassword"),
             force_check_in=self.flag("forceCheckIn"),
             include_inactive=self.flag("includeInactive"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from targets.secret_server.access_requests import AccessRequest, Status
@@ -51,6 +53,7 @@ class Checkouts:
             web.post(requests, self.file),
             web.put(requests, self.answer),
             web.get(f"{requests}/{{request}}", self.request),
+            web.get(f"{requests}/secrets/{{id}}", self.requests_for),
             web.post(f"{requests}/secrets/{{id}}/view-comment", self.view_comment),
             web.get(f"{requests}/secrets/{{id}}/options", self.options),
         ]
@@ -124,6 +127,15 @@ class Checkouts:
             found = [r for r in found if r.user_id == caller.user.id]
         return web.json_response(page(found, query, records.access_request))
 
+    async def requests_for(self, request: web.Request) -> web.Response:
+        """The caller's own for one secret. UNSURE: as a page, and with those that are over."""
+        caller = caller_of(request)
+        secret = self._service.reading.listed(caller, place_of(request))
+        if isinstance(secret, Refused):
+            return refusal(self._service, secret)
+        own = [r for r in self._service.requests.all(caller) if r.user_id == caller.user.id and r.secret is secret]
+        return web.json_response(page(own, query_of(request), records.access_request))
+
     async def request(self, request: web.Request) -> web.Response:
         return self._request(self._service.requests.get(number_in(request, "request"), caller_of(request)))
 
@@ -136,8 +148,7 @@ class Checkouts:
             self._service.requests.file(
                 secret,
                 caller_of(request),
-                body.text("requestComment"),
-                ticket=body.text("ticketNumber"),
+                replace(body.ask(), comment=body.text("requestComment")),
                 start=body.date("startDate"),
                 end=body.date("expirationDate"),
             )
@@ -161,9 +172,7 @@ class Checkouts:
         )
 
     async def view_comment(self, request: web.Request) -> web.Response:
-        body = await body_of(request)
-        comment, ticket = body.text("comment"), body.text("ticketNumber")
-        done = self._service.view_comment(caller_of(request), place_of(request), comment, ticket)
+        done = self._service.view_comment(caller_of(request), place_of(request), (await body_of(request)).ask())
         return refusal(self._service, done) if isinstance(done, Refused) else web.json_response({"success": True})
 
     async def options(self, request: web.Request) -> web.Response:

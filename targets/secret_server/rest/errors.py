@@ -23,6 +23,8 @@ _CODES: dict[Why, tuple[str, str]] = {
         "API_ValidateSecretAccessCommentRequired",
         "The requested Secret requires a comment when viewed.",
     ),
+    Why.TICKET_REQUIRED: ("API_TicketNumberRequired", "The requested Secret requires a ticket number when viewed."),
+    Why.TICKET_INVALID: ("API_TicketNumberInvalid", "The ticket number is not valid."),
     Why.CHECKOUT_REQUIRED: ("API_CheckOutRequired", "The requested Secret requires check out."),
     Why.CHECKED_OUT: ("API_CheckedOutByAnotherUser", "The requested Secret is checked out by {detail}."),
     Why.CHANGE_PENDING: ("API_PasswordChangePending", "A password change of the requested Secret is pending."),

@@ -46,6 +46,7 @@ def access_request(request: AccessRequest) -> Json:
         "expirationDate": date(request.end),
         "status": request.status,
         "responseUsername": request.responder or None,
+        "approverDisplayName": request.responder or None,
         "responseComment": request.response or None,
         "responseDate": date(request.responded) if request.responded else None,
     }

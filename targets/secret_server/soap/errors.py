@@ -26,6 +26,8 @@ _TEXTS = {
     Why.ACCESS_DENIED: "Access Denied",
     Why.ROLE_MISSING: "You do not have permission to perform this operation.",
     Why.COMMENT_REQUIRED: "The requested Secret requires a comment when viewed.",
+    Why.TICKET_REQUIRED: "The requested Secret requires a ticket number when viewed.",
+    Why.TICKET_INVALID: "The ticket number is not valid.",
     Why.CHECKOUT_REQUIRED: "The requested Secret requires check out.",
     Why.CHECKED_OUT: "The requested Secret is checked out by {detail}.",
     Why.CHANGE_PENDING: "A password change of the requested Secret is pending.",
@@ -40,6 +42,8 @@ _TEXTS = {
 }
 _CODES = {
     Why.COMMENT_REQUIRED: (COMMENT, "Comment", "Ticket Number"),
+    Why.TICKET_REQUIRED: (COMMENT, "Comment", "Ticket Number"),
+    Why.TICKET_INVALID: (COMMENT, "Comment", "Ticket Number"),
     Why.DOUBLE_LOCK: (DOUBLE_LOCK, "DoubleLock Password", ""),
     Why.APPROVAL_REQUIRED: ("APPROVAL", "", ""),
     Why.CHECKED_OUT: ("CHECKOUT", "", ""),

@@ -39,6 +39,7 @@ def ask(responses: list[Values]) -> Ask:
     return Ask(
         comment=(comment.get("Comment") or "").strip(),
         ticket=(comment.get("AdditionalComment") or "").strip(),
+        ticket_system=comment.get("TicketSystemId"),
         double_lock_password=second.get("Comment") or "",
     )
 

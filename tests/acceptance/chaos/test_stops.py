@@ -235,7 +235,7 @@ def test_a_holder_that_does_not_answer_is_told_of_and_what_begins_later_is_stopp
     start: Start, keymuster: Product, hosts: Estate
 ) -> None:
     command = in_its_middle(start, hosts)
-    command.process.send_signal(signal.SIGSTOP)
+    until(lambda: _halted_between_writes(command, keymuster), "a moment without a transaction")
     refused = keymuster("stop", "--account", ACCOUNT, "--why", WHY)
     assert refused.code == 3
     assert str(command.pid) in refused.stderr
@@ -244,3 +244,17 @@ def test_a_holder_that_does_not_answer_is_told_of_and_what_begins_later_is_stopp
     assert command.wait() == -signal.SIGKILL
     report = ended(start("run", campaign(hosts)))
     assert by_account(report)[ACCOUNT] == {"STOPPED"}
+
+
+def _halted_between_writes(command: Command, keymuster: Product) -> bool:
+    """Stop the process; not while it holds the store's write lock, which nobody could take then."""
+    command.process.send_signal(signal.SIGSTOP)
+    store = sqlite3.connect(keymuster.state / "keymuster.db", timeout=0.5)
+    try:
+        store.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        command.process.send_signal(signal.SIGCONT)
+        return False
+    finally:
+        store.close()
+    return True

@@ -11,6 +11,7 @@ import anyio
 
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.contract import (
+    AccessTerms,
     Candidate,
     CredentialRef,
     Failure,
@@ -30,7 +31,7 @@ from appliance.permit import PermitDesk
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.scan import Kit
-from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
 
 VAULT = "Vault"
@@ -124,12 +125,16 @@ class Source:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, 1)
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,
         views: list[View] | None = None,
@@ -158,10 +163,18 @@ class Hosts:
         self._answers = anyio.Event()
 
     async def dial(
-        self, address: str, port: int, ledger: PhaseLedger, /, *, allow: Callable[[str], bool]
+        self,
+        address: str,
+        port: int,
+        ledger: PhaseLedger,
+        /,
+        *,
+        allow: Callable[[str], bool],
+        facts: dict[str, str],
     ) -> socket | Failure:
         assert port == 22
         assert allow(address)
+        assert not facts
         ledger.enter(Phase.TCP)
         self.dialled.append(address)
         if self.bug is not None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from appliance import job_secrets
+from appliance.access import AccessAnswer, AccessRequest
 from appliance.contract import (
     DEADLINE,
     OK,
     Account,
-    CheckOutAnswer,
-    CheckOutRequest,
     CredentialRef,
     Failure,
     PermitAnswer,
@@ -19,15 +19,18 @@ from appliance.contract import (
     RootBy,
     RootPassword,
     SecretLookup,
+    View,
     named,
 )
 from appliance.elevation import ASKINGS, RootAnswer
+from appliance.job_secrets import JobSecrets
 from appliance.login import Elevation
-from appliance.permit import Permit
 from appliance.phases import PhaseLedger
+from appliance.reasons import REASONS
+from appliance.vault import SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.failures import fail
-from tests.unit.appliance.scripted import a_job
+from tests.unit.appliance.scripted import Source, a_job
 
 GRANTED = PermitAnswer(verdict=PermitVerdict.GRANTED)
 WAIT = PermitAnswer(verdict=PermitVerdict.WAIT, text="a login is under way")
@@ -47,8 +50,22 @@ class Desk:
     async def release(self, release: PermitRelease) -> None:
         self.released.append(release)
 
-    async def check_out(self, request: CheckOutRequest, wait: float) -> CheckOutAnswer:
+    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
         raise AssertionError((request, wait))
+
+
+class Vault(Source):
+    """Gives one after the other."""
+
+    def __init__(self, secrets: list[Credential | Failure]) -> None:
+        self.secrets = secrets
+        self.given: list[Credential | Failure] = []
+
+    async def fetch(self, *_: object, views: list[View] | None = None, **__: object) -> Credential | Failure:
+        assert views is not None
+        views.append(View(asked=1.0, answered=2.0, vault="Vault", secret_id=1))
+        self.given.append(self.secrets.pop(0))
+        return self.given[-1]
 
 
 class Lent:
@@ -61,21 +78,20 @@ class Lent:
         by: RootBy = RootBy.SU,
         account: Account = ROOT,
         own: Credential | None = None,
+        settled: Failure | None = None,
     ) -> None:
-        self.desk, self.secrets, self.given = desk, list(secrets), list[Credential | Failure]()
-        ref = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="root")
-        root = RootPassword(by=by, user=account.user, account=account, secret=ref)
+        self.desk, vault = desk, Vault(list(secrets))
+        self.given = vault.given
         job = a_job()
-        candidate = job.candidates[0].model_copy(update={"root": root})
+        login = job.candidates[0]
+        ref = login.secret if own is not None else CredentialRef(vault="Vault", by=SecretLookup.NAME, key="root")
+        root = RootPassword(by=by, user=account.user, account=account, secret=ref)
+        candidate = login.model_copy(update={"root": root})
         self.ledger = PhaseLedger(lambda: 0.0)
         self.ledger.enter(Phase.PRIVILEGE)
-
-        async def fetch(_anew: bool) -> Credential | Failure:
-            self.given.append(self.secrets.pop(0))
-            return self.given[-1]
-
-        permit = Permit(job, candidate, desk, lambda: 0.0, root=True)
-        self.answer = RootAnswer(root, permit, fetch, self.ledger, own)
+        self.secrets = JobSecrets(job, {"Vault": vault}, desk, lambda: 0.0, lambda _: REASONS["VAULT_ERROR"])
+        handles = {ref: settled or SecretHandle(ref, 1)}
+        self.answer = RootAnswer(candidate, self.secrets, handles, self.ledger, own or Credential(password="login"))
 
 
 async def test_it_is_read_under_a_permit_of_its_own_and_forgotten() -> None:
@@ -83,13 +99,14 @@ async def test_it_is_read_under_a_permit_of_its_own_and_forgotten() -> None:
     lent = Lent(Desk(GRANTED), credential)
     assert await lent.answer() == "secret"
     [asked] = lent.desk.asked
-    assert (asked.account, asked.elevation) == (ROOT, True)
+    assert (asked.account, asked.part) == (ROOT, "root")
+    assert [view.secret for view in lent.secrets.views] == ["root"]
     assert lent.ledger.current is Phase.PRIVILEGE
     lent.answer.forget()
     assert credential.forgotten
     await lent.answer.give_back(Elevation.ACCEPTED)
     [released] = lent.desk.released
-    assert (released.account, released.elevation, released.signal, released.submitted) == (ROOT, True, OK, True)
+    assert (released.account, released.part, released.signal, released.submitted) == (ROOT, "root", OK, True)
 
 
 async def test_the_logins_own_password_is_read_no_second_time() -> None:
@@ -123,8 +140,10 @@ async def test_it_waits_its_turn_for_a_while() -> None:
     assert refused.facts["cause"] == "PERMIT_WAIT"
 
 
-async def test_a_vault_without_it_leaves_the_login_standing() -> None:
-    lent = Lent(Desk(GRANTED), fail("SECRET_NOT_FOUND", "no secret of that name"))
+@pytest.mark.parametrize("settled", [True, False])
+async def test_a_vault_without_it_leaves_the_login_standing(settled: bool) -> None:
+    unknown = fail("SECRET_NOT_FOUND", "no secret of that name")
+    lent = Lent(Desk(GRANTED), settled=unknown) if settled else Lent(Desk(GRANTED), unknown)
     refused = await lent.answer()
     assert isinstance(refused, Failure)
     assert (refused.phase, refused.signal) == (Phase.PRIVILEGE, named("PRIV_NO_SECRET"))
@@ -164,11 +183,14 @@ async def test_what_counts(by: RootBy, account: Account, state: Elevation, count
         (fail("VAULT_TIMEOUT", ""), Reread.FAILED),
     ],
 )
-async def test_a_second_look_after_a_refusal(again: Credential | Failure, reread: Reread) -> None:
+async def test_a_second_look_after_a_refusal(
+    again: Credential | Failure, reread: Reread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_secrets, "SECOND_LOOK_S", 0.0)
     lent = Lent(Desk(GRANTED), Credential(password="p"), again)
     await lent.answer()
     lent.answer.forget()
-    await lent.answer.second_look(0.0)
+    await lent.answer.second_look()
     await lent.answer.give_back(Elevation.REFUSED)
     [released] = lent.desk.released
     assert released.reread is reread

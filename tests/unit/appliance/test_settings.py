@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.login.dial import Sources
 from appliance.settings import Settings, SettingsError, write_template
 from targets.secret_server import tls
 
@@ -142,6 +143,37 @@ def test_tls_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file = made(tmp_path, monkeypatch, line.replace("{0}", str(tmp_path)))
     with pytest.raises(SettingsError, match=said):
         Settings.load(str(file)).admission()
+
+
+@pytest.mark.parametrize(
+    ("source", "sources"),
+    [
+        ('"10.0.0.5"', Sources(v4="10.0.0.5")),
+        ('"2001:DB8::5"', Sources(v6="2001:db8::5")),
+        ('["2001:db8::5", "10.0.0.5"]', Sources("10.0.0.5", "2001:db8::5")),
+        ("[]", Sources()),
+    ],
+)
+def test_what_targets_are_dialled_from(written: Path, source: str, sources: Sources) -> None:
+    written.write_text(f"source = {source}\n{HEAD}")
+    assert Settings.load(str(written)).identity().sources == sources
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('"eth0"', "source.0: value is not a valid IPv4 or IPv6 address"),
+        ("7", "source: Input should be a valid tuple"),
+        ('["10.0.0.5", "10.0.0.6"]', "source: names two addresses of one family; name one of IPv4"),
+        ('"0.0.0.0"', "source: 0.0.0.0 is no address to dial from; name one that an interface has"),
+        ('"fe80::1%eth0"', "source: fe80::1%eth0 is no address to dial from"),
+    ],
+)
+def test_what_nobody_can_dial_from(written: Path, source: str, said: str) -> None:
+    written.write_text(f"source = {source}\n{HEAD}")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(str(written))
+    assert said in str(caught.value)
 
 
 def test_plain_http_by_leave_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,10 @@ from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, Message, TokenAsk, TokenGive
-from appliance.contract import Failure, Heartbeat, RunNotice, VaultAnswer, VaultQuery, VaultQueryKind, named
+from appliance.contract import Failure, Heartbeat, RunNotice, named
+from appliance.login.dial import Sources
 from appliance.policy import Policy
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.supervisor import (
     END_WAIT_S,
     LONGEST_RESPAWN_S,
@@ -159,7 +161,8 @@ class Appliance:
         self.children: list[Child] = []
         self.make: Callable[[], Child] = Child
         self.start_takes = 0.0
-        identity = Identity("a", "default", "nats://127.0.0.1:4222", SecretStr("SUSEED"), capacity, processes)
+        sources = Sources("10.0.0.5", "2001:db8::5")
+        identity = Identity("a", "default", "nats://127.0.0.1:4222", SecretStr("SUSEED"), capacity, processes, sources)
         self.supervisor = Supervisor(
             identity,
             cast("ApplianceBus", self.bus),
@@ -218,6 +221,9 @@ async def test_every_open_run_has_its_processes_and_each_its_greeting(appliance:
     await anyio.sleep(0.1)
     hellos = [child.heard[0] for child in appliance.children]
     assert all(isinstance(hello, Hello) and hello.capacity == 4 for hello in hellos)
+    assert {(hello.source_v4, hello.source_v6) for hello in cast("list[Hello]", hellos)} == {
+        ("10.0.0.5", "2001:db8::5")
+    }
     assert sorted(cast("Hello", hello).run for hello in hellos) == ["r1", "r1", "r2", "r2"]
     assert "Pa55word" not in "".join(hello.model_dump_json() for hello in hellos), "the login stays with the supervisor"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.contract import AuditRow
+from appliance.questions import AuditRow
 from orchestrator.audit.judging import Question, SecretAudit, VaultAudit, VaultClock, is_view, judge
 from orchestrator.audit.uses import SecretKey, Use, VaultKey
 from targets.secret_server.audit import Action

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from appliance.contract import AuditRow, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.questions import AuditRow, VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.audit import pulling
 from orchestrator.audit.judging import UNKNOWN_CLOCK_S, VaultClock
 from orchestrator.audit.pulling import Refused, Who, pull_rows, pull_who

@@ -52,6 +52,14 @@ def test_a_text_is_found_however_it_was_written(name: str, write: Callable[[str]
     assert found(text_forms(secret), write(secret)) & {name, "as it is"}
 
 
+@pytest.mark.parametrize("before", ["", "0" * 32 + ":"])
+def test_a_secret_that_is_an_nt_hash_is_found_as_its_bytes_and_in_either_case(before: str) -> None:
+    digest = nt_hash(PASSWORD)
+    forms = text_forms(before + digest.hexdigest().upper())
+    for written in (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode()):
+        assert found(forms, b"\0" + written + b"\0") & {"NT hash", "NT hash in hex"}
+
+
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])

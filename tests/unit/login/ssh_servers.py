@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -35,7 +35,11 @@ class Script:
     """It ends the connection when a password comes, with these words."""
     hang_in_auth: bool = False
     hang_in_command: bool = False
-    output: str = "uid=1000(scan) gid=1000(scan)\n"
+    forwards: bool = False
+    """It is a jump host: connections to others are made for its clients."""
+    hang_in_forward: bool = False
+    connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    output: str = "uid=1000(scan) gid=1000(scan)\n== id 0\n"
     passwords: list[str] = field(default_factory=list)
     responses: list[list[str]] = field(default_factory=list)
     hanging: anyio.Event = field(default_factory=anyio.Event)
@@ -47,11 +51,28 @@ class _Server(asyncssh.SSHServer):
         self._script = script
         self._step = 0
         self._connection: asyncssh.SSHServerConnection | None = None
+        self._over = anyio.Event()
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
+        self._script.connections.append(conn)
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool | Awaitable[asyncssh.SSHTCPSession[bytes]]:
+        if self._script.hang_in_forward:
+            self._script.hanging.set()
+            return self._never()
+        if not self._script.forwards:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "not through here")
+        return True
+
+    async def _never(self) -> asyncssh.SSHTCPSession[bytes]:
+        await self._over.wait()
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "its client is gone")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._over.set()
         self._script.closed.set()
 
     def begin_auth(self, username: str) -> bool:

@@ -121,8 +121,3 @@ def test_a_command_that_asks_nothing() -> None:
 
 def test_no_user_name_is_more_than_a_word_of_the_command() -> None:
     assert rules.command(delegation(RootBy.SU, "x; reboot")) == "env LC_ALL=C su 'x; reboot' -c 'id -u'"
-
-
-def test_a_terminal_that_sudo_wants() -> None:
-    assert rules.needs_terminal(CommandResult(1, b"sudo: sorry, you must have a tty to run sudo\n"))
-    assert not rules.needs_terminal(CommandResult(1, b"sudo: a password is required\n"))

@@ -8,16 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from appliance.contract import Technology
+from appliance.contract import Target, Technology
 from appliance.vault.credential import Credential
+from orchestrator.known_hosts import HostMarks, KnownHosts
 from orchestrator.score import EXPECTED
 from targets.faults import FREE, HOST_FAULTS
 from tests.peers.attempt import attempt, make_job
 from tests.unit.targets.targets_lab import running
 
-WAITED_FOR = ("silent", "drip", "stalled_kex", "stalled_login", "stalled_command")
+WAITED_FOR = (
+    *("silent", "drip", "stalled_kex", "stalled_login", "stalled_command"),
+    *("keepalive_login", "pending_login", "pending_command", "throttled"),
+)
 
 
 def faults(technology: Technology) -> list[str]:
@@ -40,12 +45,14 @@ async def test_each_fault_gets_its_reason(technology: Technology, tmp_path: Path
     )
     found: dict[str, str] = {}
     async with running(text, tmp_path) as (ready, world), anyio.create_task_group() as logins:
-        known = dict(line.split(" ", 1) for line in (await anyio.Path(ready.known_hosts).read_text()).splitlines())
+        known = await anyio.to_thread.run_sync(KnownHosts.read, Path(ready.known_hosts))
+        marks = HostMarks(known.marks)
 
         async def log_in(address: str) -> None:
             host = world.estate.hosts[address]
             port = ready.ssh_port if technology is Technology.UNIX else ready.smb_port
-            key = known.get(f"[{address}]:{port}")
+            target = Target(address=address)
+            keys, marked = known.of(target, port), marks.of(target, port)
             port = ready.closed_port if host.fault.name == "closed" else port
             job = make_job(
                 technology,
@@ -53,7 +60,9 @@ async def test_each_fault_gets_its_reason(technology: Technology, tmp_path: Path
                 port,
                 address=address,
                 sudo=technology is Technology.UNIX,
-                known=(key,) if key else (),
+                known=tuple(keys),
+                authorities=marked.authorities,
+                revoked=marked.revoked,
             )
             password = world.estate.secrets[host.secret].material.password
             found[host.fault.name] = (await attempt(job, Credential(password=password))).reason

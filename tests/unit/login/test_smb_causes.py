@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,21 +16,23 @@ from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from appliance.contract import Failure, Phase, Technology
-from appliance.login.dial import os_error
-from appliance.login.smb import _SmbLogin
+from appliance.login.dial import anywhere, os_error
+from appliance.login.kerberos_kdc import Kdc
+from appliance.login.smb import NTLM_HINT, _SmbLogin
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.unit.login.ssh_servers import peer
 from tests.unit.targets.targets_lab import running
+from tests.unit.test_classify_rows import SESSION_SETUP, STATUSES
 
 Change = Callable[[bytes], bytes]
 """Of one message of a server's, without its four bytes of length."""
 
 STATUS = slice(8, 12)
 """Of an SMB 2 header (MS-SMB2 2.2.1.2)."""
-NEGOTIATE, CHALLENGE, VERDICT, IPC, ADMIN = range(5)
-"""The server's messages of one login, in order."""
+NEGOTIATE, CHALLENGE, VERDICT, IPC, ADMIN, C, SVCCTL, WINREG, *CALLS = range(12)
+"""The server's messages of one login, in order; CALLS: two binds, and then two calls."""
 
 
 def refused(status: int) -> Change:
@@ -107,6 +111,9 @@ async def log_in(
         (NEGOTIATE, no_smb, Phase.NEGOTIATE, "NOT_SMB"),
         (CHALLENGE, no_smb, Phase.NEGOTIATE, "SMB_PROTOCOL"),
         (NEGOTIATE, smb1, Phase.NEGOTIATE, "SMB1_ONLY"),
+        (VERDICT, smb1, Phase.AUTH, "SMB_PROTOCOL"),
+        (IPC, no_smb, Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        (WINREG, smb1, Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
         (NEGOTIATE, cut_short, Phase.NEGOTIATE, "SMB_PROTOCOL"),
         (CHALLENGE, cut_short, Phase.NEGOTIATE, "SMB_PROTOCOL"),
         (VERDICT, cut_short, Phase.AUTH, "SMB_PROTOCOL"),
@@ -119,14 +126,71 @@ async def log_in(
         # STATUS_ACCESS_DENIED: of the login, of the session that should prove it, of the right.
         (VERDICT, refused(0xC0000022), Phase.AUTH, "AUTH_REFUSED"),
         (IPC, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
-        (ADMIN, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_NOT_ADMIN"),
+        # The account is in Administrators, as the host tells: it is the token that lacks.
+        (ADMIN, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_UAC_FILTERED"),
+        (C, refused(0xC00000CC), Phase.PRIVILEGE, "ADMIN_SHARE_OFF"),
+        (C, cut_short, Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        (SVCCTL, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_NO_SERVICES"),
+        (SVCCTL, refused(0xC0000034), Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        (SVCCTL, cut_short, Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        (WINREG, refused(0xC0000022), Phase.PRIVILEGE, "PRIV_NO_REGISTRY"),
+        (WINREG, refused(0xC0000034), Phase.PRIVILEGE, "REMOTE_REGISTRY_OFF"),
+        (WINREG, refused(0xC0000205), Phase.PRIVILEGE, "PRIV_CHECK_FAILED"),
+        # Busy or starting: asked for again, and there the next time.
+        (WINREG, refused(0xC00000AC), Phase.PRIVILEGE, "PASSED"),
+        (WINREG, refused(0xC00000AE), Phase.PRIVILEGE, "PASSED"),
+        *((at, cut_short, Phase.PRIVILEGE, "PRIV_CHECK_FAILED") for at in CALLS),
+        *((at, refused(0xC00000B0), Phase.PRIVILEGE, "PRIV_CHECK_FAILED") for at in CALLS),
     ],
 )
 async def test_what_a_server_may_answer(at: int, change: Change, phase: Phase, reason: str, tmp_path: Path) -> None:
     ended = await log_in(tmp_path, at, change)
     assert ended.reason == reason
+    if reason != "PASSED":
+        assert isinstance(ended.result, Failure)
+        assert ended.result.phase is phase
+
+
+@pytest.mark.parametrize("name", SESSION_SETUP)
+async def test_every_status_of_the_table_on_the_wire(name: str, tmp_path: Path) -> None:
+    ended = await log_in(tmp_path, VERDICT, refused(STATUSES[name]))
+    assert ended.reason == SESSION_SETUP[name]
+    assert ended.submitted
     assert isinstance(ended.result, Failure)
-    assert ended.result.phase is phase
+    assert ended.result.text == f"0x{STATUSES[name]:08x}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "late"), [("wrong_password", "BAD_CREDENTIALS", True), ("none", "PASSED", False)]
+)
+async def test_a_host_that_takes_its_time_to_refuse(fault: str, reason: str, late: bool, tmp_path: Path) -> None:
+    """Server 2025 answers a refused logon 2 s late: no time-out, and a good one is not made to wait."""
+    began = time.monotonic()
+    with anyio.fail_after(5):
+        ended = await log_in(tmp_path, NEGOTIATE, whole, fault=fault, system="server-2025")
+    assert ended.reason == reason
+    assert (time.monotonic() - began >= 2.0) is late
+
+
+@pytest.mark.parametrize("fault", ["ntlm_disabled", "ntlm_blocked", "ntlm_refused", "kerberos_only"])
+async def test_a_host_without_ntlm_counts_no_logon(fault: str, tmp_path: Path) -> None:
+    text = f'[[hosts]]\ntechnology = "windows"\nnetwork = "127.92.0.0/24"\nfault = "{fault}"\n'
+    async with running(text, tmp_path) as (ready, world):
+        [(address, host)] = world.estate.hosts.items()
+        credential = Credential(password=world.estate.secrets[host.secret].material.password)
+        job = make_job(Technology.WINDOWS, "scan", ready.smb_port, address=address)
+        ended = await attempt(job, credential)
+        assert ended.reason == "NTLM_DISABLED"
+        assert ended.submitted is (fault in ("ntlm_disabled", "ntlm_blocked"))
+        assert world.metrics.hosts[address].logons == []
+
+
+async def test_a_connection_that_is_cut_at_the_first_ntlm_message_says_what_it_may_be(tmp_path: Path) -> None:
+    """Server 2025 does so where it does not accept NTLM; but so does any host that fails just then."""
+    ended = await log_in(tmp_path, NEGOTIATE, whole, fault="reset_after_banner")
+    assert ended.reason == "CONNECTION_RESET"
+    assert isinstance(ended.result, Failure)
+    assert ended.result.text.endswith(NTLM_HINT)
 
 
 def whole(message: bytes) -> bytes:
@@ -156,6 +220,7 @@ async def test_an_error_of_the_system_is_told_in_its_own_words(error: OSError, t
     def fail() -> None:
         raise error
 
+    controllers = partial(Kdc, allow=anywhere)
     with socket.socket() as sock:
-        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger())
+        login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger(), controllers, time.time)
         assert await login._call(Phase.AUTH, fail) == Failure(Phase.AUTH, os_error(error), text)

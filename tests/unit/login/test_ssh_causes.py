@@ -8,10 +8,11 @@ from functools import cache
 import asyncssh
 import pytest
 
-from appliance.contract import Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology, named
+from appliance.contract import CryptoProfile, Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology, named
 from appliance.login.dial import dial
 from appliance.login.ssh import _import_key, ssh_login
-from appliance.login.ssh_witness import Witness, key_line
+from appliance.login.ssh_host_keys import Expected
+from appliance.login.ssh_witness import Witness
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import Attempt, attempt, make_job
@@ -55,6 +56,19 @@ async def test_a_key_that_is_not_taken() -> None:
     ended = await log_in(Script(methods=("publickey",)), private_key=True)
     assert ended.reason == "KEY_REFUSED"
     assert ended.submitted
+
+
+async def test_an_rsa_key_of_which_only_sha1_signatures_are_taken() -> None:
+    """SHA-1 is for the profile legacy: under any other nothing is signed, and the record is told what would do."""
+    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key()
+    async with serving(Script(methods=("publickey",)), signature_algs=["ssh-rsa"]) as port:
+        job = make_job(Technology.UNIX, "scan", port, private_key=True)
+        ended = await attempt(job, Credential(private_key=key))
+        assert (ended.reason, ended.submitted) == ("KEY_REFUSED", False)
+        assert text_of(ended) == "the host takes no signature of ssh-rsa keys but SHA-1: the profile legacy would do"
+        job = make_job(Technology.UNIX, "scan", port, private_key=True, crypto=CryptoProfile.LEGACY)
+        ended = await attempt(job, Credential(private_key=key))
+        assert (ended.reason, ended.submitted) == ("KEY_REFUSED", True)  # it has been tried; the server knows no key
 
 
 @pytest.mark.parametrize(
@@ -112,29 +126,6 @@ async def test_a_reset_is_told_by_its_errno() -> None:
     assert (ended.phase, ended.signal) == (Phase.KEX, Signal(kind=SignalKind.ERRNO, name="ECONNRESET"))
 
 
-@pytest.mark.parametrize(
-    ("policy", "known", "refusal"),
-    [
-        (HostKeyPolicy.TOFU, (), None),
-        (HostKeyPolicy.TOFU, (HOST_KEY,), None),
-        (HostKeyPolicy.TOFU, (OTHER_KEY,), "HOST_KEY_CHANGED"),
-        (HostKeyPolicy.TOFU, (OTHER_KEY, HOST_KEY), None),
-        (HostKeyPolicy.PINNED, (), "HOST_KEY_UNKNOWN"),
-        (HostKeyPolicy.PINNED, (HOST_KEY,), None),
-        (HostKeyPolicy.PINNED, (OTHER_KEY,), "HOST_KEY_CHANGED"),
-        (HostKeyPolicy.ANY, (), None),
-        (HostKeyPolicy.ANY, (OTHER_KEY,), None),
-    ],
-)
-def test_a_host_key_beside_what_is_known(
-    policy: HostKeyPolicy, known: tuple[asyncssh.SSHKey, ...], refusal: str | None
-) -> None:
-    witness = Witness(policy, tuple(key_line(key) for key in known), private_key=False)
-    taken = witness.validate_host_public_key("host", "127.0.0.1", 22, HOST_KEY)
-    assert taken is (refusal is None)
-    assert (witness.refusal[0] if witness.refusal else None) == refusal
-
-
 # -- what only the witness sees ----------------------------------------------------------------------------------------
 
 
@@ -142,7 +133,7 @@ def test_a_host_key_beside_what_is_known(
     ("submitted", "refusal"), [(True, ("PARTIAL_SUCCESS", "also wants: publickey")), (False, None)]
 )
 def test_a_second_method_after_the_password(submitted: bool, refusal: tuple[str, str] | None) -> None:
-    witness = Witness(HostKeyPolicy.ANY, (), private_key=False)
+    witness = Witness(Expected(HostKeyPolicy.ANY), private_key=False)
     witness.methods_seen([b"password"], partial=False)
     witness.submitted = submitted
     witness.methods_seen([b"publickey"], partial=True)
@@ -152,7 +143,7 @@ def test_a_second_method_after_the_password(submitted: bool, refusal: tuple[str,
 
 def test_an_expired_password_is_told_of_after_the_answer_only() -> None:
     """Before it, the words are the host's greeting, and may be about anybody's password."""
-    witness = Witness(HostKeyPolicy.ANY, (), private_key=False)
+    witness = Witness(Expected(HostKeyPolicy.ANY), private_key=False)
     witness._note("Your password has expired.")
     assert witness.account_state() is None
     witness.submitted = True

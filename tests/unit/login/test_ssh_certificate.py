@@ -4,7 +4,7 @@ import asyncssh
 import pytest
 
 from appliance.login.ssh_certificate import CertificateError, UserCertificate, read_certificate
-from appliance.login.ssh_witness import key_line
+from appliance.login.ssh_host_keys import key_line
 
 NOW = 1_800_000_000
 KEY = asyncssh.generate_private_key("ssh-ed25519")

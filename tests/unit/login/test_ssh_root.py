@@ -33,13 +33,9 @@ async def serving(asks: str, then: str, heard: list[str]) -> AsyncIterator[int]:
 
     async def process(p: asyncssh.SSHServerProcess[str]) -> None:
         command = p.command or ""
-        if command == "id":
-            p.stdout.write(ID)
+        if command.startswith("sh -c"):
+            p.stdout.write(f"{ID}== id 0\nsudo: a password is required\n== sudo 1\n== proof 1\n")
             p.exit(0)
-            return
-        if "sudo -n" in command:
-            p.stderr.write("sudo: a password is required\n")
-            p.exit(1)
             return
         p.stdout.write(asks)
         async for line in p.stdin:

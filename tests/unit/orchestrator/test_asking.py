@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from appliance.contract import VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.cli.asking import AT_ONCE, at_once
 from orchestrator.cli.errors import Unreachable
 

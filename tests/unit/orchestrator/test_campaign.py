@@ -17,6 +17,7 @@ from appliance.contract import Selection, Target, Technology
 from orchestrator.campaign import (
     Campaign,
     CampaignError,
+    Jump,
     Pace,
     PasswordReference,
     SecretReference,
@@ -144,8 +145,9 @@ EVERY_FAULT = """\
 c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, records, targets, vaults
 c.toml:3: vaults[0].user: is missing; add it
 c.toml:6: vaults[0].url: is no http or https URL; write for example https://vault.example/SecretServer
-c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, check_out, domain, fetch, \
-max_age, password, proxy, title, tls, type, url, user
+c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, approval, approval_wait, \
+approval_window, check_out, comment, domain, fetch, \
+max_age, password, proxy, ticket, ticket_system, title, tls, type, url, user
 c.toml:9: records[0].vault: is missing; add it
 c.toml:12: records[0].login_type: basic is refused: it would put the target's password into this file, the store and \
 the bus; put the password into a secret and write login_type = "vault" with vault and secret
@@ -232,6 +234,34 @@ def record(**changes: str) -> str:
         ({"domain_type": '"local"', "accounts": '"corp"'}, "records[0].accounts: does not go with local"),
         ({"accounts": '"local"'}, "records[0].accounts: is for Unix; for the hosts' own Windows accounts write"),
         ({"domain_type": '"workgroup"'}, "records[0].domain_type: must be one of"),
+        ({"kerberos": '"on"'}, "records[0].kerberos: must be one of"),
+        ({"kerberos": '"required"'}, "records[0].realm: is missing; Kerberos goes by the full name of the directory"),
+        ({"kerberos": '"prefer"', "domain": '"CORP"'}, "records[0].realm: is missing; Kerberos goes by the full name"),
+        ({"kerberos": '"prefer"', "domain": '"no name.x"'}, "records[0].realm: is missing; Kerberos goes by the full"),
+        ({"kerberos": '"prefer"', "realm": '"CORP"'}, "records[0].realm: 'CORP' is no full name of a directory; write"),
+        (
+            {"kerberos": '"prefer"', "realm": '"10.0.0.1"'},
+            "records[0].realm: '10.0.0.1' is no full name of a directory",
+        ),
+        (
+            {"kerberos": '"required"', "realm": '"corp.example"', "nt_hash": "true"},
+            "records[0].nt_hash: does not go with Kerberos, whose keys are made of the password; remove one of them",
+        ),
+        ({"kerberos": '"required"', "domain_type": '"local"'}, "records[0].kerberos: does not go with local: the dir"),
+        ({"realm": '"corp.example"'}, "records[0].realm: has no effect without Kerberos; add kerberos ="),
+        ({"kdc": '"dc1.corp.example"'}, "records[0].kdc: has no effect without Kerberos; add kerberos ="),
+        *(
+            ({"kerberos": '"required"', "realm": '"corp.example"', "kdc": kdc}, f"records[0].kdc{place}")
+            for kdc, place in (
+                ('"dc1:0"', ": 'dc1:0' is no domain controller; write its name or address"),
+                ('"dc1:65536"', ": 'dc1:65536' is no domain controller"),
+                ('"dc1:"', ": 'dc1:' is no domain controller"),
+                ('["dc1", "d c"]', "[1]: 'd c' is no domain controller"),
+                ('"[::1"', ": '[::1' is no domain controller"),
+                ("[]", ": "),
+                ("88", ": "),
+            )
+        ),
         ({"user": "'CORP\\u'"}, "records[0].user: must be the bare account name"),
         ({"user": '" "'}, "records[0].user: must not be empty"),
         ({"secret": '"{host.x}"'}, "records[0].secret: has an unknown placeholder {host.x}"),
@@ -462,7 +492,7 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
     text = campaign_text(Answers()) + campaign_text(Answers(technology=Technology.WINDOWS))
     models: list[type[BaseModel]] = [
         *(Campaign, Vault, VaultTls, PasswordReference, WindowsRecord, UnixRecord),
-        *(SecretReference, Targets, TargetEntry, Pace),
+        *(SecretReference, Jump, Targets, TargetEntry, Pace),
     ]
     for model in models:
         for key in model.model_fields:
@@ -472,9 +502,18 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
 @pytest.mark.parametrize("technology", Technology)
 def test_the_defaults_that_init_shows_in_comments_are_the_defaults(technology: Technology) -> None:
     text = campaign_text(Answers(technology=technology))
-    shown = {"failure_budget", "failure_window", "domain_type", "port", "private_key", "root_delegation", "host_keys"}
+    shown = {
+        "failure_budget",
+        "failure_window",
+        "domain_type",
+        "port",
+        "kerberos",
+        "private_key",
+        "root_delegation",
+        "host_keys",
+    }
     shown |= {"crypto", "retries", "deadline", "per_subnet", "vault_requests", "vault_patience", "capacity", "zone"}
-    shown |= {"fetch", "max_age"}
+    shown |= {"fetch", "max_age", "nt_hash", "throttle_patience"}
     spoken = "\n".join(
         line[2:] if line.startswith("# ") and line[2:].split(" =")[0] in shown else line for line in text.splitlines()
     )
@@ -693,3 +732,119 @@ def test_a_certificate_that_is_none(tmp_path: Path, given: str, key: str, says: 
         load_campaign(file)
     assert says in str(refused.value)
     assert "U0VDUkVU" not in str(refused.value)
+
+
+VAULT = """\
+[[vaults]]
+title = "V"
+url = "https://v.example"
+user = "svc"
+password = { env = "PW" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (
+            'comment = "{hots}"',
+            "comment: has an unknown placeholder {hots}; known ones are {campaign} {job} {record} {run} {target}",
+        ),
+        (
+            'comment = "{run"',
+            "comment: has a brace without its partner; write {{ or }} for a brace that is meant literally",
+        ),
+        (
+            'comment = "a\\nb"',
+            "comment: holds a line break or another character that cannot be shown; write it in one line",
+        ),
+        ('ticket = ""', "ticket: must not be empty; give it a value, or remove the key"),
+        ("ticket_system = 3", 'ticket_system: goes with ticket; add ticket = "NUMBER", or remove it'),
+        ('ticket = "C"\nticket_system = 0', "ticket_system: must be at least 1"),
+        ('approval = "ask"', "approval: must be one of 'fail' or 'request'"),
+        ('api = "soap"\napproval = "request"', 'approval: "request" needs api = "rest": SOAP files no access request'),
+        ('api = "auto"\napproval = "request"', 'approval: "request" needs api = "rest": SOAP files no access request'),
+        (
+            'approval_wait = "5h"\napproval_window = "5h"',
+            (
+                "approval_window: must be longer than approval_wait (18000 s): it begins when the request is filed, "
+                "so what is approved at last would be over already"
+            ),
+        ),
+        ('approval_window = "1s"', "approval_window: must be at least 60 s"),
+    ],
+)
+def test_what_a_vault_is_told_and_asked_is_checked(line: str, fault: str) -> None:
+    text = f'name = "x"\n{VAULT}{line}\n'
+    with pytest.raises(CampaignError) as raised:
+        parse_campaign(text, "c.toml")
+    number = text.count("\n")
+    assert str(raised.value) == f"c.toml:{number}: vaults[0].{fault}"
+
+
+def test_terms_outlive_a_snapshot() -> None:
+    terms = (
+        'comment = "{run}: {target}"\nticket = "CHG-1"\nticket_system = 3\napproval = "request"\napproval_wait = "2h"\n'
+    )
+    campaign = parse_campaign(f'name = "x"\n{VAULT}{terms}', "c.toml")
+    stored = json.loads(json.dumps(campaign.snapshot()))
+    assert Campaign.from_snapshot(stored) == campaign
+    assert (campaign.vaults[0].approval_wait, campaign.vaults[0].approval_window) == (7200.0, 14400.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ('kerberos = "required"\ndomain = "Corp.Example"', ("CORP.EXAMPLE", (("corp.example", 88),))),
+        ('kerberos = "prefer"\ndomain = "CORP"\nrealm = "corp.example"', ("CORP.EXAMPLE", (("corp.example", 88),))),
+        (
+            'kerberos = "prefer"\nrealm = "c.example"\nkdc = ["DC1.c.example", "10.0.0.5:8888", "[::1]:90", "::1"]',
+            ("C.EXAMPLE", (("dc1.c.example", 88), ("10.0.0.5", 8888), ("::1", 90), ("::1", 88))),
+        ),
+        ('kerberos = "prefer"\nrealm = "corp.example"\nkdc = "10.0.0.5"', ("CORP.EXAMPLE", (("10.0.0.5", 88),))),
+        ('kerberos = "off"\ndomain = "corp.example"', None),
+        ("", None),
+    ],
+)
+def test_where_a_record_has_its_tickets_from(keys: str, expected: object) -> None:
+    parsed = parse_campaign(ARTICLE.replace("ips = [", f"{keys}\nips = ["), "c.toml")
+    (record,) = parsed.records
+    assert isinstance(record, WindowsRecord)
+    assert record.tickets_from == expected
+    assert Campaign.from_snapshot(parsed.snapshot()).records == parsed.records
+
+
+@pytest.mark.parametrize(
+    ("jump", "exclude", "where", "said"),
+    [
+        ('{ host = "10.0.0.0/24", user = "j", secret = "s" }', "", "jump.host", "'10.0.0.0/24' is not one host; write"),
+        ('{ host = "b", user = "j", secret = "{host}-jump" }', "", "jump.secret", "takes nothing from the target"),
+        (
+            '{ host = "b", user = "j", secret = "s", ports = 1 }',
+            "",
+            "jump.ports",
+            "did you mean port?",
+        ),
+        ('{ host = "b", user = "j", secret = { nam = "s" } }', "", "jump.secret.nam", "did you mean name?"),
+        ('{ host = "b", user = "j" }', "", "jump.secret", "is missing; add it"),
+        ('{ host = "b", user = "j", secret = "s", vault = "W" }', "", "jump.vault", "there is no vault 'W'"),
+        ('{ host = "B.", user = "j", secret = "s" }', '"b"', "jump.host", "is excluded by [targets] exclude"),
+        ('{ host = "b", user = "j", secret = "s" }', '"10.20.0.9"', "ips", "'web1.corp.example' would be resolved by"),
+    ],
+)
+def test_what_is_said_of_a_jump_host(jump: str, exclude: str, where: str, said: str) -> None:
+    head = ARTICLE.replace("[targets]", f"{UNIX}jump = {jump}\n[targets]\nexclude = [{exclude}]")
+    assert any(f"records[1].{where}: " in fault and said in fault for fault in faults_of(head)), faults_of(head)
+
+
+def test_a_windows_record_has_no_jump_host() -> None:
+    text = ARTICLE.replace("[targets]", 'jump = { host = "b", user = "j", secret = "s" }\n[targets]')
+    [fault] = faults_of(text)
+    assert "records[0].jump: is for unix records: SMB is not spoken through an SSH host; remove it" in fault
+
+
+def test_the_jump_hosts_secret_by_soap_has_no_path() -> None:
+    jump = "jump = { host = 'b', user = 'j', secret = { path = '\\s' } }"
+    text = ARTICLE.replace("[targets]", f"{UNIX}{jump}\n[targets]")
+    faults = faults_of(text.replace("password = {", 'api = "soap"\npassword = {'))
+    assert any("records[1].jump.secret.path: is for vaults with api" in fault for fault in faults)

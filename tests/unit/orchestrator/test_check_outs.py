@@ -10,29 +10,32 @@ from random import Random
 import anyio
 import pytest
 
+from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError
 from appliance.contract import (
     Account,
     Candidate,
-    CheckOutAnswer,
-    CheckOutRequest,
     CredentialRef,
+    Jump,
     SecretLookup,
     Selection,
     Target,
     Technology,
-    VaultAnswer,
-    VaultQuery,
-    VaultQueryKind,
+    Ticket,
 )
-from orchestrator.check_outs import TEND_S, CheckOutOffice, VaultUse
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from orchestrator.check_outs import TEND_S, CheckOutOffice
 from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import CheckOutRow
+from orchestrator.vault_use import VaultUse
 from tests.simulation.virtual_loop import run as run_virtually
+from tests.unit.orchestrator.office_rows import Rows
 
 URL, USER = "https://vault.example", "svc"
 SECRET = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="shared")
+JUMP = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="jump")
 ID = 7
 
 
@@ -46,6 +49,7 @@ class Vault:
     outs: int = 0
     ins: int = 0
     asked: int = 0
+    told: list[tuple[str, str, str, bool]] = field(default_factory=list)
     minutes: int = 30
     away: bool = False
     loses_answers: int = 0
@@ -60,6 +64,7 @@ class Vault:
 
     async def ask(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
         self.asked += 1
+        self.told.append((query.kind.value, query.comment, query.ticket.number if query.ticket else "", query.told))
         assert (zone, query.vault) == ("z", "Vault")
         assert query.secret == CredentialRef(vault="Vault", by=SecretLookup.ID, key=str(ID))
         await anyio.sleep(self.slow)
@@ -103,55 +108,51 @@ class Clock:
         return self.began + anyio.current_time()
 
 
-class Rows:
-    """Durable: outlives an office."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str, int, str], CheckOutRow] = {}
-
-    async def put(self, row: CheckOutRow) -> None:
-        await anyio.sleep(0.001)
-        self.rows[row.url, row.user, row.secret_id, row.run] = row
-
-    async def drop(self, row: CheckOutRow) -> None:
-        await anyio.sleep(0.001)
-        self.rows.pop((row.url, row.user, row.secret_id, row.run), None)
-
-    async def all(self) -> list[CheckOutRow]:
-        return list(self.rows.values())
-
-
 @dataclass
 class Run:
     run: str = "one"
     zone: str = "z"
     allowed: bool = True
     needed: bool = True
+    terms: VaultTerms = field(default_factory=VaultTerms)
     jobs: dict[str, OpenAttempt] = field(default_factory=dict)
 
     @property
     def vaults(self) -> Iterable[VaultUse]:
         return (VaultUse("Vault", URL, USER, self.allowed),)
 
+    @property
+    def purposes(self) -> Purposes:
+        return Purposes("c", self.run, {"Vault": self.terms})
+
     def current(self, job: str) -> OpenAttempt | None:
         return self.jobs.get(job)
 
+    def approval_waits(self, secret: CredentialRef, since: float) -> None: ...
+
+    def approval_over(self, secret: CredentialRef) -> None: ...
+
     async def needs(self, secret: CredentialRef) -> bool:
-        assert secret == SECRET
+        assert secret in (SECRET, JUMP)
         return self.needed
 
-    def request(self, job: str = "j1", *, lease: str = "lease", secret: CredentialRef = SECRET) -> CheckOutRequest:
+    def request(self, job: str = "j1", *, lease: str = "lease", secret: CredentialRef = SECRET) -> AccessRequest:
         account = Account(authority="host:h", user="u")
-        candidate = Candidate(record="r", user="u", account=account, secret=SECRET, selection=Selection.IP, port=22)
+        jump = Jump(address="b", port=22, user="j", account=account, secret=JUMP)
+        candidate = Candidate(
+            record="r", user="u", account=account, secret=SECRET, selection=Selection.IP, port=22, jump=jump
+        )
         planned = Planned(job, Technology.UNIX, Target(address="10.0.0.1"), (candidate,))
         self.jobs[job] = OpenAttempt(planned, 1, "lease", 0.0, 0.0)
-        return CheckOutRequest(run=self.run, job=job, attempt=1, lease=lease, secret=secret, secret_id=ID)
+        return AccessRequest(
+            kind=AccessKind.CHECK_OUT, run=self.run, job=job, attempt=1, lease=lease, secret=secret, secret_id=ID
+        )
 
 
 @dataclass
 class Bench:
     clock: Clock = field(default_factory=Clock)
-    rows: Rows = field(default_factory=Rows)
+    rows: Rows[CheckOutRow] = field(default_factory=Rows)
     stops: Stops = field(default_factory=Stops)
     vault: Vault = field(init=False)
 
@@ -185,7 +186,7 @@ def virtually(story: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
 @virtually
 async def test_a_thousand_ask_and_one_check_out_is_made_and_given_back_once(b: Bench) -> None:
     run, office = Run(), b.office()
-    answers: list[CheckOutAnswer] = []
+    answers: list[AccessAnswer] = []
 
     async def ask(number: int) -> None:
         answers.append(await office.request(run.request(f"j{number}"), "a"))
@@ -198,6 +199,28 @@ async def test_a_thousand_ask_and_one_check_out_is_made_and_given_back_once(b: B
     assert {answer.ok for answer in answers} == {True}
     assert (b.vault.outs, b.vault.ins, b.rows.rows) == (1, 1, {})
     assert b.vault.asked < 10
+
+
+@virtually
+async def test_the_vault_is_told_the_campaigns_comment_and_ticket(b: Bench) -> None:
+    run, office = Run(terms=VaultTerms("{campaign}, run {run}: {target}", Ticket(number="CHG-1"))), b.office()
+    async with b.open(office, run):
+        await office.request(run.request(), "a")
+    whom = "c, run one: all targets of secret shared"
+    assert b.vault.told == [("check-out", whom, "CHG-1", True), ("check-in", whom, "CHG-1", True)]
+
+
+@virtually
+async def test_what_a_dead_run_left_is_given_back_in_its_own_name(b: Bench) -> None:
+    first, run = b.office(), Run("dead")
+    await first.enter(run)
+    await first.request(run.request(), "a")
+    await b.office().enter(Run("later", terms=VaultTerms("{run}", Ticket(number="CHG-1"))))
+    said = "left by keymuster run dead, given back by run later"
+    assert b.vault.told == [
+        ("check-out", "keymuster run dead, secret shared", "", False),
+        ("check-in", said, "CHG-1", True),
+    ]
 
 
 @virtually
@@ -230,7 +253,7 @@ async def test_one_that_cannot_be_made_longer_runs_out_and_is_taken_anew(b: Benc
 async def test_what_needs_no_check_out_is_asked_about_once_and_leaves_no_row(b: Bench) -> None:
     run, office = Run(), b.office()
     b.vault.needless = True
-    answers: list[CheckOutAnswer] = []
+    answers: list[AccessAnswer] = []
 
     async def ask(number: int) -> None:
         answers.append(await office.request(run.request(f"j{number}"), "a"))
@@ -399,6 +422,14 @@ async def test_a_vault_that_is_back_before_the_end_is_asked_again(b: Bench) -> N
         await anyio.sleep(5)
         b.vault.away = False
     assert (b.vault.outs, b.vault.ins, b.rows.rows) == (1, 1, {})
+
+
+@virtually
+async def test_the_secret_of_a_records_jump_host_may_be_asked_for(b: Bench) -> None:
+    office, run = b.office(), Run()
+    async with b.open(office, run):
+        assert (await office.request(run.request(secret=JUMP), "a")).ok
+    assert b.vault.outs == 1
 
 
 @pytest.mark.parametrize("wrong", ["lease", "run", "secret", "vault", "forbidden"])

@@ -21,7 +21,10 @@ from appliance.contract import (
     CredentialRef,
     Deferred,
     Evidence,
+    HostAuthority,
+    HostKeyPolicy,
     Job,
+    Jump,
     Outcome,
     Phase,
     RunNotice,
@@ -33,8 +36,10 @@ from appliance.contract import (
 from appliance.reasons import Status
 from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
+from orchestrator.known_hosts import Marked
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
+from orchestrator.purposes import Purposes
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
@@ -86,7 +91,9 @@ class Store:
         self.story = story
         self.settled: list[Settled] = []
         self.unsent: list[Undispatched] = []
+        self.learnt: list[Any] = []
         self.fresh = True
+        self.keys: dict[str, list[str]] = {}
 
     async def dispatched(
         self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
@@ -109,9 +116,10 @@ class Store:
         return [True] * len(rows)
 
     async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
-        return {}
+        return {address: self.keys[address] for address in addresses if address in self.keys}
 
-    async def learn(self, keys: Sequence[Any]) -> None: ...
+    async def learn(self, keys: Sequence[Any]) -> None:
+        self.learnt += keys
 
 
 class Bus(SimOrchestrator):
@@ -148,7 +156,9 @@ class World:
         self._leases = iter(range(1_000_000))
         pace = Pace(DEADLINE, 0.0)
         self.controller = RunController(
-            plan=RunPlan(RUN, "c", ZONE, 0.0, plan.count("unix"), pace, ("Vault",), lambda _a, _r: Budget(2, 60.0)),
+            plan=RunPlan(
+                RUN, Purposes("c", RUN), ZONE, 0.0, plan.count("unix"), pace, ("Vault",), lambda _a, _r: Budget(2, 60.0)
+            ),
             dispatcher=Dispatcher(plan, pace, {}, lambda: f"lease {next(self._leases)}", lambda _a: 2),
             attempts=cast("Attempts", self.store),
             host_keys=cast("HostKeys", self.store),
@@ -247,6 +257,70 @@ async def test_a_target_that_nobody_serves_ends_at_once(world: World) -> None:
     assert world.ended is True
     assert "finished nobody NO_RECORD" in world.story
     assert world.controller.progress().done == 2
+
+
+@with_run(Plan(2))
+async def test_a_key_that_a_ca_vouches_for_is_not_learnt(world: World) -> None:
+    """Its certificate is what counts; once known by itself, the key would pass without one."""
+    appliance = world.broker.appliance("a", ZONE)
+    for facts in ({"host_key": "ssh-ed25519 AAAA"}, {"host_key": "ssh-ed25519 BBBB", "host_certificate": "'web'"}):
+        (lease,) = await appliance.lease(RUN, 1, 1.0)
+        job = lease.job
+        ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+        await appliance.publish(Outcome(**ids, evidence=Evidence(phase=Phase.LOGOFF, signal=OK, facts=facts)))
+        await lease.done()
+    await anyio.sleep(1.0)
+    assert world.passed == 2
+    assert [key for _, _, key, _ in world.store.learnt] == ["ssh-ed25519 AAAA"]
+
+
+# -- jump hosts --------------------------------------------------------------------------------------------------------
+
+
+def _behind(policy: HostKeyPolicy) -> Planned:
+    planned = _planned(0)
+    [candidate] = planned.candidates
+    account = Account(authority="host:bastion.example", user="j")
+    secret = candidate.secret
+    jump = Jump(address="bastion.example", port=2222, user="j", account=account, secret=secret, host_keys=policy)
+    return replace(planned, candidates=(candidate.model_copy(update={"jump": jump}),))
+
+
+async def _keys_travel(world: World, learnt: list[Any], **shown: str) -> None:
+    authority = HostAuthority(key="ssh-ed25519 CA", names=("bastion.example",))
+    plan = replace(world.controller.plan, jump_marks=lambda _: Marked([authority], ["SHA256:gone"]))
+    world.controller.plan = plan
+    world.store.keys = {"bastion.example": ["ssh-ed25519 BASTION"], "10.0.0.0": ["ssh-ed25519 TARGET"]}
+    appliance = world.broker.appliance("a", ZONE)
+    while not (leases := await appliance.lease(RUN, 1, 1.0)):
+        pass
+    [lease] = leases
+    job = lease.job
+    assert job.known_jump_keys == ("ssh-ed25519 BASTION",)
+    assert (job.jump_authorities, job.revoked_jump_keys) == ((authority,), ("SHA256:gone",))
+    assert job.known_host_keys == ("ssh-ed25519 TARGET",)
+    assert (job.host_authorities, job.revoked_host_keys) == ((), ())
+    ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+    seen = Evidence(phase=Phase.LOGOFF, signal=OK, facts={"jump_host_key": "ssh-ed25519 SEEN", **shown})
+    await appliance.publish(Outcome(**ids, evidence=seen))
+    await lease.done()
+    await anyio.sleep(1.0)
+    assert world.store.learnt == learnt
+
+
+@with_run(_Single(_behind(HostKeyPolicy.TOFU)))
+async def test_a_jump_hosts_keys_travel_in_the_job_and_those_it_shows_are_learnt(world: World) -> None:
+    await _keys_travel(world, [("bastion.example", 2222, "ssh-ed25519 SEEN", RUN)])
+
+
+@with_run(_Single(_behind(HostKeyPolicy.ANY)))
+async def test_where_any_key_will_do_none_is_learnt(world: World) -> None:
+    await _keys_travel(world, [])
+
+
+@with_run(_Single(_behind(HostKeyPolicy.TOFU)))
+async def test_nor_is_a_jump_hosts_key_that_a_ca_vouches_for(world: World) -> None:
+    await _keys_travel(world, [], jump_host_certificate="'bastion'")
 
 
 # -- what an admin has stopped -----------------------------------------------------------------------------------------

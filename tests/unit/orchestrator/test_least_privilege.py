@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.contract import CredentialRef, SecretLookup, VaultAnswer
+from appliance.contract import CredentialRef, SecretLookup
+from appliance.questions import VaultAnswer
 from orchestrator.least_privilege import Verdict, folders, judge_permissions, judge_secret
 
 REF = CredentialRef(vault="V", by=SecretLookup.NAME, key="s")

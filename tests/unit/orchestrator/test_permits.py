@@ -474,3 +474,36 @@ async def test_two_runs_share_an_account_and_the_smaller_budget_wins(desk: Desk,
     await desk.ask("2")
     await desk.ask("3")
     assert (desk.verdict("2"), desk.verdict("3")) == (GRANTED, WAIT)
+
+
+# -- several logins of one attempt -------------------------------------------------------------------------------------
+
+
+@at_work
+async def test_each_login_of_an_attempt_has_a_permit_of_its_own(desk: Desk, tasks: TaskGroup) -> None:
+    """The jump host's and the target's; the same part is granted once, whoever asks."""
+    for part, account, expected in (
+        ("jump", HOSTS[0], GRANTED),
+        ("", ACCOUNT, GRANTED),
+        ("jump", HOSTS[0], DUPLICATE),
+        ("", ACCOUNT, DUPLICATE),
+    ):
+        asked = request("1", account).model_copy(update={"part": part})
+        assert (await desk.office.request(asked, "a")).verdict is expected, part
+    done = release("1", account=HOSTS[0]).model_copy(update={"part": "jump"})
+    await desk.office.release(done, "a")
+    again = request("1", HOSTS[0]).model_copy(update={"part": "jump again"})
+    assert (await desk.office.request(again, "a")).verdict is GRANTED
+    assert desk.ledger.entries == [
+        ("granted", "1/jump"),
+        ("granted", "1"),
+        ("success", "1/jump"),
+        ("granted", "1/jump again"),
+    ]
+
+
+@at_work
+async def test_the_account_must_be_one_of_the_records_logins(desk: Desk, tasks: TaskGroup) -> None:
+    other = Account(authority="host:192.0.2.99", user="scan")
+    asked = request("1").model_copy(update={"part": "jump", "account": other})
+    assert (await desk.office.request(asked, "a")).verdict is DUPLICATE

@@ -1,4 +1,4 @@
-"""R11: the permit of root delegation, beside that of the login it follows."""
+"""The permit of root delegation, beside that of the login it follows, and the weight of its failures (R11)."""
 
 from __future__ import annotations
 
@@ -24,25 +24,33 @@ REFUSED = named("PRIV_SUDO_REFUSED")
 GRANTED, WAIT, SKIP, DUPLICATE = PermitVerdict.GRANTED, PermitVerdict.WAIT, PermitVerdict.SKIP, PermitVerdict.DUPLICATE
 
 
-def ask(pacer: Pacer, account: Account, *, root: bool = False, job: str = "1", now: float = 1.0) -> PermitVerdict:
-    return _asked(pacer, account, root=root, job=job, now=now)[0]
+def ask(
+    pacer: Pacer,
+    account: Account,
+    *,
+    root: bool = False,
+    job: str = "1",
+    now: float = 1.0,
+    budget: Budget = BUDGET,
+) -> PermitVerdict:
+    return _asked(pacer, account, root=root, job=job, now=now, budget=budget)[0]
 
 
 def _asked(
-    pacer: Pacer, account: Account, *, root: bool, job: str, now: float
+    pacer: Pacer, account: Account, *, root: bool, job: str, now: float, budget: Budget = BUDGET
 ) -> tuple[PermitVerdict, tuple[LedgerEntry, ...]]:
     request = PermitRequest(
         run="r",
-        job=job,
+        job=f"{job}/root" if root else job,
         attempt=1,
         lease="l",
         holder=f"{job}{root}",
         account=account,
         record="rec",
-        elevation=root,
         valid_for=40.0,
+        logons=2 if root else 1,
     )
-    decision = pacer.request(request, BUDGET, run_began=0.0, now=now)
+    decision = pacer.request(request, budget, run_began=0.0, now=now)
     return decision.answer.verdict, decision.entries
 
 
@@ -59,13 +67,12 @@ def give_back(
 ) -> list[EntryKind]:
     release = PermitRelease(
         run="r",
-        job=job,
+        job=f"{job}/root" if root else job,
         attempt=1,
         lease="l",
         holder=f"{job}{root}",
         technology=Technology.UNIX,
         account=account,
-        elevation=root,
         phase=Phase.AUTH,
         signal=signal,
         submitted=submitted,
@@ -82,7 +89,6 @@ def logged_in(pacer: Pacer, job: str = "1") -> None:
 
 def test_one_more_permit_for_who_has_logged_in_and_only_one() -> None:
     pacer = Pacer()
-    assert ask(pacer, ROOT, root=True) is DUPLICATE  # nobody has logged in
     logged_in(pacer)
     assert ask(pacer, ROOT, root=True) is GRANTED
     assert give_back(pacer, ROOT, root=True) == [EntryKind.SUCCESS]
@@ -97,6 +103,16 @@ def test_the_logins_own_account_has_its_verdict_first() -> None:
     assert ask(pacer, LOGIN, root=True) is WAIT
     give_back(pacer, LOGIN)
     assert ask(pacer, LOGIN, root=True) is GRANTED
+
+
+def test_two_logons_are_risked_only_where_there_is_room_for_both() -> None:
+    pacer = Pacer()
+    logged_in(pacer)
+    logged_in(pacer, "2")
+    give_back(pacer, LOGIN, DEADLINE, job="3")  # one failure, of nobody's
+    assert ask(pacer, LOGIN, root=True) is SKIP
+    assert ask(pacer, LOGIN, root=True, budget=Budget(failures=3, window_s=1800.0)) is GRANTED
+    assert ask(pacer, ROOT, root=True, job="2", budget=Budget(failures=1, window_s=1800.0)) is SKIP
 
 
 def test_a_refused_password_of_sudo_counts_as_two_logons_and_opens_the_breaker() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import Target, Technology
+from appliance.contract import HostAuthority, Target, Technology
 from appliance.policy import Policy
 from orchestrator.addresses import (
     AddressError,
@@ -25,13 +25,16 @@ from orchestrator.addresses import (
     parse_entry,
     text_of,
 )
+from orchestrator.assembly import Selection, prepare, recall, run_plan
 from orchestrator.campaign import Campaign, parse_campaign
-from orchestrator.cli.engine import campaign_networks
+from orchestrator.cli.engine import admission, campaign_networks
 from orchestrator.dispatch import Planned, Source, Unplannable
-from orchestrator.explain import Explanation, explain
+from orchestrator.explain import Explanation, explain, unserved
+from orchestrator.known_hosts import Marked
 from orchestrator.permutation import Permutation
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, job_id, only, sample
 from orchestrator.records import RecordBook
+from targets.material import public_line
 
 # -- addresses ---------------------------------------------------------------------------------------------------------
 
@@ -496,6 +499,31 @@ def test_notes_tell_of_what_the_file_allows_and_a_reader_may_not_want() -> None:
     assert explain(plan, campaign(UNIX, 'include = ["10.0.0.1"]'), limit=1).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", ""),
+        ('"192.0.2.1"', "1 target is served by no record, and so no part of the run: 192.0.2.1; add"),
+        ('"192.0.2.0/30", "db1.example"', "5 targets are served by no record, and so no part of the run: 192.0.2.0, "),
+        ('"2001:db8::/64"', " and 18,446,744,073,709,551,611 more; add them to a record's ips, or exclude them"),
+    ],
+)
+def test_targets_that_no_record_serves_are_told(more: str, told: str) -> None:
+    parsed = campaign(UNIX, f'include = ["10.0.0.1", {more}]')
+    book = RecordBook(parsed.records, parsed.vaults)
+    plan = build_plan(parsed, book, run="r", seed=1)
+    assert isinstance(plan, Plan)
+    assert told in unserved(plan)
+    assert explain(plan, parsed, limit=1).notes == tuple([unserved(plan)] * bool(more))
+    again = only(plan, [(Target(address="10.0.0.1"), Technology.UNIX)])
+    assert isinstance(again, Plan)
+    assert unserved(again) == ""
+    wanted = parsed.targets.model_copy(update={"technologies": (Technology.UNIX,)})
+    everything = build_plan(parsed.model_copy(update={"targets": wanted}), book, run="r", seed=1)
+    assert isinstance(everything, Plan)
+    assert unserved(everything) == "", "they are planned, and end as NO_RECORD"
+
+
 def test_a_note_tells_what_secrets_by_machine_cost_by_soap() -> None:
     parsed = campaign(re.sub("secret = .*", "secret = { machine = '{address}' }", UNIX), 'include = ["10.0.0.1"]')
     plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r", seed=1)
@@ -518,3 +546,62 @@ def test_a_name_may_lead_anywhere_but_to_what_is_excluded() -> None:
     assert not any(map(policy.allows_address, ("10.0.0.9", "::ffff:10.0.0.9", "2001:db8::1")))
     plain = Policy.of(campaign_networks(campaign(UNIX, 'include = ["10.0.0.0/30"]\nexclude = ["10.0.0.2"]')), "any", {})
     assert [n for n in range(6) if plain.allows_address(f"10.0.0.{n}")] == [0, 1, 3]
+
+
+KERBEROS = """
+[[records]]
+title = "K"
+technology = "windows"
+user = "u"
+vault = "V"
+secret = "s"
+ips = ["10.0.0.0/30"]
+realm = "corp.example"
+kerberos = "required"
+kdc = [%s]
+"""
+
+
+def test_domain_controllers_may_be_reached_too() -> None:
+    """By its address, also one that is no target; by name, any that is not excluded."""
+    targets = 'include = ["10.0.0.0/30"]\nexclude = ["10.0.0.2", "10.1.0.1"]'
+    networks = campaign_networks(campaign(KERBEROS % '"10.1.0.1", "10.2.0.1:8888"', targets))
+    policy = Policy.of(networks, "any", {})
+    assert all(map(policy.allows_address, ("10.0.0.1", "10.1.0.1", "10.2.0.1")))
+    assert not any(map(policy.allows_address, ("10.0.0.2", "10.1.0.2", "10.2.0.2")))
+    named = Policy.of(campaign_networks(campaign(KERBEROS % '"dc1.corp.example"', targets)), "any", {})
+    assert named.allows_address("10.2.0.1")
+    assert not any(map(named.allows_address, ("10.0.0.2", "10.1.0.1")))
+
+
+JUMP = 'jump = { host = "10.0.5.1", user = "j", secret = "jump", accounts = "corp", host_keys = "any" }\n'
+
+
+def test_marked_lines_of_a_jump_hosts_file_are_stored_with_the_run_and_are_for_the_jump_host() -> None:
+    parsed = campaign(UNIX + JUMP, 'include = ["10.0.0.1"]')
+    ca, bad = public_line(b"1" * 32), public_line(b"2" * 32)
+    lines = (f"@cert-authority 10.0.5.1 {ca}", f"@revoked * {bad}")
+    prepared = prepare(parsed, Selection(), run="r", seed=1, now=0.0, jump_marks={"Linux": lines})
+    assert not isinstance(prepared, NothingSelected)
+    recalled = recall(prepared.record)
+    assert not isinstance(recalled, NothingSelected)
+    plan = run_plan(recalled)
+    [unit] = [unit for unit in prepared.plan.walk() if isinstance(unit, Planned)]
+    marked = plan.jump_marks(unit)
+    assert marked.authorities == [HostAuthority(key=ca, names=("10.0.5.1",))]
+    assert len(marked.revoked) == 1
+    assert plan.marks(unit) == Marked()
+
+
+def test_a_jump_host_is_dialled_beside_the_targets_and_its_secret_is_one_of_the_plans() -> None:
+    parsed = campaign(UNIX + JUMP, 'include = ["10.0.0.0/30"]')
+    policy = Policy.of(campaign_networks(parsed), "any", {})
+    assert policy.allows_address("10.0.5.1")
+    assert not policy.allows_address("10.0.5.2")
+    assert admission("r", parsed, ()).host_keys == "any"
+    plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r", seed=1)
+    assert isinstance(plan, Plan)
+    assert [len(jobs) for secret, jobs in plan.uses().items() if secret.key == "jump"] == [4]
+    told = explain(plan, parsed, limit=1)
+    assert told.rows[0].records[0].why.endswith("; reached through jump host 10.0.5.1:22 as j")
+    assert any("jump host 10.0.5.1:22: every scan process logs in there once as j@dir:corp" in n for n in told.notes)

@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import Account, Candidate, Selection, Target, Technology, account_key
+from appliance.contract import (
+    Account,
+    Candidate,
+    KdcPlace,
+    KerberosTerms,
+    Selection,
+    Target,
+    Technology,
+    account_key,
+)
 from orchestrator.campaign import Campaign, UnixRecord, parse_campaign
 from orchestrator.pacing import Budget
-from orchestrator.records import NoCandidate, RecordBook, template_values
+from orchestrator.records import NoCandidate, RecordBook, service_host, template_values
 
 HEAD = """
 name = "x"
@@ -312,3 +321,88 @@ def test_a_record_whose_second_secret_needs_what_the_target_lacks_is_left_out() 
     none = records.candidates(Target(address="10.0.0.1"), Technology.UNIX)
     assert isinstance(none, NoCandidate)
     assert "gives no host for 10.0.0.1" in none.text
+
+
+KERBEROS = """
+[[records]]
+title = "{title}"
+technology = "windows"
+user = "u"
+vault = "V"
+secret = "u"
+ips = ["10.0.0.0/24", "win1.corp.example", "win1"]
+realm = "corp.example"
+kerberos = "{kerberos}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (Target(address="10.0.0.5", fqdn="win5.corp.example"), "win5.corp.example"),
+        (Target(address="10.0.0.5", host="win5", domain="corp.example"), "win5.corp.example"),
+        (Target(address="10.0.0.5", host="win5"), "win5"),
+        (Target(address="win1.corp.example"), "win1.corp.example"),
+        (Target(address="win1"), "win1"),
+        (Target(address="win1", fqdn="other.corp.example"), "other.corp.example"),
+        (Target(address="10.0.0.5"), ""),
+        (Target(address="10.0.0.5", domain="corp.example"), ""),
+    ],
+)
+def test_a_ticket_is_for_the_name_in_the_target_list(target: Target, host: str) -> None:
+    assert service_host(target) == host
+    kdcs = (KdcPlace(host="corp.example", port=88),)
+    for kerberos in ("required", "prefer"):
+        records = book(KERBEROS.format(title="K", kerberos=kerberos))
+        found = records.candidates(target, Technology.WINDOWS)
+        if kerberos == "required" and not host:
+            text = (
+                "record 'K' logs in with Kerberos, which goes by name, and the target list gives no name for 10.0.0.5; "
+                "give it an fqdn"
+            )
+            assert found == NoCandidate("NO_RECORD", text)
+        else:
+            assert not isinstance(found, NoCandidate)
+            required = kerberos == "required"
+            assert found[0].kerberos == KerberosTerms(required=required, realm="CORP.EXAMPLE", kdcs=kdcs, host=host)
+            assert found[0].domain == "corp.example"  # for NTLM in its place
+            assert found[0].account == Account(authority="dir:corp.example", user="u")
+
+
+def test_a_record_that_needs_a_name_leaves_the_others() -> None:
+    without = KERBEROS.format(title="N", kerberos="off").replace('realm = "corp.example"', "")
+    found = book(KERBEROS.format(title="K", kerberos="required") + without).candidates(
+        Target(address="10.0.0.5"), Technology.WINDOWS
+    )
+    assert not isinstance(found, NoCandidate)
+    assert [(c.record, c.kerberos) for c in found] == [("N", None)]
+
+
+def test_a_jump_host_is_an_account_of_its_own() -> None:
+    jump = (
+        '{ host = "Bastion.example.", user = "CORP\\\\Jumper", secret = { id = 7 }, port = 2222, private_key = true }'
+    )
+    records = book(
+        unix("A", '["10.0.0.0/24"]', jump=jump, failure_budget="3")
+        + unix("B", '["10.0.1.0/24"]', jump=jump, failure_budget="1")
+        + unix("C", '["10.0.2.0/24"]', jump='{ host = "::1", user = "j", secret = "a{{b", accounts = "corp" }')
+        + unix("D", '["10.0.3.0/24"]', accounts='"corp"', user='"J"', failure_budget="5")
+    )
+    a, c = (found(records, address, Technology.UNIX)[0] for address in ("10.0.0.1", "10.0.2.1"))
+    assert a.jump is not None
+    assert c.jump is not None
+    assert (a.jump.place, str(a.jump.account), a.jump.private_key) == (
+        "bastion.example:2222",
+        "jumper@host:bastion.example",
+        True,
+    )
+    assert (c.jump.place, str(c.jump.account), c.jump.secret.key) == ("[::1]:22", "j@dir:corp", "a{b")
+    assert a.accounts == (a.account, a.jump.account)
+    assert a.secrets == (a.secret, a.jump.secret)
+    shared = records.budget_for(a.jump.account)
+    assert shared is not None
+    assert shared.failures == 1, "where two records use it, the smaller budget wins"
+    directory = records.budget_for(c.jump.account)
+    assert directory is not None
+    assert directory.failures == 2
+    assert c.jump.account not in [account for account in records.directory_accounts() if account.user != "j"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.contract import DEADLINE, Phase, Reread, Signal, SignalKind, Target, Technology, ntstatus
+from appliance.contract import DEADLINE, Phase, Reread, Signal, SignalKind, Target, Technology, kerberos_error, ntstatus
 from appliance.reasons import Owner, Status
 from orchestrator.report.rows import report_row
 from tests.unit.report.report_rows import HOSTILE, outcome
@@ -42,12 +42,40 @@ def test_only_a_failed_authentication_has_a_qid(reason: str) -> None:
     assert report_row(outcome(reason)).findings == ()
 
 
+def test_a_login_that_stands_says_how_it_was_let_in_and_where() -> None:
+    facts = {
+        "auth_method": "publickey",
+        "hostname": "web1",
+        "os": "Debian GNU/Linux 12 (bookworm)",
+        "uid": "1000",
+        "groups": "scan,sudo",
+        "sudo": "all",
+        "sudo_rules": "(ALL) NOPASSWD: ALL",
+    }
+    row = report_row(outcome("PASSED", facts=facts))
+    assert row.os == "Debian GNU/Linux 12 (bookworm)"
+    assert row.result.text().splitlines()[8:] == [
+        "Authentication Scheme\tpublickey",
+        "Using sudo\tYes",
+        "Host name\tweb1",
+        "Operating system\tDebian GNU/Linux 12 (bookworm)",
+        "User ID\t1000",
+        "Groups\tscan,sudo",
+        "sudo rules\t(ALL) NOPASSWD: ALL",
+    ]
+    limited = report_row(outcome("PRIV_NO_SHELL", facts={"auth_method": "password"}))
+    assert limited.result.text().splitlines()[8:] == ["Authentication Scheme\tpassword", "Using sudo\tNo"]
+    assert len(report_row(outcome("BAD_CREDENTIALS", facts=facts)).result.text().splitlines()) == 8
+
+
 def test_the_raw_signal_is_shown_where_it_says_more_than_the_reason() -> None:
     signals = {
         ntstatus(0xC000006D): "words [0xc000006d]",
         DEADLINE: "words [deadline expired]",
         Signal(kind=SignalKind.ERRNO, name="ECONNREFUSED"): "words [ECONNREFUSED]",
         Signal(kind=SignalKind.NAMED, name="BAD_CREDENTIALS"): "words",
+        kerberos_error(24): "words [Kerberos 24]",
+        kerberos_error(18, 0xC0000072): "words [Kerberos 18/0xc0000072]",
     }
     for signal, evidence in signals.items():
         assert report_row(outcome("BAD_CREDENTIALS", signal=signal, text="words")).result.evidence == evidence
@@ -66,6 +94,15 @@ def test_after_a_second_look_the_vaults_word_stands_beside_the_targets() -> None
     assert says(Reread.UNCHANGED) == "; still the same in the vault"
     assert says(Reread.CHANGED, heartbeat="Pending") == "; changed in the vault meanwhile, heartbeat Pending"
     assert says(Reread.FAILED) == says(Reread.NOT_DONE, heartbeat="Failed") == ""
+
+
+def test_where_ntlm_took_kerberos_place_the_result_says_why() -> None:
+    facts = {"authentication": "NTLMv2", "kerberos": "KRB_SPN: the directory knows no cifs/x"}
+    row = report_row(outcome("BAD_CREDENTIALS", text="words", facts=facts))
+    assert row.result.evidence == "words; NTLMv2 in place of Kerberos (KRB_SPN: the directory knows no cifs/x)"
+    for scheme in ("NTLMv2", "Kerberos"):
+        row = report_row(outcome("BAD_CREDENTIALS", text="words", facts={"authentication": scheme}))
+        assert row.result.evidence == "words"
 
 
 def test_what_there_is_not_is_said() -> None:
@@ -92,9 +129,12 @@ def test_a_skip_names_what_opened_the_breaker() -> None:
     assert report_row(outcome("BAD_CREDENTIALS", facts={"cause": "x"})).blocked_by == ""
 
 
-def test_a_target_given_by_name_has_no_ip_and_one_given_by_address_has_its_name() -> None:
+def test_a_target_given_by_name_has_the_ip_that_was_dialled_and_one_given_by_address_has_its_name() -> None:
     by_name = report_row(outcome(address="db1.corp.example"))
     assert (by_name.ip, by_name.dns, by_name.host) == ("", "db1.corp.example", "db1.corp.example")
+    facts = {"address": "10.0.0.5", "addresses": "10.0.0.5 connected"}
+    dialled = report_row(outcome(address="db1.corp.example", facts=facts))
+    assert (dialled.ip, dialled.dns, dialled.host) == ("10.0.0.5", "db1.corp.example", "db1.corp.example")
     address = Target(address="2001:db8::1", host="db1", fqdn="db1.corp.example")
     by_address = report_row(replace(outcome(), target=address))
     assert (by_address.ip, by_address.dns, by_address.host) == ("2001:db8::1", "db1.corp.example", "2001:db8::1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 from orchestrator.campaign import parse_campaign
@@ -32,6 +33,9 @@ vault = "QX-Vault title"
 secret = "qx-winsecret"
 domain = "QX-WINDOMAIN"
 ips = ["10.99.1.1"]
+kerberos = "prefer"
+realm = "qx-realm.example"
+kdc = ["qx-dc.qx-realm.example:8888", "10.99.5.5"]
 [[records]]
 title = "QX-Unix record"
 technology = "unix"
@@ -42,6 +46,21 @@ secret = { path = '\\qx-folder\\{address}' }
 accounts = "QX-LDAP"
 known_hosts = "/qx-path/known_hosts"
 ips = ["10.99.1.2"]
+[records.jump]
+host = "qx-bastion.example"
+user = "qx-jumper"
+secret = "qx-jump-secret"
+accounts = "QX-JUMPERS"
+known_hosts = "/qx-path/jump"
+[[records]]
+title = "QX-Unix record 2"
+technology = "unix"
+login_type = "vault"
+user = "qx-unixuser"
+vault = "QX-Vault title"
+secret = "qx-other"
+ips = ["10.99.1.9"]
+jump = { host = "10.99.1.7", user = "qx-jumper", secret = "qx-jump-secret", vault = "QX-Vault title" }
 [targets]
 include = ["10.99.1.1", { address = "10.99.1.2", fqdn = "qx-host.qx-company.example" },
     "qx-later.example", { address = "10.99.1.3", host = "qx-short", domain = "qx-zone.example" }]
@@ -68,9 +87,32 @@ async def test_no_name_is_in_any_file() -> None:
                 "dns_domain": "qx-company.example",
                 "host_key": "ssh-ed25519 NKEY",
                 "dialect": "3.1.1",
+                "realm": "QX-OTHERREALM.EXAMPLE",
+                "service": "cifs/qx-service.qx-company.example",
+                "kdc": "10.99.5.5:88",
+                "kerberos": "KDC_UNREACHABLE: qx-dc.qx-realm.example: no answer",
+                "hostname": "qx-unixhost",
+                "warning": "qx-unixhost speaks",
+                "groups": "qx-group",
+                "id": "uid=7(qx-winuser) gid=8(qx-group)",
+                "sudo_rules": "(qx-group) ALL",
+                "host_certificate": "'qx-cert' for qx-unixhost",
             },
         ),
         outcome("PORT_CLOSED", "qx-host.qx-company.example", record="QX-Unix record", user="qx-unixuser"),
+        outcome(
+            "JUMP_REFUSED",
+            "10.99.1.2",
+            record="QX-Unix record",
+            user="qx-unixuser",
+            text="jump host qx-bastion.example:22: BAD_CREDENTIALS for qx-jumper",
+            facts={
+                "jump_host": "qx-bastion.example:22",
+                "jump_host_key": "NKEY",
+                "jump_host_certificate": "'qx-cert' for qx-bastion",
+                "jump_addresses": "10.99.1.7 connected",
+            },
+        ),
     ]
     run = replace(finished(outcomes), campaign="qx-campaign")
     summary = await summarise(run, rows(*outcomes), ())
@@ -92,7 +134,12 @@ async def test_no_name_is_in_any_file() -> None:
         assert "NKEY" not in item.text
     first = json.loads(items[2].text.splitlines()[0])
     assert (first["reason"], first["facts"]["dialect"]) == ("BAD_CREDENTIALS", "3.1.1")
-    assert first["text"].endswith("logon failure from address-2")
+    assert first["facts"].keys() == {
+        *("netbios_host", "dns_host", "dns_domain", "dialect", "hostname", "warning"),
+        *("realm", "service", "kdc", "kerberos"),
+    }
+    assert re.search(r"logon failure from address-\d+$", first["text"])
     settings = json.loads(items[0].text)
-    assert [r["ips"] for r in settings["records"]] == [1, 1]
+    assert [r["ips"] for r in settings["records"]] == [1, 1, 1]
+    assert settings["records"][1]["jump"]["port"] == 22
     assert settings["vaults"][0]["password_from"] == "file"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targets import estate, material, spec
-from targets.faults import FREE, HOST_FAULTS, SecretState
+from targets.faults import FREE, HOST_FAULTS, HostFault, SecretState
 from targets.sample_vault import SAMPLE
 from targets.secret_server.templates import TEMPLATES
 from targets.vault_faults import VAULT_FAULTS
@@ -21,13 +21,18 @@ from tests.unit.targets.targets_lab import build
 FAULTS = sorted(HOST_FAULTS)
 
 
+def of_a_host(fault: HostFault) -> bool:
+    """May a host have it that asks a directory for its account?"""
+    return fault.known and not fault.former_secret and fault.tells_members is None
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> spec.EstateSpec:
     def group(n: int) -> spec.HostGroup:
         technology = draw(st.sampled_from(["unix", "windows"]))
         account = draw(st.sampled_from(["local", "CORP"]))
         known = [f for n in FAULTS if technology in (f := HOST_FAULTS[n]).technologies and FREE in f.roots]
-        faults = [f.name for f in known if account == "local" or (f.known and not f.former_secret)]
+        faults = [f.name for f in known if account == "local" or of_a_host(f)]
         return spec.HostGroup(
             count=draw(st.integers(1, 12)),
             technology=technology,
@@ -201,6 +206,11 @@ def test_own_secrets_take_a_given_password() -> None:
         ),
         ('[[hosts]]\nfault = "disabled"', ['fault "disabled" is none that a unix host may have']),
         ('[[hosts]]\ntechnology = "windows"\nlogin = "key"', ['login = "key" is for unix hosts']),
+        (
+            '[[hosts]]\ntechnology = "windows"\naccount = "CORP"\nfault = "uac_filtered"',
+            ['"uac_filtered" is of a local account: UAC filters no other\'s token'],
+        ),
+        ('[[hosts]]\nlogin = "nt-hash"', ['login = "nt-hash" is for windows hosts']),
         ('[[hosts]]\nlogin = "key"\nfault = "key_only"', ['"key_only" is none']),
         ('[[hosts]]\nlogin = "key"\nfaults = {none = 1, locked = 1}', ['"locked" is none where login = "key"']),
         ('[[hosts]]\nsecret_name = "s"', ["needs {address}"]),

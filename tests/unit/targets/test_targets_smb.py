@@ -14,6 +14,8 @@ import anyio
 import pytest
 from anyio import to_thread
 from impacket import smb3structs
+from impacket.dcerpc.v5 import rrp, samr, scmr, transport
+from impacket.dcerpc.v5.rpcrt import DCERPCException
 from impacket.smbconnection import SessionError, SMBConnection
 
 from targets.lab import Ready
@@ -112,6 +114,47 @@ async def test_an_accounts_state_is_told_to_who_knows_the_password(
         assert await ask(partial(refused, ready, "nobody", "wrong")) in {wrong, 0xC000006D}
         if right:
             assert await ask(partial(refused, ready, "scan", password(world))) == right
+
+
+@pytest.mark.parametrize(
+    ("fault", "services", "registry"), [("none", 0, 0), ("no_services", 5, 0), ("no_registry", 0, 5)]
+)
+async def test_the_services_behind_the_pipes(fault: str, services: int, registry: int, tmp_path: Path) -> None:
+    """As impacket's own RPC speaks to them, which writes and reads."""
+
+    def result(call: Callable[[], Any]) -> int:
+        try:
+            return int(call()["ErrorCode"])
+        except DCERPCException as refused:
+            return int(refused.get_error_code())
+
+    async with running(f'{GROUP}fault = "{fault}"', tmp_path) as (ready, world):
+
+        def story() -> None:
+            with connected(ready) as client:
+                client.login("scan", password(world), "")
+                dce = speaking(client, "svcctl", scmr.MSRPC_UUID_SCMR)
+                assert result(lambda: scmr.hROpenSCManagerW(dce, dwDesiredAccess=1)) == services
+                assert result(lambda: scmr.hROpenSCManagerW(dce)) == 5, "more than to connect is given to nobody"
+                dce = speaking(client, "winreg", rrp.MSRPC_UUID_RRP)
+                assert result(lambda: rrp.hOpenLocalMachine(dce, 1)) == registry
+                dce = speaking(client, "samr", samr.MSRPC_UUID_SAMR)
+                server = samr.hSamrConnect2(dce)["ServerHandle"]
+                own = samr.hSamrLookupDomainInSamServer(dce, server, world.estate.hosts[HOST].name)["DomainId"]
+                accounts = samr.hSamrOpenDomain(dce, server, domainId=own)["DomainHandle"]
+                found = samr.hSamrLookupNamesInDomain(dce, accounts, ["scan"])["RelativeIds"]["Element"]
+                assert [rid["Data"] for rid in found] == [1001]
+                client.logoff()
+
+        await ask(story)
+
+
+def speaking(client: SMBConnection, pipe: str, interface: bytes) -> Any:
+    """impacket's RPC on a pipe, bound. It writes to the pipe, and then reads from it."""
+    dce = transport.SMBTransport(HOST, filename=f"\\{pipe}", smb_connection=client).get_dce_rpc()
+    dce.connect()
+    dce.bind(interface)
+    return dce
 
 
 async def test_a_directory_locks_whatever_host_was_tried(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from impacket import ntlm as independent
 
-from targets.smb import ntlm, spnego, wire
+from targets.smb import ntlm, spnego, wire, wire_tree
 from targets.smb.conversation import Conversation, Verdict
 from targets.smb.ntlm import Answer, Names
 from targets.smb.sealing import AES_128_CCM, AES_128_GCM, TRANSFORMED, Sealer, session_of
@@ -29,10 +29,12 @@ FIXED: dict[str, tuple[Reader, str, int]] = {
     # reader, layout of the fixed part after the header, the structure size that it begins with (MS-SMB2 2.2)
     "negotiate": (wire.read_negotiate, "<HHHHI16sIHH", 36),
     "session setup": (wire.read_setup, "<HBBIIHHQ", 25),
-    "tree connect": (wire.read_tree_connect, "<HHHH", 9),
-    "create": (wire.read_create, "<HBBIQQIIIIIHHII", 57),
-    "ioctl": (wire.read_ioctl, "<HHI16sIIIIIIII", 57),
-    "close": (wire.read_close, "<HHI16s", 24),
+    "tree connect": (wire_tree.read_tree_connect, "<HHHH", 9),
+    "create": (wire_tree.read_create, "<HBBIQQIIIIIHHII", 57),
+    "ioctl": (wire_tree.read_ioctl, "<HHI16sIIIIIIII", 57),
+    "close": (wire_tree.read_close, "<HHI16s", 24),
+    "read": (wire_tree.read_read, "<HBBIQ16sIIIHH", 49),
+    "write": (wire_tree.read_write, "<HHIQ16sIIHHI", 49),
 }
 READERS: dict[str, Reader] = {
     **{name: reader for name, (reader, _, _) in FIXED.items()},
@@ -99,21 +101,33 @@ GOOD: dict[str, tuple[Reader, bytes]] = {
     "negotiate": (wire.read_negotiate, negotiate(0x0210, 0x0311, contexts=PREAUTH, count=1)),
     "session setup": (wire.read_setup, Header(Command.SESSION_SETUP).pack() + _setup(TYPE1)),
     "tree connect": (
-        wire.read_tree_connect,
+        wire_tree.read_tree_connect,
         Header(Command.TREE_CONNECT).pack() + struct.pack("<HHHH", 9, 0, wire.HEADER + 8, len(SHARE)) + SHARE,
     ),
     "create": (
-        wire.read_create,
+        wire_tree.read_create,
         Header(Command.CREATE).pack()
         + struct.pack("<HBBIQQIIIIIHHII", 57, 0, 0, 2, 0, 0, 1, 0, 7, 1, 0, wire.HEADER + 56, len(USER), 0, 0)
         + USER,
     ),
     "ioctl": (
-        wire.read_ioctl,
+        wire_tree.read_ioctl,
         Header(Command.IOCTL).pack()
-        + struct.pack("<HHI16sIIIIIIII", 57, 0, wire.VALIDATE_NEGOTIATE_INFO, b"\xff" * 16, 0, 0, 0, 0, 0, 24, 1, 0),
+        + struct.pack(
+            "<HHI16sIIIIIIII", 57, 0, wire_tree.VALIDATE_NEGOTIATE_INFO, b"\xff" * 16, 0, 0, 0, 0, 0, 24, 1, 0
+        ),
     ),
-    "close": (wire.read_close, Header(Command.CLOSE).pack() + struct.pack("<HHI16s", 24, 0, 0, bytes(16))),
+    "close": (wire_tree.read_close, Header(Command.CLOSE).pack() + struct.pack("<HHI16s", 24, 0, 0, bytes(16))),
+    "read": (
+        wire_tree.read_read,
+        Header(Command.READ).pack() + struct.pack("<HBBIQ16sIIIHH", 49, 0, 0, 9, 0, bytes(16), 0, 0, 0, 0, 0),
+    ),
+    "write": (
+        wire_tree.read_write,
+        Header(Command.WRITE).pack()
+        + struct.pack("<HHIQ16sIIHHI", 49, wire.HEADER + 48, len(USER), 0, bytes(16), 0, 0, 0, 0, 0)
+        + USER,
+    ),
     "SMB 1": (wire.smb1_dialects, smb1(b"NT LM 0.12", b"SMB 2.002")),
     "SPNEGO init": (spnego.read, spnego.offer()),
     "SPNEGO": (spnego.read, spnego.answer(1, TYPE1, names_mechanism=True, mic=bytes(16))),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from targets.smb import ntlm, spnego, wire
 from targets.smb.conversation import Conversation, House, Verdict
 from targets.smb.ntlm import Answer, Names
+from targets.smb.rpc import Endpoint
 from targets.smb.signing import Signer, derive
 from targets.smb.status import Status
 from targets.smb.wire import Command, Header, WireError
@@ -30,6 +31,12 @@ class Host:
     ciphers: ClassVar[Sequence[int]] = ()
     dialects = frozenset({wire.SMB_2_1, wire.SMB_3_1_1})
     shares: ClassVar[Mapping[str, int]] = {"IPC$": int(Status.SUCCESS)}
+
+    offers_ntlm = True
+    ntlm = int(Status.SUCCESS)
+
+    def open_pipe(self, name: str) -> Endpoint | int:
+        return int(Status.OBJECT_NAME_NOT_FOUND)
 
     def judge(self, answer: Answer, nonce: bytes) -> Verdict:
         assert len(nonce) == 8

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.contract import PEER_TEXT_LIMIT, Evidence, Failure, Phase, SignalKind, peer_text
+from appliance.contract import PEER_TEXT_LIMIT, Evidence, Failure, Phase, SignalKind, Ticket, peer_text
 from appliance.reasons import REASONS
 from appliance.vault import answers, rest
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
 from appliance.vault.failures import STATES, fail, login_refusal, refusal, wants_new_token
 from appliance.vault.fields import choose
-from appliance.vault.messages import Answer, Request, delta_seconds
+from appliance.vault.messages import UNTOLD, Answer, Request, Why, delta_seconds
 from tests.unit.vault.scripted import error, item, ok, page, row, secret_body, unix_secret, windows_secret
 
 PARSERS: list[Callable[[Answer], object]] = [
@@ -108,7 +108,7 @@ def check_total(answer: Answer) -> None:
             chosen = choose(result)
             for field in (chosen.password, chosen.key, chosen.passphrase):
                 if field is not None:
-                    asked(rest.text_field(result.id, field.slug, ""))
+                    asked(rest.text_field(result.id, field.slug, UNTOLD))
             "".join(i.value for i in result.items).encode()
             reported(fail("SECRET_FIELD_MISSING", chosen.user, template=peer_text(result.template)))
     wants_new_token(answer)
@@ -245,11 +245,17 @@ def test_requests_go_out_as_the_vault_reads_them() -> None:
     assert b"domain" not in rest.password_grant(VaultLogin(login.access, Hidden("p"))).body
     assert rest.state("\\Scan\\a b").target == "/api/v1/secrets/0/state?secretPath=%5CScan%5Ca%20b"
     assert rest.state(7).target == "/api/v1/secrets/7/state"
-    assert rest.secret(7, "").target == "/api/v1/secrets/7?noAutoCheckout=true"
-    assert rest.text_field(7, "a/../b", "").path == "/api/v1/secrets/7/fields/a%2F..%2Fb"
-    view = rest.secret(7, "run 1")
+    assert rest.secret(7, UNTOLD).target == "/api/v1/secrets/7?noAutoCheckout=true"
+    assert rest.text_field(7, "a/../b", UNTOLD).path == "/api/v1/secrets/7/fields/a%2F..%2Fb"
+    view = rest.secret(7, Why("run 1"))
     assert (view.method, view.target) == ("POST", "/api/v1/secrets/7/restricted")
     assert json.loads(view.body) == {"comment": "run 1", "noAutoCheckout": True}
+    told = Why("run 1", Ticket(number="CHG-1", system=3))
+    ticket = {"comment": "run 1", "ticketNumber": "CHG-1", "ticketSystemId": 3}
+    assert json.loads(rest.secret(7, told).body) == ticket | {"noAutoCheckout": True}
+    for make in (rest.check_in, rest.check_out, rest.view_comment):
+        assert json.loads(make(7, told).body) == ticket
+    assert json.loads(rest.check_in(7, Why("", Ticket(number="CHG-1"))).body) == {"ticketNumber": "CHG-1"}
 
 
 @given(name=st.text())
@@ -289,7 +295,7 @@ def test_no_secret_is_asked_for_by_a_path_that_says_something_else(
     asked(state)
     sent = dict(parse_qsl(urlsplit(state.target).query, keep_blank_values=True))
     assert sent == ({} if isinstance(where, int) else {"secretPath": where})
-    view = rest.secret(secret_id, comment)
+    view = rest.secret(secret_id, Why(comment))
     asked(view)
     assert str(secret_id) in urlsplit(view.target).path.split("/")
     assert not comment or json.loads(view.body) == {"comment": comment, "noAutoCheckout": True}
@@ -298,7 +304,7 @@ def test_no_secret_is_asked_for_by_a_path_that_says_something_else(
 @given(slug=names, secret_id=st.integers(1, 10**18), comment=st.text())
 def test_a_field_stays_one_segment_of_the_path(slug: str, secret_id: int, comment: str) -> None:
     for make in (rest.text_field, rest.file_field):
-        request = make(secret_id, slug, comment)
+        request = make(secret_id, slug, Why(comment))
         asked(request)
         segments = urlsplit(request.target).path.split("/")
         assert (unquote(segments[-1]), segments[-2]) == (slug, "fields")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from appliance.contract import CredentialRef, SecretLookup, VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault.definition import Api, Hidden, VaultAccess, VaultLogin
 from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.secret_server import open_source

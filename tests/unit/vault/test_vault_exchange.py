@@ -29,7 +29,7 @@ from appliance.vault.exchange import (
     within,
 )
 from appliance.vault.failures import fail, refusal
-from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, Answer, Request
+from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, UNTOLD, Answer, Request
 from appliance.vault.withholding import without
 from tests.unit.vault.proxy import Proxy, proxied
 from tests.unit.vault.scripted import (
@@ -191,7 +191,7 @@ async def test_each_broken_peer_is_a_failure(vault: ScriptedVault, name: str) ->
 
 
 async def test_attachments_have_a_smaller_limit(vault: ScriptedVault) -> None:
-    request = rest.file_field(1, "private-key", "")
+    request = rest.file_field(1, "private-key", UNTOLD)
     assert isinstance(await ask(vault, request, reply(200, b"k" * FILE_LIMIT)), Answer)
     assert reason(await ask(vault, request, reply(200, b"k" * (FILE_LIMIT + 1)))) == "VAULT_BAD_RESPONSE"
 

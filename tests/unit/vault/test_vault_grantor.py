@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure, SecretLookup
+from appliance.questions import VaultQuery, VaultQueryKind
 from appliance.vault.exchange import open_exchange
 from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.tokens import UNANSWERED_WINDOW, Token

@@ -8,7 +8,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from appliance.contract import VaultQuery, VaultQueryKind
+from appliance.questions import VaultQuery, VaultQueryKind
 from appliance.vault.definition import Hidden
 from appliance.vault.exchange import open_exchange
 from appliance.vault.grantor import Grantor, open_grantor

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import PEER_TEXT_LIMIT, CredentialRef, Failure, SecretLookup, VaultAnswer, VaultQuery
-from appliance.contract import VaultQueryKind as Kind
+from appliance.contract import PEER_TEXT_LIMIT, CredentialRef, Failure, SecretLookup
+from appliance.questions import VaultAnswer, VaultQuery
+from appliance.questions import VaultQueryKind as Kind
 from appliance.vault import record_answers
 from appliance.vault.definition import VaultAccess
 from appliance.vault.grantor import open_grantor
@@ -204,5 +205,5 @@ def test_whatever_comes_is_a_value_or_a_failure(status: int, body: bytes) -> Non
     assert isinstance(record_answers.read_audits(answer), record_answers.AuditPage | Failure)
     assert isinstance(record_answers.read_user(answer), record_answers.VaultUser | Failure)
     assert isinstance(record_answers.read_time(answer), record_answers.VaultTime | None)
-    assert isinstance(record_answers.read_role(answer), str | Failure)
+    assert isinstance(record_answers.read_standing(answer), record_answers.Standing | Failure)
     assert isinstance(record_answers.read_place(answer), record_answers.SecretPlace | Failure)

@@ -17,7 +17,8 @@ import pytest
 import structlog
 from defusedxml.ElementTree import fromstring
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, VaultQuery, VaultQueryKind
+from appliance.contract import CredentialRef, Failure, SecretLookup
+from appliance.questions import VaultQuery, VaultQueryKind
 from appliance.vault import SecretHandle, answers, rest
 from appliance.vault.definition import Hidden
 from appliance.vault.grantor import open_grantor

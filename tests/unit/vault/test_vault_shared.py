@@ -6,8 +6,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from appliance.contract import CredentialRef, Failure, SecretLookup, View
-from appliance.vault import SecretHandle
+from appliance.contract import AccessTerms, CredentialRef, Failure, SecretLookup, View
+from appliance.vault import DEFAULT_TERMS, SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.failures import fail
 from appliance.vault.shared import SharedSource, open_shared
@@ -45,12 +45,16 @@ class Vault:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, int(ref.key))
 
+    async def approval(self, handle: SecretHandle) -> Failure | None:
+        return None
+
     async def fetch(
         self,
         handle: SecretHandle,
         *,
         private_key: bool,
         purpose: str,
+        terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
         anew: bool = False,
         views: list[View] | None = None,

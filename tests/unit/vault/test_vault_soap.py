@@ -13,13 +13,13 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract import PEER_TEXT_LIMIT, Failure, Phase, SignalKind
+from appliance.contract import PEER_TEXT_LIMIT, Failure, Phase, SignalKind, Ticket
 from appliance.reasons import REASONS
 from appliance.vault import soap, soap_answers, soap_envelope
 from appliance.vault.answers import Grant, Item, Page, Secret, Summary
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
 from appliance.vault.fields import choose
-from appliance.vault.messages import FILE_LIMIT, Answer, Request
+from appliance.vault.messages import FILE_LIMIT, Answer, Request, Why
 from appliance.vault.soap_answers import Checkout
 
 TOKEN = Hidden("AgJ-token")
@@ -382,7 +382,12 @@ def test_requests_go_out_as_the_vault_reads_them() -> None:
     plain = soap.secret(7, TOKEN).body
     assert b"<secretId>7</secretId><loadSettingsAndPermissions>false</loadSettingsAndPermissions></GetSecret>" in plain
     code = b"<CodeResponse><ErrorCode>WHY</ErrorCode><Comment>run &lt;1&gt;</Comment></CodeResponse>"
-    assert b"<codeResponses>%s</codeResponses>" % code in soap.secret(7, TOKEN, "run <1>", "WHY").body
+    assert b"<codeResponses>%s</codeResponses>" % code in soap.secret(7, TOKEN, Why("run <1>"), "WHY").body
+    code = code.replace(
+        b"</Comment>", b"</Comment><AdditionalComment>CHG-1</AdditionalComment><TicketSystemId>3</TicketSystemId>"
+    )
+    with_ticket = Why("run <1>", Ticket(number="CHG-1", system=3))
+    assert b"<codeResponses>%s</codeResponses>" % code in soap.secret(7, TOKEN, with_ticket, "WHY").body
     found = soap.search("a\rb", TOKEN, inactive=True).body
     assert b"<searchTerm>a&#xD;b</searchTerm><includeDeleted>true</includeDeleted>" in found
     item = soap.file_item(7, 3, TOKEN)
@@ -402,7 +407,7 @@ def test_requests_go_out_as_the_vault_reads_them() -> None:
 
 @given(name=st.text(), comment=st.text())
 def test_any_text_makes_a_call(name: str, comment: str) -> None:
-    for request in (soap.search(name, TOKEN, inactive=False), soap.secret(7, TOKEN, comment, name)):
+    for request in (soap.search(name, TOKEN, inactive=False), soap.secret(7, TOKEN, Why(comment), name)):
         fromstring(request.body)
 
 
