@@ -164,7 +164,8 @@ def alternatives(scope: ast.stmt) -> Iterator[Mutant]:
     """Each alternative of a regular expression is left out, at any depth."""
     for node in below(scope):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile":
-            for part, put in (*_parts(node.args[0]), (node.args[0], partial(node.args.__setitem__, 0))):
+            whole: tuple[ast.expr, Put] = node.args[0], partial(node.args.__setitem__, 0)
+            for part, put in (whole, *_parts(node.args[0])):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str | bytes):
                     yield from _shorter(part.lineno, part.value, put)
 

@@ -25,8 +25,8 @@ from tests.peers.unix_rows import UNIX_ROWS, UNIX_WITHOUT_SERVER
 from tests.peers.windows_rows import WINDOWS_ROWS, WINDOWS_WITHOUT_SERVER
 
 ROWS = (*UNIX_ROWS, *WINDOWS_ROWS)
-NEWER_ROWS = tuple(row for row in UNIX_ROWS if not row.server and not row.sudo and row.user != "noshell")
-"""What the newer OpenSSH is held against: its small system has neither sudo nor further shells."""
+NEWER_ROWS = tuple(row for row in UNIX_ROWS if not (row.server or row.sudo or row.root or row.user == "noshell"))
+"""What the newer OpenSSH is held against: its small system has no sudo, su or further shells."""
 SIMULATED = tuple(row for row in ROWS if isinstance(row.simulated, Simulated))
 PHASES = {
     Technology.UNIX: (Phase.TCP, Phase.NEGOTIATE, Phase.KEX, Phase.AUTH, Phase.PRIVILEGE),

@@ -56,7 +56,7 @@ def test_a_jump_hosts_secret_has_the_terms_of_its_own_vault() -> None:
         own,
         ticket.model_copy(update={"part": Part.JUMP}),
     )
-    unasked = own.model_copy(update={"jump": True, "approval": False})
+    unasked = own.model_copy(update={"part": Part.JUMP, "approval": False})
     assert purposes.of_job("j1", TARGET, [through("Ticket", "Own")]) == (ticket, unasked)
     assert purposes.of_job("j1", TARGET, [through("Plain", "Own")]) == (unasked,)
 
