@@ -133,6 +133,9 @@ async def logged_in(host: Host, row: Row, directory: Path) -> str:
         file.touch(mode=0o600)
         file.write_bytes(held.private_key)
         options = ["-i", str(file), "-o", "PreferredAuthentications=publickey"]
+        if held.certificate:
+            file.with_suffix(".pub").write_bytes(held.certificate)
+            options += ["-o", f"CertificateFile={file.with_suffix('.pub')}"]
     if row.known is Known.ANOTHER_KEY and row.reason == "HOST_KEY_CHANGED":
         known = directory / f"known-{host.port}"
         known.write_text("".join(f"[{host.address}]:{host.port} {key}\n" for key in host.known()))
