@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import anyio
 import structlog
 
-from appliance.contract import Account, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
+from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer, stopped
 from orchestrator.stops import Stop, Stops
@@ -175,7 +175,9 @@ class PermitOffice:
     def _stop_on(self, request: PermitRequest, attempt: OpenAttempt | None) -> Stop | None:
         candidates = attempt.planned.candidates if attempt is not None else ()
         login = next((c for c in candidates if c.record == request.record), None)
-        return self._stops.on_login(login) if login is not None else None
+        if login is None:
+            return None
+        return self._stops.on_root(login) if request.part == Part.ROOT else self._stops.on_login(login)
 
     def _take_in(self, release: PermitRelease) -> tuple[LedgerEntry, ...]:
         """One verdict; to be acknowledged when its entries are durable."""
