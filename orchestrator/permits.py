@@ -22,6 +22,7 @@ from orchestrator.stops import Stop, Stops
 HOLD_S = 5.0
 SWEEP_S = 1.0
 REMEMBER_S = 24 * 3600.0
+GRANTED = PermitAnswer(verdict=PermitVerdict.GRANTED)
 
 M = TypeVar("M", PermitRequest, PermitRelease)
 
@@ -60,9 +61,9 @@ def _by_part(message: M) -> M:
     return message.model_copy(update={"job": f"{message.job}/{message.part}"}) if message.part else message
 
 
-def _is_genuine(request: PermitRequest, attempt: OpenAttempt) -> bool:
-    """Is it for this attempt, with its lease, and for the account that its record names?"""
-    if attempt.attempt != request.attempt or attempt.lease != request.lease:
+def is_genuine(request: PermitRequest, attempt: OpenAttempt | None) -> bool:
+    """Is it for the job's open attempt, with its lease, and for an account that its record names?"""
+    if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
         return False
     return any(request.account in c.accounts for c in attempt.planned.candidates if c.record == request.record)
 
@@ -109,18 +110,21 @@ class PermitOffice:
         """Answer requests at once, and take releases in (None), in this order; one commit makes all of it durable."""
         answers: list[PermitAnswer | None] = []
         entries: list[LedgerEntry] = []
-        for one in asks:
+        granted: list[tuple[int, PermitRequest, OpenAttempt | None]] = []
+        for n, one in enumerate(asks):
             if isinstance(one, PermitRelease):
                 entries += self._take_in(one)
                 answers.append(None)
             else:
-                decision = self._decide(one, sender)
+                attempt = self._attempt(one)
+                decision = self._decide(one, attempt, sender)
                 entries += decision.entries
                 answers.append(decision.answer)
+                if decision.answer.verdict is PermitVerdict.GRANTED:
+                    granted.append((n, one, attempt))
         await self._commit(entries)
-        for n, (one, answer) in enumerate(zip(asks, answers, strict=True)):
-            if isinstance(one, PermitRequest) and answer is not None and answer.verdict is PermitVerdict.GRANTED:
-                answers[n] = await self._unless_stopped(one, answer)
+        for n, request, attempt in granted:
+            answers[n] = await self._unless_stopped(request, attempt, GRANTED)
         return answers
 
     async def hold(self, request: PermitRequest, sender: str) -> PermitAnswer:
@@ -137,11 +141,11 @@ class PermitOffice:
             # Asked anew after every wait: meanwhile the attempt may have ended, or its run, or the asker's patience.
             if request.holder not in self._held:
                 return PermitAnswer(verdict=PermitVerdict.WAIT, text="given back before it was granted")
-            now = self._clock()
-            decision = self._decide(request, sender)
+            now, attempt = self._clock(), self._attempt(request)
+            decision = self._decide(request, attempt, sender)
             await self._commit(decision.entries)
             if decision.answer.verdict is PermitVerdict.GRANTED:
-                return await self._unless_stopped(request, decision.answer)
+                return await self._unless_stopped(request, attempt, decision.answer)
             left = until - anyio.current_time()
             if decision.answer.verdict is not PermitVerdict.WAIT or left <= 0:
                 return decision.answer
@@ -151,20 +155,24 @@ class PermitOffice:
             with anyio.move_on_after(min(left, max(decision.answer.until - now, 0.01))):
                 await changed.wait()
 
-    def _decide(self, request: PermitRequest, sender: str) -> Decision:
+    def _attempt(self, request: PermitRequest) -> OpenAttempt | None:
+        paced = self._runs.get(request.run)
+        return paced.current(request.job) if paced is not None else None
+
+    def _decide(self, request: PermitRequest, attempt: OpenAttempt | None, sender: str) -> Decision:
         """The pacer's word on a request as of now; its entries are to be committed."""
         paced = self._runs.get(request.run)
-        attempt = paced.current(request.job) if paced is not None else None
-        if paced is None or attempt is None or not _is_genuine(request, attempt):
+        if paced is None or not is_genuine(request, attempt):
             log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
             return Decision(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
         stop, now = self._stop_on(request, attempt), self._clock()
         return self._pacer.request(_by_part(request), self._budget(request), run_began=paced.began, now=now, stop=stop)
 
-    async def _unless_stopped(self, request: PermitRequest, granted: PermitAnswer) -> PermitAnswer:
+    async def _unless_stopped(
+        self, request: PermitRequest, attempt: OpenAttempt | None, granted: PermitAnswer
+    ) -> PermitAnswer:
         """A stop may have come while the grant was being made durable: who issued it has been told that it holds."""
-        paced = self._runs.get(request.run)
-        stop = self._stop_on(request, paced.current(request.job) if paced is not None else None)
+        stop = self._stop_on(request, attempt)
         if stop is None:
             return granted
         entries = self._pacer.withdraw(_by_part(request), now=self._clock())

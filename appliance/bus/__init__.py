@@ -14,8 +14,8 @@ acknowledged or kept alive for 10 s. One durable consumer, `orchestrator`, reads
 
 **Requests.** permits.<zone>.<appliance>.ask (many requests and releases in one message) and .hold (one request that may
 wait) are answered by the pacer, access.<zone>.<appliance> by the offices of check-outs and approvals; vault.<zone> by
-one supervisor of the zone (queue group); control.<verb> by the process that holds the state directory. These need no stream: a
-question that nobody hears is answered "nobody hears it", at once.
+one supervisor of the zone (queue group); control.<verb> by the process that holds the state directory. These need no
+stream: a question that nobody hears is answered "nobody hears it", at once.
 
 **Permissions** are in `users.py`: the subject names the sender, and an appliance may publish under its own name only.
 

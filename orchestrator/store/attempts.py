@@ -8,7 +8,7 @@ from dataclasses import astuple
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
 
 from orchestrator.store import progress
 from orchestrator.store.database import Database, portions
@@ -38,7 +38,7 @@ _END = (
     .where(_THIS_ATTEMPT)
     .values({name: bindparam(name) for name in ("ended_at", "appliance", "reason", "status", "evidence")})
 )
-_THESE_JOBS = bindparam("its_jobs", expanding=True)
+_THESE_JOBS: BindParameter[Any] = bindparam("its_jobs", expanding=True)
 _ATTEMPTS_OF = (
     select(attempts.c.job, attempts.c.attempt, attempts.c.lease, attempts.c.ended_at)
     .where(attempts.c.run == bindparam("its_run"), attempts.c.job.in_(_THESE_JOBS))

@@ -26,6 +26,8 @@ from orchestrator.store.records import (
 )
 from orchestrator.store.schema import attempts, jobs, outcomes, runs
 
+_Rows = Sequence[Row[*tuple[Any, ...]]]
+
 PAGE = 500
 """Outcomes read at a time: about half a megabyte of evidence."""
 
@@ -129,11 +131,11 @@ async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]
         key, job = page[-1].sort_key, page[-1].job
 
 
-def _rows(query: Select[Any], values: Mapping[str, Any], connection: Connection) -> Sequence[Row[Any]]:
+def _rows(query: Select[Any], values: Mapping[str, Any], connection: Connection) -> _Rows:
     return connection.execute(query, values).all()
 
 
-def _page(after: Mapping[str, Any], connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, list[PastAttempt]]]:
+def _page(after: Mapping[str, Any], connection: Connection) -> tuple[_Rows, dict[str, list[PastAttempt]]]:
     """A page of outcomes, and what their jobs had behind them, as of one moment."""
     page = connection.execute(_OUTCOMES, after).all()
     return page, _earlier(connection, after["of_run"], [row.job for row in page if row.attempt > 1])

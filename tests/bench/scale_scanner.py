@@ -19,7 +19,7 @@ from appliance.channel import Hello
 from appliance.contract import AccessTerms, Candidate, CredentialRef, Job, Phase, Technology, View
 from appliance.desk import open_desk
 from appliance.lag import LoopLag
-from appliance.login import Authenticated, Negotiated, Privileges
+from appliance.login import Authenticated, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.scan import Kit
@@ -81,11 +81,11 @@ class InstantLogin:
         return Privileges(facts={"uid": "1000"})
 
 
-def instant_login(sock: socket, job: Job, ledger: PhaseLedger) -> AbstractAsyncContextManager[InstantLogin]:
+def instant_login(sock: socket, job: Job, ledger: PhaseLedger) -> AbstractAsyncContextManager[Login]:
     del sock, job
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[InstantLogin]:
+    async def opened() -> AsyncIterator[Login]:
         yield InstantLogin(ledger)
 
     return opened()

@@ -395,7 +395,7 @@ class Orchestrator(Actor):
     def _judge(self, held: _Held) -> None:
         request, now = held.request, self.kernel.now
         run = self.runs.get(request.run)
-        if run is None or not self.parts.genuine(request, run):
+        if run is None or not self.parts.genuine(request, run.current(request.job)):
             held.reply(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
             return
         budget = self.office._budget(request)
