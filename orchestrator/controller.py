@@ -327,6 +327,7 @@ class RunController:
             self._note_vault(attempt, decision, now)
             if isinstance(decision, Final):
                 self.dispatcher.close(attempt.planned.job)
+                self.office.job_over(self.plan.run, attempt.planned)
                 self.counts[row.status] += 1
             elif not isinstance(decision, Stale):
                 self.dispatcher.again(decision.repeat)

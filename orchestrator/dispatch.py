@@ -25,13 +25,15 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from appliance.contract import Account, Candidate, CredentialRef, HostAuthority, Job, Target, Technology
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
 from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
+
+K = TypeVar("K")
 
 WINDOW = 4
 HELD_LIMIT = 4096
@@ -354,10 +356,18 @@ class Dispatcher:
     def _count(self, attempt: OpenAttempt, step: int) -> None:
         account = attempt.planned.account
         if account is not None:
-            self._by_account[account] = self._by_account.get(account, 0) + step
+            _add(self._by_account, account, step)
         if self._pace.per_subnet:
-            subnet = subnet_of(attempt.planned.target)
-            self._by_subnet[subnet] = self._by_subnet.get(subnet, 0) + step
+            _add(self._by_subnet, subnet_of(attempt.planned.target), step)
+
+
+def _add(counts: dict[K, int], key: K, step: int) -> None:
+    """What has come to nothing is forgotten."""
+    count = counts.get(key, 0) + step
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
 
 
 def _vaults(repeat: Repeat) -> tuple[str, ...]:

@@ -159,6 +159,8 @@ class Stops:
         return self._on(candidate, lambda part: part is Part.ROOT)
 
     def _on(self, candidate: Candidate, meant: Callable[[Part], bool]) -> Stop | None:
+        if not self._standing:
+            return None
         parts = [pair for part, pair in candidate.parts.items() if meant(part)]
         return next(
             (
