@@ -58,6 +58,8 @@ class JobSecrets:
         waits: list[Later] = []
         for candidate in candidates:
             later = await self._settle_one(candidate, Part.LOGIN, settled)
+            for fallback in candidate.answers[1:]:  # which may never be asked for, and so defers nothing
+                await self._settle_one(fallback, Part.LOGIN, settled)
             if candidate.root is not None:
                 later = await self._settle_one(candidate.as_root(), Part.ROOT, settled) or later
             if later is not None:
