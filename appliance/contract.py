@@ -463,7 +463,7 @@ class View(Wire):
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
     secret: str = ""
-    """What the record calls it, where it is not the target's own login's: the jump host's, or root's."""
+    """What the record calls it, where it is not its own: the jump host's, root's, or that of a fallback."""
 
 
 class Evidence(Wire):
