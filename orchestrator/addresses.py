@@ -6,8 +6,9 @@ one sorted list of disjoint intervals holds both families, a /8 costs as much as
 a set is one bisection away. An IPv4-mapped IPv6 address is the IPv4 address, so that no exclusion is got round by
 spelling. DNS names are compared as text, in lower case and without the final dot: nothing is resolved here.
 
-IPv4 literals, of which a plan makes one and reads several for each target, go past `ipaddress` (membership among 100,000
-addresses took 3.6 us of CPU, and takes 1.3; planning a target 21 us, and 17: `python -m tests.bench.scale --planning`).
+IPv4 literals, of which a plan makes one and reads several for each target, go past `ipaddress` (membership among
+100,000 addresses took 3.6 us of CPU, and takes 1.3; planning a target 21 us, and 17: `python -m tests.bench.scale
+--planning`).
 Whatever the C library refuses to read, `ipaddress` has the last word on.
 """
 

@@ -161,7 +161,7 @@ class Stops:
     def _on(self, candidate: Candidate, meant: Callable[[Part], bool]) -> Stop | None:
         if not self._standing:
             return None
-        parts = [pair for part, pair in candidate.parts.items() if meant(part)]
+        parts = [(account, secret) for part, account, secret in candidate.parts if meant(part)]
         return next(
             (
                 stop

@@ -78,8 +78,13 @@ class InstantLogin:
     async def prepare(self, candidate: Candidate) -> None:
         del candidate
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated:
-        del candidate, credential
+    async def authenticate(
+        self,
+        candidate: Candidate,
+        credential: Credential,
+        following: Callable[[int], Awaitable[Credential | Failure]] | None = None,
+    ) -> Authenticated:
+        del candidate, credential, following
         self.submitted = True
         until = time.thread_time() + LOGIN_CPU_S
         while time.thread_time() < until:
