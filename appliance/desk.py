@@ -21,8 +21,8 @@ from appliance.bus import ApplianceBus, NoPacer
 from appliance.contract import PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
 
 TOGETHER = 256
-ANSWER_S = 3.0
-"""For the pacer's answer to one message; it decides at once, and commits."""
+ANSWER_S = 5.0
+"""For the pacer's answer to one message: it decides at once, but a commit may wait for a slow disk."""
 RELEASE_TRIES = 3
 RELEASE_PAUSE_S = 0.2
 
