@@ -48,7 +48,6 @@ HOMES = {
     "nkeys": ("appliance.bus.*",),
     "sqlalchemy": ("orchestrator.store", "orchestrator.store.*"),
     "alembic": ("orchestrator.store.*",),
-    "aiosqlite": ("orchestrator.store.*",),
     "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
     "ahocorasick_rs": ("appliance.leaks.finder",),
