@@ -102,8 +102,9 @@ class PermitOffice:
         """A job has its outcome: what the pacer has of it, nobody will ask for."""
         accounts = [account for candidate in planned.candidates for account in candidate.accounts]
         host = f"host:{planned.target.address.lower()}"
-        for part in ("", Part.JUMP, Part.ROOT):
-            self._pacer.job_over(run, _named(planned.job, part), accounts, host)
+        self._pacer.job_over(run, planned.job, accounts, host)
+        if any(candidate.root is not None for candidate in planned.candidates):
+            self._pacer.job_over(run, _named(planned.job, Part.ROOT), accounts, host)
 
     def stops_changed(self) -> None:
         """Whoever waits is judged anew."""

@@ -17,17 +17,25 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import anyio
+
+from appliance.contract import OK, Account, Evidence, Phase, Target, Technology
+from appliance.reasons import Status
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.campaign_model import Campaign
+from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.store import AttemptRow, JobRow, RunRecord, RunState, Settled, open_store
 from tests.bench.scale_run import campaign_of
 
 SIZES = (1_000, 10_000, 100_000)
@@ -36,6 +44,7 @@ RUN_S = 3600
 CPU_MS, GROWTH, PLAN_US, START_S, TWO_PROCESSES = 0.25, 1.10, 5.0, 1.0, 1.8
 EXCLUSIONS = 100_000
 LOGIN_MS, LOGINS = 5.0, 2_000
+COMMITS, ROWS = 1_000, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,37 @@ def costs(sizes: list[int]) -> None:
         print(f"RSS from 10,000 on: x {growth:.2f}; {verdict(met=growth <= GROWTH, target=f'x {GROWTH}')}")
 
 
+async def _store(home: Path) -> None:
+    store = await open_store(home / "store.db")
+    account, evidence = Account(authority="host:10.0.0.1", user="scan"), Evidence(phase=Phase.LOGOFF, signal=OK)
+    await store.runs.add(RunRecord("r", "bench", 0.0, RunState.RUNNING, 1, {}))
+    entry = LedgerEntry(EntryKind.GRANTED, account, "r", "j", 1, 0.0)
+    began = time.process_time()
+    for _ in range(COMMITS):
+        await store.ledger.append([entry])
+    commit = (time.process_time() - began) / COMMITS * 1000
+    spent = 0.0
+    for batch in range(ROWS // 500):
+        names = [f"{batch}-{n}" for n in range(500)]
+        jobs = [JobRow("r", name, Technology.UNIX, Target(address="10.0.0.1"), ()) for name in names]
+        attempts = [AttemptRow("r", name, 1, "lease", 0.0) for name in names]
+        await store.attempts.dispatched("r", list(zip(jobs, attempts, strict=True)), {})
+        ends = [
+            Settled("r", name, Technology.UNIX, 1, "lease", "a", "PASSED", Status.PASSED, evidence, 1.0, final=True)
+            for name in names
+        ]
+        began = time.process_time()
+        await store.attempts.settle(ends)
+        spent += time.process_time() - began
+    await store.close()
+    print(f"store: {commit:.2f} ms for a commit of the ledger by itself, {spent / ROWS * 1000:.3f} ms a row settled")
+
+
+def store() -> None:
+    with tempfile.TemporaryDirectory(prefix="keymuster-scale-") as home:
+        anyio.run(_store, Path(home))
+
+
 def timed(step: Callable[[], object]) -> float:
     """CPU seconds."""
     began = time.process_time()
@@ -151,9 +191,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=int, action="append", help="how many (default: 1,000, 10,000, 100,000)")
     parser.add_argument("--million", action="store_true", help="1,000,000 too; it takes a quarter of an hour")
-    parser.add_argument("--planning", action="store_true", help="planning alone")
+    parser.add_argument("--planning", action="store_true", help="planning and the store alone")
     given = parser.parse_args()
     planning()
+    store()
     if not given.planning:
         costs([*(given.targets or SIZES), *([MILLION] if given.million else [])])
         two_processes()

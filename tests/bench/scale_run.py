@@ -40,7 +40,7 @@ from tests.bench.scale_appliance import URL, VAULT
 
 ZONE = "default"
 _TICK = os.sysconf("SC_CLK_TCK")
-SAMPLE_S = 0.2
+SAMPLE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
