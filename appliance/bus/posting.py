@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from appliance.bus import BusUnavailable
 from appliance.bus.link import Link, Message
 
-_TRY = 5.0
+_TRY = 3.0
 """Seconds until the last of them is confirmed."""
 
 

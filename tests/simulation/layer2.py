@@ -20,10 +20,11 @@ from appliance.contract import Account
 from appliance.permit import GRACE_S
 from appliance.reasons import Status
 from appliance.supervisor import END_WAIT_S
-from orchestrator.controller import ALONE_S, RunController, RunPlan
+from orchestrator.controller import ALONE_S, RunController
 from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
+from orchestrator.run_plan import RunPlan
 from orchestrator.service import Service
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
