@@ -23,7 +23,6 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from targets.faults import SecretState
-from targets.metrics import report
 from targets.secret_server.changes import Where
 from targets.secret_server.secrets import StoredSecret
 from targets.vault_spec import SecuritySpec, VaultFaultName
@@ -72,7 +71,7 @@ class _Control:
         self._world = world
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        return web.json_response(report(self._world.metrics, self._world.accounts))
+        return web.json_response(await self._world.report())
 
     async def faults(self, request: web.Request) -> web.Response:
         order = await _order(request, FaultOrder)
@@ -87,6 +86,7 @@ class _Control:
     async def rotate(self, request: web.Request) -> web.Response:
         order = await _order(request, RotateOrder)
         now = self._world.rotate(_secret(self._world, order.secret).name, order.where)
+        await self._world.servers.settled()
         return web.json_response({"vault": now.vault, "hosts": now.hosts})
 
     async def weather(self, request: web.Request) -> web.Response:

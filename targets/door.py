@@ -9,18 +9,17 @@ from typing import Any, Protocol
 
 from targets.estate import Host, Technology
 from targets.faults import Port
-from targets.world import World
+from targets.host_world import HostWorld
 
 
-def host_at(world: World, transport: asyncio.Transport, technology: Technology) -> Host | None:
+def host_at(world: HostWorld, transport: asyncio.Transport, technology: Technology) -> Host | None:
     """The host that a connection has reached. One that reaches none is counted and reset, and None is returned.
 
-    A listener is bound to every address of the machine, since no bind covers just 127.0.0.0/8: a peer off this machine
-    is let in nowhere.
+    A listener has every address of the device `lo`, since no bind covers just 127.0.0.0/8 (see `steering`).
     """
     peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
     # A peer that has already gone has no name.
-    host = world.estate.hosts.get(local[0]) if peer and local and peer[0].startswith("127.") else None
+    host = world.estate.hosts.get(local[0]) if peer and local and not world.misdirected(local[0]) else None
     if host is None or host.technology != technology or host.fault.port is Port.CLOSED:
         world.metrics.strangers += 1
         reset(transport)

@@ -11,14 +11,18 @@ Rules:
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from itertools import chain
 from typing import Literal
 
 from targets.faults import HOST_FAULTS, HostFault, Port, SecretState, foremost
 from targets.material import Material, marker
+from targets.parts import Network
 from targets.secret_server.templates import TemplateName
 from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, SecretSpec, Sharing
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
@@ -60,8 +64,11 @@ class Host:
 
     @property
     def name(self) -> str:
-        """A NetBIOS name that no other address has."""
-        return f"SRV{int(IPv4Address(self.address)) & 0xFFFFFF:06X}"
+        """A NetBIOS name that no other address has; of IPv6, that none has but by a chance of 1 in 10**9."""
+        address = ip_address(self.address)
+        if isinstance(address, IPv4Address):
+            return f"SRV{int(address) & 0xFFFFFF:06X}"
+        return f"V6{base64.b32encode(hashlib.sha256(address.packed).digest())[:13].decode()}"
 
     @property
     def account_key(self) -> AccountKey:
@@ -101,6 +108,9 @@ class Estate:
     secrets: Mapping[str, Secret]
     """By name. A missing secret is here too, in that state."""
 
+    networks: Sequence[IPv6Network]
+    """Of IPv6; the machine must take their addresses for its own."""
+
     @property
     def vault_password(self) -> str:
         """Of the scanner's user."""
@@ -122,13 +132,22 @@ def build(spec: EstateSpec) -> Estate:
     for number, group in enumerate(spec.hosts, start=1):
         made.add_group(number, group)
     made.add_own_secrets()
-    return Estate(spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.former, made.secrets)
+    networks = tuple(dict.fromkeys(group.network for group in spec.hosts if isinstance(group.network, IPv6Network)))
+    return Estate(
+        spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.former, made.secrets, networks
+    )
+
+
+_NO_HOSTS = frozenset({"127.0.0.0", "127.0.0.1", "127.255.255.255"})
+"""127.0.0.1 is where the vault and the metrics answer; a host there could not be told from them. The others no
+connection can be made to.
+"""
 
 
 class _Builder:
     def __init__(self, spec: EstateSpec) -> None:
         self._spec = spec
-        self._free: dict[IPv4Network, Iterator[IPv4Address]] = {}
+        self._free: dict[Network, Iterator[IPv4Address | IPv6Address]] = {}
         self.directories = {d.name.casefold(): d for d in spec.directories}
         self.hosts: dict[str, Host] = {}
         self.accounts: dict[AccountKey, Material] = {}
@@ -192,11 +211,10 @@ class _Builder:
         name = self.directories[group.account.casefold()].account_faults.get(group.user.casefold())
         return HOST_FAULTS[name] if name else None
 
-    def _next_address(self, network: IPv4Network) -> str:
-        for address in self._free.setdefault(network, network.hosts()):
+    def _next_address(self, network: Network) -> str:
+        for address in self._free.setdefault(network, _addresses(network)):
             text = str(address)
-            # 127.0.0.1 is where the vault and the metrics answer; a host there could not be told from them.
-            if text not in self.hosts and text != "127.0.0.1":
+            if text not in self.hosts and text not in _NO_HOSTS:
                 return text
         raise EstateError(f"network {network} has too few addresses for the hosts that are to be in it")
 
@@ -244,6 +262,13 @@ class _Builder:
             raise EstateError(f'two secrets are named "{secret.name}"; give the second group another secret_name')
         self._names.add(secret.name.casefold())
         self.secrets[secret.name] = secret
+
+
+def _addresses(network: Network) -> Iterator[IPv4Address | IPv6Address]:
+    """All of them in the end: the first and the last of an IPv4 network are as good as others on a loopback device."""
+    if isinstance(network, IPv4Network) and network.prefixlen < 31:
+        return chain(network.hosts(), (network.network_address, network.broadcast_address))
+    return iter(network.hosts())
 
 
 def deal(weights: Mapping[str, int], count: int, rng: random.Random) -> list[str]:

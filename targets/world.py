@@ -10,17 +10,22 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from targets.directory import Accounts
 from targets.estate import Estate, Host
 from targets.faults import Port
+from targets.host_world import HostWorld
 from targets.material import Material
-from targets.metrics import Metrics
+from targets.metrics import report
+from targets.outages import Outage, lasting
+from targets.parts import Network
 from targets.secret_server.changes import Where
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.secrets import Heartbeat, StoredSecret
 from targets.secret_server.service import Vault
 from targets.secret_server.weather import Weather
+from targets.servers import HostServers, InThisProcess
 from targets.vault_faults import VAULT_FAULTS
 from targets.vault_weather import WeatherSpec
 
@@ -31,11 +36,16 @@ class Generations:
     hosts: int = 0
 
 
-class World:
-    def __init__(self, estate: Estate, clock: Callable[[], float] = time.monotonic) -> None:
-        self.estate = estate
-        self.metrics = Metrics(estate.hosts)
-        self.accounts = Accounts(estate.accounts, estate.directories, clock, estate.former)
+class World(HostWorld):
+    """`servers` serve the hosts, where this process does not. What is ordered here is true of the vault and the
+    directories at once, and of all hosts when `servers.settled()` has returned.
+    """
+
+    def __init__(
+        self, estate: Estate, clock: Callable[[], float] = time.monotonic, servers: HostServers | None = None
+    ) -> None:
+        super().__init__(estate, Accounts(estate.accounts, estate.directories, clock, estate.former), clock)
+        self.servers = servers or InThisProcess(self)
         self.service = Vault(estate, VaultClock(clock), self.metrics.vault, self._change_password, self._heartbeat)
         self.vault = self.service.store
         self.logins = self.service.logins
@@ -81,9 +91,27 @@ class World:
             self.vault.change(secret, self._material(secret, side.vault))
             self.vault.named(secret).changed_at = self.service.clock.now()
         if where is not Where.VAULT:
-            for account in {host.account_key for host in self._hosts[secret]}:
-                self.accounts.change(account, self._material(secret, side.hosts))
+            material = self._material(secret, side.hosts)
+            accounts = {host.account_key for host in self._hosts[secret]}
+            for account in accounts:
+                self.accounts.change(account, material)
+            self.servers.change([(account, material) for account in accounts])
         return side
+
+    def silence(self, network: Network, seconds: float | None) -> None:
+        """The hosts of a network say nothing more for so long; None: until it is ordered for 0 seconds."""
+        outage = Outage(network, lasting(seconds, self.clock))
+        self.outages.order(outage)
+        self.servers.outage(outage)
+
+    async def begin(self) -> None:
+        """From now on the lab is there for others."""
+        self.began = self.clock()
+        await self.servers.begin(self.began)
+
+    async def report(self) -> dict[str, Any]:
+        """metrics.json, over all processes that serve hosts."""
+        return report(self.metrics, self.estate.hosts, await self.servers.tallies())
 
     def _change_password(self, secret: StoredSecret, where: Where, password: str, *, follows: bool) -> None:
         """As the vault orders it: whatever the sides had before, in the end they are equal."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
@@ -13,8 +14,10 @@ from targets.directory import Logon
 from targets.door import host_at, reset
 from targets.estate import Host
 from targets.faults import LAG_S, NAG_S, Manner, Port, Trouble
+from targets.host_world import HostWorld
 from targets.material import derive
 from targets.oddity import OddService
+from targets.shards.steering import BACKLOG
 from targets.smb import ntlm, wire
 from targets.smb.conversation import ANONYMOUS, GUEST, Conversation, Verdict
 from targets.smb.ntlm import Answer, Names
@@ -22,9 +25,7 @@ from targets.smb.rpc import Endpoint
 from targets.smb.services import Registry, Sam, ServiceManager
 from targets.smb.status import Status
 from targets.smb.wire import WireError
-from targets.world import World
 
-BACKLOG = 4096
 METHOD = "ntlmv2"
 _EPOCH_S = 11644473600
 """From 1601, where FILETIME begins, to 1970."""
@@ -32,6 +33,9 @@ _EPOCH_S = 11644473600
 
 KEEP_ALIVE = b"\x85\0\0\0"
 """RFC 1002 4.3.7."""
+
+
+_Steps = Generator[asyncio.Future[Verdict], Verdict, list[bytes]]
 
 
 def _framed(message: bytes) -> bytes:
@@ -45,7 +49,7 @@ def filetime() -> int:
 class SmbHost:
     """A host of the estate as `Conversation` asks for it."""
 
-    def __init__(self, world: World, host: Host) -> None:
+    def __init__(self, world: HostWorld, host: Host) -> None:
         self._world = world
         self._host = host
         self._registry_asked = 0
@@ -106,14 +110,8 @@ class SmbHost:
                 return Sam(host.name, host.user, fault.administrator, is_open, self.guid)
         return Status.OBJECT_NAME_NOT_FOUND
 
-    def judge(self, answer: Answer, nonce: bytes) -> Verdict:
+    def judge(self, answer: Answer, nonce: bytes) -> Verdict | asyncio.Future[Verdict]:
         """One logon: by the world's accounts, and counted there."""
-        verdict = self._judged(answer, nonce)
-        if verdict.status != Status.SUCCESS and self._host.fault.judges:
-            self.delay = self._host.windows.refusal_s
-        return verdict
-
-    def _judged(self, answer: Answer, nonce: bytes) -> Verdict:
         fault = self._host.fault
         if not fault.judges:
             return Verdict(fault.status)
@@ -127,12 +125,33 @@ class SmbHost:
             return key is not None
 
         logon = self._world.accounts.logon(self._host, answer.user, proven)
+        if not isinstance(logon, asyncio.Future):
+            return self._judged(answer.user, logon, keys)
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+
+        def told(logon: asyncio.Future[Logon]) -> None:
+            if logon.cancelled():
+                verdict.cancel()
+            elif not verdict.cancelled():
+                verdict.set_result(self._judged(answer.user, logon.result(), keys))
+
+        logon.add_done_callback(told)
+        return verdict
+
+    def _judged(self, user: str, logon: Logon, keys: Sequence[bytes]) -> Verdict:
+        verdict = self._verdict(user, logon, keys)
+        if verdict.status != Status.SUCCESS:
+            self.delay = self._host.windows.refusal_s
+        return verdict
+
+    def _verdict(self, user: str, logon: Logon, keys: Sequence[bytes]) -> Verdict:
+        fault = self._host.fault
         status = Status.LOGON_FAILURE
         if logon is Logon.LOCKED or fault.locked:
             status = Status.ACCOUNT_LOCKED_OUT
         elif logon is Logon.OK or not fault.known:
             status = fault.status if fault.known or fault.status != Status.SUCCESS else Status.LOGON_FAILURE
-        self._world.metrics.logon(self._host.address, answer.user, METHOD, ok=status == Status.SUCCESS)
+        self._world.metrics.logon(self._host.address, user, METHOD, ok=status == Status.SUCCESS)
         if status == Status.LOGON_FAILURE and fault.guest:
             return Verdict(Status.SUCCESS, flags=GUEST)
         if status == Status.LOGON_FAILURE and fault.anonymous:
@@ -148,6 +167,8 @@ class _Connection(asyncio.Protocol):
         self._house: SmbHost | None = None
         self._trouble: Trouble | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._pending: asyncio.Future[Verdict] | None = None
+        """A logon that is being judged elsewhere; nothing is taken up before that."""
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,7 +189,7 @@ class _Connection(asyncio.Protocol):
         conversation, transport = self._conversation, self._transport
         try:
             while conversation is not None and transport is not None and not transport.is_closing():
-                if self._late is not None or (frame := self._frame()) is None:
+                if self._late is not None or self._pending is not None or (frame := self._frame()) is None:
                     return
                 if self._trouble is not None and self._trouble.stage is conversation.stage:
                     self._meet(self._trouble, frame, transport)
@@ -179,10 +200,31 @@ class _Connection(asyncio.Protocol):
                 reset(transport)
 
     def _answer(self, frame: bytes) -> None:
-        if self._conversation is None or self._house is None:
+        if self._conversation is not None:
+            self._step(self._conversation.steps(frame), None)
+
+    def _step(self, steps: _Steps, verdict: Verdict | None) -> None:
+        """Raises WireError."""
+        try:
+            self._pending = next(steps) if verdict is None else steps.send(verdict)
+        except StopIteration as done:
+            self._finish(b"".join(map(_framed, done.value)))
+        else:
+            self._pending.add_done_callback(lambda judged: self._resume(steps, judged))
+
+    def _resume(self, steps: _Steps, judged: asyncio.Future[Verdict]) -> None:
+        self._pending = None
+        if judged.cancelled() or self._transport is None or self._transport.is_closing():
             return
-        data = b"".join(map(_framed, self._conversation.receive(frame)))
-        if self._house.delay:
+        try:
+            self._step(steps, judged.result())
+        except WireError:
+            reset(self._transport)
+        else:
+            self._take_up()
+
+    def _finish(self, data: bytes) -> None:
+        if self._house is not None and self._house.delay:
             self._late = asyncio.get_running_loop().call_later(self._house.delay, self._say, data)
             self._house.delay = 0.0
         elif self._transport is not None:
@@ -241,7 +283,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Listener:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: HostWorld) -> None:
         self.world = world
         self._open: dict[_Connection | OddService, None] = {}
 
@@ -270,14 +312,14 @@ class _Listener:
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncIterator[int]:
-    """Serve all SMB hosts of the world; the port. On leaving, every connection is cut."""
+async def listening(world: HostWorld, doors: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve those SMB hosts of the world that are reached by these doors. On leaving, every connection is cut."""
     listener = _Listener(world)
     loop = asyncio.get_running_loop()
-    # `host_at` drops every peer that is not on this machine.
-    server = await loop.create_server(partial(_Connection, listener), "0.0.0.0", 0, backlog=BACKLOG)  # noqa: S104
+    servers = [await loop.create_server(partial(_Connection, listener), sock=door, backlog=BACKLOG) for door in doors]
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         listener.abort_all()

@@ -11,7 +11,7 @@ import asyncio
 import copy
 import socket
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -24,15 +24,15 @@ from asyncssh.packet import Boolean, NameList
 from targets.door import host_at, reset
 from targets.estate import Host
 from targets.faults import LAG_S, Manner, Port, Stage, Trouble
+from targets.host_world import HostWorld
 from targets.oddity import OddService
+from targets.shards.steering import BACKLOG
 from targets.ssh.host_keys import key_pairs
 from targets.ssh.login import HostServer
-from targets.world import World
 
 # cryptography gives notice of finite-field Diffie-Hellman; hosts of some faults have nothing else.
 warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields")
 
-BACKLOG = 4096
 GRACE = 120.0
 """Seconds a peer has to log in; OpenSSH's LoginGraceTime."""
 HOST_KEYS_CACHED = 4096
@@ -113,7 +113,7 @@ class _Door(asyncio.Protocol):
 
 
 class _Listener:
-    def __init__(self, world: World, options: asyncssh.SSHServerConnectionOptions) -> None:
+    def __init__(self, world: HostWorld, options: asyncssh.SSHServerConnectionOptions) -> None:
         self._world = world
         self._options = options
         self._open: set[OddService | _HostConnection] = set()
@@ -162,8 +162,8 @@ class _Listener:
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncIterator[int]:
-    """Serve all hosts of the world; the port. On leaving, every connection is cut."""
+async def listening(world: HostWorld, doors: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve those hosts of the world that are reached by these doors. On leaving, every connection is cut."""
     # The key serves no host: asyncssh wants one to build options from.
     options: Any = asyncssh.SSHServerConnectionOptions(
         config=None,
@@ -177,22 +177,10 @@ async def listening(world: World) -> AsyncIterator[int]:
     )
     listener = _Listener(world, options)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        partial(_Door, listener),
-        "0.0.0.0",  # noqa: S104 - `host_at` drops every peer that is not on this machine
-        0,
-        backlog=BACKLOG,
-    )
+    servers = [await loop.create_server(partial(_Door, listener), sock=door, backlog=BACKLOG) for door in doors]
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         listener.abort_all()
-
-
-@asynccontextmanager
-async def refusing() -> AsyncIterator[int]:
-    """A port on every loopback address that is taken, but not listened on: connections are refused."""
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))  # noqa: S104 - nothing listens
-        yield taken.getsockname()[1]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import anyio
 import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
+from targets.directory import Logon
 from targets.door import reset
 from targets.estate import Host
 from targets.faults import LAG_S, Manner, Session, Stage
+from targets.host_world import HostWorld
 from targets.ssh.session import HostSession
-from targets.world import World
 
 _PASSWORD_CHANGE = """\
 You are required to change your password immediately (administrator enforced).
@@ -28,7 +30,7 @@ class HostServer(asyncssh.SSHServer):
     leaves has not been logged in, nor refused.
     """
 
-    def __init__(self, world: World, host: Host) -> None:
+    def __init__(self, world: HostWorld, host: Host) -> None:
         self._world = world
         self._host = host
         self._fault = host.fault
@@ -113,7 +115,8 @@ class HostServer(asyncssh.SSHServer):
     async def _password(self, password: str, method: str) -> bool:
         self._method = method
         await self._trouble()
-        known = self._world.accounts.password(self._host, self._user, password)
+        verdict = self._world.accounts.password(self._host, self._user, password)
+        known = (await verdict if isinstance(verdict, asyncio.Future) else verdict) is Logon.OK
         return (known and not self._fault.locked) or self._refused()
 
     # -- by key --------------------------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ import asyncssh
 from targets.door import reset
 from targets.estate import Host
 from targets.faults import LAG_S, Manner, Stage
+from targets.host_world import HostWorld
 from targets.ssh.shell import answer
-from targets.world import World
 
 
 class HostSession(asyncssh.SSHServerSession[str]):
     """Runs one command; a host gives out no shell and no subsystem."""
 
-    def __init__(self, world: World, host: Host, user: str, connection: asyncssh.SSHServerConnection) -> None:
+    def __init__(self, world: HostWorld, host: Host, user: str, connection: asyncssh.SSHServerConnection) -> None:
         self._world = world
         self._host = host
         self._user = user

@@ -225,7 +225,7 @@ def test_own_secrets_take_a_given_password() -> None:
         ('[[secrets]]\nname = "a"\ntemplate = "windows"\nlogin = "key"', ["no private key"]),
         ('[[directories]]\nname = "a"\nwindow = "30 minutes"', ["estate.toml:3: directories.0.window"]),
         ("[[hosts]\n", ["not TOML"]),
-        ('[[hosts]]\ncount = 7\nnetwork = "127.9.9.0/29"', ["network 127.9.9.0/29 has too few addresses"]),
+        ('[[hosts]]\ncount = 9\nnetwork = "127.9.9.0/29"', ["network 127.9.9.0/29 has too few addresses"]),
         ('[[hosts]]\n[[secrets]]\nname = "unix-127.20.0.1"', ['two secrets are named "unix-127.20.0.1"']),
     ],
 )
