@@ -8,10 +8,11 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
@@ -36,10 +37,12 @@ _LOCAL = {"unix": _ACCOUNTS["unix"], "windows": 'domain_type = "local"'}
 # -- an estate ---------------------------------------------------------------------------------------------------------
 
 
-async def up(estate: Path, state: Path, campaign: Path | None) -> Exit:
+async def up(estate: Path, state: Path, campaign: Path | None, shards: int | None) -> Exit:
     """Serve an estate until Ctrl-C or SIGTERM; optionally write the campaign for it."""
+    if str(estate) == "-":
+        estate = await anyio.to_thread.run_sync(_kept, state, sys.stdin)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(estate, state) as ready:
+        async with serving(estate, state, shards) as ready:
             print(json.dumps(dict(ready)), flush=True)
             if campaign is not None:
                 await anyio.to_thread.run_sync(_write, campaign, campaign_text(ready, read_truth(Path(ready["truth"]))))
@@ -73,9 +76,9 @@ async def vault(
 
 
 @asynccontextmanager
-async def serving(estate: Path, state: Path) -> AsyncIterator[Mapping[str, Any]]:
+async def serving(estate: Path, state: Path, shards: int | None = None) -> AsyncIterator[Mapping[str, Any]]:
     """A lab process that serves an estate; its ready line. Raises BadInput when it does not come up."""
-    async with _lab(state, str(estate)) as ready:
+    async with _lab(state, str(estate), *([] if shards is None else ["--shards", str(shards)])) as ready:
         yield ready
 
 
@@ -103,6 +106,17 @@ async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
             if process.returncode is None:
                 process.kill()
             await process.aclose()
+
+
+def _kept(state: Path, source: TextIO) -> Path:
+    """The estate that is read from here, as a file beside what the lab writes."""
+    file = state / "estate.toml"
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot make the directory {state}: {error.strerror}") from None
+    _write(file, source.read())
+    return file
 
 
 def _write(file: Path, text: str) -> None:
@@ -134,7 +148,7 @@ user = "{ready["vault_user"]}"
 password = {{ file = {json.dumps(ready["vault_password_file"])} }}
 {_tls(ready)}{records}
 [targets]
-include = {json.dumps([host["address"] for host in truth])}
+include = {json.dumps(_ranges(truth))}
 
 [pace]
 deadline = "3s"
@@ -178,5 +192,16 @@ vault = "Secret Server Vault"
 secret = {_secret(first)}
 {accounts}
 {key}{known}port = {first["port"]}
-ips = {json.dumps([host["address"] for host in hosts])}
+ips = {json.dumps(_ranges(hosts))}
 """
+
+
+def _ranges(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Their addresses in order, consecutive ones as a range: an estate may have 65,536."""
+    runs: list[tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]] = []
+    for address in sorted({ip_address(host["address"]) for host in hosts}, key=lambda one: (one.version, int(one))):
+        if runs and runs[-1][1].version == address.version and int(runs[-1][1]) + 1 == int(address):
+            runs[-1] = runs[-1][0], address
+        else:
+            runs.append((address, address))
+    return [str(first) if first == last else f"{first}-{last}" for first, last in runs]

@@ -206,7 +206,8 @@ class Fleet:
         try:
             return await asyncio.gather(*answers)
         except LinkLost:
-            raise ShardError(self._failed.result() if self._failed.done() else "the shards are ending") from None
+            why = self._failed.result() if self._failed.done() else "a shard has ended before it told what it counted"
+            raise ShardError(why) from None
 
     # -- how they end --------------------------------------------------------------------------------------------------
 

@@ -82,7 +82,7 @@ class _Shard:
 
     async def serve(self, control: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        self._closing = anyio.Event()
+        self._closing, self._left = anyio.Event(), anyio.Event()
         self._closed: asyncio.Future[Any] = loop.create_future()
         async with ssh_host.listening(self._world, self._doors.ssh), smb_host.listening(self._world, self._doors.smb):
             await loop.create_unix_connection(lambda: self._link, sock=control)
@@ -91,8 +91,7 @@ class _Shard:
         for _ in range(TURNS):
             await asyncio.sleep(0)
         self._closed.set_result(asdict(self._world.tally()))
-        await asyncio.sleep(0)
-        self._link.close()
+        await self._left.wait()  # the hub hangs up when it has read all of it
 
     def _begin(self, began: float) -> None:
         self._world.began = began
@@ -112,6 +111,7 @@ class _Shard:
 
     def _gone(self) -> None:
         self._closing.set()
+        self._left.set()
 
     def _misdirected(self, address: str, number: int, shards: int) -> bool:
         if shard_of(address, shards) == number:
