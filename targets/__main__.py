@@ -99,7 +99,10 @@ def _estate(arguments: argparse.Namespace) -> estate.Estate:
     if certificates and tls is False:
         raise spec.EstateError("--client-certificates is for https: add --tls")
     vault = what.vault.model_copy(update={"tls": tls, "client_certificates": certificates})
-    return estate.build(what.model_copy(update={"vault": vault}))
+    try:
+        return estate.build(what.model_copy(update={"vault": vault}))
+    except spec.EstateError as error:
+        raise spec.EstateError(f"{arguments.estate or 'the sample'}: {error}") from None
 
 
 def _running(

@@ -20,12 +20,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from itertools import chain
 from typing import Literal
 
+from targets.conduct import AT_ONCE, Conduct
 from targets.faults import HOST_FAULTS, HostFault, Port, SecretState, foremost
 from targets.material import Material, marker
 from targets.parts import Network
 from targets.secret_server.templates import TemplateName
 from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, SecretSpec, Sharing
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
+from targets.timeline import TimelineSpec
 from targets.vault_spec import SecuritySpec, VaultSpec
 
 Login = Literal["password", "keyboard-interactive", "key", "nt-hash"]
@@ -53,6 +55,7 @@ class Host:
     """A name of UNIX_SYSTEMS or WINDOWS_SYSTEMS."""
     named_by: Literal["name", "machine"] = "name"
     """How a scanner should ask for the secret."""
+    conduct: Conduct = AT_ONCE
 
     @property
     def unix(self) -> UnixSystem:
@@ -110,6 +113,7 @@ class Estate:
 
     networks: Sequence[IPv6Network]
     """Of IPv6; the machine must take their addresses for its own."""
+    timeline: TimelineSpec
 
     @property
     def vault_password(self) -> str:
@@ -127,15 +131,33 @@ class Estate:
 
 
 def build(spec: EstateSpec) -> Estate:
-    """Raises EstateError when a network is too small, or a secret's name comes up twice."""
+    """Raises EstateError when a network is too small, a secret's name comes up twice, or an event's not at all."""
     made = _Builder(spec)
     for number, group in enumerate(spec.hosts, start=1):
         made.add_group(number, group)
     made.add_own_secrets()
+    _check_secrets(spec.timeline, made.secrets)
     networks = tuple(dict.fromkeys(group.network for group in spec.hosts if isinstance(group.network, IPv6Network)))
     return Estate(
-        spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.former, made.secrets, networks
+        spec.seed,
+        spec.vault,
+        made.directories,
+        made.hosts,
+        made.accounts,
+        made.former,
+        made.secrets,
+        networks,
+        spec.timeline,
     )
+
+
+def _check_secrets(timeline: TimelineSpec, secrets: Mapping[str, Secret]) -> None:
+    """Raises EstateError for an event of a secret that there is not."""
+    for number, event in enumerate(timeline.events):
+        for field, names in (("rotate", [event.rotate] if event.rotate else []), ("secrets", list(event.secrets))):
+            for name in names:
+                if name not in secrets:
+                    raise EstateError(f'timeline.events.{number}.{field}: the estate has no secret "{name}"')
 
 
 _NO_HOSTS = frozenset({"127.0.0.0", "127.0.0.1", "127.255.255.255"})
@@ -160,7 +182,8 @@ class _Builder:
             self.directories.setdefault(group.account.casefold(), DirectorySpec(name=group.account))
         faults = deal(group.weights, group.count, random.Random(f"{self._spec.seed}|faults|{number}"))
         systems = deal(group.system_weights, group.count, random.Random(f"{self._spec.seed}|systems|{number}"))
-        hosts = [self._host(number, group, HOST_FAULTS[f], s) for f, s in zip(faults, systems, strict=True)]
+        conduct = group.conduct
+        hosts = [self._host(number, group, HOST_FAULTS[f], s, conduct) for f, s in zip(faults, systems, strict=True)]
         if group.secret is Sharing.SHARED:
             reached = next((h.fault for h in hosts if h.fault.port is Port.OPEN), HOST_FAULTS["none"])
             self._add_secret(hosts[0], group, self._account_fault(group) or reached, machine="")
@@ -189,7 +212,7 @@ class _Builder:
             own.domain,
         )
 
-    def _host(self, number: int, group: HostGroup, fault: HostFault, system: str) -> Host:
+    def _host(self, number: int, group: HostGroup, fault: HostFault, system: str, conduct: Conduct) -> Host:
         known = UNIX_SYSTEMS if group.technology == "unix" else WINDOWS_SYSTEMS
         implied = known[system].fault
         if implied is not None and group.user == "root" and not implied.sudo_installed:
@@ -200,7 +223,9 @@ class _Builder:
         default = f"{kind}-{{address}}" if group.secret is Sharing.PER_HOST else f"{kind}-shared-{number}"
         name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
         named_by = group.named_by
-        host = Host(address, group.technology, fault, group.user, name, group.account, group.login, system, named_by)
+        host = Host(
+            address, group.technology, fault, group.user, name, group.account, group.login, system, named_by, conduct
+        )
         self.hosts[address] = host
         return host
 
@@ -283,19 +308,3 @@ def deal(weights: Mapping[str, int], count: int, rng: random.Random) -> list[str
     names += by_remainder[: count - len(names)]
     rng.shuffle(names)
     return names
-
-
-def truth(estate: Estate, *, ports: Mapping[Technology, int], closed_port: int) -> Iterator[dict[str, str | int]]:
-    """What is true of each host, one flat row each, in order: what a run's outcomes are scored against."""
-    for host in estate.hosts.values():
-        yield {
-            "address": host.address,
-            "port": closed_port if host.fault.port is Port.CLOSED else ports[host.technology],
-            "technology": host.technology,
-            "fault": host.fault.name,
-            "user": host.user,
-            "secret": host.secret,
-            "named_by": host.named_by,
-            "account": host.account,
-            "login": host.login,
-        }

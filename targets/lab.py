@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from targets import control, estate, vault_files
+from targets import control, estate, truth, vault_files
 from targets.secret_server import server, tls
 from targets.secret_server.orders import LAB
 from targets.shards import steering
@@ -106,7 +106,7 @@ async def running(
         closed_port = stack.enter_context(steering.refusing(what.hosts))
         vault_port = await stack.enter_async_context(_http(server.application(world), files.context))
         control_port = await stack.enter_async_context(_http(control.application(world), None))
-        rows = estate.truth(what, ports=ports, closed_port=closed_port)
+        rows = truth.truth(what, ports=ports, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
         known, user_ca = state / "known_hosts", state / "user-ca"
         await anyio.Path(known).write_text("".join(host_keys.known_hosts(what, ports["unix"])))
@@ -196,12 +196,13 @@ async def vault_alone(what: estate.Estate, state: Path, port: int) -> AsyncItera
             lab_url=f"{url.removesuffix(what.vault.mount)}{LAB}",
             secrets=len(what.secrets),
         )
+        await world.begin()
         yield ready, world
 
 
 @contextmanager
 def _ticking(world: World) -> Iterator[None]:
-    """Password changes reach hosts, and check-outs end, whether or not anybody asks the vault."""
+    """Password changes reach hosts, check-outs end and events happen, whether or not anybody asks the vault."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
 
@@ -214,6 +215,7 @@ def _ticking(world: World) -> Iterator[None]:
     try:
         yield
     finally:
+        world.timeline.end()
         if timer is not None:
             timer.cancel()
 

@@ -87,7 +87,7 @@ class Metrics:
         self.open_peak = 0
         self.strangers = 0
         """Connections that were dropped at accept: a peer off loopback, or an address that is no host."""
-        self.at_first_logon: Callable[[], None] | None = None
+        self.at_first_logon: Callable[[], object] | None = None
         """Called once, at the first logon there is."""
 
     def opened(self, address: str) -> None:

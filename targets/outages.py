@@ -43,10 +43,10 @@ class Outages:
         """Seconds until it is over; not more than 0 where it is."""
         return outage.until - self._clock()
 
-    def now(self) -> dict[str, float]:
-        """Seconds left, by network; infinity is None in JSON's stead: see `control`."""
-        now = self._clock()
-        return {str(network): one.until - now for network, one in self._outages.items() if one.until > now}
+    def now(self) -> dict[str, float | None]:
+        """Seconds left, by network; None: until it is lifted."""
+        left = {str(network): self.left(one) for network, one in self._outages.items()}
+        return {network: None if seconds == inf else seconds for network, seconds in left.items() if seconds > 0}
 
 
 def lasting(seconds: float | None, clock: Callable[[], float]) -> float:

@@ -30,10 +30,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 
+from targets.conduct import Conduct
 from targets.faults import HOST_FAULTS, Port, SecretState, Stage
 from targets.parts import Network, NetworkText, Part, Seconds
 from targets.secret_server.templates import TEMPLATES, TemplateName
 from targets.systems import DEFAULT, UNIX_SYSTEMS, WINDOWS_SYSTEMS
+from targets.timeline import TimelineSpec
 from targets.vault_spec import SecuritySpec, VaultSpec
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
@@ -104,7 +106,7 @@ def _within_this_machine(network: Network) -> None:
         raise ValueError(f"network {network} is within none of {allowed}: an estate never leaves the machine")
 
 
-class HostGroup(Part):
+class HostGroup(Conduct):
     count: PositiveInt = 1
     technology: Literal["unix", "windows"] = "unix"
     network: NetworkText = IPv4Network("127.20.0.0/16")
@@ -131,6 +133,10 @@ class HostGroup(Part):
     """Of the group's secrets."""
 
     @property
+    def conduct(self) -> Conduct:
+        return Conduct(**{name: getattr(self, name) for name in Conduct.model_fields})
+
+    @property
     def weights(self) -> dict[str, int]:
         return self.faults or {self.fault: 1}
 
@@ -143,6 +149,8 @@ class HostGroup(Part):
         if self.faults and "fault" in self.model_fields_set:
             raise ValueError("give `fault` or `faults`, not both")
         _within_this_machine(self.network)
+        if self.sshd is not None and self.technology != "unix":
+            raise ValueError("sshd is for unix hosts")
         self._faults_that_may_be()
         self._systems_that_may_be()
         other = {"nt-hash": "windows", "key": "unix", "keyboard-interactive": "unix"}.get(self.login, self.technology)
@@ -239,6 +247,7 @@ class EstateSpec(Part):
     directories: tuple[DirectorySpec, ...] = ()
     hosts: tuple[HostGroup, ...] = ()
     secrets: tuple[SecretSpec, ...] = ()
+    timeline: TimelineSpec = TimelineSpec()
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

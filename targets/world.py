@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from targets.directory import Accounts
 from targets.estate import Estate, Host
-from targets.faults import Port
+from targets.faults import Port, SecretState
 from targets.host_world import HostWorld
 from targets.material import Material
 from targets.metrics import report
 from targets.outages import Outage, lasting
 from targets.parts import Network
-from targets.secret_server.changes import Where
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.secrets import Heartbeat, StoredSecret
 from targets.secret_server.service import Vault
 from targets.secret_server.weather import Weather
 from targets.servers import HostServers, InThisProcess
+from targets.timeline import Begins, Timeline
 from targets.vault_faults import VAULT_FAULTS
+from targets.vault_spec import Where
 from targets.vault_weather import WeatherSpec
 
 
@@ -59,6 +60,9 @@ class World(HostWorld):
         self.vault_faults: frozenset[str] = frozenset()
         self.order_vault_faults(frozenset(estate.vault.faults))
         self.order_weather(estate.vault.weather)
+        self.timeline = Timeline(estate.timeline, self)
+        if estate.timeline.begins is Begins.FIRST_LOGON:
+            self.metrics.at_first_logon = self.timeline.begin
 
     def order_vault_faults(self, names: frozenset[str]) -> None:
         """These faults and no others from now on; those that are events happen now."""
@@ -69,6 +73,24 @@ class World(HostWorld):
         if any(fault.expires_tokens for fault in faults):
             self.logins.tokens.expire_all()
         self.service.mode.read_only = any(fault.read_only for fault in faults)
+
+    def add_vault_faults(self, names: frozenset[str]) -> Callable[[], None]:
+        """These too; returns the way to take back those that it has not had before."""
+        new = names - self.vault_faults
+        self.order_vault_faults(self.vault_faults | names)
+        return lambda: self.order_vault_faults(self.vault_faults - new)
+
+    def order_secret_states(self, states: Mapping[str, SecretState]) -> Callable[[], None]:
+        """Returns the way back to the states before. Raises KeyError for a secret that the estate does not have."""
+        before = {name: self.vault.named(name).state for name in states}
+        for name, state in states.items():
+            self.vault.set_state(name, state)
+
+        def back() -> None:
+            for name, state in before.items():
+                self.vault.set_state(name, state)
+
+        return back
 
     def order_weather(self, weather: WeatherSpec) -> None:
         """This weather from now on, and this reliability of the audit."""
@@ -108,6 +130,8 @@ class World(HostWorld):
         """From now on the lab is there for others."""
         self.began = self.clock()
         await self.servers.begin(self.began)
+        if self.estate.timeline.begins is Begins.START:
+            self.timeline.begin()
 
     async def report(self) -> dict[str, Any]:
         """metrics.json, over all processes that serve hosts."""

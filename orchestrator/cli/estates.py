@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.cli.arguments import Preset
 from orchestrator.score import EXPECTED
@@ -23,6 +23,8 @@ class _Group:
     systems: Mapping[str, int] = field(default_factory=dict)
     user: str = "scan"
     account: str = "local"
+    more: str = ""
+    """Lines of the group's table."""
 
     def text(self, count: int) -> str:
         systems = f"systems = {_mix(self.systems)}\n" if self.systems else ""
@@ -35,7 +37,7 @@ network = "{self.network}"
 faults = {_mix(self.faults)}
 {systems}user = "{self.user}"
 account = "{self.account}"
-{shared}"""
+{shared}{self.more}"""
 
 
 _UNIX_SYSTEMS = {"debian": 5, "rhel": 4}
@@ -103,6 +105,24 @@ def _domain() -> tuple[list[_Group], str]:
     return [*well, *_broken(0.3)], _CORP
 
 
+def _wan() -> tuple[list[_Group], str]:
+    """A branch is near, a continent far, and a satellite is a satellite."""
+    distances = (
+        (0.5, 20, 'latency = "400ms"\njitter = "150ms"\n'),
+        (0.4, 22, 'latency = "1500ms"\njitter = "500ms"\n'),
+        (0.1, 24, 'latency = "3s"\njitter = "1s"\n'),
+    )
+    groups = []
+    for share, net, more in distances:
+        for technology, part, at, systems in (
+            ("unix", 0.6, net, _UNIX_SYSTEMS),
+            ("windows", 0.4, net + 1, _WINDOWS_SYSTEMS),
+        ):
+            own = _own(technology, share * part, at, _every(technology, 19), systems)
+            groups.append(replace(own, more=more))
+    return groups, ""
+
+
 def _broken(share: float) -> list[_Group]:
     """Hosts that are well, and whose account in the directory is not."""
     return [
@@ -116,6 +136,7 @@ _PRESETS: Mapping[Preset, Callable[[], tuple[list[_Group], str]]] = {
     Preset.ENTERPRISE: _enterprise,
     Preset.HOSTILE: _hostile,
     Preset.DOMAIN: _domain,
+    Preset.WAN: _wan,
 }
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from math import ceil
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +23,7 @@ from orchestrator.cli.estate_files import read_truth
 
 READY_S = 60.0
 STOP_S = 5.0
+DEADLINE_S = 3
 IN_FLIGHT = 96
 """Targets in flight in a lab's campaign: hosts, vault and scanner share this machine's cores, and with more of them in
 flight a host that is well is as late as one that is not."""
@@ -110,12 +112,14 @@ async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
 
 def _kept(state: Path, source: TextIO) -> Path:
     """The estate that is read from here, as a file beside what the lab writes."""
-    file = state / "estate.toml"
+    file, text = state / "estate.toml", source.read()
+    if not text.strip():
+        raise BadInput("no estate has come on stdin: `keymuster lab preset small | keymuster lab up -`")
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"cannot make the directory {state}: {error.strerror}") from None
-    _write(file, source.read())
+    _write(file, text)
     return file
 
 
@@ -151,11 +155,16 @@ password = {{ file = {json.dumps(ready["vault_password_file"])} }}
 include = {json.dumps(_ranges(truth))}
 
 [pace]
-deadline = "3s"
+deadline = "{_deadline(truth)}s"
 capacity = {IN_FLIGHT}
 vault_patience = "5s"
 throttle_patience = "8s"
 """
+
+
+def _deadline(truth: Iterable[Mapping[str, Any]]) -> int:
+    """Seconds: as much as hosts at once need, and what the slowest takes longer."""
+    return DEADLINE_S + ceil(max((float(host.get("latency", 0)) for host in truth), default=0.0))
 
 
 def _tls(ready: Mapping[str, Any]) -> str:

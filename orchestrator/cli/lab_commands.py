@@ -63,7 +63,7 @@ def lab_vault(
 
 @lab_app.command("preset")
 def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, seed: Seed = 7) -> None:
-    """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain."""
+    """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain, wan."""
     from orchestrator.cli.estates import estate_text
 
     typer.echo(estate_text(name, hosts, seed), nl=False)

@@ -7,16 +7,19 @@ import socket
 import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
+from targets.conduct import Pace
 from targets.directory import Logon
-from targets.door import host_at, reset
+from targets.door import host_at, odd_service, pace_of, reset
 from targets.estate import Host
-from targets.faults import LAG_S, NAG_S, Manner, Port, Trouble
+from targets.faults import NAG_S, Manner, Trouble
+from targets.guests import Guests
 from targets.host_world import HostWorld
 from targets.material import derive
-from targets.oddity import OddService
+from targets.oddity import Dripping, OddService
 from targets.shards.steering import BACKLOG
 from targets.smb import ntlm, wire
 from targets.smb.conversation import ANONYMOUS, GUEST, Conversation, Verdict
@@ -166,6 +169,7 @@ class _Connection(asyncio.Protocol):
         self._conversation: Conversation | None = None
         self._house: SmbHost | None = None
         self._trouble: Trouble | None = None
+        self._pace: Pace
         self._late: asyncio.TimerHandle | None = None
         self._pending: asyncio.Future[Verdict] | None = None
         """A logon that is being judged elsewhere; nothing is taken up before that."""
@@ -179,6 +183,7 @@ class _Connection(asyncio.Protocol):
             self._house = SmbHost(self._listener.world, host)
             self._conversation = Conversation(self._house, filetime)
             self._trouble = host.fault.trouble
+            self._pace = pace_of(self._listener.world, host)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -191,7 +196,9 @@ class _Connection(asyncio.Protocol):
             while conversation is not None and transport is not None and not transport.is_closing():
                 if self._late is not None or self._pending is not None or (frame := self._frame()) is None:
                     return
-                if self._trouble is not None and self._trouble.stage is conversation.stage:
+                if delay := self._pace.take(conversation.stage):
+                    self._late = asyncio.get_running_loop().call_later(delay, self._go_on, frame)
+                elif self._trouble is not None and self._trouble.stage is conversation.stage:
                     self._meet(self._trouble, frame, transport)
                 else:
                     self._answer(frame)
@@ -240,9 +247,14 @@ class _Connection(asyncio.Protocol):
         match trouble.manner:
             case Manner.CUTS:
                 reset(transport)
+            case Manner.HALF_CLOSES:
+                transport.write_eof()
+                self._trouble = replace(trouble, manner=Manner.STALLS)
+            case Manner.DRIPS:
+                self._trouble, self._transport = None, cast("asyncio.Transport", Dripping(transport))
+                self._answer(frame)
             case Manner.LAGS:
-                self._trouble = None
-                self._late = asyncio.get_running_loop().call_later(LAG_S, self._go_on, frame)
+                self._answer(frame)  # it has been late already
             case Manner.NAGS:
                 self._nag(KEEP_ALIVE)
             case Manner.PENDS:
@@ -275,7 +287,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._late is not None:
             self._late.cancel()
-        self._listener.forget(self)
+        self._listener.guests.forget(self)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -285,30 +297,22 @@ class _Connection(asyncio.Protocol):
 class _Listener:
     def __init__(self, world: HostWorld) -> None:
         self.world = world
-        self._open: dict[_Connection | OddService, None] = {}
+        self.guests = Guests(world)
 
     def admit(self, transport: asyncio.Transport, connection: _Connection) -> Host | None:
         """The host that `connection` is to play; None where there is none, or where another service has taken over."""
         host = host_at(self.world, transport, "windows")
         if host is None:
             return None
-        if host.fault.port is Port.OPEN:
-            self._open[connection] = None
+        odd = odd_service(self.world, host)
+        if odd is None:
+            self.guests.add(connection, host, transport)
             return host
-        odd = OddService(host.fault.port, host.fault.says, self.forget)
-        self._open[odd] = None
-        transport.set_protocol(odd)
-        odd.connection_made(transport)
+        service = OddService(*odd, self.guests.forget)
+        self.guests.add(service, host, transport)
+        transport.set_protocol(service)
+        service.connection_made(transport)
         return None
-
-    def forget(self, connection: _Connection | OddService) -> None:
-        if connection in self._open:
-            del self._open[connection]
-            self.world.metrics.closed()
-
-    def abort_all(self) -> None:
-        for connection in tuple(self._open):
-            connection.abort()
 
 
 @asynccontextmanager
@@ -322,4 +326,4 @@ async def listening(world: HostWorld, doors: Sequence[socket.socket]) -> AsyncIt
     finally:
         for server in servers:
             server.close()
-        listener.abort_all()
+        listener.guests.abort_all()

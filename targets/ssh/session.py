@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import asyncssh
 
+from targets.conduct import Pace
 from targets.door import reset
 from targets.estate import Host
-from targets.faults import LAG_S, Manner, Stage
+from targets.faults import Manner, Stage
 from targets.host_world import HostWorld
 from targets.ssh.shell import answer
 
@@ -16,11 +18,21 @@ from targets.ssh.shell import answer
 class HostSession(asyncssh.SSHServerSession[str]):
     """Runs one command; a host gives out no shell and no subsystem."""
 
-    def __init__(self, world: HostWorld, host: Host, user: str, connection: asyncssh.SSHServerConnection) -> None:
+    def __init__(
+        self,
+        world: HostWorld,
+        host: Host,
+        user: str,
+        connection: asyncssh.SSHServerConnection,
+        pace: Pace,
+        ended: Callable[[], None],
+    ) -> None:
         self._world = world
         self._host = host
         self._user = user
         self._connection = connection
+        self._pace = pace
+        self._ended = ended
         self._command = ""
         self._late: asyncio.TimerHandle | None = None
 
@@ -30,6 +42,7 @@ class HostSession(asyncssh.SSHServerSession[str]):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
         if self._late is not None:
             self._late.cancel()
+        self._ended()
 
     def exec_requested(self, command: str) -> bool:
         self._command = command
@@ -42,12 +55,13 @@ class HostSession(asyncssh.SSHServerSession[str]):
         self._world.metrics.hosts[self._host.address].commands += 1
         trouble = self._host.fault.trouble
         match trouble.manner if trouble is not None and trouble.stage is Stage.COMMAND else None:
-            case None:
-                self._answer()
+            case None | Manner.LAGS:
+                if delay := self._pace.take(Stage.COMMAND):
+                    self._late = asyncio.get_running_loop().call_later(delay, self._answer)
+                else:
+                    self._answer()
             case Manner.CUTS:
                 reset(self._connection)
-            case Manner.LAGS:
-                self._late = asyncio.get_running_loop().call_later(LAG_S, self._answer)
 
     def _answer(self) -> None:
         if self._channel.is_closing():

@@ -15,6 +15,7 @@ from targets import estate, material, spec
 from targets.faults import HOST_FAULTS, HostFault, SecretState
 from targets.sample_vault import SAMPLE
 from targets.secret_server.templates import TEMPLATES
+from targets.truth import truth
 from targets.vault_faults import VAULT_FAULTS
 from tests.unit.targets.targets_lab import build
 
@@ -152,8 +153,8 @@ def test_truth_names_port_fault_and_secret() -> None:
         '[[hosts]]\nfault = "closed"\n[[hosts]]\nfault = "secret_missing"\naccount = "CORP"\nuser = "svc"\n'
         'secret_name = "{user} on {address}"'
     )
-    common = {"technology": "unix", "login": "password", "named_by": "name"}
-    assert list(estate.truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
+    common = {"technology": "unix", "login": "password", "named_by": "name", "latency": 0.0, "at_times": []}
+    assert list(truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
         common
         | {
             "address": "127.20.0.1", "port": 9, "fault": "closed", "user": "scan",
