@@ -161,12 +161,40 @@ class CredentialRef(Wire):
         return self.label if self.by is SecretLookup.MACHINE else f"{self.by} {self.key}"
 
 
+class RootBy(StrEnum):
+    """How a login becomes root where the host asks for a password."""
+
+    SUDO = "sudo"
+    SU = "su"
+
+
+class RootPassword(Wire):
+    """The password that root delegation may be asked for, and whose it is; resolved for one target, never the value."""
+
+    by: RootBy
+    user: str
+    """Whose password it is. sudo names who it asks for; su is told who to become."""
+    account: Account
+    secret: CredentialRef
+    """The login's own secret, where its password is meant."""
+
+
 class Ticket(Wire):
     """What work it is done for, for a vault that asks or whose audit ought to say it."""
 
     number: str
     system: int | None = None
     """The ticket system's id in the vault; None: the vault's default."""
+
+
+class Part(StrEnum):
+    """The logins of one attempt. Each has its own account and secret, and so its own permit and view."""
+
+    LOGIN = "login"
+    JUMP = "jump"
+    """At the jump host on the way."""
+    ROOT = "root"
+    """On the target, from its user to root."""
 
 
 class AccessTerms(Wire):
@@ -178,8 +206,8 @@ class AccessTerms(Wire):
     ticket: Ticket | None = None
     approval: bool = False
     """An approval that lacks is asked for and waited for; else it is the reason why the secret cannot be had."""
-    jump: bool = False
-    """These are of the secret of the record's jump host."""
+    part: Part = Part.LOGIN
+    """Which of the record's secrets these are of."""
 
 
 class KdcPlace(Wire):
@@ -231,10 +259,14 @@ class Candidate(Wire):
     port: int
     private_key: bool = False
     """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
+    certificate: str = ""
+    """The OpenSSH user certificate of that key, which is public; empty where the secret has it, or there is none."""
     nt_hash: bool = False
     """The secret's password field holds an NT hash; what it looks like decides nothing."""
     sudo: bool = False
     """Root delegation by sudo is expected: its absence is Passed*, not Passed."""
+    root: RootPassword | None = None
+    """What sudo, or su, is answered with, once it has asked. None: nothing is."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     crypto: CryptoProfile = CryptoProfile.COMPAT
     kerberos: KerberosTerms | None = None
@@ -242,14 +274,33 @@ class Candidate(Wire):
     jump: Jump | None = None
 
     @property
+    def parts(self) -> dict[Part, tuple[Account, CredentialRef]]:
+        """Whom an attempt with this record may log in as, and with which secret."""
+        found = {Part.LOGIN: (self.account, self.secret)}
+        if self.jump is not None:
+            found[Part.JUMP] = (self.jump.account, self.jump.secret)
+        if self.root is not None:
+            found[Part.ROOT] = (self.root.account, self.root.secret)
+        return found
+
+    @property
     def accounts(self) -> tuple[Account, ...]:
-        """Whom an attempt with this record may log in as: at its target, and on the way there."""
-        return (self.account,) if self.jump is None else (self.account, self.jump.account)
+        """Those of all parts, that of the login itself first."""
+        return tuple(dict.fromkeys(account for account, _ in self.parts.values()))
 
     @property
     def secrets(self) -> tuple[CredentialRef, ...]:
-        """What an attempt with this record may read."""
-        return (self.secret,) if self.jump is None else (self.secret, self.jump.secret)
+        """Those of all parts, that of the login itself first."""
+        return tuple(dict.fromkeys(secret for _, secret in self.parts.values()))
+
+    def as_root(self) -> Self:
+        """Root delegation's password in the form of a record's, for whoever reads or paces one. Only where there is
+        one.
+        """
+        assert self.root is not None  # noqa: S101 - see above
+        root = self.root
+        told = {"user": root.user, "account": root.account, "secret": root.secret}
+        return self.model_copy(update={**told, "private_key": False, "certificate": "", "root": None, "jump": None})
 
 
 class Target(Wire):
@@ -395,7 +446,7 @@ class View(Wire):
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
     secret: str = ""
-    """What the record calls it, where it is not the target's own: the jump host's."""
+    """What the record calls it, where it is not the target's own login's: the jump host's, or root's."""
 
 
 class Evidence(Wire):
@@ -473,7 +524,7 @@ def decode_report(data: bytes) -> Report:
 
 
 class PermitRequest(Wire):
-    """May this attempt submit a password for this account now? Asked at most once per attempt."""
+    """May this attempt submit a password for this account now? Asked at most once per attempt and part."""
 
     v: Literal[1] = VERSION
     run: str
@@ -489,6 +540,8 @@ class PermitRequest(Wire):
     """Of an attempt that logs in more than once, which login it is for: each has a permit of its own."""
     valid_for: float
     """Seconds in which the verdict will be known; a permit not released by then counts as a failed logon."""
+    logons: int = 1
+    """As so many failed logons a failure would count."""
 
 
 class PermitVerdict(StrEnum):
@@ -526,6 +579,9 @@ class PermitRelease(Wire):
     phase: Phase
     signal: Signal
     submitted: bool
+    logons: int = 1
+    """As so many failed logons a failure counts: sudo begins a second try before anybody can hang up, and PAM counts
+    that too."""
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from appliance.contract import (
     Failure,
     Job,
     Jump,
+    Part,
     Phase,
     Reread,
     Selection,
@@ -215,7 +216,9 @@ def as_job(attempt: Attempt) -> Job:
         "known_host_keys": job.known_jump_keys,
         "host_authorities": job.jump_authorities,
         "revoked_host_keys": job.revoked_jump_keys,
-        "terms": tuple(t.model_copy(update={"jump": False}) for t in job.terms if t.jump and t.record == record),
+        "terms": tuple(
+            t.model_copy(update={"part": Part.LOGIN}) for t in job.terms if t.part is Part.JUMP and t.record == record
+        ),
     }
     return job.model_copy(update=changes)
 

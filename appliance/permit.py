@@ -73,17 +73,26 @@ class Verdict:
     signal: Signal
     submitted: bool
     reread: Reread = Reread.NOT_DONE
+    whole: bool = True
+    """False: a failure counts as one logon, whatever the permit was asked for."""
 
 
 class Permit:
     """One attempt's permit for one candidate's account."""
 
     def __init__(
-        self, job: Job, candidate: Candidate, desk: PermitDesk, wall: Callable[[], float], part: str = ""
+        self,
+        job: Job,
+        candidate: Candidate,
+        desk: PermitDesk,
+        wall: Callable[[], float],
+        part: str = "",
+        logons: int = 1,
     ) -> None:
-        """`part`: which login of the attempt, where it has several."""
+        """`part`: which login of the attempt, where it has several. `logons`: as so many a failure counts."""
         self._job = job
         self._part = part
+        self._logons = logons
         self._candidate = candidate
         self._desk = desk
         self._wall = wall
@@ -103,6 +112,7 @@ class Permit:
             record=self._candidate.record,
             part=self._part,
             valid_for=job.deadline + GRACE_S,
+            logons=self._logons,
         )
         self._open = True  # the pacer may hold a permit for us even if its answer never arrives
         try:
@@ -139,6 +149,7 @@ class Permit:
             phase=verdict.phase,
             signal=verdict.signal,
             submitted=verdict.submitted,
+            logons=self._logons if verdict.whole else 1,
             reread=verdict.reread,
         )
         with anyio.move_on_after(RELEASE_WAIT_S, shield=True):

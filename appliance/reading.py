@@ -10,7 +10,7 @@ import anyio
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusUnavailable
-from appliance.contract import AccessTerms, Candidate, Failure, Job, Phase, View, named
+from appliance.contract import AccessTerms, Candidate, Failure, Job, Part, Phase, View, named
 from appliance.permit import SESSION_WAIT_S, PermitDesk
 from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
@@ -36,9 +36,9 @@ async def in_session(question: Awaitable[T | Failure]) -> T | Failure:
     return Failure(Phase.VAULT, named("VAULT_TIMEOUT"), f"no answer within {SESSION_WAIT_S:g} s")
 
 
-def terms_of(job: Job, record: str) -> AccessTerms:
-    """How the secret of one of its records is asked for."""
-    return next((terms for terms in job.terms if terms.record == record and not terms.jump), DEFAULT_TERMS)
+def terms_of(job: Job, record: str, part: Part = Part.LOGIN) -> AccessTerms:
+    """How a secret of one of its records is asked for."""
+    return next((terms for terms in job.terms if terms.record == record and terms.part is part), DEFAULT_TERMS)
 
 
 async def ask_access(
@@ -70,6 +70,7 @@ async def read_secret(
     *,
     views: list[View],
     anew: bool,
+    part: Part = Part.LOGIN,
 ) -> Credential | Failure:
     """As `CredentialSource.fetch`. A secret that wants to be checked out first is, for the whole run, by whom the run
     belongs to.
@@ -81,7 +82,7 @@ async def read_secret(
             handle,
             private_key=candidate.private_key,
             purpose=job.purpose,
-            terms=terms_of(job, candidate.record),
+            terms=terms_of(job, candidate.record, part),
             views=views,
             anew=anew,
         )

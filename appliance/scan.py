@@ -15,14 +15,12 @@ from socket import socket
 
 import anyio
 
-from appliance.access import AccessKind
 from appliance.choice import choosable, choose
 from appliance.classify import classify
 from appliance.contract import (
     DEADLINE,
     OK,
     Candidate,
-    CredentialRef,
     Deferred,
     Evidence,
     Failure,
@@ -32,28 +30,21 @@ from appliance.contract import (
     Report,
     Reread,
     Technology,
-    View,
     named,
 )
+from appliance.elevation import RootAnswer
+from appliance.job_secrets import JobSecrets, Settled
 from appliance.jump import Jumps, Passage
-from appliance.login import Dial, Login, LoginFactory, Negotiated
-from appliance.permit import DEFER_S, Later, Permit, PermitDesk, Verdict
+from appliance.login import Dial, Elevation, Login, LoginFactory, Negotiated
+from appliance.permit import Later, Permit, PermitDesk, Verdict
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
-from appliance.reading import SECOND_LOOK_S, ask_access, in_session, just_changed, read_secret, terms_of
 from appliance.reasons import Lockout, Reason
 from appliance.vault import CredentialSource, SecretHandle
-from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
-
-NEEDS_APPROVAL = named("SECRET_NEEDS_APPROVAL")
-_WAITS_FOR, _APPROVAL = "waits_for", "approval"
-"""The fact of a failure that is none yet: somebody has been asked."""
 
 End = Failure | Later | None
 """How a story ends; None is success."""
-Settled = Mapping[str, SecretHandle | Failure]
-"""By record: the secret's handle, or why there is none (reported only if the target ever asks for it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ async def scan(job: Job, kit: Kit) -> Report:
         try:
             attempt.ended(await attempt.story())
         finally:
-            await attempt.return_permit()
+            await attempt.return_permits()
     if not attempt.over:
         attempt.ended(attempt.out_of_time())
     return attempt.report()
@@ -95,20 +86,23 @@ class _Attempt:
     job: Job
     kit: Kit
     ledger: PhaseLedger = field(init=False)
+    secrets: JobSecrets = field(init=False)
     began: float = field(init=False)
     facts: dict[str, str] = field(default_factory=dict)
-    views: list[View] = field(default_factory=list)
     passage: Passage | None = None
     login: Login | None = None
     candidate: Candidate | None = None
     permit: Permit | None = None
+    root: RootAnswer | None = None
     reread: Reread = Reread.NOT_DONE
     authenticated: bool = False
     end: End = None
     over: bool = False
 
     def __post_init__(self) -> None:
-        self.began = self.kit.wall()
+        kit = self.kit
+        self.secrets = JobSecrets(self.job, kit.sources, kit.desk, kit.wall, self._reason)
+        self.began = kit.wall()
         self.ledger = PhaseLedger(self.kit.monotonic)
         self.ledger.enter(Phase.LEASE)
 
@@ -121,7 +115,8 @@ class _Attempt:
         if not candidates:
             return Failure(Phase.LEASE, named("NO_RECORD"))
 
-        settled = await self._settle(choosable(candidates))
+        self.ledger.enter(Phase.VAULT)
+        settled = await self.secrets.settle(choosable(candidates))
         if isinstance(settled, Later):
             return settled
 
@@ -142,12 +137,13 @@ class _Attempt:
         self.ledger.enter(Phase.JUMP)
         if self.kit.jumps is None:
             return Failure(Phase.JUMP, named("INTERNAL"), "this appliance keeps no sessions with jump hosts")
-        passage = await self.kit.jumps.through(self.job, candidate, candidate.jump, self.ledger, self.facts, self.views)
+        views = self.secrets.views
+        passage = await self.kit.jumps.through(self.job, candidate, candidate.jump, self.ledger, self.facts, views)
         if isinstance(passage, Passage):
             self.passage = passage
             return passage.sock
         if isinstance(passage, Failure) and passage.phase is Phase.VAULT:
-            return self._later(passage, candidate.jump.secret) or passage
+            return self.secrets.later(passage, candidate.jump.secret) or passage
         return passage
 
     async def _converse(self, login: Login, candidates: list[Candidate], settled: Settled) -> End:
@@ -159,9 +155,9 @@ class _Attempt:
         self.candidate = candidate = choose(candidates, negotiated)
         if candidate is None:
             return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
-        handle = settled[candidate.record]
+        handle = settled[candidate.secret]
         if isinstance(handle, Failure):
-            return self._later(handle, candidate.secret) or handle
+            return self.secrets.later(handle, candidate.secret) or handle
 
         unfit = await login.prepare(candidate)
         if unfit is not None:
@@ -174,24 +170,40 @@ class _Attempt:
             return refused
 
         self.ledger.enter(Phase.VAULT)
-        credential = await self._fetch(candidate, handle)
+        credential = await self.secrets.fetch(candidate, handle)
         if not isinstance(credential, Credential):
             return credential
+        if credential.user and credential.user.lower() != candidate.user.lower():
+            self.facts["warning"] = "the secret names another user than the record"
 
         self.ledger.enter(Phase.AUTH)
         try:
+            if candidate.root is not None:
+                self.root = RootAnswer(candidate, self.secrets, settled, self.ledger, credential)
             verdict = await login.authenticate(candidate, credential)
             if isinstance(verdict, Failure):
                 return await self._refused(verdict, candidate, handle, credential)
+            self.facts.update(verdict.facts)
+            self.authenticated = True
+            await self.return_permit()
+            if self.root is None or not self.root.own:
+                credential.forget()
+            return await self._look(login, self.root)
         finally:
             credential.forget()  # whatever ends this: the verdict, the deadline, an abort
-        self.facts.update(verdict.facts)
-        self.authenticated = True
-        await self.return_permit()
 
+    async def _look(self, login: Login, root: RootAnswer | None) -> Failure | None:
+        """What rights the login has; with root's own password, where the record names one and the target asks."""
         self.ledger.enter(Phase.PRIVILEGE)
-        rights = await login.privileges()
+        try:
+            rights = await login.privileges(root)
+        finally:
+            if root is not None:
+                root.forget()
         if isinstance(rights, Failure):
+            self.ended(rights)
+            if root is not None and login.elevation is Elevation.REFUSED:
+                await root.second_look()
             return rights
         self.facts.update(rights.facts)
         return None
@@ -206,93 +218,16 @@ class _Attempt:
             self.ledger.enter(Phase.NEGOTIATE)
             return await login.negotiate()
 
-    # -- vault ---------------------------------------------------------------------------------------------------------
-
-    async def _settle(self, candidates: list[Candidate]) -> Settled | Later:
-        """Names to ids, before dialling and without a view. Where no record's secret can be had now, the job is
-        deferred; where the target may still choose one that can, it goes on.
-        """
-        settled: dict[str, SecretHandle | Failure] = {}
-        waits: list[Later] = []
-        self.ledger.enter(Phase.VAULT)
-        for candidate in candidates:
-            found = settled[candidate.record] = await self._settle_one(candidate)
-            if isinstance(found, Failure) and (later := self._later(found, candidate.secret)):
-                waits.append(later)
-        if len(waits) == len(candidates):
-            return min(waits, key=lambda later: later.not_before)
-        return settled
-
-    async def _settle_one(self, candidate: Candidate) -> SecretHandle | Failure:
-        source = self._source(candidate)
-        found = await in_session(source.settle(candidate.secret))
-        if isinstance(found, Failure) or not terms_of(self.job, candidate.record).approval:
-            return found
-        lacking = await in_session(source.approval(found))
-        if lacking is not None and lacking.signal == NEEDS_APPROVAL:
-            lacking = await self._approve(candidate, found)
-        return found if lacking is None else lacking
-
-    async def _approve(self, candidate: Candidate, handle: SecretHandle) -> Failure | None:
-        """An approval is asked for once for the whole run, by whom the run belongs to; None: it is there."""
-        answer = await ask_access(AccessKind.APPROVAL, self.job, candidate, handle, self.kit.desk)
-        if isinstance(answer, Failure) or answer.ok:
-            return answer if isinstance(answer, Failure) else None
-        facts = {_WAITS_FOR: _APPROVAL} if answer.waiting else {}
-        return Failure(Phase.VAULT, named(answer.reason), answer.text, facts)
-
-    async def _fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
-        """The secret, read only now that the target has asked for it."""
-        credential = await self._read(candidate, handle, anew=self.job.rotated)
-        asks = terms_of(self.job, candidate.record).approval
-        if isinstance(credential, Failure) and credential.signal == NEEDS_APPROVAL and asks:
-            lacking = await self._approve(candidate, handle)
-            text = "the vault says that access is approved now, and has refused it a moment ago"
-            credential = Failure(Phase.VAULT, named("VAULT_ERROR"), text) if lacking is None else lacking
-        if isinstance(credential, Failure):
-            return self._later(credential, candidate.secret) or credential
-        if credential.user and credential.user.lower() != candidate.user.lower():
-            self.facts["warning"] = "the secret names another user than the record"
-        return credential
-
-    async def _read(self, candidate: Candidate, handle: SecretHandle, *, anew: bool) -> Credential | Failure:
-        source, desk, views = self._source(candidate), self.kit.desk, self.views
-        return await read_secret(self.job, candidate, handle, source, desk, views=views, anew=anew)
-
-    def _source(self, candidate: Candidate) -> CredentialSource:
-        return self.kit.sources[candidate.secret.vault]
-
-    def _later(self, failure: Failure, secret: CredentialRef) -> Later | None:
-        """A deferral, where waiting may help and there is still time to wait."""
-        reason, now = self._reason(failure), self.kit.wall()
-        if failure.facts.get(_WAITS_FOR) == _APPROVAL:  # whose end is the owner's of the run to say
-            return Later(reason.code, now + DEFER_S, failure.text, secret=secret)
-        if not reason.transient or now >= self.job.give_up_at:
-            return None
-        away = seconds_away(failure)
-        vault = "" if away is None else secret.vault
-        return Later(reason.code, now + max(away or 0.0, DEFER_S), failure.text, vault)
-
     async def _refused(
         self, failure: Failure, candidate: Candidate, handle: SecretHandle, tried: Credential
     ) -> Failure:
-        """A refused login: look at the secret once more, since it may have been rotated under us.
-
-        Host and vault get a new password one after the other, so the look comes a moment later: where the host was
-        first, the vault has the new one by then. Where the vault was, we have tried the new one already, and the vault
-        says when it has changed it; there the same password may be right in a moment.
-        """
+        """A refused login: look at the secret once more, since it may have been rotated under us."""
         self.ended(failure)
         if self.submitted and self._reason(failure).lockout is Lockout.YES:
             self.ledger.enter(Phase.VAULT)
             self.reread = Reread.FAILED
-            await anyio.sleep(SECOND_LOOK_S)
-            again = await self._read(candidate, handle, anew=True)
-            if isinstance(again, Credential):
-                same = again.same_secret_as(tried) and not just_changed(again, self.kit.wall())
-                self.reread = Reread.UNCHANGED if same else Reread.CHANGED
-                self.facts.update(again.standing.facts())
-                again.forget()
+            self.reread, facts = await self.secrets.second_look(candidate, handle, tried)
+            self.facts.update(facts)
         return failure
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -311,6 +246,11 @@ class _Attempt:
         facts = {"loop_lag_ms": f"{lag * 1000:.0f}"} if lag > self.job.deadline / 4 else {}
         return Failure(self.ledger.current, DEADLINE, facts=facts)
 
+    async def return_permits(self) -> None:
+        if self.root is not None and self.login is not None:
+            await self.root.give_back(self.login.elevation)
+        await self.return_permit()
+
     async def return_permit(self) -> None:
         if self.permit is None:
             return
@@ -328,7 +268,7 @@ class _Attempt:
         if isinstance(end, Later):
             not_before = max(end.not_before, self.kit.wall())
             put_off = {"reason": end.reason, "text": end.text, "vault": end.vault, "not_before": not_before}
-            return Deferred(**ids, **put_off, secret=end.secret, attempt=job.attempt, views=tuple(self.views))
+            return Deferred(**ids, **put_off, secret=end.secret, attempt=job.attempt, views=tuple(self.secrets.views))
         return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
 
     def _evidence(self, end: Failure) -> Evidence:
@@ -340,7 +280,7 @@ class _Attempt:
             record=self.candidate.record if self.candidate else "",
             submitted=self.submitted,
             reread=self.reread,
-            views=tuple(self.views),
+            views=tuple(self.secrets.views),
             started_at=self.began,
             phases=self.ledger.finish(),
         )

@@ -45,10 +45,10 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from _paths_by_soap(path, record, by_soap)
         if record.get("technology") == "windows":
             yield from _windows(path, record)
-        elif record.get("technology") == "unix" and not record.get("ips"):
-            yield (*path, "ips"), "is missing; say which addresses this record serves"
-        if record.get("technology") == "unix" and isinstance(record.get("jump"), dict):
-            yield from _jump((*path, "jump"), record, data, titles, by_soap)
+        elif record.get("technology") == "unix":
+            if not record.get("ips"):
+                yield (*path, "ips"), "is missing; say which addresses this record serves"
+            yield from _unix(path, record, data, titles, by_soap)
     yield from _unix_overlaps(records)
     yield from _attributes(data)
 
@@ -112,6 +112,21 @@ def _paths_by_soap(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) 
             (*path, "secret", "folder"),
             'is for vaults with api = "rest": SOAP tells no folder\'s path; narrow by template, or remove it',
         )
+
+
+def _unix(
+    path: KeyPath, record: Mapping[str, Any], data: Mapping[str, Any], titles: list[str], by_soap: set[str]
+) -> Iterator[Complaint]:
+    if record.get("certificate") and record.get("private_key") is not True:
+        yield (*path, "certificate"), "is for records with private_key = true; add that, or remove it"
+    root = record.get("root_delegation")
+    if isinstance(root, dict):
+        below = {"vault": record.get("vault"), **root}
+        if "vault" in root:
+            yield from _vault((*path, "root_delegation"), below, titles)
+        yield from _paths_by_soap((*path, "root_delegation"), below, by_soap)
+    if isinstance(record.get("jump"), dict):
+        yield from _jump((*path, "jump"), record, data, titles, by_soap)
 
 
 def _jump(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import string
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -157,6 +158,22 @@ def _file(value: str, info: ValidationInfo) -> str:
     return os.path.abspath(os.path.join(base, os.path.expanduser(value)))  # noqa: PTH100, PTH111, PTH118 - pathlib raises for an unknown home, and does not drop ".." without touching the disk
 
 
+_CERTIFICATE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60}-cert-v01@openssh\.com [A-Za-z0-9+/=]{1,16384}( [^\r\n]*)?")
+
+
+def _certificate(value: str, info: ValidationInfo) -> str:
+    """A public file is read with the campaign: appliances are sent its line, and a run is resumed with that."""
+    text = value.strip()
+    if not text.startswith(("ssh-", "ecdsa-", "sk-")):
+        try:
+            text = Path(_file(text, info)).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ValueError("cannot be read; give the path of an OpenSSH user certificate (id_...-cert.pub)") from None
+    if not _CERTIFICATE.fullmatch(text):
+        raise ValueError("is no OpenSSH certificate; ssh-keygen -s writes one as id_...-cert.pub")
+    return " ".join(text.split()[:2])  # without its comment
+
+
 def _pin(value: str) -> str:
     if not _PIN.fullmatch(value):
         raise ValueError(
@@ -231,6 +248,10 @@ SingleHost = Annotated[Text, AfterValidator(_single_host)]
 """An address or DNS name, in its one spelling."""
 Template = Annotated[Text, AfterValidator(_template)]
 FolderPath = Annotated[Text, AfterValidator(_folder)]
+CertificateLine = Annotated[
+    str, StringConstraints(min_length=1, max_length=32768, strip_whitespace=True), AfterValidator(_certificate)
+]
+"""An OpenSSH certificate, as its one line; in the file its path."""
 Comment = Annotated[Text, AfterValidator(_comment)]
 Line = Annotated[Text, AfterValidator(_line)]
 FilePath = Annotated[Text, AfterValidator(_file)]
@@ -243,6 +264,8 @@ Pins = Annotated[tuple[Pin, ...], BeforeValidator(_one_or_more, json_schema_inpu
 ProxyUrl = Annotated[Text, AfterValidator(_proxy)]
 LoginType = Annotated[Literal["vault"], BeforeValidator(_login_type, json_schema_input_type=str)]
 VaultType = Annotated[str, BeforeValidator(_vault_type, json_schema_input_type=str)]
+UnixName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$")]
+"""As it may stand in a command line."""
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 DnsDomain = Annotated[Text, AfterValidator(dns_domain)]
 """The full name of a directory, which is its Kerberos realm."""

@@ -27,6 +27,7 @@ from pydantic import (
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    CertificateLine,
     Comment,
     DnsDomain,
     Duration,
@@ -46,6 +47,7 @@ from orchestrator.campaign_fields import (
     SingleHost,
     Template,
     Text,
+    UnixName,
     Url,
     VaultType,
     Zone,
@@ -239,6 +241,40 @@ class SecretReference(Table):
         return self.text if self.id is not None else self.text.format()
 
 
+class RootDelegation(Table):
+    """How a Unix login becomes root; in the file also just its type. What it needs is checked in `campaign_checks`."""
+
+    type: Literal["none", "sudo", "su"] = "none"
+    password: Literal["login"] | None = None
+    """sudo is answered with the login's own password, where it asks for one."""
+    secret: Annotated[
+        SecretReference | None, BeforeValidator(_secret, json_schema_input_type=str | SecretReference)
+    ] = None
+    """Or with that of this secret; su always is."""
+    vault: Text | None = None
+    """Of the secret, where it is another vault than the record's."""
+    user: UnixName | None = None
+    """Whose password the secret holds: with sudo the record's user's, where nothing is said, with su root's."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.type == "none" and (self.password or self.secret):
+            raise ValueError('has a password and no way to root; write type = "sudo" or type = "su"')
+        if self.type == "su" and self.password:
+            raise ValueError("su asks for root's own password, never the login's; give its secret")
+        if self.type == "su" and self.secret is None:
+            raise ValueError('su needs root\'s password; write { type = "su", secret = "..." }')
+        if self.password and self.secret:
+            raise ValueError("password and secret are two answers to one question; keep one of them")
+        if (self.vault or self.user) and self.secret is None:
+            raise ValueError("vault and user say something of a secret, and there is none; remove them, or give secret")
+        return self
+
+
+def _root(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
 class _Record(Table):
     """What records of both technologies have."""
 
@@ -331,7 +367,11 @@ class UnixRecord(_Record):
     technology: Literal["unix"]
     port: Port = 22
     private_key: StrictBool = False
-    root_delegation: Literal["none", "sudo"] = "none"
+    certificate: CertificateLine | None = None
+    """The private key's OpenSSH user certificate, where the secret has none, or an old one."""
+    root_delegation: Annotated[
+        RootDelegation, BeforeValidator(_root, json_schema_input_type=Literal["none", "sudo"] | RootDelegation)
+    ] = RootDelegation()
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     known_hosts: FilePath | None = None
     """Keys that hosts are known by before they have been seen; they take the place of keys seen by earlier runs. Lines

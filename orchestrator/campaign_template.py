@@ -85,7 +85,11 @@ _UNIX = """\
 # taken to share one.
 # accounts = "local"
 # private_key = false        # the secret holds a private key
-# root_delegation = "none"   # or "sudo"
+# certificate = "id-cert.pub"  # and this is its OpenSSH user certificate; not needed where the secret has it as a field
+# How the login becomes root: "none" or "sudo", without a password; {{ type = "sudo", password = "login" }} answers sudo
+# with the login's own where it asks, {{ type = "sudo", secret = "NAME" }} with another secret's; for su it is
+# {{ type = "su", secret = "root-{{host}}" }}. More of it: docs/secrets.md.
+# root_delegation = "none"
 # host_keys = "tofu"         # trust the first key a host shows; or "pinned", "any"
 # known_hosts = "known_hosts"  # keys that hosts are known by before they have been seen (OpenSSH's format, with
 #                              # @cert-authority and @revoked)

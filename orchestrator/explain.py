@@ -2,10 +2,12 @@
 
 Figures are bounds, said as such. Views: a job reads its secret once when the target asks for it, and once again when
 the login is refused; a secret that has changed gets one more attempt with the same two reads; each retry may read
-once. A Windows host whose record fails may be tried with one other. A host that does not answer costs none. Where a
-vault's views are shared, one view per secret is expected; each scan process has its own, anew after `max_age`, and the
-bound is the same, since sharing adds no view. Secret Server writes one audit row per view. Rate: a directory account
-has at most `failure_budget` verdicts outstanding, so it logs in at most that often per latency of one login.
+once. A secret for root is read where the login has passed and the host has asked, and once more when it is refused; a
+login by key reads its own secret for sudo's question too. A Windows host whose record fails may be tried with one
+other. A host that does not answer costs none. Where a vault's views are shared, one view per secret is expected; each
+scan process has its own, anew after `max_age`, and the bound is the same, since sharing adds no view. Secret Server
+writes one audit row per view. Rate: a directory account has at most `failure_budget` verdicts outstanding, so it logs
+in at most that often per latency of one login; where sudo asks for its password too, that is half as many hosts.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from appliance.contract import Candidate, CredentialRef, Jump, SecretLookup, Selection, Technology
+from appliance.contract import Candidate, CredentialRef, Jump, RootPassword, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressSet
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
 from orchestrator.dispatch import Planned, Unplannable
@@ -45,6 +47,17 @@ class ExplainedRecord:
     """`name win_scan_secret in 'Secret Server Vault'`, `machine web1, template Windows Account in 'Secret...'`"""
     account: str
     why: str
+    root: ExplainedRoot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedRoot:
+    """What root delegation is answered with, where the host asks for a password."""
+
+    by: str
+    user: str
+    secret: str
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +115,42 @@ def explain(plan: Plan, campaign: Campaign, *, limit: int, login_s: float = 0.5)
 def _expected(plan: Plan, campaign: Campaign) -> int:
     """One per unit, by its first record; those of a vault whose views are shared, one per secret."""
     shared = {vault.title for vault in campaign.vaults if vault.fetch == "shared"}
-    if not shared:
+    if not shared and not any(_root_reads(record) for record in campaign.records):
         return plan.count_all
-    own, secrets = 0, set[CredentialRef]()
+    own, secrets = 0, set[tuple[CredentialRef, bool]]()
     for unit in plan.walk():
-        first = unit.candidates[0].secret if isinstance(unit, Planned) and unit.candidates else None
-        if first is not None and first.vault in shared:
-            secrets.add(first)
-        else:
-            own += 1
+        for read in _first_reads(unit):
+            if read is not None and read[0].vault in shared:
+                secrets.add(read)
+            else:
+                own += 1
     return own + len(secrets)
+
+
+def _first_reads(unit: Planned | Unplannable) -> Iterator[tuple[CredentialRef, bool] | None]:
+    """By its first record: of the login's secret, and of root's where that is one more."""
+    first = unit.candidates[0] if isinstance(unit, Planned) and unit.candidates else None
+    yield (first.secret, first.private_key) if first is not None else None
+    if first is not None and first.root is not None and (first.root.secret != first.secret or first.private_key):
+        yield first.root.secret, False
+
+
+def _root_reads(record: Record) -> int:
+    """At most so many reads of one login for root."""
+    if isinstance(record, WindowsRecord):
+        return 0
+    root = record.root_delegation
+    first = root.secret is not None or (root.password is not None and record.private_key)
+    return int(first) + int(first or root.password is not None)
 
 
 def _views(campaign: Campaign, technology: Technology) -> int:
     """At most so many reads for one unit. A Unix target has one record; a Windows one a single fallback."""
     records = sum(r.technology == technology.value for r in campaign.records)
     tried = min(records, 2 if technology is Technology.WINDOWS else 1)
-    return tried * _READS_PER_LOGIN * _ROTATION_LOGINS + campaign.pace.retries if tried else 0
+    root = max((_root_reads(r) for r in campaign.records if r.technology == technology.value), default=0)
+    logins = tried * _READS_PER_LOGIN * _ROTATION_LOGINS + campaign.pace.retries
+    return logins + root if tried else 0
 
 
 def _row(unit: Planned | Unplannable) -> ExplainedTarget:
@@ -132,10 +164,19 @@ def _record(candidate: Candidate) -> ExplainedRecord:
     return ExplainedRecord(
         record=candidate.record,
         user=candidate.user,
-        secret=f"{candidate.secret.described} in {candidate.secret.vault!r}",
+        secret=_secret(candidate.secret),
         account=str(candidate.account),
         why=_WHY[candidate.selection].format(domain=candidate.domain) + _through(candidate.jump),
+        root=None if (root := candidate.root) is None else _root(root),
     )
+
+
+def _root(root: RootPassword) -> ExplainedRoot:
+    return ExplainedRoot(root.by.value, root.user, _secret(root.secret), str(root.account))
+
+
+def _secret(ref: CredentialRef) -> str:
+    return f"{ref.described} in {ref.vault!r}"
 
 
 def _through(jump: Jump | None) -> str:

@@ -163,7 +163,11 @@ def compare(
         row = rows.get((count.address, count.technology.value))
         if row is None:
             continue
-        sums_of = sums[account_at(row, count.account.user)]
+        account = count.account
+        # Who is asked for on the way to root is the host's own, whatever directory judges the login.
+        elevated = not account.is_directory and account.user != str(row["user"]).strip().lower()
+        own_host = {**row, "account": "local"} if elevated else row
+        sums_of = sums[account_at(own_host, account.user)]
         sums_of.all_runs.add(count)
         if count.run == run:
             sums_of.run.add(count)

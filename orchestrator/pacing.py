@@ -22,6 +22,9 @@ The rules, stated here and nowhere else (design: nobody is locked out):
  R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
  R10 stop       While an admin's stop binds the login (`stops`), nobody submits; only R1 goes before it. A permit that
                 nobody has been told of when the stop comes is withdrawn: unused, so it proves nothing.
+ R11 weight     A failure counts as the logons that its request and release say, and there is room for all of them under
+                R3 before it is risked: of sudo two, since PAM counts the second try, which sudo begins before anybody
+                can hang up.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ class LedgerEntry:
     account: Account
     run: str
     job: str
+    """With `/` and its part behind it where it is not the login's own: to the pacer that is a job like others."""
     attempt: int
     at: float
     expires_at: float = 0.0
@@ -174,12 +178,16 @@ class Pacer:
         if breaker is not None and (breaker.run == request.run or run_began <= breaker.opened_at):  # R2
             return PermitAnswer(verdict=PermitVerdict.SKIP, cause=breaker.cause, text=f"{request.account} is stopped")
         recent = [at for at in state.failures if at > now - budget.window_s]
-        if len(recent) >= budget.failures:  # R3
-            until = sorted(recent)[-budget.failures] + budget.window_s
+        room = budget.failures - _weight(request.logons)  # R11
+        if room < 0:
+            text = f"a refusal counts as {_weight(request.logons)} logons, and failure_budget is {budget.failures}"
+            return PermitAnswer(verdict=PermitVerdict.SKIP, cause="LOCKOUT_BUDGET_SPENT", text=text)
+        if len(recent) > room:  # R3
+            until = sorted(recent)[-1 - room] + budget.window_s
             text = f"{len(recent)} failed logons of {request.account} in the last {budget.window_s / 60:g} min"
             return PermitAnswer(verdict=PermitVerdict.SKIP, cause="LOCKOUT_BUDGET_SPENT", text=text, until=until)
         unproven = request.run not in state.proven_for
-        if state.outstanding and (unproven or len(recent) + len(state.outstanding) >= budget.failures):  # R3, R4
+        if state.outstanding and (unproven or len(recent) + len(state.outstanding) > room):  # R3, R4
             until = min(grant.expires_at for grant in state.outstanding.values())
             return PermitAnswer(
                 verdict=PermitVerdict.WAIT, text=f"a login of {request.account} is under way", until=until
@@ -208,10 +216,11 @@ class Pacer:
         if held:
             del state.outstanding[key]
         reason = _reason_of(release)
-        if _is_success(reason):
+        counts = counts_towards_lockout(reason, submitted=release.submitted)
+        if _is_success(reason) and not counts:
             overtaken = grant is not None and grant.overtaken
             return expired + (self._succeed(release, state, now, overtaken=overtaken) if held else ())
-        if not counts_towards_lockout(reason, submitted=release.submitted):
+        if not counts:
             return expired + self._neutral(release, state, reason, held=held, now=now)
         if not held and self._granted.get(release.run, {}).get(release.job, 0) >= release.attempt:
             return expired  # R5, R8: it expired, and was counted then
@@ -236,8 +245,10 @@ class Pacer:
     def _fail(
         self, release: PermitRelease, state: _AccountState, reason: Reason, now: float
     ) -> tuple[LedgerEntry, ...]:
-        state.fail(now)
-        entries = [self._entry(EntryKind.FAILURE, release, now, reason.code)]
+        entries = []
+        for _ in range(_weight(release.logons)):
+            state.fail(now)
+            entries.append(self._entry(EntryKind.FAILURE, release, now, reason.code))
         definite = reason.lockout is Lockout.YES and release.reread is not Reread.CHANGED
         if definite or reason.breaks:
             entries.append(self._open(release, state, reason, now))
@@ -348,3 +359,8 @@ def _reason_of(release: PermitRelease) -> Reason:
 
 def _is_success(reason: Reason) -> bool:
     return reason.status in (Status.PASSED, Status.PASSED_LIMITED)
+
+
+def _weight(logons: int) -> int:
+    """An appliance's word, so bounded: nothing that is submitted once counts more than twice."""
+    return 2 if logons > 1 else 1

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import anyio
 import structlog
 
-from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
+from appliance.contract import Account, Part, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import Budget, LedgerEntry, Pacer, stopped
 from orchestrator.stops import Stop, Stops
@@ -147,7 +147,9 @@ class PermitOffice:
     def _stop_on(self, request: PermitRequest, attempt: OpenAttempt | None) -> Stop | None:
         candidates = attempt.planned.candidates if attempt is not None else ()
         login = next((c for c in candidates if c.record == request.record), None)
-        return self._stops.on_login(login) if login is not None else None
+        if login is None:
+            return None
+        return self._stops.on_root(login) if request.part == Part.ROOT else self._stops.on_login(login)
 
     async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
         """Take one verdict; acknowledged when it is durable."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from appliance.contract import AccessTerms, Candidate, Target, Ticket
+from appliance.contract import AccessTerms, Candidate, Part, Target, Ticket
 
 DEFAULT = "Keymuster: campaign {campaign}, run {run}, target {target}"
 _ALL = "all"
@@ -58,13 +58,13 @@ class Purposes:
         return self._filled(DEFAULT, target=target.address)
 
     def of_job(self, job: str, target: Target, candidates: Iterable[Candidate]) -> tuple[AccessTerms, ...]:
-        """Of those records, and of their jump hosts, whose vault has its own. Nobody asks for approval of a jump host's
-        secret: where it lacks, it is the reason.
+        """Of those records, their jump hosts and root delegation whose vault has its own. Nobody asks for approval of
+        any secret but the login's: where it lacks, it is the reason.
         """
         found: list[AccessTerms] = []
         for candidate in candidates:
-            for number, secret in enumerate(candidate.secrets):
-                terms, jump = self.vaults.get(secret.vault), number > 0
+            for part, (_, secret) in candidate.parts.items():
+                terms = self.vaults.get(secret.vault)
                 if terms is None or not terms.own:
                     continue
                 found.append(
@@ -72,8 +72,8 @@ class Purposes:
                         record=candidate.record,
                         comment=self._filled(terms.comment, job=job, target=target.address, record=candidate.record),
                         ticket=terms.ticket,
-                        approval=terms.approval and not jump,
-                        jump=jump,
+                        approval=terms.approval and part is Part.LOGIN,
+                        part=part,
                     )
                 )
         return tuple(found)

@@ -23,6 +23,8 @@ from appliance.contract import (
     Jump,
     KdcPlace,
     KerberosTerms,
+    RootBy,
+    RootPassword,
     SecretLookup,
     Selection,
     Target,
@@ -103,10 +105,15 @@ class RecordBook:
             secret = resolve_secret(record, target)
             if isinstance(secret, NoCandidate):
                 lacking.append(secret.text)
-            elif nameless := _nameless(record, target):
+                continue
+            if nameless := _nameless(record, target):
                 lacking.append(nameless)
+                continue
+            root = root_password(record, target, secret)
+            if isinstance(root, NoCandidate):
+                lacking.append(root.text)
             else:
-                found.append(_candidate(record, target, secret))
+                found.append(_candidate(record, target, secret, root))
         if found:
             return tuple(found)
         return NoCandidate("NO_RECORD", "; ".join(lacking) or f"no {technology} record contains {target.address}")
@@ -126,7 +133,7 @@ class RecordBook:
         budgets += [
             _budget(record)
             for record in (*self._unix_index.find(address), *self._windows_index.find(address))
-            if account_of(record, address) == account
+            if account in (account_of(record, address), root_account_of(record, address))
         ]
         return _safest(budgets) if budgets else None
 
@@ -195,19 +202,50 @@ def resolve_secret(record: Record, target: Target) -> CredentialRef | NoCandidat
     """The secret of a record for one target. The values come from the target list, never from what the target says of
     itself: a hostile host would choose its secret.
     """
-    reference: SecretReference = record.secret
+    return _resolved(record.title, record.vault, record.secret, target)
+
+
+def _resolved(title: str, vault: str, reference: SecretReference, target: Target) -> CredentialRef | NoCandidate:
     if reference.by is SecretLookup.ID:
-        return CredentialRef(vault=record.vault, by=SecretLookup.ID, key=reference.text)
+        return CredentialRef(vault=vault, by=SecretLookup.ID, key=reference.text)
     try:
         key = reference.text.format(**template_values(target))
     except KeyError as error:
         return NoCandidate(
             "NO_RECORD",
-            f"record {record.title!r} names its secret {reference.text!r}, and the target list gives "
+            f"record {title!r} names its secret {reference.text!r}, and the target list gives "
             f"no {error.args[0]} for {target.address}",
         )
     narrowed = {"template": reference.template or "", "folder": reference.folder or ""}
-    return CredentialRef(vault=record.vault, by=reference.by, key=key, **narrowed)
+    return CredentialRef(vault=vault, by=reference.by, key=key, **narrowed)
+
+
+def root_account_of(record: Record, address: str) -> Account | None:
+    """The account whose password root delegation submits: the record's own, where it is that user's; else the host's
+    own (root is one on each host). None where none is submitted.
+    """
+    if not isinstance(record, UnixRecord) or not (record.root_delegation.password or record.root_delegation.secret):
+        return None
+    own = account_of(record, address)
+    user = _root_user(record)
+    return own if account_key(own.authority, user) == own else account_key(f"host:{address}", user)
+
+
+def _root_user(record: UnixRecord) -> str:
+    root = record.root_delegation
+    return root.user or ("root" if root.type == "su" else record.user)
+
+
+def root_password(record: Record, target: Target, login: CredentialRef) -> RootPassword | NoCandidate | None:
+    """What the record's root delegation may be answered with at one target."""
+    account = root_account_of(record, target.address)
+    if account is None or not isinstance(record, UnixRecord):
+        return None
+    root = record.root_delegation
+    secret = login if root.secret is None else _resolved(record.title, root.vault or record.vault, root.secret, target)
+    if isinstance(secret, NoCandidate):
+        return secret
+    return RootPassword(by=RootBy(root.type), user=_root_user(record), account=account, secret=secret)
 
 
 def service_host(target: Target) -> str:
@@ -241,7 +279,7 @@ def _terms(record: WindowsRecord, target: Target) -> KerberosTerms | None:
     )
 
 
-def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candidate:
+def _candidate(record: Record, target: Target, secret: CredentialRef, root: RootPassword | None) -> Candidate:
     account = account_of(record, target.address)
     if isinstance(record, WindowsRecord):
         return Candidate(
@@ -263,7 +301,9 @@ def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candida
         selection=Selection.IP,
         port=record.port,
         private_key=record.private_key,
-        sudo=record.root_delegation == "sudo",
+        certificate=record.certificate or "",
+        sudo=record.root_delegation.type == "sudo",
+        root=root,
         host_keys=record.host_keys,
         crypto=record.crypto,
         jump=jump_of(record),

@@ -18,13 +18,13 @@ The rules, stated here and nowhere else (what follows for permits is R10 of `pac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, account_key, peer_text
+from appliance.contract import Account, Candidate, CredentialRef, Part, SecretLookup, account_key, peer_text
 from orchestrator.addresses import canonical_address, number_of
 
 NAME_MAX = 256
@@ -149,13 +149,22 @@ class Stops:
         self._standing.pop(stop.selector.key, None)
 
     def on_login(self, candidate: Candidate) -> Stop | None:
-        """What binds a login with this record, if anything does."""
+        """What binds a login with this record, there or on the way, if anything does. What binds root's password alone
+        leaves the login as it is.
+        """
+        return self._on(candidate, lambda part: part is not Part.ROOT)
+
+    def on_root(self, candidate: Candidate) -> Stop | None:
+        """What binds the password of this record's root delegation."""
+        return self._on(candidate, lambda part: part is Part.ROOT)
+
+    def _on(self, candidate: Candidate, meant: Callable[[Part], bool]) -> Stop | None:
+        parts = [pair for part, pair in candidate.parts.items() if meant(part)]
         return next(
             (
                 stop
                 for stop in self._standing.values()
-                if any(map(stop.selector.binds_account, candidate.accounts))
-                or any(map(stop.selector.binds_secret, candidate.secrets))
+                if any(stop.selector.binds_account(a) or stop.selector.binds_secret(s) for a, s in parts)
             ),
             None,
         )

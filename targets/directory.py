@@ -106,6 +106,13 @@ class Accounts:
             return Logon.LOCKED
         return Logon.OK if claim.right else Logon.WRONG
 
+    def root(self, host: Host, password: str) -> bool:
+        """Su's question for root's password: root is the host's own, whoever logs in to it. It counts."""
+        key = host.root_key
+        right = self.opens(key, password)
+        self._count(key, right=right, former=False)
+        return right
+
     def public_key(self, host: Host, user: str, blob: bytes) -> bool:
         """Is this key authorized? Keys are the host's business: a directory neither counts nor locks them."""
         known = self._materials.get(self._key(host, user))

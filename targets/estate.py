@@ -55,7 +55,19 @@ class Host:
     """A name of UNIX_SYSTEMS or WINDOWS_SYSTEMS."""
     named_by: Literal["name", "machine"] = "name"
     """How a scanner should ask for the secret."""
+    root: Literal["free", "own", "su"] = "free"
+    """How a login becomes root."""
     conduct: Conduct = AT_ONCE
+
+    @property
+    def root_secret(self) -> str:
+        """The name of the secret that holds root's password, for su."""
+        return f"unix-root-{self.address}" if self.root == "su" else ""
+
+    @property
+    def root_key(self) -> AccountKey:
+        """Root is every host's own."""
+        return AccountKey(self.address, "root")
 
     @property
     def unix(self) -> UnixSystem:
@@ -93,6 +105,8 @@ class Secret:
     security: SecuritySpec
     domain: str = ""
     """Of an Active Directory Account."""
+    password_too: bool = False
+    """Beside a key."""
     holds_hash: bool = False
     """In the place of the password: its NT hash."""
 
@@ -191,6 +205,8 @@ class _Builder:
             if group.secret is Sharing.PER_HOST:
                 self._add_secret(host, group, host.fault, machine=host.address)
             self._add_account(host)
+            if host.root == "su":
+                self._add_root(host, group)
 
     def add_own_secrets(self) -> None:
         for own in self._spec.secrets:
@@ -217,14 +233,25 @@ class _Builder:
         implied = known[system].fault
         if implied is not None and group.user == "root" and not implied.sudo_installed:
             implied = None  # root needs none
+        if implied is not None and group.root not in implied.roots:
+            implied = None  # nor does su
         fault = foremost(fault, self._account_fault(group), implied)
         address = self._next_address(group.network)
         kind = group.technology
         default = f"{kind}-{{address}}" if group.secret is Sharing.PER_HOST else f"{kind}-shared-{number}"
         name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
-        named_by = group.named_by
         host = Host(
-            address, group.technology, fault, group.user, name, group.account, group.login, system, named_by, conduct
+            address,
+            group.technology,
+            fault,
+            group.user,
+            name,
+            group.account,
+            group.login,
+            system,
+            group.named_by,
+            group.root,
+            conduct,
         )
         self.hosts[address] = host
         return host
@@ -262,6 +289,7 @@ class _Builder:
                 group.login == "key",
                 fault.secret,
                 group.security,
+                password_too=group.root == "own",
                 holds_hash=group.login == "nt-hash",
             )
         )
@@ -277,6 +305,24 @@ class _Builder:
         else:
             # A wrong secret is as good as one the host's account no longer has, shared or not.
             self.accounts[key] = Material(self._spec.seed, f"account|{key.authority}|{key.user}")
+
+    def _add_root(self, host: Host, group: HostGroup) -> None:
+        material = Material(self._spec.seed, f"secret|{host.root_secret}")
+        right = host.fault.right_root
+        self.accounts[host.root_key] = material if right else Material(self._spec.seed, f"account|{host.address}|root")
+        self._keep(
+            Secret(
+                host.root_secret,
+                "unix",
+                group.folder,
+                "root",
+                host.address,
+                material,
+                holds_key=False,
+                state=host.fault.root_secret,
+                security=group.security,
+            )
+        )
 
     def _directory_material(self, key: AccountKey) -> Material:
         return Material(self._spec.seed, f"account|{key.authority}|{key.user}")

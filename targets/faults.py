@@ -16,6 +16,11 @@ UNIX, WINDOWS = frozenset({"unix"}), frozenset({"windows"})
 BOTH = UNIX | WINDOWS
 
 
+FREE, OWN, SU = "free", "own", "su"
+"""How a login becomes root: by sudo without a password, by sudo with the user's own, by su with root's."""
+ANY_ROOT = frozenset({FREE, OWN, SU})
+
+
 class Port(StrEnum):
     OPEN = "open"
     CLOSED = "closed"
@@ -167,6 +172,18 @@ class HostFault:
     """False: the user is not among the sudoers."""
     sudo_rule: str = "(ALL : ALL) NOPASSWD: ALL"
     """The user's entry, as `sudo -l` prints it."""
+    requiretty: bool = False
+    """sudo wants a terminal."""
+    root_asks: str = ""
+    """What sudo or su asks for instead of the password."""
+    right_root: bool = True
+    """False: sudo, or su, takes no password that the vault has."""
+    su_admits: bool = True
+    """False: su turns the user away unasked."""
+    root_secret: SecretState = SecretState.READABLE
+    """Of root's password."""
+    roots: frozenset[str] = ANY_ROOT
+    """The ways to root that can show it."""
     session: Session = Session.SHELL
     opens_session: bool = True
     second_factor: bool = False
@@ -423,15 +440,76 @@ HOST_FAULTS = {
         HostFault("guest", "maps a wrong password to a guest", right_secret=False, guest=True, technologies=WINDOWS),
         HostFault("anonymous", "lets anybody in, as nobody", right_secret=False, anonymous=True),
         # -- what the login may do --
-        HostFault("no_sudo", "logs in, but sudo wants a password", sudo=False, technologies=UNIX),
-        HostFault("no_sudoer", "logs in, but may not use sudo", sudoer=False, technologies=UNIX),
+        HostFault(
+            "no_sudo",
+            "logs in, but sudo wants a password",
+            sudo=False,
+            roots=frozenset({FREE}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "no_sudoer",
+            "logs in, but may not use sudo",
+            sudoer=False,
+            roots=frozenset({FREE, OWN}),
+            technologies=UNIX,
+        ),
         HostFault(
             "sudo_one_command",
             "logs in, but sudo runs one command only",
             sudo_rule="(root) NOPASSWD: /usr/bin/true",
+            roots=frozenset({FREE}),
             technologies=UNIX,
         ),
-        HostFault("sudo_missing", "logs in, but has no sudo", sudo_installed=False, technologies=UNIX),
+        HostFault(
+            "sudo_missing",
+            "logs in, but has no sudo",
+            sudo_installed=False,
+            roots=frozenset({FREE, OWN}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "sudo_tty",
+            "has a sudo that wants a terminal, as good clients can have",
+            requiretty=True,
+            roots=frozenset({FREE, OWN}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "sudo_refuses",
+            "logs in, and sudo does not take the same password",
+            right_root=False,
+            roots=frozenset({OWN}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "root_asks_code",
+            "logs in, and asks for a code on the way to root",
+            root_asks="Verification code: ",
+            roots=frozenset({OWN, SU}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "root_wrong_password",
+            "logs in, and the vault's root password is not root's",
+            right_root=False,
+            roots=frozenset({SU}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "root_secret_missing",
+            "logs in, and the vault has no secret for root",
+            root_secret=SecretState.MISSING,
+            roots=frozenset({SU}),
+            technologies=UNIX,
+        ),
+        HostFault(
+            "su_denied",
+            "logs in, but may not use su",
+            su_admits=False,
+            roots=frozenset({SU}),
+            technologies=UNIX,
+        ),
         HostFault("no_session", "logs in, but opens no session", opens_session=False, technologies=UNIX),
         HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
         HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),

@@ -26,7 +26,7 @@ class Logon:
     user: str
     ok: bool
     method: str
-    """`password`, `keyboard-interactive`, `publickey` or `ntlmv2`."""
+    """`password`, `keyboard-interactive`, `publickey` or `ntlmv2`; on the way to root `sudo` or `su`."""
 
 
 @dataclass(slots=True)

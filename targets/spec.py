@@ -125,6 +125,9 @@ class HostGroup(Conduct):
     folder: Folder = "\\Scan"
     login: Literal["password", "keyboard-interactive", "key", "nt-hash"] = "password"
     """Keys and `keyboard-interactive` are of SSH; where it is `nt-hash`, the vault holds the password's NT hash."""
+    root: Literal["free", "own", "su"] = "free"
+    """How a login becomes root: by sudo without a password, by sudo with the user's own, or by su with root's, which is
+    in a secret of its own, `unix-root-{address}`."""
     system: str = ""
     """What the hosts run; default debian or server-2019."""
     systems: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -156,6 +159,8 @@ class HostGroup(Conduct):
         other = {"nt-hash": "windows", "key": "unix", "keyboard-interactive": "unix"}.get(self.login, self.technology)
         if other != self.technology:
             raise ValueError(f'login = "{self.login}" is for {other} hosts')
+        if self.technology == "windows" and self.root != "free":
+            raise ValueError(f'root = "{self.root}" is for unix hosts')
         if self.login == "key" and (spared := [name for name in self.weights if HOST_FAULTS[name].spares_keys]):
             raise ValueError(f'fault "{spared[0]}" is none where login = "key"')
         if self.secret_name and self.secret is Sharing.PER_HOST and "{address}" not in self.secret_name:
@@ -174,6 +179,9 @@ class HostGroup(Conduct):
                 raise ValueError(f'"{name}" is of a local account: UAC filters no other\'s token')
             if self.technology not in HOST_FAULTS[name].technologies:
                 raise ValueError(f'fault "{name}" is none that a {self.technology} host may have')
+            if self.root not in HOST_FAULTS[name].roots:
+                ways = " or ".join(f'"{way}"' for way in sorted(HOST_FAULTS[name].roots))
+                raise ValueError(f'fault "{name}" is for hosts with root = {ways}')
 
     def _systems_that_may_be(self) -> None:
         known = UNIX_SYSTEMS if self.technology == "unix" else WINDOWS_SYSTEMS

@@ -43,6 +43,8 @@ def truth(estate: Estate, *, ports: Mapping[Technology, int], closed_port: int) 
             "named_by": host.named_by,
             "account": host.account,
             "login": host.login,
+            "root": host.root,
+            "root_secret": host.root_secret,
             "latency": host.conduct.latency + host.conduct.jitter,
             "at_times": list(dict.fromkeys(at_times)),
         }

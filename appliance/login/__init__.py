@@ -6,9 +6,10 @@ cancellation. A step may be cancelled at any await: leaving the context closes c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from socket import socket
 from typing import Protocol
 
@@ -40,6 +41,24 @@ class Privileges:
     facts: dict[str, str] = field(default_factory=dict)
 
 
+class Elevation(StrEnum):
+    """How far root delegation has come with its password."""
+
+    UNTRIED = "untried"
+    BEGUN = "begun"
+    """It has been asked for; nothing was sent. PAM may count a conversation that ends so."""
+    SENT = "sent"
+    """No verdict yet."""
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+
+
+AskRoot = Callable[[], Awaitable[str | Failure]]
+"""The password that root delegation asks for: had at that moment, under a permit of its own. A Failure of phase
+PRIVILEGE where there is none.
+"""
+
+
 class Login(Protocol):
     """The steps of one login, in order; each is called at most once."""
 
@@ -67,11 +86,15 @@ class Login(Protocol):
         """
         ...
 
-    async def privileges(self) -> Privileges | Failure:
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         """Read-only proof of the session and its rights: phase PRIVILEGE. A Failure here is Passed* (PRIV_*) or one of
-        the sessions that are no success (guest, anonymous).
+        the sessions that are no success (guest, anonymous). `ask_root` is called at most once, when the host has asked
+        for the password of root delegation; it is answered once, and `elevation` says what came of it.
         """
         ...
+
+    @property
+    def elevation(self) -> Elevation: ...
 
     @property
     def submitted(self) -> bool: ...

@@ -48,6 +48,7 @@ _DEVICE = re.compile(
 """How the command lines of switches, routers and appliances say that they know no `id`."""
 _NO_COMMAND = frozenset((126, 127))
 
+_ROOT = re.compile(rb"^0\r?$", re.MULTILINE)
 _SUDO_PASSWORD = re.compile(rb"password is required|a terminal is required|no tty present", re.IGNORECASE)
 _ENTRY = re.compile(r"^\s+\((?P<runas>[^)]*)\)\s+(?P<rule>.+)$", re.MULTILINE)
 
@@ -65,6 +66,11 @@ def judge_identity(result: CommandResult) -> Identity | Failure:
     if not result.output.strip() or result.status in _NO_COMMAND or unable:
         return Failure(Phase.PRIVILEGE, named("PRIV_NO_SHELL"), text)
     return Failure(Phase.PRIVILEGE, named("PRIV_FORCED_COMMAND"), text)
+
+
+def proves_root(output: bytes) -> bool:
+    """Has `id -u` printed that we are root?"""
+    return bool(_ROOT.search(output))
 
 
 def judge_sudo(result: CommandResult) -> dict[str, str] | Failure:

@@ -36,7 +36,7 @@ from appliance.contract import (
     ntstatus,
     raised,
 )
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import ANY_SOURCE, Sources, anywhere, os_error
 from appliance.login.kerberos import Tickets
@@ -248,7 +248,7 @@ class _SmbLogin:
         self._stands = True
         return Authenticated(self._facts())  # only now is it known whether the session is encrypted
 
-    async def privileges(self) -> Privileges | Failure:
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:  # noqa: ARG002 - Unix's
         self._ledger.enter(Phase.PRIVILEGE)
         session = self._session
         assert session is not None  # noqa: S101 - the steps come in order
@@ -257,6 +257,10 @@ class _SmbLogin:
         if lacking is None:
             return Privileges(dict(look.facts))
         return Failure(lacking.phase, lacking.signal, lacking.text, {**look.facts, **lacking.facts})
+
+    @property
+    def elevation(self) -> Elevation:
+        return Elevation.UNTRIED
 
     async def log_off(self) -> None:
         """End the session politely, within CLOSE_S: a host counts sessions that were only dropped against its limit."""

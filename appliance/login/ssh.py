@@ -7,6 +7,7 @@ anywhere, and leaving the context aborts the connection with all that asyncssh r
 
 from __future__ import annotations
 
+import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,17 +16,20 @@ from socket import socket
 import anyio
 import anyio.to_thread
 import asyncssh
+from asyncssh.public_key import SSHKeyPair, SSHLocalKeyPair
 
 from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
 from appliance.login.privilege import CommandResult
+from appliance.login.ssh_certificate import CertificateError, UserCertificate, read_certificate
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
 from appliance.login.ssh_host_keys import Expected, describe, key_line
+from appliance.login.ssh_root import ToRoot
 from appliance.login.ssh_survey import command, judge
-from appliance.login.ssh_witness import Witness
+from appliance.login.ssh_witness import Answer, Witness
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 
@@ -53,6 +57,8 @@ class SshLogin:
         self._witness = Witness(expected, private_key=self._candidate.private_key)
         self._connection: Connection | None = None
         self._banner = ""
+        self._certificate: UserCertificate | None = None
+        self._to_root = ToRoot(self._candidate, self._run)
 
     @property
     def submitted(self) -> bool:
@@ -97,7 +103,12 @@ class SshLogin:
             key = await _import_key(credential)
             if isinstance(key, Failure):
                 return key
-            answer: str | asyncssh.SSHKey = key
+            answer: Answer = key
+            if data := candidate.certificate.encode() or credential.certificate:
+                certified = self._certified(key, data)
+                if isinstance(certified, Failure):
+                    return certified
+                answer = certified
         else:
             if not credential.password:
                 return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
@@ -106,16 +117,40 @@ class SshLogin:
             self._witness.hand(answer)
             await self._witness.turn()
         if self._witness.accepted and not self._witness.ended:
-            return Authenticated({"auth_method": self._witness.method})
+            shown = self._certificate.facts() if self._certificate is not None else {}
+            return Authenticated({"auth_method": self._witness.method, **shown})
         return self._failure()
 
-    async def privileges(self) -> Privileges | Failure:
+    def _certified(self, key: asyncssh.SSHKey, data: bytes) -> SSHKeyPair | Failure:
+        """The key with its certificate. The key alone is not offered then: one answer per attempt."""
+        try:
+            found = read_certificate(data, key_line(key.convert_to_public()))
+            pair = SSHLocalKeyPair(key, None, asyncssh.import_certificate(found.line), None)
+        except (CertificateError, asyncssh.KeyImportError) as error:
+            return Failure(Phase.VAULT, named("SECRET_CERTIFICATE_UNUSABLE"), peer_text(str(error)))
+        self._certificate = found
+        return pair
+
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)
         result = await self._run(command(sudo=self._candidate.sudo))
         if isinstance(result, Failure):
             return result
-        judged = judge(result, sudo=self._candidate.sudo)
-        return judged if isinstance(judged, Failure) else Privileges(judged)
+        session = judge(result, sudo=self._candidate.sudo)
+        if isinstance(session, Failure):
+            return session
+        assert self._connection is not None  # noqa: S101 - the steps come in order
+        try:
+            gained = await self._to_root.gain(self._connection, session, ask_root)
+        except (asyncssh.Error, OSError, ValueError) as error:
+            gained = self._broken(error)
+        if isinstance(gained, Failure):
+            return Failure(gained.phase, gained.signal, gained.text, {**session.facts, **gained.facts})
+        return Privileges({**session.facts, **gained})
+
+    @property
+    def elevation(self) -> Elevation:
+        return self._to_root.state
 
     async def close(self) -> None:
         if self._connection is None:
@@ -125,13 +160,15 @@ class SshLogin:
         with anyio.move_on_after(CLOSE_S, shield=True):
             await self._connection.wait_closed()
 
-    async def _run(self, command: str) -> CommandResult | Failure:
+    async def _run(self, command: str, terminal: bool = False) -> CommandResult | Failure:
         assert self._connection is not None  # noqa: S101 - the steps come in order
         try:
-            return await run(self._connection, command)
+            return await run(self._connection, command, terminal=terminal)
         except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: an answer that cannot be decoded
-            text = peer_text(self._witness.notices or str(error))
-            return Failure(Phase.PRIVILEGE, _signal(error), text)
+            return self._broken(error)
+
+    def _broken(self, error: Exception) -> Failure:
+        return Failure(Phase.PRIVILEGE, _signal(error), peer_text(self._witness.notices or str(error)))
 
     def _identified(self, banner: str) -> None:
         self._banner = banner
@@ -183,6 +220,9 @@ class SshLogin:
         if isinstance(error, asyncssh.PermissionDenied):
             if not witness.submitted:
                 return named("SSH_METHOD_NOT_OFFERED"), f"offered: {', '.join(witness.offered) or 'nothing'}"
+            if self._certificate is not None:
+                code, known = self._certificate.why_refused(self._candidate.user, time.time())
+                return named(code), f"{known}: {text}"
             return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
         if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
             return named("TOO_MANY_AUTH_FAILURES"), text

@@ -9,6 +9,7 @@ the first line of a prompt for the password. An answer could only be refused, an
 
 A server may send a quarter of a megabyte here, so no pattern looks further than 200 characters ahead: without such a
 bound the time grows with the square of the length, and one hostile server holds up every other login of its process.
+What is longer than any prompt is none, and is not looked at.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+
+from appliance.login import ssh_words as words
+
+LONGEST = 16_384
+"""Characters of a challenge; of PAM's messages each has 512 bytes at most."""
 
 
 class Ask(StrEnum):
@@ -31,12 +37,12 @@ class Ask(StrEnum):
 
 
 _PASSWORD = re.compile(
-    "password|passwort|kennwort|mot de passe|contraseña|contrasenya|palavra[- ]passe|senha|parola|wachtwoord|lösenord|"
-    "passord|adgangskode|kodeord|salasana|lykilorð|hasło|heslo|jelszó|lozinka|geslo|slaptažodis|parool|şifre|"
-    "пароль|парола|κωδικός πρόσβασης|パスワード|密码|密碼|口令|비밀번호|암호|mật khẩu|kata sandi|كلمة المرور|"
-    "סיסמה|รหัสผ่าน",
+    "kennwort|palavra[- ]passe|kodeord|lykilorð|geslo|slaptažodis|şifre|κωδικός πρόσβασης|口令|비밀번호|kata sandi|"
+    "كلمة المرور|סיסמה|รหัสผ่าน|" + "|".join(map(re.escape, words.PASSWORD)),
     re.IGNORECASE,
 )
+_DECORATION = re.compile(r"^\([^()\s@]{1,255}@[^()\s]{1,255}\) |\b(?:for|für|pour|para|per) \S{1,255}")
+"""Whose password it is: sshd's `(user@host) ` in front, `for user@host` behind. A name may be any of the words here."""
 _SECOND_FACTOR = re.compile(
     r"one[- ]?time|\b(otp|totp|hotp|2fa|mfa|pin|puk|duo)\b|token|passcode|yubi ?key|authenticator|\bcode\b|"
     r"verification|second factor|two[- ]factor|challenge|response|einmal|sicherheitscode|prüfcode|bestätigungscode|"
@@ -47,16 +53,22 @@ _NEW_PASSWORD = re.compile(
     r"\b(new|old|current|retype|re-enter)\b[^:]{0,200}password|password[^:]{0,200}\b(again|change)|"
     r"change your password|"
     r"(neues|altes|aktuelles|derzeitiges) (passwort|kennwort)|(nouveau|ancien) mot de passe|mot de passe actuel|"
-    r"(nueva|antigua) contraseña|contraseña actual|nova senha|senha atual|новый пароль|新密码|新しいパスワード",
+    r"(nueva|antigua) contraseña|contraseña actual|"
+    + words.any_word(words.CHANGE)
+    + "|"
+    + "|".join(words.CHANGE_PARTS),
     re.IGNORECASE,
 )
 _MUST_CHANGE = re.compile(
-    r"change your password|password[^.]{0,200}\bhas expired|password change required",
+    r"change your password|password[^.]{0,200}\bhas expired|password change required|"
+    + words.any_of(words.MUST_CHANGE),
     re.IGNORECASE,
 )
-_ACCOUNT_EXPIRED = re.compile(r"account[^.]{0,200}\bhas expired", re.IGNORECASE)
+_ACCOUNT_EXPIRED = re.compile(r"account[^.]{0,200}\bhas expired|" + words.any_of(words.EXPIRED), re.IGNORECASE)
 _ACCOUNT_LOCKED = re.compile(r"account[^.]{0,200}\b(is|has been)( temporarily)? locked", re.IGNORECASE)
-_LOCKED_OUT = re.compile(r"account[^.\n]{0,200}\blocked (due to \d+ failed|\(\d+ seconds? left)", re.IGNORECASE)
+_LOCKED_OUT = re.compile(
+    r"account[^.\n]{0,200}\blocked (due to \d+ failed|\(\d+ seconds? left)|" + words.any_of(words.LOCKED), re.IGNORECASE
+)
 """pam_faillock's and pam_tally2's words, and no less: a site's own greeting may well say when accounts are locked."""
 
 
@@ -64,14 +76,18 @@ def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> 
     """What a challenge asks for; `prompts` are (text, echo)."""
     if not prompts:
         return Ask.NOTHING
-    text = " ".join((name, instructions, *(prompt for prompt, _ in prompts)))
-    if demands_change(instructions) or any(_NEW_PASSWORD.search(prompt) for prompt, _ in prompts):
-        return Ask.NEW_PASSWORD
-    if any(_LOCKED_OUT.search(prompt) for prompt, _ in prompts):
+    if len(name) + len(instructions) + sum(len(prompt) for prompt, _ in prompts) > LONGEST:
+        return Ask.UNKNOWN
+    asked = [_DECORATION.sub("", prompt) for prompt, _ in prompts]
+    text = " ".join((name, instructions, *asked))
+    # Before the words for a new password: a notice of a lock-out may hold any word.
+    if any(_LOCKED_OUT.search(prompt) for prompt in asked):
         return Ask.LOCKED
+    if demands_change(instructions) or any(demands_change(p) or _NEW_PASSWORD.search(p) for p in asked):
+        return Ask.NEW_PASSWORD
     if _SECOND_FACTOR.search(text):
         return Ask.SECOND_FACTOR
-    if len(prompts) == 1 and not prompts[0][1] and _PASSWORD.search(prompts[0][0]):
+    if len(prompts) == 1 and not prompts[0][1] and _PASSWORD.search(asked[0]):
         return Ask.PASSWORD
     return Ask.UNKNOWN
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.contract import Failure, Phase, named, peer_text
-from appliance.login.privilege import CommandResult, Identity, judge_identity, judge_sudo
+from appliance.login.privilege import CommandResult, Identity, judge_identity, judge_sudo, proves_root
 
 _BEGIN = "exec 2>&1; LC_ALL=C; export LC_ALL"
 _PARTS = {
@@ -23,17 +23,22 @@ _PARTS = {
     "uname": "uname -snrvm",
     "release": "cat /etc/os-release || cat /usr/lib/os-release",
 }
-# Only where the record asks for it: to whom may not use it, sudo may send its admin a mail. Root does not need it.
-_SUDO = 'test "$(id -u)" = 0 || sudo -n -l'
+# Only where the record asks for it: to whom may not use it, sudo may send its admin a mail. Root does not need it. The
+# proof is asked for only where sudo has listed something, for the same reason.
+_SUDO = (
+    'test "$(id -u)" = 0 || sudo -n -l; s=$?; echo "== sudo $s"; '
+    'test "$(id -u)" = 0 || test $s -ne 0 || sudo -n id -u; echo "== proof $?"'
+)
 
 
 def command(*, sudo: bool) -> str:
     """What is run. `sudo`: look at what sudo allows, too."""
-    parts = {**_PARTS, **({"sudo": _SUDO} if sudo else {})}
-    script = "; ".join([_BEGIN, *(f'{part}; echo "== {name} $?"' for name, part in parts.items())])
+    parts = [f'{part}; echo "== {name} $?"' for name, part in _PARTS.items()]
+    script = "; ".join([_BEGIN, *parts, *([_SUDO] if sudo else [])])
     return f"sh -c '{script}'"
 
 
+_NEEDS_TERMINAL = re.compile(rb"must have a tty", re.IGNORECASE)
 _END = re.compile(rb"^(?P<output>.*?)^== (?P<name>[a-z]+) (?P<status>\d+)\r?\n?", re.DOTALL | re.MULTILINE)
 
 
@@ -52,8 +57,20 @@ class Survey:
         return cls(parts, result.output[found[-1].end() :] if found else result.output)
 
 
-def judge(result: CommandResult, *, sudo: bool) -> dict[str, str] | Failure:
-    """The facts of a session that has all the rights that are wanted, or what is missing, with those facts."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who the session is, and what it may do."""
+
+    facts: dict[str, str]
+    root: bool
+    sudo: dict[str, str] | Failure = field(default_factory=dict)
+    """What sudo allows without a password: facts, or why it is not enough. Nothing where it was not asked."""
+    needs_terminal: bool = False
+    """Sudo answers nobody without one (requiretty), so it has not been asked."""
+
+
+def judge(result: CommandResult, *, sudo: bool) -> Session | Failure:
+    """The session, or why there is none worth the name."""
     survey = Survey.of(result)
     if "id" not in survey.parts:
         judged = judge_identity(result)
@@ -65,15 +82,28 @@ def judge(result: CommandResult, *, sudo: bool) -> dict[str, str] | Failure:
         return identity
     facts = _facts(identity, survey)
     if not sudo or identity.uid == 0:
-        return facts
-    if "sudo" not in survey.parts:
-        return Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), peer_text(survey.rest), facts)
-    rights = judge_sudo(survey.parts["sudo"])
-    rules = _rules(survey.parts["sudo"])
-    if rules:
-        facts["sudo_rules"] = rules
+        return Session(facts, root=identity.uid == 0)
+    listed = survey.parts.get("sudo")
+    if listed is None:
+        missing = Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), peer_text(survey.rest))
+        return Session(facts, root=False, sudo=missing)
+    allowed = free_sudo(listed, survey.parts.get("proof"), survey.rest)
+    return Session(facts, root=False, sudo=allowed, needs_terminal=bool(_NEEDS_TERMINAL.search(listed.output)))
+
+
+def free_sudo(listed: CommandResult, proof: CommandResult | None, rest: bytes = b"") -> dict[str, str] | Failure:
+    """Whether sudo makes root of the user without a password, from `sudo -n -l` and `sudo -n id -u`: the fact
+    `sudo_rules`, where there are any, and why it does not. `rest`: where the proof should be.
+    """
+    rules = _rules(listed)
+    facts = {"sudo_rules": rules} if rules else {}
+    rights = judge_sudo(listed)
     if isinstance(rights, Failure):
         return Failure(rights.phase, rights.signal, rights.text, facts)
+    if proof is None:
+        return Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), peer_text(rest), facts)
+    if not proves_root(proof.output):
+        return Failure(Phase.PRIVILEGE, named("PRIV_NOT_ROOT"), peer_text(proof.output), facts)
     return {**facts, **rights}
 
 

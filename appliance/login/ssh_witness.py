@@ -16,12 +16,15 @@ from typing import cast
 import anyio
 import asyncssh
 from asyncssh.auth import KbdIntPrompts, KbdIntResponse, PasswordChangeResponse
-from asyncssh.public_key import KeyPairListArg
+from asyncssh.public_key import KeyPairListArg, SSHKeyPair
 
 from appliance.contract import peer_text
 from appliance.login.ssh_crypto import Offers
 from appliance.login.ssh_host_keys import Expected, Judgement, Shown, judge_key, read
 from appliance.login.ssh_prompts import Ask, account_state, demands_change, judge
+
+Answer = str | asyncssh.SSHKey | SSHKeyPair
+"""A password, a key, or a key with its certificate, which alone is offered then."""
 
 MAX_CHALLENGES = 8
 """Challenges of one conversation; a server that goes on is not asking for a password."""
@@ -33,7 +36,7 @@ class Witness(asyncssh.SSHClient):
     def __init__(self, expected: Expected, *, private_key: bool) -> None:
         self._expected = expected
         self._private_key = private_key
-        self._answer: str | asyncssh.SSHKey | None = None
+        self._answer: Answer | None = None
         self._handed = anyio.Event()
         self._news = anyio.Event()
         self._challenges = 0
@@ -63,7 +66,7 @@ class Witness(asyncssh.SSHClient):
         await self._news.wait()
         self._news = anyio.Event()
 
-    def hand(self, answer: str | asyncssh.SSHKey) -> None:
+    def hand(self, answer: Answer) -> None:
         """Give the password or key to whoever waits for it. It is kept no longer than that."""
         self._answer = answer
         self._handed.set()
@@ -116,7 +119,7 @@ class Witness(asyncssh.SSHClient):
         if not self._private_key or self.submitted:
             return None
         key = await self._wait_for_answer("publickey")
-        return [key] if isinstance(key, asyncssh.SSHKey) else None
+        return [key] if isinstance(key, asyncssh.SSHKey | SSHKeyPair) else None
 
     async def password_auth_requested(self) -> str | None:
         if self._private_key or self.submitted:
@@ -169,7 +172,7 @@ class Witness(asyncssh.SSHClient):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _wait_for_answer(self, method: str) -> str | asyncssh.SSHKey | None:
+    async def _wait_for_answer(self, method: str) -> Answer | None:
         self._news.set()
         await self._handed.wait()
         answer, self._answer = self._answer, None

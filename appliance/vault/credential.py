@@ -11,13 +11,14 @@ _UNKNOWN = Standing()
 
 
 class Credential:
-    """User name and domain as the vault has them, and a password or a private key with its passphrase.
+    """User name and domain as the vault has them, and a password or a private key with its passphrase, and
+    perhaps a certificate, which is public.
 
     It has no repr of its values, cannot be pickled, and compares in constant time. Python cannot wipe `str`:
     `forget` drops our references, and the end of the scan process destroys the rest (SECURITY.md).
     """
 
-    __slots__ = ("_passphrase", "_password", "_private_key", "domain", "standing", "user")
+    __slots__ = ("_passphrase", "_password", "_private_key", "certificate", "domain", "standing", "user")
 
     def __init__(
         self,
@@ -27,11 +28,13 @@ class Credential:
         password: str = "",
         private_key: bytes = b"",
         passphrase: str = "",
+        certificate: bytes = b"",
         standing: Standing = _UNKNOWN,
     ) -> None:
         self.user = user
         self.domain = domain
         self.standing = standing
+        self.certificate = certificate
         self._password = password
         self._private_key = private_key
         self._passphrase = passphrase
@@ -49,11 +52,12 @@ class Credential:
         return self._passphrase
 
     def same_secret_as(self, other: Credential) -> bool:
-        """Is it the same password, key and passphrase? The user name does not matter."""
+        """Is it the same password, key, passphrase and certificate? The user name does not matter."""
         return (
             hmac.compare_digest(self._password.encode(), other._password.encode())
             and hmac.compare_digest(self._private_key, other._private_key)
             and hmac.compare_digest(self._passphrase.encode(), other._passphrase.encode())
+            and self.certificate == other.certificate
         )
 
     def copy(self) -> Credential:
@@ -64,6 +68,7 @@ class Credential:
             password=self._password,
             private_key=self._private_key,
             passphrase=self._passphrase,
+            certificate=self.certificate,
             standing=self.standing,
         )
 

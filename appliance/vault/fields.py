@@ -22,6 +22,8 @@ class Chosen:
     password: Item | None
     key: Item | None
     passphrase: Item | None
+    certificate: Item | None
+    """Of the key, by OpenSSH; no shipped template has one, so it is found by its slug alone."""
 
 
 def choose(secret: Secret) -> Chosen:
@@ -33,6 +35,7 @@ def choose(secret: Secret) -> Chosen:
         password=_one(secret, by_slug.get("password"), _is_password),
         key=_one(secret, by_slug.get("private-key"), _is_key),
         passphrase=_one(secret, by_slug.get("private-key-passphrase"), _is_passphrase),
+        certificate=_one(secret, by_slug.get("certificate"), _is_certificate),
     )
 
 
@@ -53,4 +56,8 @@ def _is_passphrase(item: Item) -> bool:
 
 
 def _is_key(item: Item) -> bool:
-    return item.is_file and "key" in item.slug and "public" not in item.slug
+    return item.is_file and "key" in item.slug and "public" not in item.slug and not _is_certificate(item)
+
+
+def _is_certificate(item: Item) -> bool:
+    return "certificate" in item.slug and not item.is_password

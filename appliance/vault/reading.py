@@ -45,6 +45,9 @@ def _with_key(dialect: Dialect, secret: Secret, chosen: Chosen, why: Why) -> Dia
         return passphrase
     if not data:
         return fail("SECRET_FIELD_MISSING", "the secret's private key is empty")
+    certificate = yield from _certificate(dialect, secret, chosen.certificate, why)
+    if isinstance(certificate, Failure):
+        return certificate
     # A password beside a key is a bonus (sudo may want it): a masked one is not worth a view of its own.
     beside = chosen.password.value if chosen.password is not None else ""
     return Credential(
@@ -53,8 +56,17 @@ def _with_key(dialect: Dialect, secret: Secret, chosen: Chosen, why: Why) -> Dia
         password="" if beside == NOT_FOR_DISPLAY else beside,
         private_key=data.encode() if isinstance(data, str) else data,
         passphrase=passphrase,
+        certificate=certificate,
         standing=secret.standing,
     )
+
+
+def _certificate(dialect: Dialect, secret: Secret, item: Item | None, why: Why) -> Dialogue[bytes | Failure]:
+    """A field's text, or an attachment; empty where there is none."""
+    if item is not None and item.is_file:
+        return (yield from dialect.file(secret.id, item, why)) if item.has_file else b""
+    text = yield from _text(dialect, secret, item, why)
+    return text if isinstance(text, Failure) else text.encode()
 
 
 def _text(

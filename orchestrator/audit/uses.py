@@ -139,11 +139,11 @@ async def _explain(store: Store, run: RunRecord, found: Uses, now: float) -> Non
         ids |= {(secret.vault, use.secret): secret.secret_id for use in uses}
     for attempt in unheard:
         until = _until(attempt, run, campaign, now)
-        for record in attempt.records:
-            key = keys.get(record.vault)
-            secret_id = ids.get((key, record.secret)) if key is not None else None
+        for vault, named_so in (pair for record in attempt.records for pair in record.secrets):
+            key = keys.get(vault)
+            secret_id = ids.get((key, named_so)) if key is not None else None
             if key is not None and secret_id is not None:
-                use = _maybe(attempt, run.campaign, record.secret, until)
+                use = _maybe(attempt, run.campaign, named_so, until)
                 found.by_secret[SecretKey(key, secret_id)] += [use] * UNHEARD_VIEWS
 
 

@@ -23,6 +23,7 @@ class _Group:
     systems: Mapping[str, int] = field(default_factory=dict)
     user: str = "scan"
     account: str = "local"
+    root: str = "free"
     more: str = ""
     """Lines of the group's table."""
 
@@ -37,9 +38,15 @@ network = "{self.network}"
 faults = {_mix(self.faults)}
 {systems}user = "{self.user}"
 account = "{self.account}"
+root = "{self.root}"
 {shared}{self.more}"""
 
 
+_BY_PASSWORD = {
+    "own": ("sudo_refuses", "root_asks_code"),
+    "su": ("root_wrong_password", "root_secret_missing", "su_denied"),
+}
+"""Faults of hosts that want a password on the way to root, by that way."""
 _UNIX_SYSTEMS = {"debian": 5, "rhel": 4}
 _WINDOWS_SYSTEMS = {"server-2022": 4, "server-2019": 4, "server-2012-r2": 1}
 _COMMON_UNIX = {
@@ -79,7 +86,8 @@ def _small() -> tuple[list[_Group], str]:
 
 def _enterprise() -> tuple[list[_Group], str]:
     groups = [
-        _own("unix", 0.4, 20, _every("unix", 19), _UNIX_SYSTEMS),
+        _own("unix", 0.35, 20, _every("unix", 19), _UNIX_SYSTEMS),
+        *_to_root(0.05, 19),
         _own("windows", 0.25, 21, _every("windows", 19), _WINDOWS_SYSTEMS),
         _Group(0.03, "unix", "127.22.0.0/16", {"none": 1}, {"busybox": 1}, "root"),
         _Group(0.02, "unix", "127.23.0.0/16", {"none": 1}, {"network-device": 1}, "netops"),
@@ -91,10 +99,11 @@ def _enterprise() -> tuple[list[_Group], str]:
 
 def _hostile() -> tuple[list[_Group], str]:
     groups = [
-        _own("unix", 0.4, 20, _every("unix", 1), _UNIX_SYSTEMS),
-        _own("windows", 0.46, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
+        _own("unix", 0.42, 20, _every("unix", 1), _UNIX_SYSTEMS),
+        *_to_root(0.04, 1),
+        _own("windows", 0.47, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
     ]
-    return [*groups, *_broken(0.14)], _CORP
+    return [*groups, *_broken(0.07)], _CORP
 
 
 def _domain() -> tuple[list[_Group], str]:
@@ -155,8 +164,17 @@ def _asking(
     return _Group(share, technology, f"127.{net}.0.0/16", faults, systems, user, "CORP")
 
 
+def _to_root(share: float, well_per_fault: int) -> list[_Group]:
+    """Hosts that want a password on the way to root."""
+    return [
+        _Group(share / 2, "unix", f"127.{net}.0.0/16", _mixed(faults, well_per_fault), _UNIX_SYSTEMS, root=root)
+        for net, (root, faults) in enumerate(_BY_PASSWORD.items(), 40)
+    ]
+
+
 def _every(technology: str, well_per_fault: int) -> dict[str, int]:
-    return _mixed([fault for fault in EXPECTED[technology] if fault != "none"], well_per_fault)
+    elsewhere = {"none", *(fault for faults in _BY_PASSWORD.values() for fault in faults)}
+    return _mixed([fault for fault in EXPECTED[technology] if fault not in elsewhere], well_per_fault)
 
 
 def _mixed(faults: Iterable[str], well_per_fault: int) -> dict[str, int]:

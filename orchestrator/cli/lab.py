@@ -30,7 +30,7 @@ flight a host that is well is as late as one that is not."""
 
 # What each technology's record says of accounts of the hosts' own, and of those of a directory.
 _ACCOUNTS = {
-    "unix": 'accounts = "{account}"\nroot_delegation = "sudo"',
+    "unix": 'accounts = "{account}"',
     "windows": 'domain_type = "netbios-user-selected"\ndomain = "{account}"',
 }
 _LOCAL = {"unix": _ACCOUNTS["unix"], "windows": 'domain_type = "local"'}
@@ -137,7 +137,15 @@ def campaign_text(ready: Mapping[str, Any], truth: Sequence[Mapping[str, Any]], 
     """The campaign for an estate: one record for all hosts that are logged in to alike."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for host in truth:
-        alike = (host["technology"], host["port"], host["user"], host["account"], host["login"], _secret(host))
+        alike = (
+            host["technology"],
+            host["port"],
+            host["user"],
+            host["account"],
+            host["login"],
+            _root(host),
+            _secret(host),
+        )
         groups.setdefault(alike, []).append(host)
     known_hosts = ready.get("known_hosts", "")
     records = "".join(_record(number, hosts, known_hosts) for number, hosts in enumerate(groups.values(), 1))
@@ -185,6 +193,18 @@ def _secret(host: Mapping[str, Any]) -> str:
     return json.dumps(str(host["secret"]).replace(str(host["address"]), "{address}"))
 
 
+def _root(host: Mapping[str, Any]) -> str:
+    """How the record becomes root, in TOML."""
+    if host["technology"] != "unix":
+        return ""
+    by_su = str(host.get("root_secret", "")).replace(str(host["address"]), "{address}")
+    ways = {
+        "own": '{ type = "sudo", password = "login" }',
+        "su": f'{{ type = "su", secret = {json.dumps(by_su)} }}',
+    }
+    return f"root_delegation = {ways.get(host.get('root', 'free'), json.dumps('sudo'))}\n"
+
+
 def _record(number: int, hosts: Sequence[Mapping[str, Any]], known_hosts: str) -> str:
     first = hosts[0]
     technology = first["technology"]
@@ -200,7 +220,7 @@ user = {json.dumps(first["user"])}
 vault = "Secret Server Vault"
 secret = {_secret(first)}
 {accounts}
-{key}{known}port = {first["port"]}
+{_root(first)}{key}{known}port = {first["port"]}
 ips = {json.dumps(_ranges(hosts))}
 """
 

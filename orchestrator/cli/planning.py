@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TextIO
 
 from rich.console import Console
@@ -65,6 +66,9 @@ def _targets(explanation: Explanation) -> FittedTable:
         for record in row.records:
             login = f"{record.user}, account {account_name(record.account)}"
             table.add_row(target, cell(f"{record.record}: {record.why}"), cell(login), cell(record.secret))
+            if (root := record.root) is not None:
+                whose = f"{root.by}: {root.user}, account {account_name(root.account)}"
+                table.add_row(cell(""), cell("root, if the host asks for a password"), cell(whose), cell(root.secret))
     return table
 
 
@@ -96,7 +100,14 @@ def _document(explanation: Explanation) -> dict[str, object]:
                 "job": row.job,
                 "cause": row.cause,
                 "records": [
-                    {"record": r.record, "user": r.user, "secret": r.secret, "account": r.account, "why": r.why}
+                    {
+                        "record": r.record,
+                        "user": r.user,
+                        "secret": r.secret,
+                        "account": r.account,
+                        "why": r.why,
+                        "root": asdict(r.root) if r.root is not None else None,
+                    }
                     for r in row.records
                 ],
             }

@@ -142,6 +142,8 @@ async def _read_by(store: Store, prepared: Prepared) -> Wanted:
         for candidate in candidates:
             if candidate.record == outcome.record:
                 wanted[candidate.secret, candidate.private_key] = None
+                if candidate.root is not None:
+                    wanted[candidate.root.secret, False] = None
     return wanted
 
 

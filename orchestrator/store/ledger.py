@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, insert, select
 
-from appliance.contract import Account, Technology
+from appliance.contract import Account, Part, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.store.database import Database
 from orchestrator.store.records import LogonCount, PermitCount
@@ -32,7 +32,8 @@ class Ledger:
                 "authority": e.account.authority,
                 "user": e.account.user,
                 "run": e.run,
-                "job": e.job,
+                "job": e.job.partition("/")[0],
+                "part": e.job.partition("/")[2],
                 "attempt": e.attempt,
                 "at": e.at,
                 "expires_at": e.expires_at,
@@ -60,12 +61,12 @@ class Ledger:
         ]
 
     async def by_target(self, runs: Sequence[str]) -> list[PermitCount]:
-        """What these runs have asked of each account, target by target."""
+        """What these runs have asked of each account, target by target; what jump hosts were asked is of none."""
         key = (permits.c.run, jobs.c.address, jobs.c.technology, permits.c.authority, permits.c.user)
         query = (
             select(*key, permits.c.kind, func.count().label("number"))
             .select_from(permits.join(jobs, (permits.c.run == jobs.c.run) & (permits.c.job == jobs.c.job)))
-            .where(permits.c.run.in_(runs))
+            .where(permits.c.run.in_(runs), permits.c.part.in_(("", Part.ROOT)))
             .group_by(*key, permits.c.kind)
         )
         counts: dict[tuple[str, str, str, str, str], Counter[str]] = defaultdict(Counter)
@@ -95,7 +96,7 @@ class Ledger:
                 kind=EntryKind(row.kind),
                 account=Account(authority=row.authority, user=row.user),
                 run=row.run,
-                job=row.job,
+                job=f"{row.job}/{row.part}" if row.part else row.job,
                 attempt=row.attempt,
                 at=row.at,
                 expires_at=row.expires_at,

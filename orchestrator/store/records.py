@@ -51,11 +51,22 @@ class RecordUse:
     port: int
     account: str
     """What a directory would lock: `user@dir:NAME`, or `user@host:ADDRESS`."""
+    root_vault: str = ""
+    root_secret: str = ""
+    """Of the password of root delegation, where the record names one."""
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """(vault, secret) of all that a login by it may read."""
+        root = ((self.root_vault, self.root_secret),) if self.root_secret else ()
+        return tuple(dict.fromkeys(((self.vault, self.secret), *root)))
 
     @classmethod
     def of(cls, candidate: Candidate) -> Self:
         secret = candidate.secret
-        return cls(candidate.record, candidate.user, secret.vault, secret.label, candidate.port, str(candidate.account))
+        root = (c.root.secret.vault, c.root.secret.label) if (c := candidate).root is not None else ("", "")
+        account = str(candidate.account)
+        return cls(candidate.record, candidate.user, secret.vault, secret.label, candidate.port, account, *root)
 
 
 @dataclass(frozen=True, slots=True)

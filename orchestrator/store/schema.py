@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0005"
+HEAD = "0006"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -109,6 +109,7 @@ permits = Table(
     Column("at", Double, nullable=False, index=True),
     Column("expires_at", Double, nullable=False),
     Column("cause", Text, nullable=False),
+    Column("part", Text, nullable=False, server_default=""),
 )
 
 host_keys = Table(

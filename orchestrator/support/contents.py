@@ -65,6 +65,11 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
         for controller in record.controllers if record.technology == "windows" else ():
             names.of(Kind.HOST, "" if number_of(controller) is not None else controller)
         names.of(Kind.PATH, (record.known_hosts or "") if record.technology == "unix" else "")
+        if record.technology == "unix" and (root := record.root_delegation.secret) is not None:
+            names.of(Kind.SECRET, root.text)
+            names.of(Kind.PATH, root.folder or "")
+            names.of(Kind.SECRET, root.template or "")
+            names.of(Kind.USER, record.root_delegation.user or "")
         if record.technology == "unix" and record.jump is not None:
             jump = record.jump
             names.of(Kind.HOST, "" if number_of(jump.host) is not None else jump.host)
@@ -176,8 +181,13 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 
 
 def _record(names: Pseudonyms, record: Record) -> Document:
-    data = record.model_dump(mode="json", exclude_none=True, exclude={"ips", "known_hosts", "secret", "jump"})
+    without = {"ips", "known_hosts", "secret", "certificate", "jump"}
+    data = record.model_dump(mode="json", exclude_none=True, exclude=without)
     accounts = data.get("accounts", "")
+    if record.technology == "unix":
+        root = record.root_delegation
+        by = root.secret.by.value if root.secret is not None else None
+        data["root_delegation"] = {"type": root.type, "password": root.password, "secret": by and {"by": by}}
     for key in ("domain", "realm"):
         if key in data:
             data[key] = names.of(Kind.DOMAIN, data[key])

@@ -63,6 +63,8 @@ class StoredSecret:
     holds_key: bool
     state: SecretState
     security: SecuritySpec
+    password_too: bool = False
+    """Beside the key it holds the password, which sudo asks for."""
     holds_hash: bool = False
     """In the place of the password: its NT hash."""
     active: bool = True
@@ -117,7 +119,9 @@ class StoredSecret:
             case "username":
                 return self.user
             case "password":
-                return "" if self.holds_key else self.material.nt_hash if self.holds_hash else self.material.password
+                if self.holds_hash:
+                    return self.material.nt_hash
+                return self.material.password if self.password_too or not self.holds_key else ""
             case "private-key-passphrase":
                 return self.material.passphrase if self.holds_key else ""
         return ""

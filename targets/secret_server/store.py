@@ -134,6 +134,7 @@ class VaultStore:
             domain=like.domain,
             material=material,
             holds_key=like.holds_key,
+            password_too=like.password_too,
             holds_hash=like.holds_hash,
             state=state,
             security=like.security,

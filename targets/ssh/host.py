@@ -107,6 +107,15 @@ class _HostConnection(asyncssh.SSHServerConnection):
     async def reload_config(self) -> None:
         """Nothing to reload: see the head of this file."""
 
+    async def _validate_openssh_certificate(
+        self, username: str, cert: asyncssh.public_key.SSHOpenSSHCertificate
+    ) -> asyncssh.SSHKey | None:
+        key = await super()._validate_openssh_certificate(username, cert)
+        owner = self.get_owner()
+        if key is None and isinstance(owner, HostServer):
+            owner.certificate_refused()
+        return key
+
     def send_userauth_failure(self, partial_success: bool) -> None:
         self._auth = None
         methods = sorted(get_supported_server_auth_methods(self), key=_METHODS.index)
@@ -194,7 +203,7 @@ async def listening(world: HostWorld, doors: Sequence[socket.socket]) -> AsyncIt
         gss_host=None,
         x509_trusted_certs=None,
         login_timeout=GRACE,
-        allow_pty=False,
+        line_editor=False,
         agent_forwarding=False,
         rdns_lookup=False,
     )

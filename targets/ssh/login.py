@@ -145,7 +145,15 @@ class HostServer(asyncssh.SSHServer):
 
     async def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - asyncssh's signature
         """A certificate of the estate's user CA opens every account there is; asyncssh checks its names and dates."""
-        return await self._key(key.public_data == self._world.estate.user_ca.public_blob)
+        self._method = "publickey"
+        await self._trouble()
+        known = self._world.accounts.knows(self._host, self._user)
+        return known and key.public_data == self._world.estate.user_ca.public_blob
+
+    def certificate_refused(self) -> None:
+        """For its authority, its names or its dates."""
+        if self._world.accounts.knows(self._host, self._user):
+            self._refused()
 
     async def _key(self, authorized: bool) -> bool:
         # A key is asked about before it is used: that it is right is counted once its signature has been seen.

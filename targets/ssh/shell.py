@@ -1,14 +1,15 @@
 """What a simulated host's commands answer: enough for a scan that looks at who it is and what it may do. Pure.
 
 A command is taken as words; leading `NAME=value` assignments are skipped as a shell would. `sh -c` takes a list of
-commands with `;` and `||`, `$?`, `$(...)` and `exec 2>&1`. There is no pipeline, no quoting beyond words, and nothing
-is ever changed.
+commands with `;` and `||`, `NAME=value`, `$NAME`, `$?`, `$(...)` and `exec 2>&1`. There is no pipeline, no quoting
+beyond words, and nothing is ever changed.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from targets.estate import Host
@@ -36,7 +37,7 @@ _INSTEAD = {
 }
 
 
-def answer(host: Host, user: str, command: str) -> Answer:
+def answer(host: Host, user: str, command: str, *, terminal: bool = False) -> Answer:
     if host.fault.session in _INSTEAD:
         return _INSTEAD[host.fault.session]
     try:
@@ -50,6 +51,8 @@ def answer(host: Host, user: str, command: str) -> Answer:
         words.pop(0)
     while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
         words.pop(0)
+    if words[:1] == ["sudo"] and host.fault.requiretty and not terminal:
+        return Answer(stderr="sudo: sorry, you must have a tty to run sudo\n", status=1)
     said = _run(host, user, words)
     if by_env and said.status == NOT_FOUND:
         return Answer(stderr=host.unix.missing_to_env.format(command=words[0]) + "\n", status=NOT_FOUND)
@@ -58,22 +61,27 @@ def answer(host: Host, user: str, command: str) -> Answer:
 
 def _script(host: Host, user: str, script: str) -> Answer:
     out, err, status, merged = "", "", 0, False
+    variables = dict[str, str]()
     for statement in script.split(";"):
-        for number, simple in enumerate(statement.split("||")):
+        for number, written in enumerate(statement.split("||")):
             if number and not status:
                 break
-            if simple.strip() == "exec 2>&1":
+            if written.strip() == "exec 2>&1":
                 merged = True
                 continue
-            said = answer(host, user, _expanded(host, user, simple, status))
+            simple = _expanded(host, user, written, {**variables, "?": str(status)})
+            if assigned := re.fullmatch(r"\s*([A-Za-z_]\w*)=(\S*)\s*", simple):
+                variables[assigned[1]], status = assigned[2], 0
+                continue
+            said = answer(host, user, simple)
             status = said.status
             out += said.stdout + (said.stderr if merged else "")
             err += "" if merged else said.stderr
     return Answer(out, err, status)
 
 
-def _expanded(host: Host, user: str, command: str, status: int) -> str:
-    command = command.replace("$?", str(status))
+def _expanded(host: Host, user: str, command: str, variables: Mapping[str, str]) -> str:
+    command = re.sub(r"\$(\?|[A-Za-z_]\w*)", lambda found: variables.get(found[1], ""), command)
     return re.sub(r"\$\(([^)]*)\)", lambda found: answer(host, user, found[1]).stdout.strip(), command)
 
 
@@ -83,12 +91,16 @@ def _run(host: Host, user: str, words: list[str]) -> Answer:
     command, *arguments = words
     if command == "sudo":
         return _sudo(host, user, arguments)
+    if command == "su" and host.root == "su":
+        return Answer(stderr="su: Permission denied\n", status=1)  # who is admitted is asked first
     if command == "echo":
         return Answer(" ".join(arguments) + "\n")
     if command == "export":
         return Answer()
     if command == "test" and arguments[1:2] == ["="]:
         return Answer(status=int(arguments[0] != arguments[2]))
+    if command == "test" and arguments[1:2] == ["-ne"]:
+        return Answer(status=int(arguments[0] == arguments[2]))
     return _fixed(host, user).get(" ".join(words)) or _not_found(host, command)
 
 
@@ -146,7 +158,7 @@ def _sudo(host: Host, user: str, words: list[str]) -> Answer:
         return Answer(stderr=f"Sorry, user {user} may not run sudo on {_name(host)}.\n", status=1)
     rest = [word for word in words if word not in {"-n", "--"}]
     free = rest == ["-l"] or not rest or _sudo_runs(host) in {"ALL", f"/usr/bin/{rest[0]}"}
-    if not host.fault.sudo or not free:
+    if not host.fault.sudo or not free or host.root != "free":
         return Answer(stderr="sudo: a password is required\n", status=1)
     if rest == ["-l"]:
         return Answer(f"User {user} may run the following commands on {_name(host)}:\n    {host.fault.sudo_rule}\n")

@@ -470,13 +470,15 @@ async def test_the_ledger_counts_what_runs_have_asked_at_each_target(store: Stor
     kinds = {"j1": list(EntryKind), "j2": [EntryKind.GRANTED, EntryKind.GRANTED, EntryKind.NEUTRAL]}
     entries = [replace(entry(kind, 1.0), job=name) for name, some in kinds.items() for kind in some]
     elsewhere = replace(entry(EntryKind.GRANTED, 1.0), run="r9")
-    await store.ledger.append([*entries, elsewhere])
+    on_the_way, root = (replace(entry(EntryKind.GRANTED, 1.0), job=f"j2/{part}") for part in ("jump again", "root"))
+    await store.ledger.append([*entries, elsewhere, on_the_way, root])
+    assert await store.ledger.load(0.0) == [*entries, elsewhere, on_the_way, root]
     counts = {count.address: count for count in await store.ledger.by_target([RUN, "another run"])}
     assert counts.keys() == {"10.0.0.1", "10.0.0.2"}
     one, two = counts["10.0.0.1"], counts["10.0.0.2"]
     assert (one.run, one.technology, str(one.account)) == (RUN, Technology.UNIX, "scan@dir:corp")
     assert (one.granted, one.succeeded, one.failed, one.neutral, one.unanswered) == (1, 1, 1, 1, 0)
-    assert (two.technology, two.granted, two.neutral, two.unanswered) == (Technology.WINDOWS, 2, 1, 1)
+    assert (two.technology, two.granted, two.neutral, two.unanswered) == (Technology.WINDOWS, 3, 1, 2)
     assert await store.ledger.by_target([]) == []
 
 

@@ -164,12 +164,27 @@ def alternatives(scope: ast.stmt) -> Iterator[Mutant]:
     """Each alternative of a regular expression is left out, at any depth."""
     for node in below(scope):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile":
-            pattern = ast.literal_eval(node.args[0])
-            text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
-            for start, end in spans(text):
-                rest = text[:start] + text[end:]
-                new = ast.Constant(rest if isinstance(pattern, str) else rest.encode("latin-1"))
-                yield Mutant(node.lineno, f"without {text[start:end]}", partial(node.args.__setitem__, 0, new))
+            whole: tuple[ast.expr, Put] = node.args[0], partial(node.args.__setitem__, 0)
+            for part, put in (whole, *_parts(node.args[0])):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str | bytes):
+                    yield from _shorter(part.lineno, part.value, put)
+
+
+def _parts(pattern: ast.expr) -> Iterator[tuple[ast.expr, Put]]:
+    """Those that a pattern is put together of: a table's words are nothing to be left out here."""
+    if isinstance(pattern, ast.BinOp):
+        for side in ("left", "right"):
+            part = getattr(pattern, side)
+            yield part, partial(setattr, pattern, side)
+            yield from _parts(part)
+
+
+def _shorter(line: int, pattern: str | bytes, put: Put) -> Iterator[Mutant]:
+    text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
+    for start, end in spans(text):
+        rest = text[:start] + text[end:]
+        new = ast.Constant(rest if isinstance(pattern, str) else rest.encode("latin-1"))
+        yield Mutant(line, f"without {text[start:end]}", partial(put, new))
 
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]|\((?:\?(?:[:=!]|<[=!]|P<\w+>))?|\)|\||.", re.DOTALL)

@@ -18,12 +18,14 @@ from appliance.contract import (
     Job,
     KerberosTerms,
     Phase,
+    RootBy,
+    RootPassword,
     SecretLookup,
     Selection,
     Target,
     Technology,
 )
-from appliance.login import Authenticated, LoginFactory, Negotiated, Privileges
+from appliance.login import Authenticated, Elevation, LoginFactory, Negotiated, Privileges
 from appliance.login.dial import dial
 from appliance.login.smb import smb_login
 from appliance.login.ssh import ssh_login
@@ -44,6 +46,8 @@ def make_job(
     private_key: bool = False,
     nt_hash: bool = False,
     sudo: bool = False,
+    root: RootBy | None = None,
+    root_user: str = "",
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU,
     crypto: CryptoProfile = CryptoProfile.COMPAT,
     known: tuple[str, ...] = (),
@@ -62,6 +66,9 @@ def make_job(
         private_key=private_key,
         nt_hash=nt_hash,
         sudo=sudo,
+        root=None
+        if root is None
+        else root_password(root, root_user or ("root" if root is RootBy.SU else user), address),
         host_keys=host_keys,
         crypto=crypto,
         kerberos=kerberos,
@@ -84,6 +91,11 @@ def make_job(
     )
 
 
+def root_password(by: RootBy, user: str, address: str) -> RootPassword:
+    secret = CredentialRef(vault="vault", by=SecretLookup.NAME, key="root")
+    return RootPassword(by=by, user=user, account=Account(authority=f"host:{address}", user=user), secret=secret)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What an attempt came to. `reason` is what the orchestrator would call it."""
@@ -96,6 +108,9 @@ class Attempt:
     facts: dict[str, str] = field(default_factory=dict)
     """What all its steps have learnt of the target."""
     proven: bool = False
+    elevation: Elevation = Elevation.UNTRIED
+    root_asked: int = 0
+    """How often root's password was asked for."""
 
     @property
     def reason(self) -> str:
@@ -112,10 +127,18 @@ async def attempt(
     *,
     before_answer: Callable[[], None] = lambda: None,
     factory: LoginFactory | None = None,
+    root_password: str = "",
 ) -> Attempt:
     """Dial, negotiate, prepare, authenticate, look, log off. `before_answer` runs when the target asks for the
     credential.
     """
+    root_asked = 0
+
+    async def ask_root() -> str:
+        nonlocal root_asked
+        root_asked += 1
+        return root_password
+
     ledger = PhaseLedger()
     candidate = job.candidates[0]
     sock = await dial(job.target.address, candidate.port, ledger)
@@ -136,10 +159,10 @@ async def attempt(
             result = await login.authenticate(candidate, credential)
             facts |= result.facts
         if not isinstance(result, Failure):
-            result = await login.privileges()
+            result = await login.privileges(ask_root)
             facts |= result.facts
-        submitted, proven = login.submitted, login.proven
+        submitted, proven, elevation = login.submitted, login.proven, login.elevation
     assert isinstance(result, Privileges | Failure)
     phases = tuple(p.phase for p in ledger.finish())
     shown = negotiated if isinstance(negotiated, Negotiated) else None
-    return Attempt(job, result, shown, submitted, phases, facts, proven)
+    return Attempt(job, result, shown, submitted, phases, facts, proven, elevation, root_asked)

@@ -6,19 +6,22 @@ what that host counted is in the estate's metrics.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from appliance.contract import Target, Technology
+from appliance.contract import RootBy, Target, Technology
 from appliance.vault.credential import Credential
 from orchestrator.known_hosts import HostMarks, KnownHosts, Marked
 from targets import estate, spec
 from targets.material import Material, host_key, public_line
+from targets.ssh.host_keys import user_ca
 from tests.acceptance.lab import Lab, running_lab
 from tests.peers.private import LOCKOUT_AFTER
 from tests.peers.rows import CA_KNOWN, Hash, Key, Known, Password, Row, Simulated, credential
@@ -64,6 +67,18 @@ class Host(Protocol):
         """A row's verdicts in this host's words."""
         ...
 
+    def root_password(self) -> str:
+        """What is at hand for sudo or su."""
+        ...
+
+    def root_failures(self) -> int:
+        """What it has counted on the way to root since it was made."""
+        ...
+
+    def tallied(self, row: Row) -> int:
+        """What it ought to have counted."""
+        ...
+
 
 # -- real --------------------------------------------------------------------------------------------------------------
 
@@ -77,6 +92,8 @@ class OpenSsh:
         self.address, self.user = sshd.host, row.user
         self.port = sshd.other_ports[row.server] if row.server else sshd.port
         self._since = sshd.log.stat().st_size
+        self._asked_for = row.root_user or (row.user if row.root is not RootBy.SU else "root")
+        self._tally = sshd.tally() if row.root else 0
 
     @property
     def host_key(self) -> str:
@@ -86,7 +103,7 @@ class OpenSsh:
         def key(form: str) -> tuple[bytes, str]:
             return self._sshd.key(form), PASSPHRASE if form in ("passphrase", "pem") else ""
 
-        return credential(self._row.held, self._sshd.passwords.get(self.user, ""), key)
+        return credential(self._row.held, self._sshd.passwords.get(self.user, ""), key, self._sshd.certificate)
 
     def known(self) -> tuple[str, ...]:
         match self._row.known:
@@ -115,6 +132,15 @@ class OpenSsh:
 
     def worded(self, logons: Sequence[str]) -> list[str]:
         return list(logons)
+
+    def root_password(self) -> str:
+        return self._row.root_held.given(self._sshd.passwords.get(self._asked_for, ""))
+
+    def root_failures(self) -> int:
+        return self._sshd.tally() - self._tally
+
+    def tallied(self, row: Row) -> int:
+        return row.tallied
 
 
 class Samba:
@@ -145,6 +171,15 @@ class Samba:
     def worded(self, logons: Sequence[str]) -> list[str]:
         return list(logons)
 
+    def root_password(self) -> str:
+        return ""
+
+    def root_failures(self) -> int:
+        return 0
+
+    def tallied(self, row: Row) -> int:
+        return row.tallied
+
 
 # -- simulated ---------------------------------------------------------------------------------------------------------
 
@@ -171,7 +206,22 @@ class SimulatedHost:
             # The estate's own vault has just what the row wants: something that does not open the account.
             right = Hash.LOWER if isinstance(held, Hash) else Password.RIGHT
             held = Key("passphrase") if isinstance(held, Key) else right
-        return credential(held, material.password, lambda form: _key(material, form))
+        return credential(held, material.password, lambda form: _key(material, form), self._certificate)
+
+    def _certificate(self, form: str) -> bytes:
+        if form == "garbage":
+            return b"ssh-ed25519-cert-v01@openssh.com AAAA"
+        ours = asyncssh.import_private_key(user_ca(self._estate))
+        key = asyncssh.import_private_key(_key(self._estate.secrets[self._host.secret].material, "plain")[0])
+        ca, now = asyncssh.generate_private_key("ssh-ed25519") if form == "unknown" else ours, int(time.time())
+        dates = {"expired": (now - 7200, now - 3600), "early": (now + 3600, now + 7200)}
+        after, before = dates.get(form, (now - 3600, now + 3600))
+        if form == "host":
+            return ca.generate_host_certificate(key, "test", principals=[self.user]).export_certificate()
+        signed = asyncssh.generate_private_key("ssh-ed25519") if form == "another" else key
+        names = ["somebody"] if form == "elsewhere" else [self.user]
+        made = ca.generate_user_certificate(signed, "test", principals=names, valid_after=after, valid_before=before)
+        return made.export_certificate()
 
     def known(self) -> tuple[str, ...]:
         if self._row.known is Known.NOTHING or self._known_hosts is None:
@@ -188,8 +238,25 @@ class SimulatedHost:
         self._seen += len(found)
         return found
 
+    def root_password(self) -> str:
+        row, secrets = self._row, self._estate.secrets
+        name = self._host.root_secret if row.root is RootBy.SU else self._host.secret
+        right = secrets[name].material.password if name in secrets else ""
+        # The estate's own vault has just what the row wants: something that root is not.
+        return right if not self._host.fault.right_root else row.root_held.given(right)
+
+    def root_failures(self) -> int:
+        return sum(not logon["ok"] for logon in self._counted() if logon["method"] in ("sudo", "su"))
+
+    def tallied(self, row: Row) -> int:
+        return int(row.reason in ("PRIV_SUDO_REFUSED", "PRIV_SU_REFUSED"))  # it counts answers, not what is left open
+
+    def _counted(self) -> list[dict[str, Any]]:
+        counted: list[dict[str, Any]] = self._lab.metrics()["hosts"][self.address]["logons"]
+        return counted
+
     def _logons(self) -> list[str]:
-        logons = self._lab.metrics()["hosts"][self.address]["logons"]
+        logons = [logon for logon in self._counted() if logon["method"] not in ("sudo", "su")]
         if self._row.technology is Technology.WINDOWS:
             return ["OK" if logon["ok"] else "FAILED" for logon in logons]
         return [f"{logon['method']} {'ok' if logon['ok'] else 'failed'}" for logon in logons]
@@ -236,6 +303,8 @@ def _group(number: int, row: Row) -> str:
     account = f"DIRECTORY{number}" if how.locks else "local"
     directory = f'[[directories]]\nname = "{account}"\nthreshold = {LOCKOUT_AFTER}\n' if how.locks else ""
     lines = {"technology": row.technology, "fault": how.fault, "login": how.login, "account": account}
+    if how.root != "free":
+        lines["root"] = how.root
     if how.system:
         lines["system"] = how.system
     return directory + "[[hosts]]\n" + "".join(f'{name} = "{value}"\n' for name, value in lines.items())

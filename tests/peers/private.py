@@ -69,8 +69,8 @@ def prepare(directory: Path, accounts: list[Account]) -> Path:
         entry = f"{account.name}:x:{account.uid}:{account.uid}::/home/{account.name}:{account.login_shell}\n"
         _append(etc / "passwd", entry)
         _append(etc / "group", f"{account.name}:x:{account.uid}:\n")
-        hashed = "" if account.password is None else _hash(account.password) if account.password else "!"
-        _append(etc / "shadow", f"{account.name}:{hashed}:{account.changed}:0:99999:7::{account.expire}:\n")
+        entry = "" if account.password is None else hashed(account.password) if account.password else "!"
+        _append(etc / "shadow", f"{account.name}:{entry}:{account.changed}:0:99999:7::{account.expire}:\n")
         (home / account.name).mkdir(mode=0o755)
         os.chown(home / account.name, account.uid, account.uid)
     (etc / "shadow").chmod(0o600)
@@ -89,7 +89,7 @@ def _append(path: Path, line: str) -> None:
         file.write(line)
 
 
-def _hash(password: str) -> str:
+def hashed(password: str) -> str:
     """SHA-512 crypt with the fewest rounds there are: PAM then takes under a millisecond."""
     command = ["openssl", "passwd", "-6", "-salt", "peersalt", "-stdin"]
     done = subprocess.run(command, input=password, capture_output=True, text=True, check=True)

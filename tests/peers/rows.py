@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from Cryptodome.Hash import MD4
 
-from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, Selection, Technology
+from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, RootBy, Selection, Technology
 from appliance.vault.credential import Credential
 
 WRONG = "not it"
@@ -36,6 +36,9 @@ class Key:
 
     form: str
     passphrase: Password = Password.RIGHT
+    certificate: str = ""
+    """That of the key `plain`: good, expired, early, elsewhere (for another user), unknown (of nobody's authority),
+    host (for hosts), another (key's) or garbage."""
 
 
 class Hash(StrEnum):
@@ -84,6 +87,7 @@ class Simulated:
     system: str = ""
     locks: bool = False
     """It asks a directory, which locks as the real server does."""
+    root: str = "free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,15 @@ class Row:
     held: Password | Key | Hash = Password.RIGHT
     submitted: bool = True
     sudo: bool = False
+    root: RootBy | None = None
+    """Root delegation by a password, which is asked for at the moment."""
+    root_user: str = ""
+    """Whose password it is; default the user's own for sudo, root's for su."""
+    root_held: Password = Password.RIGHT
+    root_asked: bool = True
+    """A server comes to ask for it."""
+    tallied: int = 0
+    """So many failures the real server's PAM counts on the way to root."""
     host_keys: HostKeyPolicy = HostKeyPolicy.TOFU
     crypto: CryptoProfile = CryptoProfile.COMPAT
     known: Known = Known.NOTHING
@@ -177,11 +190,17 @@ FACTS: Mapping[Technology, Mapping[str, str]] = {
 """What a host shows of itself before it has been given any credential."""
 
 
-def credential(held: Password | Key | Hash, password: str, key: Callable[[str], tuple[bytes, str]]) -> Credential:
-    """What the vault holds; `key` gives the file and the passphrase of a form."""
+def credential(
+    held: Password | Key | Hash,
+    password: str,
+    key: Callable[[str], tuple[bytes, str]],
+    certificate: Callable[[str], bytes],
+) -> Credential:
+    """What the vault holds; `key` gives the file and the passphrase of a form, `certificate` that of another."""
     if isinstance(held, Password | Hash):
         return Credential(password=held.given(password))
     if held.form == "garbage":
         return Credential(private_key=b"-----BEGIN GARBAGE-----\n")
     data, passphrase = key(held.form)
-    return Credential(private_key=data, passphrase=held.passphrase.given(passphrase))
+    certified = certificate(held.certificate) if held.certificate else b""
+    return Credential(private_key=data, passphrase=held.passphrase.given(passphrase), certificate=certified)

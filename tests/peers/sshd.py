@@ -21,6 +21,7 @@ from tests.peers.private import (
     Account,
     children,
     free_port,
+    hashed,
     occurrences,
     prepare,
     require,
@@ -62,6 +63,12 @@ ACCOUNTS = [
     Account("bycsh", "Bycsh-Pw-1", 40022, login_shell="/bin/csh"),
     Account("jumper", "Jumper-Pw-1", 40030, login_shell="/usr/sbin/nologin"),
     Account("walled", "Walled-Pw-1", 40031),  # connects nobody to other hosts
+    Account("ruled", "Ruled-Pw-1", 40040),  # sudo with root's password
+    Account("seated", "Seated-Pw-1", 40041),  # sudo with a password, on a terminal
+    Account("seatedfree", "Seatedfree-Pw-1", 40042),  # sudo without one, on a terminal
+    Account("unwheeled", "Unwheeled-Pw-1", 40043),  # may not use su
+    Account("certed", "", 40044),  # no key of its own, and certificates
+    Account("sudowrong", "Sudowrong-Pw-1", 40045),
 ]
 
 SUDOERS = """\
@@ -70,6 +77,13 @@ admin,byash,bybash,bycsh ALL=(ALL) NOPASSWD: ALL
 helper ALL=(ALL) ALL
 clerk ALL=(root) NOPASSWD: /usr/bin/true
 Defaults:outsider listpw=never
+ruled ALL=(ALL) ALL
+Defaults:ruled rootpw
+seated ALL=(ALL) ALL
+Defaults:seated requiretty, lecture=always
+seatedfree ALL=(ALL) NOPASSWD: ALL
+Defaults:seatedfree requiretty
+sudowrong ALL=(ALL) ALL
 """
 
 CONFIG = """\
@@ -95,6 +109,9 @@ Match User trusted,kbd,kbdmust,kbdexpired,kbdlockout
 Match User keyonly
   PasswordAuthentication no
   KbdInteractiveAuthentication no
+Match User certed
+  AuthorizedKeysFile none
+  TrustedUserCAKeys {directory}/key_authority.pub
 Match User twofold
   AuthenticationMethods publickey,password password,publickey
 Match User forced
@@ -144,6 +161,18 @@ password required   pam_unix.so
 """
 
 
+ROOT_PASSWORD = "Root-Pw-1"
+PAM_ROOT = """\
+{first}auth     required   pam_faillock.so preauth deny=99 nodelay even_deny_root dir={tally}
+auth     sufficient   pam_unix.so nodelay
+auth     [default=die]   pam_faillock.so authfail deny=99 nodelay even_deny_root dir={tally}
+account  required   pam_unix.so
+session  required   pam_permit.so
+"""
+"""Of sudo and su: what they count is theirs alone."""
+DENIES = "auth     requisite   pam_succeed_if.so quiet ruser != unwheeled\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Logon:
     """One verdict as sshd logged it."""
@@ -169,6 +198,10 @@ class Sshd:
         """A client's private key: `plain`, `passphrase` (both ed25519), `pem` (RSA) or `stranger` (not authorised)."""
         return (self.directory / f"key_{name}").read_bytes()
 
+    def certificate(self, form: str) -> bytes:
+        """One for `certed` (tests.peers.rows.Key)."""
+        return (self.directory / f"cert_{form}-cert.pub").read_bytes() if form != "garbage" else b"ssh-ed25519 AAAA"
+
     def public_key(self, name: str) -> str:
         """That of one of these keys, as `type base64`."""
         return " ".join((self.directory / f"key_{name}.pub").read_text().split()[:2])
@@ -182,6 +215,13 @@ class Sshd:
         """A host key as `type base64`."""
         return " ".join((self.directory / f"host_{kind}.pub").read_text().split()[:2])
 
+    def tally(self) -> int:
+        """How many failures sudo and su have counted, once no connection has a process any more."""
+        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
+        command = ["faillock", "--dir", str(self.directory / "tally")]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return sum(line.rstrip().endswith(" V") for line in said.splitlines())
+
     def logons(self, user: str, *, since: int = 0) -> list[Logon]:
         """The verdicts on a user that follow byte `since` of the log, once no connection has a process any more."""
         wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
@@ -193,7 +233,7 @@ class Sshd:
 @contextmanager
 def running_sshd(*, newer: bool = False) -> Iterator[Sshd]:
     """Start sshd on free ports of ADDRESSES; stop it, and remove all it has written, at the end."""
-    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "busybox", "csh")
+    require("sshd", "ssh-keygen", "unshare", "openssl", "sudo", "faillock", "busybox", "csh")
     if newer and not (ROOT / "usr" / "sbin" / "sshd").exists():
         pytest.fail(
             f"no OpenSSH of 9.8 or later in {ROOT}: `make test` unpacks one from Debian's archive, as root and with a "
@@ -209,6 +249,7 @@ def running_sshd(*, newer: bool = False) -> Iterator[Sshd]:
         others = {name: free_port() for name in differing}
         (directory / "etc" / "sudoers").write_text(SUDOERS)
         (directory / "etc" / "pam.d" / "sshd").write_text(PAM)
+        _let_become_root(directory)
         seen = Path("/peer") if newer else directory
         listen = "\n".join(f"ListenAddress {address}" for address in ADDRESSES)
         config = CONFIG.format(directory=seen, listen=listen)
@@ -225,10 +266,20 @@ def running_sshd(*, newer: bool = False) -> Iterator[Sshd]:
                 return servers.enter_context(server(prologue, script, [port], log))
 
             pids = [start(port, ""), *(start(others[name], option) for name, option in differing.items())]
-            passwords = {a.name: a.password or "" for a in ACCOUNTS}
+            passwords = {a.name: a.password or "" for a in ACCOUNTS} | {"root": ROOT_PASSWORD}
             yield Sshd("127.0.0.1", port, directory, log, tuple(pids), others, passwords)
     finally:
         shutil.rmtree(directory)
+
+
+def _let_become_root(directory: Path) -> None:
+    tally, etc = directory / "tally", directory / "etc"
+    tally.mkdir(mode=0o755)
+    (etc / "pam.d" / "sudo").write_text(PAM_ROOT.format(first="", tally=tally))
+    (etc / "pam.d" / "su").write_text(PAM_ROOT.format(first=DENIES, tally=tally))
+    shadow = etc / "shadow"
+    others = [line for line in shadow.read_text().splitlines() if not line.startswith("root:")]
+    shadow.write_text("\n".join([f"root:{hashed(ROOT_PASSWORD)}:20000:0:99999:7:::", *others]) + "\n")
 
 
 def _entering(directory: Path) -> str:
@@ -252,6 +303,8 @@ def _write_keys(directory: Path) -> None:
     make("key_passphrase", "-t", "ed25519", passphrase=PASSPHRASE)
     make("key_pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase=PASSPHRASE)
     make("key_stranger", "-t", "ed25519")
+    make("key_authority", "-t", "ed25519")
+    _certify(directory)
     make("host_ca", "-t", "ed25519")
     make("strange_ca", "-t", "ed25519")
 
@@ -274,3 +327,22 @@ def _write_keys(directory: Path) -> None:
     for program in ("sh", "id", "uname", "cat"):
         (programs / program).symlink_to(f"/usr/bin/{program}")
     (directory / "home" / "byash" / "ash").symlink_to("/bin/busybox")
+
+
+def _certify(directory: Path) -> None:
+    """Certificates of the key `plain`."""
+    for form, *options in (
+        ("good", "-V", "-1h:+1h"),
+        ("expired", "-V", "20200101:20200102"),
+        ("early", "-V", "+1h:+2h"),
+        ("elsewhere", "-n", "somebody"),
+        ("unknown",),
+        ("host", "-h"),
+        ("another",),
+    ):
+        authority = "key_stranger" if form == "unknown" else "key_authority"
+        public = directory / f"cert_{form}.pub"
+        shutil.copy(directory / f"key_{'stranger' if form == 'another' else 'plain'}.pub", public)
+        names = [] if "-n" in options else ["-n", "certed"]
+        sign = ["ssh-keygen", "-q", "-s", str(directory / authority), "-I", "test", *names, *options, str(public)]
+        subprocess.run(sign, check=True)

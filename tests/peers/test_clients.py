@@ -72,7 +72,7 @@ UNIX = tuple(
     # A row that is locked first is test_rows' own; and ssh, which answers whatever is asked, would change a password.
     if isinstance(row.simulated, Simulated)
     and row.reason in SSH_SAYS
-    and not (row.locked_first or row.sudo)
+    and not (row.locked_first or row.sudo or row.root)
     and row.held not in (Key("passphrase"), Key("pem"), Password.EMPTY)
     and row.known in (Known.NOTHING, Known.ANOTHER_KEY)
     and row.crypto is CryptoProfile.COMPAT
@@ -133,6 +133,9 @@ async def logged_in(host: Host, row: Row, directory: Path) -> str:
         file.touch(mode=0o600)
         file.write_bytes(held.private_key)
         options = ["-i", str(file), "-o", "PreferredAuthentications=publickey"]
+        if held.certificate:
+            file.with_suffix(".pub").write_bytes(held.certificate)
+            options += ["-o", f"CertificateFile={file.with_suffix('.pub')}"]
     if row.known is Known.ANOTHER_KEY and row.reason == "HOST_KEY_CHANGED":
         known = directory / f"known-{host.port}"
         known.write_text("".join(f"[{host.address}]:{host.port} {key}\n" for key in host.known()))

@@ -10,11 +10,11 @@ from itertools import groupby
 
 import pytest
 
-from appliance.contract import Failure, Phase, Technology
+from appliance.contract import Failure, Phase, RootBy, Technology
 from appliance.reasons import REASONS, qids
 from appliance.vault.credential import Credential
 from orchestrator.score import right_reason
-from targets.faults import HOST_FAULTS, HostFault, Port, SecretState
+from targets.faults import FREE, HOST_FAULTS, OWN, SU, HostFault, Port, SecretState
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.hosts import Estate, Host, OpenSsh, Samba, serving
 from tests.peers.private import LOCKOUT_AFTER
@@ -25,8 +25,8 @@ from tests.peers.unix_rows import UNIX_ROWS, UNIX_WITHOUT_SERVER
 from tests.peers.windows_rows import WINDOWS_ROWS, WINDOWS_WITHOUT_SERVER
 
 ROWS = (*UNIX_ROWS, *WINDOWS_ROWS)
-NEWER_ROWS = tuple(row for row in UNIX_ROWS if not row.server and not row.sudo and row.user != "noshell")
-"""What the newer OpenSSH is held against: its small system has neither sudo nor further shells."""
+NEWER_ROWS = tuple(row for row in UNIX_ROWS if not (row.server or row.sudo or row.root or row.user == "noshell"))
+"""What the newer OpenSSH is held against: its small system has no sudo, su or further shells."""
 SIMULATED = tuple(row for row in ROWS if isinstance(row.simulated, Simulated))
 PHASES = {
     Technology.UNIX: (Phase.TCP, Phase.NEGOTIATE, Phase.KEX, Phase.AUTH, Phase.PRIVILEGE),
@@ -38,7 +38,12 @@ PHASES = {
 def of_a_server(fault: HostFault) -> bool:
     """Is it what a server does to a user? Else it is one of the network, of other services, or the vault's."""
     on_the_way = fault.trouble is not None and fault.right_secret
-    return fault.port is Port.OPEN and not on_the_way and fault.secret is SecretState.READABLE
+    readable = SecretState.READABLE is fault.secret is fault.root_secret
+    return fault.port is Port.OPEN and not on_the_way and readable
+
+
+def way_to_root(fault: HostFault) -> str:
+    return next(way for way in (FREE, OWN, SU) if way in fault.roots)
 
 
 OTHER_LOGINS = tuple(
@@ -47,10 +52,11 @@ OTHER_LOGINS = tuple(
         name=f"{fault.name} by {login}",
         user="scan",
         reason=right_reason(Technology.UNIX, fault.name, login),
-        simulated=Simulated(fault.name, login=login),
+        simulated=Simulated(fault.name, login=login, root=way_to_root(fault)),
         held=Key("passphrase") if login == "key" else Password.RIGHT,
         known=Known.ANOTHER_KEY if fault.known_otherwise else Known.NOTHING,
-        sudo=True,
+        sudo=way_to_root(fault) != SU,
+        root={FREE: None, OWN: RootBy.SUDO, SU: RootBy.SU}[way_to_root(fault)],
     )
     for login in ("keyboard-interactive", "key")
     for fault in HOST_FAULTS.values()
@@ -102,6 +108,9 @@ async def holds(row: Row, host: Host) -> None:
     found = [qid.number for qid in qids(reason, row.technology)]
     assert (reason.code, reason.status, tuple(found)) == (row.reason, row.status, row.qids)
     assert (ended.submitted, asked) == (row.submitted, row.asks)
+    if row.root is not None:
+        assert ended.root_asked == row.root_asked
+        assert host.root_failures() == host.tallied(row)
     assert host.logons() == host.worded(row.logons)
     should = {name: pattern.replace("USER", host.user) for name, pattern in row.pattern.items()}
     assert ended.facts.keys() == should.keys()
@@ -149,13 +158,20 @@ async def attempted(row: Row, host: Host, credential: Credential | None = None) 
         private_key=isinstance(row.held, Key) and credential is None,
         nt_hash=isinstance(row.held, Hash),
         sudo=row.sudo,
+        root=row.root,
+        root_user=row.root_user,
         host_keys=row.host_keys,
         crypto=row.crypto,
         known=host.known(),
         authorities=host.marked().authorities,
         revoked=host.marked().revoked,
     )
-    ended = await attempt(job, credential or host.credential(), before_answer=lambda: asked.append("asked"))
+    ended = await attempt(
+        job,
+        credential or host.credential(),
+        before_answer=lambda: asked.append("asked"),
+        root_password=host.root_password(),
+    )
     return ended, bool(asked)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, Technology
+from appliance.contract import CryptoProfile, HostKeyPolicy, Phase, RootBy, Technology
 from tests.peers.rows import Key, Known, Password, Row, Simulated
 
 _row = partial(Row, technology=Technology.UNIX)
@@ -270,6 +270,46 @@ _KEYS = (
     ),
 )
 
+_CERTIFICATES = (
+    _row(
+        name="certificate",
+        user="certed",
+        reason="PASSED",
+        logons=KEY_OK,
+        simulated=_key(),
+        held=Key("plain", certificate="good"),
+        facts={**_ID, "certificate": r"test of SHA256:\S{43}, until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"},
+    ),
+    *(
+        _row(
+            name=f"certificate: {form}",
+            user="certed",
+            reason=reason,
+            logons=KEY_FAILED,
+            simulated=_key(),
+            held=Key("plain", certificate=form),
+            says=rf"certificate 'test' of authority SHA256:\S{{43}}{says}: .*",
+        )
+        for form, reason, says in (
+            ("expired", "CERT_EXPIRED", r" has not been valid since \d{4}-.* UTC"),
+            ("early", "CERT_EXPIRED", r" is not valid before \d{4}-.* UTC"),
+            ("elsewhere", "CERT_PRINCIPAL", r" names somebody, and not \w+"),
+            ("unknown", "CERT_REFUSED", ""),
+        )
+    ),
+    *(
+        _row(
+            name=f"certificate: {form}",
+            user="certed",
+            reason="SECRET_CERTIFICATE_UNUSABLE",
+            submitted=False,
+            simulated=_key(),
+            held=Key("plain", certificate=form),
+        )
+        for form in ("host", "another", "garbage")
+    ),
+)
+
 _ACCOUNTS = (
     *(
         _row(
@@ -460,6 +500,108 @@ _SESSIONS = (
         simulated=Simulated("sudo_missing"),
         sudo=True,
         says="sh: 1: sudo: not found",
+        facts=_ID,
+    ),
+)
+
+_sudo = partial(_row, logons=OK, sudo=True, root=RootBy.SUDO)
+_su = partial(_row, logons=OK, root=RootBy.SU)
+_OWN = partial(Simulated, root="own")
+_SU = partial(Simulated, root="su")
+
+_ROOT = (
+    _sudo(
+        name="sudo with the login's password",
+        user="helper",
+        reason="PASSED",
+        simulated=_OWN(),
+        facts={**_ID, "sudo": "password"},
+    ),
+    _sudo(
+        name="sudo with a password, which it does not ask for",
+        user="admin",
+        reason="PASSED",
+        root_asked=False,
+        facts=_SUDO,
+    ),
+    _sudo(
+        name="sudo on a terminal, after its lecture",
+        user="seated",
+        reason="PASSED",
+        simulated=_OWN("sudo_tty"),
+        facts={**_ID, "sudo": "password"},
+    ),
+    _row(
+        name="sudo without a password, on a terminal",
+        user="seatedfree",
+        reason="PASSED",
+        logons=OK,
+        simulated=Simulated("sudo_tty"),
+        sudo=True,
+        facts=_SUDO,
+    ),
+    _sudo(
+        name="sudo refuses the password",  # and PAM counts the second try, which sudo begins at once
+        user="sudowrong",
+        reason="PRIV_SUDO_REFUSED",
+        simulated=_OWN("sudo_refuses"),
+        root_held=Password.WRONG,
+        tallied=2,
+        says=r"Sorry, try again\.(\\n.*)?",
+        facts=_ID,
+    ),
+    _sudo(
+        name="sudo takes the password, of no sudoer",
+        user="good",
+        reason="PRIV_NO_SUDO",
+        simulated="a simulated sudo says so unasked",
+        says=r"\w+ is not in the sudoers file\..*",
+        facts=_ID,
+    ),
+    _sudo(
+        name="no sudoer, with a password at hand",
+        user="outsider",
+        reason="PRIV_NO_SUDO",
+        simulated=_OWN("no_sudoer"),
+        root_asked=False,
+        says=r"Sorry, user \w+ may not run sudo on \S+\.",
+        facts=_ID,
+    ),
+    _sudo(
+        name="sudo asks for root's password, and has it",
+        user="ruled",
+        reason="PASSED",
+        simulated="a simulated sudo asks for the user's own password",
+        root_user="root",
+        facts={**_ID, "sudo": "password"},
+    ),
+    _sudo(
+        name="sudo asks for something else",  # of which PAM counts that it was left open
+        user="ruled",
+        reason="PRIV_PROMPT_UNKNOWN",
+        simulated=_OWN("root_asks_code"),
+        tallied=1,
+        says=r"\[keymuster\] password of root:|Verification code:",
+        facts=_ID,
+    ),
+    _su(name="su", user="good", reason="PASSED", simulated=_SU(), facts={**_ID, "su": "password"}),
+    _su(
+        name="su refuses the password",
+        user="helper",
+        reason="PRIV_SU_REFUSED",
+        simulated=_SU("root_wrong_password"),
+        root_held=Password.WRONG,
+        tallied=1,
+        says=r"su: (Permission denied|Authentication failure)",
+        facts=_ID,
+    ),
+    _su(
+        name="su turns the user away",
+        user="unwheeled",
+        reason="PRIV_NO_SU",
+        simulated=_SU("su_denied"),
+        root_asked=False,
+        says="su: (Permission denied|Authentication failure)",
         facts=_ID,
     ),
 )
@@ -720,7 +862,17 @@ _ALGORITHMS = (
     ),
 )
 
-UNIX_ROWS: tuple[Row, ...] = (*_LOGINS, *_REFUSALS, *_KEYS, *_ACCOUNTS, *_SESSIONS, *_HOST_KEYS, *_ALGORITHMS)
+UNIX_ROWS: tuple[Row, ...] = (
+    *_LOGINS,
+    *_REFUSALS,
+    *_KEYS,
+    *_CERTIFICATES,
+    *_ACCOUNTS,
+    *_SESSIONS,
+    *_ROOT,
+    *_HOST_KEYS,
+    *_ALGORITHMS,
+)
 
 UNIX_WITHOUT_SERVER = {
     "must_change": "sshd asks for a new password by keyboard-interactive only; other servers refuse a password so",

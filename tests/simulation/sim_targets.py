@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from appliance.contract import AccessTerms, Candidate, CredentialRef, Failure, Job, Phase, Technology, View
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
 from appliance.vault import DEFAULT_TERMS, SecretHandle
 from appliance.vault.breaker import AWAY
@@ -185,6 +185,8 @@ class SimLogin:
             case Answer.REFUSED:
                 return Failure(Phase.AUTH, REFUSED[self._job.technology])
 
-    async def privileges(self) -> Privileges | Failure:
+    elevation = Elevation.UNTRIED
+
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         await self._wait(0.5)
         return Failure(Phase.PRIVILEGE, LIMITED) if self._host.fault == "limited" else Privileges()

@@ -15,6 +15,7 @@ from appliance.contract import (
     Deferred,
     HostAuthority,
     HostKeyPolicy,
+    Part,
     PermitAnswer,
     PermitVerdict,
     Phase,
@@ -201,7 +202,8 @@ async def test_the_jump_hosts_secret_is_asked_for_on_its_own_terms_and_checked_o
     async with serving(bastion) as gate, serving(target) as port, a_world(source=source) as world:
         job = a_job(port, a_jump(gate))
         [candidate] = job.candidates
-        terms = [AccessTerms(record=candidate.record, comment=c, jump=c == "jump") for c in ("target", "jump")]
+        parts = {"target": Part.LOGIN, "jump": Part.JUMP}
+        terms = [AccessTerms(record=candidate.record, comment=c, part=part) for c, part in parts.items()]
         assert reason(await world.scan(job.model_copy(update={"terms": tuple(terms)}))) == "PASSED"
     assert {key: told.comment for key, told in source.told.items()} == {"target": "target", "jump": "jump"}
     [wanted] = world.desk.wanted
@@ -214,7 +216,7 @@ async def test_approval_of_the_jump_hosts_secret_is_the_reason_where_it_lacks() 
     source = Source(refuses={"jump": "SECRET_NEEDS_APPROVAL"})
     async with serving(a_bastion()) as gate, a_world(source=source) as world:
         job = a_job(1, a_jump(gate))
-        terms = (AccessTerms(record=job.candidates[0].record, jump=True),)
+        terms = (AccessTerms(record=job.candidates[0].record, part=Part.JUMP),)
         report = await world.scan(job.model_copy(update={"terms": terms}))
         assert reason(report) == "SECRET_NEEDS_APPROVAL"
         assert evidence(report).text.startswith("jump host 127.0.0.1")

@@ -26,7 +26,7 @@ from appliance.contract import (
     View,
     named,
 )
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.permit import PermitDesk
 from appliance.phases import PhaseLedger
 from appliance.scan import scan
@@ -58,6 +58,8 @@ class Story:
         self.steps.append(f"prepare {candidate.record}")
         return self.unfit
 
+    elevation = Elevation.UNTRIED
+
     async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
         self.steps.append("authenticate")
         self.submitted = True
@@ -65,7 +67,7 @@ class Story:
             await anyio.sleep_forever()
         return self.refused or Authenticated()
 
-    async def privileges(self) -> Privileges | Failure:
+    async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         return Privileges()
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:

@@ -15,7 +15,7 @@ from appliance.contract import Target, Technology
 from appliance.vault.credential import Credential
 from orchestrator.known_hosts import HostMarks, KnownHosts
 from orchestrator.score import EXPECTED
-from targets.faults import HOST_FAULTS
+from targets.faults import FREE, HOST_FAULTS
 from tests.peers.attempt import attempt, make_job
 from tests.unit.targets.targets_lab import running
 
@@ -29,7 +29,10 @@ def faults(technology: Technology) -> list[str]:
     return [
         name
         for name, fault in HOST_FAULTS.items()
-        if technology in fault.technologies and not name.startswith("secret_") and name not in WAITED_FOR
+        if FREE in fault.roots
+        and technology in fault.technologies
+        and not name.startswith("secret_")
+        and name not in WAITED_FOR
     ]
 
 

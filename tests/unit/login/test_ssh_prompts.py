@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.login.ssh_prompts import Ask, account_state, demands_change, judge
+from appliance.login import ssh_words
+from appliance.login.ssh_prompts import LONGEST, Ask, account_state, demands_change, judge
+from tests.unit.login.pam_prompts import OTHERS, PASSWORD
 
 
 @pytest.mark.parametrize(
@@ -212,3 +214,41 @@ def test_a_quarter_of_a_megabyte_of_words_holds_nobody_up(word: str) -> None:
     assert judge("", words, [("quest? ", False)]) in (Ask.UNKNOWN, Ask.NEW_PASSWORD)
     assert judge(words, "", [(words, True)]) in (Ask.UNKNOWN, Ask.NEW_PASSWORD)
     assert account_state(words) is None
+
+
+@pytest.mark.parametrize("prompt", PASSWORD)
+def test_pams_own_word_for_a_password_in_each_language(prompt: str) -> None:
+    assert judge("", "", [(prompt, False)]) is Ask.PASSWORD
+    assert judge("", "", [(f"(nova@new.example) {prompt}", False)]) is Ask.PASSWORD
+
+
+@pytest.mark.parametrize("prompt", OTHERS)
+def test_pams_own_words_for_a_new_or_an_old_password_are_never_answered(prompt: str) -> None:
+    assert judge("", "", [(prompt, False)]) in (Ask.NEW_PASSWORD, Ask.UNKNOWN)
+
+
+@pytest.mark.parametrize("said", ssh_words.LOCKED)
+def test_a_lock_out_in_each_language(said: str) -> None:
+    notice = said.replace("%u", "3")
+    assert judge("", "", [(f"{notice}\n(10 minutes left to unlock)\nPassword: ", False)]) is Ask.LOCKED
+    assert account_state(notice) == "ACCOUNT_LOCKED"
+
+
+@pytest.mark.parametrize("said", ssh_words.EXPIRED)
+def test_an_expired_account_in_each_language(said: str) -> None:
+    assert account_state(said) == "ACCOUNT_EXPIRED"
+
+
+@pytest.mark.parametrize("said", ssh_words.MUST_CHANGE)
+def test_an_expired_password_in_each_language(said: str) -> None:
+    assert demands_change(said)
+    assert judge("", "", [(f"{said}\nPassword: ", False)]) is Ask.NEW_PASSWORD
+
+
+def test_a_name_in_a_prompt_is_no_word_of_it() -> None:
+    for prompt in ("(code@token.example) Password: ", "Password for duo@new.example: ", "Passwort für otp@neue: "):
+        assert judge("", "", [(prompt, False)]) is Ask.PASSWORD
+
+
+def test_what_is_longer_than_any_prompt_is_none() -> None:
+    assert judge("", "x" * LONGEST, [("Password: ", False)]) is Ask.UNKNOWN

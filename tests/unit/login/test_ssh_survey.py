@@ -17,14 +17,21 @@ UNAME = "Linux web1 6.1.0-25-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.106-3 (2024
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n== release 0\n'
 NONE = "cat: /etc/os-release: No such file\ncat: /usr/lib/os-release: No such file\n== release 1\n"
 LISTING = "User scan may run the following commands on web1:\n    (ALL) NOPASSWD: ALL\n    (www) /bin/ls\n== sudo 0\n"
+PROOF = "0\n== proof 0\n"
 
 
 def judged(*parts: str, sudo: bool = False, status: int | None = 0) -> dict[str, str] | Failure:
-    return judge(CommandResult(status, "".join(parts).encode()), sudo=sudo)
+    session = judge(CommandResult(status, "".join(parts).encode()), sudo=sudo)
+    if isinstance(session, Failure):
+        return session
+    if isinstance(session.sudo, Failure):
+        failure = session.sudo
+        return Failure(failure.phase, failure.signal, failure.text, {**session.facts, **failure.facts})
+    return {**session.facts, **session.sudo}
 
 
 def test_all_that_there_is_to_know() -> None:
-    assert judged(ID, UNAME, DEBIAN, LISTING, sudo=True) == {
+    assert judged(ID, UNAME, DEBIAN, LISTING, PROOF, sudo=True) == {
         "id": "uid=1000(scan) gid=1000(scan) groups=1000(scan),27(sudo)",
         "uid": "1000",
         "groups": "scan,sudo",
@@ -118,6 +125,7 @@ def test_the_command_is_one_quoted_word_for_any_shell(sudo: bool) -> None:
 
 def test_it_runs_here() -> None:
     done = subprocess.run(["sh", "-c", command(sudo=False)], capture_output=True, check=True)
-    facts = judge(CommandResult(0, done.stdout + done.stderr), sudo=False)
-    assert isinstance(facts, dict)
+    session = judge(CommandResult(0, done.stdout + done.stderr), sudo=False)
+    assert not isinstance(session, Failure)
+    facts = session.facts
     assert facts.keys() >= {"id", "uid", "groups", "hostname", "kernel", "os"}

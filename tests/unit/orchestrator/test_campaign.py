@@ -286,6 +286,21 @@ def record(**changes: str) -> str:
             "records[0].secret.templat: is no known key; did you mean templ",
         ),
         ({"secret": '{ nam = "x" }'}, "records[0].secret.nam: is no known key; did you mean name?"),
+        *(
+            ({"technology": '"unix"', "root_delegation": given}, f"records[0].root_delegation{says}")
+            for given, says in (
+                ('"doas"', ": must be one of 'none', 'sudo' or 'su'"),
+                ('{ type = "none", secret = "r" }', ": has a password and no way to root"),
+                ('{ type = "su" }', ": su needs root's password"),
+                ('{ type = "su", password = "login" }', ": su asks for root's own password, never the login's"),
+                ('{ type = "sudo", password = "login", secret = "r" }', ": password and secret are two answers"),
+                ('{ type = "sudo", user = "root" }', ": vault and user say something of a secret, and there is none"),
+                ('{ type = "su", secret = "r", user = "a b" }', ".user: string should match pattern"),
+                ('{ type = "su", secret = "{hots}" }', ".secret: has an unknown placeholder {hots}"),
+                ('{ type = "su", secret = "r", vault = "Other" }', ".vault: there is no vault 'Other'"),
+                ('{ type = "sudo", password = "Secret-1" }', ".password: must be one of 'login'"),
+            )
+        ),
         ({"failure_window": "30"}, "records[0].failure_window: is no duration; write a number with its unit in quotes"),
         ({"failure_budget": "0"}, "records[0].failure_budget: must be at least 1"),
         ({"port": "70000"}, "records[0].port: must be at most 65535"),
@@ -672,6 +687,51 @@ def test_a_key_in_the_file_is_not_quoted(key: str, value: str) -> None:
 )
 def test_http_on_this_machine_or_by_leave(url: str, line: str) -> None:
     assert parse_campaign(vault_with(line, url=url), "c.toml").vaults[0].url == url
+
+
+CERTIFICATE = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5"
+
+
+def certified(tmp_path: Path, given: str, *, key: str = "true") -> str:
+    return f"""
+[[records]]
+title = "R"
+technology = "unix"
+user = "scan"
+vault = "Secret Server Vault"
+secret = "s"
+ips = ["192.0.2.7"]
+private_key = {key}
+certificate = "{given}"
+"""
+
+
+def test_a_certificate_is_read_with_the_campaign_and_kept_as_its_line(tmp_path: Path) -> None:
+    (tmp_path / "id-cert.pub").write_text(f"{CERTIFICATE} scan@example\n")
+    file = tmp_path / "campaign.toml"
+    file.write_text(ARTICLE + certified(tmp_path, "id-cert.pub"))
+    read = load_campaign(file)
+    assert getattr(read.records[-1], "certificate") == CERTIFICATE  # noqa: B009 - a key of Unix records alone
+    (tmp_path / "id-cert.pub").unlink()
+    assert Campaign.from_snapshot(read.snapshot()) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "says"),
+    [
+        ("none.pub", "true", "certificate: cannot be read; give the path of an OpenSSH user certificate"),
+        ("secret.pem", "true", "certificate: is no OpenSSH certificate; ssh-keygen -s writes one"),
+        (CERTIFICATE, "false", "certificate: is for records with private_key = true"),
+    ],
+)
+def test_a_certificate_that_is_none(tmp_path: Path, given: str, key: str, says: str) -> None:
+    (tmp_path / "secret.pem").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nU0VDUkVU\n")
+    file = tmp_path / "campaign.toml"
+    file.write_text(ARTICLE + certified(tmp_path, given, key=key))
+    with pytest.raises(CampaignError) as refused:
+        load_campaign(file)
+    assert says in str(refused.value)
+    assert "U0VDUkVU" not in str(refused.value)
 
 
 VAULT = """\

@@ -8,6 +8,7 @@ from appliance.contract import (
     Candidate,
     CredentialRef,
     Jump,
+    Part,
     SecretLookup,
     Selection,
     Target,
@@ -51,8 +52,11 @@ def test_a_jump_hosts_secret_has_the_terms_of_its_own_vault() -> None:
         return candidate("A", vault).model_copy(update={"jump": jump})
 
     own, ticket = AccessTerms(record="A", comment="A", approval=True), AccessTerms(record="A", ticket=TICKET)
-    assert purposes.of_job("j1", TARGET, [through("Own", "Ticket")]) == (own, ticket.model_copy(update={"jump": True}))
-    unasked = own.model_copy(update={"jump": True, "approval": False})
+    assert purposes.of_job("j1", TARGET, [through("Own", "Ticket")]) == (
+        own,
+        ticket.model_copy(update={"part": Part.JUMP}),
+    )
+    unasked = own.model_copy(update={"part": Part.JUMP, "approval": False})
     assert purposes.of_job("j1", TARGET, [through("Ticket", "Own")]) == (ticket, unasked)
     assert purposes.of_job("j1", TARGET, [through("Plain", "Own")]) == (unasked,)
 

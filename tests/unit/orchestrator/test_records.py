@@ -284,6 +284,45 @@ def test_look_up_by_address_is_what_a_walk_over_the_records_finds(ranges: list[t
     assert not any(isinstance(record, UnixRecord) for record in applicable)
 
 
+@pytest.mark.parametrize(
+    ("accounts", "way", "asked_of", "account", "secret"),
+    [
+        ("corp", '{ type = "sudo", password = "login" }', "scan", "scan@dir:corp", "s"),
+        ("local", '{ type = "sudo", password = "login" }', "scan", "scan@host:10.0.0.1", "s"),
+        ("corp", '{ type = "sudo", secret = "sudo-{address}" }', "scan", "scan@dir:corp", "sudo-10.0.0.1"),
+        ("corp", '{ type = "sudo", secret = "r", user = "root" }', "root", "root@host:10.0.0.1", "r"),
+        ("corp", '{ type = "su", secret = "r" }', "root", "root@host:10.0.0.1", "r"),
+        ("local", '{ type = "su", secret = "r", user = "toor" }', "toor", "toor@host:10.0.0.1", "r"),
+    ],
+)
+def test_whose_password_root_delegation_submits(
+    accounts: str, way: str, asked_of: str, account: str, secret: str
+) -> None:
+    records = book(unix("A", '["10.0.0.1"]', accounts=f'"{accounts}"', root_delegation=way, failure_budget="3"))
+    (candidate,) = found(records, "10.0.0.1", Technology.UNIX)
+    root = candidate.root
+    assert root is not None
+    assert (root.user, str(root.account), root.secret.key) == (asked_of, account, secret)
+    assert candidate.sudo is (root.by == "sudo")
+    assert candidate.secrets == tuple(dict.fromkeys((candidate.secret, root.secret)))
+    budget = records.budget_for(root.account)
+    assert budget is not None
+    assert budget.failures == 3
+
+
+def test_without_a_password_nothing_is_submitted() -> None:
+    for way in ('"none"', '"sudo"', '{ type = "sudo" }'):
+        (candidate,) = found(book(unix("A", '["10.0.0.1"]', root_delegation=way)), "10.0.0.1", Technology.UNIX)
+        assert (candidate.root, candidate.sudo) == (None, "sudo" in way)
+
+
+def test_a_record_whose_second_secret_needs_what_the_target_lacks_is_left_out() -> None:
+    records = book(unix("A", '["10.0.0.1"]', root_delegation='{ type = "su", secret = "root-{host}" }'))
+    none = records.candidates(Target(address="10.0.0.1"), Technology.UNIX)
+    assert isinstance(none, NoCandidate)
+    assert "gives no host for 10.0.0.1" in none.text
+
+
 KERBEROS = """
 [[records]]
 title = "{title}"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.contract import PEER_TEXT_LIMIT, Account, Candidate, CredentialRef, SecretLookup, Selection
+from appliance.contract import (
+    PEER_TEXT_LIMIT,
+    Account,
+    Candidate,
+    CredentialRef,
+    RootBy,
+    RootPassword,
+    SecretLookup,
+    Selection,
+)
 from orchestrator.campaign_model import Campaign
 from orchestrator.stop_known import names
 from orchestrator.stop_office import StopOffice
@@ -129,6 +138,18 @@ def test_a_login_is_bound_by_its_account_its_secret_or_its_vault_and_by_nothing_
         assert stops.on_login(login(account("svc", "dir:other"), secret("other", vault="Other"))) is None
         assert (stops.on_secret(what) is None) is (selector.kind is StopKind.ACCOUNT)
         assert (stops.on_vault("Vault") is None) is (selector.kind is not StopKind.VAULT)
+
+
+def test_root_is_bound_by_its_own_account_and_secret_and_the_login_is_not() -> None:
+    whose, what = account("root", "host:192.0.2.1"), secret("roots")
+    root = RootPassword(by=RootBy.SU, user="root", account=whose, secret=what)
+    record = login(account("svc", "dir:corp"), secret("corp-scan")).model_copy(update={"root": root})
+    for selector in (Selector.of_account("root@192.0.2.1"), Selector.of_secret("roots")):
+        stops = Stops([stop(selector)])
+        assert stops.on_root(record) is not None
+        assert stops.on_login(record) is None
+        assert stops.on_root(record.model_copy(update={"root": None})) is None
+    assert Stops([stop(Selector.of_account("svc@corp"))]).on_root(record) is None
 
 
 def test_the_first_stop_stands_until_it_is_lifted() -> None:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targets import estate, material, spec
-from targets.faults import HOST_FAULTS, HostFault, SecretState
+from targets.faults import FREE, HOST_FAULTS, HostFault, SecretState
 from targets.sample_vault import SAMPLE
 from targets.secret_server.templates import TEMPLATES
 from targets.truth import truth
@@ -32,7 +33,7 @@ def specs(draw: st.DrawFn) -> spec.EstateSpec:
     def group(n: int) -> spec.HostGroup:
         technology = draw(st.sampled_from(["unix", "windows"]))
         account = draw(st.sampled_from(["local", "CORP"]))
-        known = [HOST_FAULTS[name] for name in FAULTS if technology in HOST_FAULTS[name].technologies]
+        known = [f for n in FAULTS if technology in (f := HOST_FAULTS[n]).technologies and FREE in f.roots]
         faults = [f.name for f in known if account == "local" or of_a_host(f)]
         return spec.HostGroup(
             count=draw(st.integers(1, 12)),
@@ -153,7 +154,8 @@ def test_truth_names_port_fault_and_secret() -> None:
         '[[hosts]]\nfault = "closed"\n[[hosts]]\nfault = "secret_missing"\naccount = "CORP"\nuser = "svc"\n'
         'secret_name = "{user} on {address}"'
     )
-    common = {"technology": "unix", "login": "password", "named_by": "name", "latency": 0.0, "at_times": []}
+    named = {"technology": "unix", "login": "password", "named_by": "name", "root": "free", "root_secret": ""}
+    common: dict[str, Any] = named | {"latency": 0.0, "at_times": []}
     assert list(truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
         common
         | {
@@ -277,3 +279,27 @@ def test_what_is_given_twice_among_many() -> None:
     names = [*range(20_000), 7]
     with pytest.raises(spec.EstateError, match=r"directory given twice: d7$"):
         spec.parse("".join(f'[[directories]]\nname = "d{name}"\n' for name in names))
+
+
+def test_root_has_a_secret_of_its_own_where_su_is_the_way() -> None:
+    made = estate.build(
+        spec.parse('[[hosts]]\ncount = 2\nroot = "su"\nfaults = { none = 1, root_wrong_password = 1 }\n')
+    )
+    for host in made.hosts.values():
+        secret = made.secrets[host.root_secret]
+        assert (secret.name, secret.user, secret.machine) == (f"unix-root-{host.address}", "root", host.address)
+        right = made.accounts[host.root_key].password == secret.material.password
+        assert right is (host.fault.name == "none")
+
+
+@pytest.mark.parametrize(
+    ("group", "says"),
+    [
+        ('fault = "su_denied"', 'fault "su_denied" is for hosts with root = "su"'),
+        ('root = "su"\nfault = "no_sudo"', 'fault "no_sudo" is for hosts with root = "free"'),
+        ('technology = "windows"\nroot = "own"', 'root = "own" is for unix hosts'),
+    ],
+)
+def test_ways_to_root_that_cannot_be(group: str, says: str) -> None:
+    with pytest.raises(spec.EstateError, match=says):
+        spec.parse(f"[[hosts]]\n{group}\n")

@@ -210,6 +210,23 @@ async def test_a_key_comes_as_it_was_attached() -> None:
         assert len(vault.asked) == 2
 
 
+@pytest.mark.parametrize("attached", [True, False])
+async def test_a_certificate_comes_beside_its_key(attached: bool) -> None:
+    line = "ssh-ed25519-cert-v01@openssh.com AAAA scan"
+    field = item(
+        "ssh-certificate", "" if attached else line, isFile=attached, fileAttachmentId=11 if attached else None
+    )
+    secret = unix_secret(7)
+    secret["items"].append(field)
+    async with source_and_vault() as (source, vault):
+        for slug, data in (("private-key", b"key"), ("ssh-certificate", line.encode())):
+            vault.on("GET", f"{SECRETS}/7/fields/{slug}", reply(200, data, kind="application/octet-stream"))
+        got = credential(await fetched(vault, source, secret, key=True))
+        assert (got.private_key, got.certificate) == (b"key", line.encode())
+        assert len(vault.asked) == (3 if attached else 2)
+        assert got.copy().certificate == got.certificate
+
+
 @pytest.mark.parametrize(
     ("secret", "field"),
     [
