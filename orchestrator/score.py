@@ -150,6 +150,7 @@ _OTHER_LOGINS: Mapping[str, Mapping[str, str]] = {
 _AT_TIMES: Mapping[str, Callable[[Reason], bool]] = {
     "vault": lambda reason: reason.owner is Owner.VAULT,
     "overrun": lambda reason: reason.code == "SSH_THROTTLED",
+    "rotated": lambda reason: reason.code == "ROTATED_MID_SCAN",
 }
 """What a truth says of some time and means no fault by: the reasons that are right for it."""
 

@@ -17,8 +17,10 @@ from targets.vault_spec import Where
 
 _GOES_SILENT = ("silent", "stalled_kex", "stalled_login", "stalled_command")
 _GOES_DOWN = ("reset", "reset_after_banner", "reset_at_login", "reset_at_command")
-VAULT, OVERRUN = "vault", "overrun"
-"""Stand for whatever a vault in trouble does to a login, and for a connection that MaxStartups drops."""
+VAULT, OVERRUN, ROTATED = "vault", "overrun", "rotated"
+"""Stand for whatever a vault in trouble does to a login, for a connection that MaxStartups drops, and for a password
+that is changed between its reading and its use.
+"""
 
 
 def truth(estate: Estate, *, ports: Mapping[Technology, int], closed_port: int) -> Iterator[dict[str, Any]]:
@@ -61,9 +63,10 @@ def _by_conduct(host: Host) -> Iterator[str]:
 
 
 def _of_secrets(event: EventSpec) -> Iterator[tuple[str, str]]:
-    """Secrets, and the fault of a host whose secret that is."""
+    """Secrets, and what their hosts do for it."""
     if event.rotate:
         yield event.rotate, "wrong_password"
+        yield event.rotate, ROTATED
         if event.where is Where.BOTH:
             yield event.rotate, "none"  # whatever was wrong with the secret before
     for secret, state in event.secrets.items():

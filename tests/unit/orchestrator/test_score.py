@@ -171,6 +171,7 @@ def test_an_account_that_is_guilty_at_times_excuses_who_was_skipped_for_it() -> 
         ("vault", "BANNER_TIMEOUT", False),
         ("overrun", "SSH_THROTTLED", True),
         ("overrun", "SSH_PENALTY", False),
+        ("rotated", "ROTATED_MID_SCAN", True),
         ("penalty", "SSH_PENALTY", True),
     ],
 )

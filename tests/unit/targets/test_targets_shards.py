@@ -26,7 +26,7 @@ from targets.material import Material
 from targets.shards.hub import HOSTS_PER_SHARD, shards_for
 from targets.shards.link import Link, LinkLost
 from targets.shards.steering import check_routes, doors, refusing, shard_of
-from tests.unit.targets.targets_lab import build
+from tests.unit.targets.targets_lab import build, until
 from tests.unit.targets.test_targets_process import get, post, process
 
 CORP = """
@@ -305,3 +305,57 @@ async def test_a_long_message_and_a_late_answer_arrive_whole() -> None:
     for end in ends:
         end.close()
     await anyio.sleep(0.01)
+
+
+# -- orders ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_network_goes_silent_in_every_shard_and_the_first_logon_begins_the_timeline(tmp_path: Path) -> None:
+    text = """
+[timeline]
+begins = "first-logon"
+[[timeline.events]]
+at = 0
+silent = "127.20.0.0/25"
+[[hosts]]
+count = 4
+[[hosts]]
+network = "127.30.0.0/16"
+"""
+    async with sharded(tmp_path, text) as lab:
+        [*hosts, other] = lab.hosts("unix", "local")
+        url = f"{lab.ready['control_url']}/timeline"
+        assert (await get(url))["age"] is None
+        assert await lab.ssh(other, lab.password(other))
+
+        async def begun() -> bool:
+            return bool((await get(url))["age"] is not None)
+
+        await until(begun)
+        assert (await post(f"{lab.ready['control_url']}/silence", {"network": "127.20.0.128/25"}))[0] == 200
+        for host in hosts:
+            stream = await anyio.connect_tcp(host.address, lab.ready["ssh_port"])
+            async with stream:
+                with anyio.move_on_after(0.1):
+                    pytest.fail(f"{host.address} says {await stream.receive()!r}")
+        assert await lab.ssh(other, lab.password(other))
+        lifted = {"network": "127.20.0.0/25", "seconds": 0}
+        assert (await post(f"{lab.ready['control_url']}/silence", lifted))[0] == 200
+        assert await lab.all_ssh((host, lab.password(host)) for host in hosts) == [True] * 4
+
+
+async def test_hosts_come_up_by_the_same_clock_in_every_shard(tmp_path: Path) -> None:
+    async with sharded(tmp_path, '[[hosts]]\ncount = 4\ncomes_up = "1500ms"\n') as lab:
+        hosts = lab.hosts("unix", "local")
+        for host in hosts:
+            with pytest.raises(ConnectionResetError):
+                await lab.ssh(host, "")
+
+        async def up() -> bool:
+            try:
+                return await lab.ssh(hosts[0], lab.password(hosts[0]))
+            except ConnectionResetError:
+                return False
+
+        await until(up)
+        assert await lab.all_ssh((host, lab.password(host)) for host in hosts) == [True] * 4
