@@ -11,6 +11,7 @@ from targets.sshd_policy import MaxStartups, Offence, Penalties
 
 OVERRUN = b"Exceeded MaxStartups\r\n"
 PENALISED = b"Not allowed at this time\r\n"
+"""OpenSSH 9.8, which has brought penalties, says this of MaxStartups too."""
 
 
 class Startups:
@@ -32,7 +33,7 @@ class Startups:
             return PENALISED
         begun = self._begun[host.address]
         if sshd.max_startups and MaxStartups.of(sshd.max_startups).drops(begun, self._random.random()):
-            return OVERRUN
+            return PENALISED if sshd.penalties else OVERRUN
         self._begun[host.address] += 1
         return None
 
