@@ -187,7 +187,12 @@ class Fleet:
     def _order(self, number: int, word: str, body: Any) -> None:
         order = self._links[number].ask(word, body)
         self._orders.add(order)
-        order.add_done_callback(self._orders.discard)
+        order.add_done_callback(self._ordered)
+
+    def _ordered(self, order: asyncio.Future[Any]) -> None:
+        self._orders.discard(order)
+        if not order.cancelled():
+            order.exception()  # that a shard has gone, `watch` tells, whether or not anybody waits for the order
 
     async def settled(self) -> None:
         await self._all(list(self._orders))
