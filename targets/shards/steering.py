@@ -73,7 +73,9 @@ def doors(addresses: Iterable[str], shards: int = 1) -> Iterator[list[Doors]]:
                     for each, door in zip(made, group, strict=True):
                         getattr(each, protocol).append(door)
         except OSError as error:
-            raise EstateError(f"cannot listen for {shards} processes at one port: {error.strerror}") from None
+            raise EstateError(
+                f"cannot listen on the device lo, {shards} sockets for each port: {error.strerror}; it takes Linux 5.7"
+            ) from None
         yield made
 
 

@@ -74,6 +74,24 @@ def test_addresses_are_distinct_and_in_their_network(made: spec.EstateSpec) -> N
     assert all(IPv4Address(a) in n for a, n in zip(what.hosts, networks, strict=True))
 
 
+def test_a_network_may_be_full_but_for_what_no_connection_reaches() -> None:
+    what = build('[[hosts]]\ncount = 16\nnetwork = "127.16.0.0/28"')
+    assert list(what.hosts)[-2:] == ["127.16.0.0", "127.16.0.15"]
+    # The vault's address, and the first and last of 127.0.0.0/8, are no hosts.
+    assert "127.0.0.1" not in build('[[hosts]]\ncount = 14\nnetwork = "127.0.0.0/28"').hosts
+    with pytest.raises(spec.EstateError, match="too few addresses"):
+        build('[[hosts]]\ncount = 15\nnetwork = "127.0.0.0/28"')
+
+
+def test_hosts_of_ipv6_have_names_of_their_own() -> None:
+    what = build('[[hosts]]\ncount = 300\ntechnology = "windows"\nnetwork = "fd00:1::/64"\n[[hosts]]\ncount = 300')
+    assert [*what.hosts][:2] == ["fd00:1::1", "fd00:1::2"]
+    names = {host.name for host in what.hosts.values()}
+    assert len(names) == 600
+    assert max(map(len, names)) <= 15, "NetBIOS has room for no more"
+    assert [str(network) for network in what.networks] == ["fd00:1::/64"]
+
+
 @given(specs())
 def test_a_secret_opens_its_hosts_account_exactly_when_the_fault_says_so(made: spec.EstateSpec) -> None:
     what = buildable(made)
