@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -23,9 +25,11 @@ from impacket.smbconnection import SessionError, SMBConnection
 
 from targets import estate, spec
 from targets.material import Material
-from targets.shards.hub import HOSTS_PER_SHARD, shards_for
+from targets.shards import hub
+from targets.shards.hub import HOSTS_PER_SHARD, Child, Fleet, ShardError, shards_for
 from targets.shards.link import Link, LinkLost
 from targets.shards.steering import check_routes, doors, refusing, shard_of
+from targets.world import World
 from tests.unit.targets.targets_lab import build, until
 from tests.unit.targets.test_targets_process import get, post, process
 
@@ -359,3 +363,71 @@ async def test_hosts_come_up_by_the_same_clock_in_every_shard(tmp_path: Path) ->
 
         await until(up)
         assert await lab.all_ssh((host, lab.password(host)) for host in hosts) == [True] * 4
+
+
+# -- what goes wrong in the hub ----------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def fleet_of(*says: list[Any]) -> AsyncIterator[tuple[Fleet, World, socket.socket]]:
+    """A fleet of one process that serves nothing; what it says over its link, and the link's other end."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})  # noqa: ASYNC221 - it is begun, not waited for
+        child = Child(0, pid, ours)
+        try:
+            fleet = Fleet([child])
+            world = World(build("[[hosts]]"), servers=fleet)
+            theirs.sendall(b"".join(json.dumps(line).encode() + b"\n" for line in says))
+            yield fleet, world, theirs
+        finally:
+            child.end()
+
+
+async def test_a_shard_that_does_not_come_up_is_told() -> None:
+    async with fleet_of() as (fleet, world, theirs):
+        theirs.close()
+        with pytest.raises(ShardError, match=r"of 1 shards 0 have come up: shard 0 \(process \d+\) has ended"):
+            async with fleet.running(world):
+                pytest.fail("it has come up")
+
+
+async def test_a_shard_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "UP_S", 0.05)
+    monkeypatch.setattr(hub, "END_S", 0.05)
+    async with fleet_of() as (fleet, world, _):
+        with pytest.raises(ShardError, match=r"of 1 shards 0 have come up: 0\.05 s are over"):
+            async with fleet.running(world):
+                pytest.fail("it has come up")
+
+
+async def test_a_connection_that_has_come_to_the_wrong_shard_ends_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "END_S", 0.05)
+    async with fleet_of([0, "up", None], [0, "misdirected", "127.20.0.1"]) as (fleet, world, _):
+        with pytest.raises(ShardError, match=r"a connection for 127\.20\.0\.1 has come to shard 0; the lab ends"):
+            async with fleet.running(world):
+                await fleet.watch()
+
+
+async def test_counters_and_orders_that_a_shard_takes_with_it_are_missed() -> None:
+    async with fleet_of([0, "up", None]) as (fleet, world, theirs):
+        async with fleet.running(world):
+            world.silence(IPv4Network("127.20.0.0/16"), None)
+            theirs.close()
+            with pytest.raises(ShardError, match="has ended, and its hosts with it"):
+                await fleet.settled()
+        with pytest.raises(ShardError, match="has ended, and its hosts with it"):
+            await world.report()
+
+
+def test_doors_that_cannot_be_opened_are_told_and_none_is_left_open() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as probe:
+        lowest = probe.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 10, hard))
+    try:
+        with pytest.raises(spec.EstateError, match="cannot listen on the device lo"), doors(["127.20.0.1"], 64):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
