@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.product import KEYMUSTER, Product
+from tests.bench.estate import memory
 from tests.cli.test_lab import lab_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -162,19 +163,7 @@ def test_65536_hosts_are_up_at_once_and_small(tmp_path: Path) -> None:
             for row in well[:: len(well) // 50]:
                 with socket.create_connection((row["address"], ready["ssh_port"]), timeout=10) as client:
                     assert client.recv(8) == b"SSH-2.0-", row["address"]
-            assert sum(map(proportional_kib, family(lab.pid))) < 2 * 1024 * 1024
+            assert memory(lab.pid) < 2048, "MiB"
         finally:
             lab.terminate()
         assert lab.wait(30) == 0
-
-
-def family(pid: int) -> Iterator[int]:
-    """A process and its descendants."""
-    yield pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield from family(int(child))
-
-
-def proportional_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
