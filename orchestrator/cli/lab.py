@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import anyio
+from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from orchestrator.cli.errors import BadInput, CommandError, Exit
@@ -94,7 +95,14 @@ async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
     try:
         with anyio.fail_after(READY_S):
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1 << 16)
-        yield json.loads(line)
+        needed = True
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_it_ends, process, group.cancel_scope, name="the lab, that it does not end")
+            yield json.loads(line)
+            needed = False
+            group.cancel_scope.cancel()
+        if needed:
+            raise CommandError(f"the simulated estate has ended with exit code {process.returncode}; see above")
     except anyio.IncompleteRead:
         raise BadInput("the simulated estate did not come up; its error is above") from None
     except TimeoutError:
@@ -108,6 +116,12 @@ async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
             if process.returncode is None:
                 process.kill()
             await process.aclose()
+
+
+async def _until_it_ends(process: Process, then: anyio.CancelScope) -> None:
+    """Who needs the lab is cancelled with it."""
+    await process.wait()
+    then.cancel()
 
 
 def _kept(state: Path, source: TextIO) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import pytest
 
 from targets.faults import FREE, HOST_FAULTS
 from tests.acceptance.product import KEYMUSTER, Product
+from tests.bench.estate import family
 from tests.cli.refusals import refused
 from tests.schemas import conforms
 
@@ -187,6 +189,25 @@ def test_a_lab_that_was_killed_has_no_counters_and_its_reasons_are_judged(keymus
     for rubbish in ("{", "[]", '{"since": "x"}', '{"since": 1.5, "accounts": {"a@b": {"ok": 1}}}'):
         left.write_text(rubbish)
         refused(keymuster("lab", "score", "--truth", ready["truth"]), f"{left}: is not what a lab writes")
+
+
+def test_a_lab_that_ends_by_itself_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "estate.toml"
+    file.write_text("[[hosts]]\ncount = 2\n")
+    command = [str(KEYMUSTER), "lab", "up", str(file), "--dir", str(tmp_path / "lab"), "--shards", "2"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            json.loads(process.stdout.readline())
+            *_, shard = family(process.pid)
+            os.kill(shard, signal.SIGKILL)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 70
+    assert "has ended, and its hosts with it; the lab ends: start it anew" in said
+    assert "the simulated estate has ended with exit code 2; see above" in said
 
 
 def test_an_estate_from_stdin_that_does_not_come(keymuster: Product, tmp_path: Path) -> None:
