@@ -102,6 +102,7 @@ def settled(
     return Settled(
         run=job.run,
         job=job.job,
+        technology=job.technology,
         attempt=job.attempt,
         lease=job.lease if lease is None else lease,
         appliance="a1",
@@ -167,9 +168,9 @@ async def test_dispatch_writes_jobs_attempts_and_cursors_and_can_be_repeated(sto
     for _ in range(2):
         await dispatch(store, first, second, cursors={"unix": 2})
     attempts = await store.attempts.open(RUN)
-    assert [(a.job, a.attempt, a.lease, a.dispatched_at, a.epoch, a.seq) for a in attempts] == [
-        ("j1", 1, "j1-1", 1001.0, None, None),
-        ("j2", 1, "j2-1", 1001.0, None, None),
+    assert [(a.job, a.attempt, a.lease, a.dispatched_at) for a in attempts] == [
+        ("j1", 1, "j1-1", 1001.0),
+        ("j2", 1, "j2-1", 1001.0),
     ]
     assert attempts[1].technology is Technology.WINDOWS
     assert attempts[1].target == second.target
@@ -184,16 +185,6 @@ async def test_a_cursor_never_goes_back(store: Store) -> None:
     run = await store.runs.get(RUN)
     assert run is not None
     assert run.cursors == {"unix": 5, "windows": 1}
-
-
-async def test_a_place_on_the_bus_is_noted(store: Store) -> None:
-    await dispatch(store, job("j1"), job("j2"))
-    await store.attempts.placed(RUN, [("j2", 1, "e1", 2**40), ("gone", 1, "e1", 1)])
-    await store.attempts.placed(RUN, [])
-    assert [(a.job, a.epoch, a.seq) for a in await store.attempts.open(RUN)] == [
-        ("j1", None, None),
-        ("j2", "e1", 2**40),
-    ]
 
 
 async def test_runs_do_not_see_each_other(store: Store) -> None:

@@ -333,6 +333,7 @@ class Orchestrator(Actor):
         row = Settled(
             run=run.name,
             job=attempt.planned.job,
+            technology=attempt.planned.technology,
             attempt=attempt.attempt,
             lease=attempt.lease,
             appliance=sender,
@@ -354,6 +355,9 @@ class Orchestrator(Actor):
         else:
             self.kernel.note("outcome", attempt.planned.job, decision.reason.code)
             run.dispatcher.close(attempt.planned.job)
+            accounts = [account for candidate in attempt.planned.candidates for account in candidate.accounts]
+            host = f"host:{attempt.planned.target.address}"
+            self.pacer.job_over(run.name, attempt.planned.job, accounts, host)
             run.counts[row.status.value] += 1
         self.wake(run)
 
@@ -394,7 +398,7 @@ class Orchestrator(Actor):
     def _judge(self, held: _Held) -> None:
         request, now = held.request, self.kernel.now
         run = self.runs.get(request.run)
-        if run is None or not self.parts.genuine(request, run):
+        if run is None or not self.parts.genuine(request, run.current(request.job)):
             held.reply(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
             return
         budget = self.office._budget(request)

@@ -12,7 +12,7 @@ from appliance.contract import Reread
 from orchestrator.pacing import LedgerEntry
 from orchestrator.stops import Stop
 from orchestrator.store import Store
-from orchestrator.store.records import AttemptRow, CheckOutRow, JobRow, Placement, SeenKey, Settled, Undispatched
+from orchestrator.store.records import AttemptRow, CheckOutRow, JobRow, SeenKey, Settled, Undispatched
 from tests.simulation.kernel import Violation
 from tests.simulation.memory import Memory
 from tests.simulation.oracle import Oracle
@@ -46,12 +46,6 @@ class SimAttempts:
         values = [(a.job, a.attempt, a.lease, a.tried) for a in made]
         self._memory.dispatched(run, values, cursors, [job.job for job, attempt in rows if attempt is None])
         await self._disk.turn()
-
-    async def placed(self, run: str, places: Sequence[Placement]) -> None:
-        await self._disk.turn()
-        for job, attempt, _, _ in places:
-            if attempt not in self._memory.jobs[run, job].leases:
-                raise Violation(f"{job}:{attempt} lies on the bus and is not in the store")
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         await self._disk.turn()

@@ -64,6 +64,7 @@ def settled(run: str, report: Report) -> Settled:
     return Settled(
         run=run,
         job=f"j{report.job}",
+        technology=Technology.UNIX if report.job % 2 else Technology.WINDOWS,
         attempt=report.attempt,
         lease=f"lease-{report.job}-{report.attempt}" if report.mine else "stale",
         appliance="a1",
