@@ -116,6 +116,10 @@ class Service:
         """Jobs that the zone's living appliances carry together."""
         return sum(beat.capacity for beat in self._appliances.values() if beat.zone == zone and not beat.draining)
 
+    def appliances(self, zone: str) -> int:
+        """How many of them the zone has."""
+        return sum(beat.zone == zone and not beat.draining for beat in self._appliances.values())
+
     async def wait_for_appliance(self, zone: str) -> None:
         while not self.capacity(zone):
             await self._seen.wait()

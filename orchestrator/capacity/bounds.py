@@ -5,7 +5,7 @@ The rules, stated here and nowhere else:
  P1 bounds      Each limit by itself gives a time that the run cannot be shorter than; the longest of them is the run's,
                 and its limit is the one that binds. (Asymptotic bounds: where two are nearly alike, a run takes longer
                 than either.) So to relax a limit never makes a run longer, and only the binding one's makes it shorter.
- P2 places      In flight: `pace.capacity` of each appliance, and WINDOW times as many between dispatch and settled.
+ P2 places      In flight: `pace.capacity` of each appliance.
  P3 account     `accounts` says at which rate, and WINDOW times its budget are between dispatch and settled.
  P4 subnet      `pace.per_subnet` targets of the fullest subnet are between dispatch and settled.
  P5 vault       `pace.vault_requests` requests of each scan process at once, each as long as its views were; or the rate
@@ -82,12 +82,16 @@ class Bound:
     relaxed: float
     """The same with twice as much of it."""
 
+    @property
+    def described(self) -> str:
+        return f"{self.limit.value} {self.name!r}" if self.name else self.limit.value
+
 
 def bounds_of(demand: Demand, costs: Costs, site: Site) -> tuple[Bound, ...]:
     """The binding one first. Of a plan that has at least one target."""
     places, held = work_of(demand, costs), _queue(demand.streams, costs, demand.deadline, held=True)
     bounds = [
-        _bound(Limit.IN_FLIGHT, lambda f: _in_flight(places, held, f * site.appliances * demand.capacity)),
+        _bound(Limit.IN_FLIGHT, lambda f: with_places(places, f * site.appliances * demand.capacity)),
         *_accounts(demand, costs),
         *_vaults(demand, costs, site, places),
         *_processors(costs, site, places),
@@ -115,10 +119,6 @@ def _ordered(bounds: Sequence[Bound], slowest: float) -> tuple[Bound, ...]:
         ordered.remove(hosts)
         ordered.insert(0, replace(hosts, seconds=first.seconds, relaxed=first.seconds))
     return tuple(ordered)
-
-
-def _in_flight(places: Queue, held: Queue, capacity: int) -> float:
-    return max(with_places(places, capacity), with_places(held, WINDOW * capacity))
 
 
 def _accounts(demand: Demand, costs: Costs) -> list[Bound]:

@@ -4,14 +4,15 @@ The rules, stated here and nowhere else:
 
  M1 attempts    An attempt has its place in a scan process from lease to log-off; the wait for its permit is left out,
                 and reckoned with its account. One that the deadline has cut off lasts as long as the deadline is now.
- M2 waiting     Where the scan processes were at work all the time (SATURATED), attempts waited for the processor; how
-                long they take without that is taken from the quickest twentieth of those that were not cut off.
+ M2 waiting     Where the scan processes or the machine were at work all the time (SATURATED), attempts and views waited
+                for a processor; how long they take without that, the quickest twentieth of them tells.
  M3 vault       A vault's request is as long as its views were. Where the phase `vault` took CROWDED times as long as
                 its views, secrets were waited for: then the vault's rate was all it gave, and is its limit.
  M4 verdict     From the permit to the verdict, by account: the pacer's own times where the ledger has them, else the
                 phases `vault` and `auth`.
  M5 processor   CPU per target of the orchestrator, its bus and the appliance, as the operating system has counted them.
- M6 several     Of several runs the latest that tells a thing says it.
+ M6 several     Of several runs the latest that tells a thing says it; but what a target costs the processors, the one
+                with the most targets: scan processes cost half a second before their first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from statistics import fmean, quantiles
+from statistics import fmean
 
 from appliance.contract import Phase, Technology
 from appliance.reasons import REASONS, counts_towards_lockout
@@ -53,7 +54,9 @@ class Tried:
     busy: float
     """Seconds in which it had a place in a scan process, without what the deadline has cut off."""
     held: float
-    """Seconds from dispatch to settled, of all its attempts, likewise."""
+    """Seconds from dispatch to settled, of all its attempts, likewise. Of accounts of single hosts from the lease on:
+    before that, an attempt waits for a place, which is nobody's time but the run's.
+    """
     pauses: float
     """Seconds between its attempts."""
     cut_off: int
@@ -79,6 +82,8 @@ class Costs:
     vault_per_s: float | None = None
     """Views a second that the vaults gave when more were wanted."""
     cpu: Cpu | None = None
+    cpu_targets: int = 0
+    """Of the run that `cpu` is from."""
     start_s: float = 0.0
     """From a run's beginning to the first attempt."""
     runs: tuple[str, ...] = ()
@@ -121,7 +126,8 @@ def _completed(later: Costs, earlier: Costs) -> Costs:
         verdicts={**earlier.verdicts, **later.verdicts},
         view_s=later.view_s if later.view_s is not None else earlier.view_s,
         vault_per_s=later.vault_per_s if later.view_s is not None else earlier.vault_per_s,
-        cpu=later.cpu or earlier.cpu,
+        cpu=later.cpu if later.cpu_targets >= earlier.cpu_targets else earlier.cpu,
+        cpu_targets=max(later.cpu_targets, earlier.cpu_targets),
         start_s=later.start_s or earlier.start_s,
         runs=later.runs + earlier.runs,
     )
@@ -132,19 +138,21 @@ def _costs(run: PastRun) -> Costs:
     if not attempts:
         return Costs()
     spent = run.spent
-    saturated = spent is not None and spent.appliance_share >= SATURATED
+    saturated = spent is not None and max(spent.appliance_share, spent.machine_share) >= SATURATED
     jobs: dict[str, list[list[TimedAttempt]]] = {}
     for _, group in groupby(attempts, lambda attempt: attempt.job):
         job = list(group)
         account = next((a.account for a in reversed(job) if "@dir:" in a.account), job[0].technology.value)
         jobs.setdefault(account, []).append(job)
-    views = [seconds for attempt in attempts for seconds in attempt.views]
+    views = sorted(seconds for attempt in attempts for seconds in attempt.views)
+    cpu = spent.per_target(run.jobs) if spent is not None and run.jobs else None
     return Costs(
         tried={account: _tried(of_account, saturated=saturated) for account, of_account in jobs.items()},
         verdicts=_verdicts(attempts) | {verdict.account: verdict.mean for verdict in run.verdicts},
-        view_s=fmean(views) if views else None,
+        view_s=(_least(views) if saturated else fmean(views)) if views else None,
         vault_per_s=_vault_rate(attempts, run),
-        cpu=spent.per_target(run.jobs) if spent is not None and run.jobs else None,
+        cpu=cpu,
+        cpu_targets=run.jobs if cpu is not None else 0,
         start_s=max(0.0, min(attempt.began for attempt in attempts) - spent.began) if spent is not None else 0.0,
         runs=(run.run,),
     )
@@ -165,15 +173,20 @@ def _tried(jobs: Sequence[Sequence[TimedAttempt]], *, saturated: bool) -> tuple[
     whole = sorted(tried.busy for tried in found if not tried.cut_off)
     if not saturated or not whole:
         return tuple(found)
-    least = quantiles(whole, n=20)[0] if len(whole) > 1 else whole[0]  # M2
+    least = _least(whole)
     return tuple(replace(tried, busy=min(tried.busy, least)) for tried in found)
+
+
+def _least(ordered: Sequence[float]) -> float:
+    """The longest of the quickest twentieth (M2)."""
+    return ordered[max(0, len(ordered) // 20 - 1)]
 
 
 def _one(attempts: Sequence[TimedAttempt]) -> Tried:
     cut_off = [attempt for attempt in attempts if attempt.cut_off]
     return Tried(
         busy=sum(_busy(attempt) for attempt in attempts if not attempt.cut_off),
-        held=sum(attempt.held for attempt in attempts) - sum(sum(attempt.phases.values()) for attempt in cut_off),
+        held=sum(map(_held, attempts)) - sum(sum(attempt.phases.values()) for attempt in cut_off),
         pauses=RETRY_AFTER_S * (len(attempts) - 1),
         cut_off=len(cut_off),
         logins=sum(attempt.submitted for attempt in attempts),
@@ -184,6 +197,10 @@ def _one(attempts: Sequence[TimedAttempt]) -> Tried:
 
 def _busy(attempt: TimedAttempt) -> float:
     return sum(seconds for phase, seconds in attempt.phases.items() if phase is not Phase.PERMIT)  # M1
+
+
+def _held(attempt: TimedAttempt) -> float:
+    return attempt.ended - (attempt.dispatched if "@dir:" in attempt.account else attempt.began)
 
 
 def _failed(attempt: TimedAttempt) -> bool:

@@ -11,7 +11,7 @@ from appliance.contract import SecretLookup, Technology
 from orchestrator.campaign_model import Campaign, SecretReference
 from orchestrator.plan import Plan
 from orchestrator.records import account_of
-from orchestrator.shares import expected_views, targets_of, views_at_most
+from orchestrator.shares import targets_of, views_at_most
 
 _V6 = 1 << 32
 """Where IPv6 addresses begin in an `AddressSet`."""
@@ -65,7 +65,7 @@ def demand_of(plan: Plan, campaign: Campaign) -> Demand:
     return Demand(
         streams=tuple(_streams(plan, campaign)),
         vaults=tuple(_vaults(plan, campaign)),
-        shared_secrets=expected_views(plan, campaign)[1],
+        shared_secrets=sum(_shared_secrets(plan, campaign)),
         views_at_most=views_at_most(plan, campaign),
         widest_subnet=_widest(plan) if pace.per_subnet else 0,
         deadline=pace.deadline,
@@ -114,9 +114,24 @@ def _vaults(plan: Plan, campaign: Campaign) -> Iterator[VaultDemand]:
 
 def _looked_up(secret: SecretReference, *, by_soap: bool) -> bool:
     """Does each target cost a request that finds its secret?"""
-    if secret.by is SecretLookup.ID or (secret.by is SecretLookup.MACHINE and not by_soap):
-        return False
-    return any(name for _, name, _, _ in Formatter().parse(secret.text))
+    return _own(secret) and (secret.by is not SecretLookup.MACHINE or by_soap)
+
+
+def _own(secret: SecretReference) -> bool:
+    """Has each target a secret of its own?"""
+    return secret.id is None and any(name for _, name, _, _ in Formatter().parse(secret.text))
+
+
+def _shared_secrets(plan: Plan, campaign: Campaign) -> Iterator[int]:
+    """By record. (The plan is not walked for it: of a large one that takes minutes.)"""
+    shared = {vault.title for vault in campaign.vaults if vault.fetch == "shared"}
+    named: set[tuple[str, str]] = set()
+    for record in campaign.records:
+        if record.vault in shared and _own(record.secret):
+            yield targets_of(plan, [record])
+        elif record.vault in shared and (record.vault, record.secret.text) not in named:
+            named.add((record.vault, record.secret.text))
+            yield 1
 
 
 def _widest(plan: Plan) -> int:

@@ -50,6 +50,8 @@ class Spent:
     ended: float
     processes: int = 0
     """Scan processes of its appliance; 0 where that is not ours, or others ran beside it: then `cpu` tells nothing."""
+    cores: int = 0
+    """Of the machine, likewise."""
     cpu: CpuUse | None = None
 
     @property
@@ -60,6 +62,11 @@ class Spent:
     def appliance_share(self) -> float:
         """How much of their time the scan processes were at work, from 0 to 1."""
         return self.cpu.appliance / (self.processes * self.duration) if self.cpu and self.processes else 0.0
+
+    @property
+    def machine_share(self) -> float:
+        """How much of its time the machine was at work, from 0 to 1."""
+        return self.cpu.machine / (self.cores * self.duration) if self.cpu and self.cores else 0.0
 
     def per_target(self, targets: int) -> Cpu | None:
         if self.cpu is None:
@@ -78,4 +85,4 @@ class Spent:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
         cpu = data.get("cpu")
-        return cls(data["began"], data["ended"], data.get("processes", 0), CpuUse(**cpu) if cpu else None)
+        return cls(data["began"], data["ended"], data["processes"], data["cores"], CpuUse(**cpu) if cpu else None)

@@ -75,6 +75,11 @@ class Admission:
         }
 
 
+def scan_processes(capacity: int) -> int:
+    """How many the embedded appliance has on this machine."""
+    return min(os.cpu_count() or 1, capacity)
+
+
 class ApplianceChild:
     """Keeps one supervisor process running."""
 
@@ -86,8 +91,9 @@ class ApplianceChild:
             "bus_url": bus_url,
             "bus_seed": bus_seed,
             "capacity": capacity,
-            "processes": min(os.cpu_count() or 1, capacity),
+            "processes": scan_processes(capacity),
         }
+        self.processes = scan_processes(capacity)
         self._log_file = log_file
         self._admissions: dict[str, Admission] = {}
         self._pipe: SocketStream | None = None

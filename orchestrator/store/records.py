@@ -266,10 +266,12 @@ class TimedAttempt:
     account: str
     """Of the record that was used: `user@authority`; empty where it came to none."""
     reason: str
-    held: float
-    """From its dispatch until its end was settled."""
+    dispatched: float
+    """Unix seconds, like the next two."""
     began: float
-    """When the appliance took it up, in Unix seconds; 0 where it never did."""
+    """When the appliance took it up; 0 where it never did."""
+    ended: float
+    """When its end was settled."""
     phases: Mapping[Phase, float]
     views: tuple[float, ...]
     """How long the vault took for each view."""
