@@ -71,6 +71,15 @@ PURE = (
     "orchestrator.audit.judging",
     "orchestrator.least_privilege",
     "orchestrator.purposes",
+    "orchestrator.shares",
+    "orchestrator.capacity.accounts",
+    "orchestrator.capacity.bounds",
+    "orchestrator.capacity.comparison",
+    "orchestrator.capacity.costs",
+    "orchestrator.capacity.demand",
+    "orchestrator.capacity.model",
+    "orchestrator.capacity.schedule",
+    "orchestrator.capacity.spent",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

@@ -4,10 +4,11 @@ The rules, stated here and nowhere else:
 
  M1 attempts    An attempt has its place in a scan process from lease to log-off; the wait for its permit is left out,
                 and reckoned with its account. One that the deadline has cut off lasts as long as the deadline is now.
- M2 waiting     Where the scan processes or the machine were at work all the time (SATURATED), attempts and views waited
-                for a processor; how long they take without that, the quickest twentieth of them tells.
- M3 vault       A vault's request is as long as its views were. Where the phase `vault` took CROWDED times as long as
-                its views, secrets were waited for: then the vault's rate was all it gave, and is its limit.
+ M2 waiting     Where the scan processes or the machine were at work all the time that the middle four fifths of the
+                targets took (SATURATED), attempts and views waited for a processor; how long they take without that,
+                the quickest twentieth of them tells.
+ M3 vault       A vault's request is as long as its views were. Where the vault turned attempts away since it throttles,
+                it gave all that it gives: the rate of the middle four fifths of the views is its limit.
  M4 verdict     From the permit to the verdict, by account: the pacer's own times where the ledger has them, else the
                 phases `vault` and `auth`.
  M5 processor   CPU per target of the orchestrator, its bus and the appliance, as the operating system has counted them.
@@ -29,9 +30,9 @@ from orchestrator.collect import RETRY_AFTER_S
 from orchestrator.store.records import TimedAttempt, VerdictTime
 
 SATURATED = 0.8
-CROWDED = 4.0
-_LEAST_FOR_A_RATE = 100
-"""Views of a run from which its rate is told."""
+THROTTLED = 0.01
+"""The share of attempts that a vault turned away from which it is said to throttle."""
+_MIDDLE = 0.8
 
 ATTEMPT_S = 0.5
 """Assumed: five round trips of a wide network, and PAM's or a domain controller's time."""
@@ -138,19 +139,20 @@ def _costs(run: PastRun) -> Costs:
     if not attempts:
         return Costs()
     spent = run.spent
-    saturated = spent is not None and max(spent.appliance_share, spent.machine_share) >= SATURATED
+    whole = sorted(attempt.ended for attempt in attempts if not attempt.cut_off)
+    saturated = spent is not None and len(whole) > 1 and spent.busy(_middle(whole) / _MIDDLE) >= SATURATED
     jobs: dict[str, list[list[TimedAttempt]]] = {}
     for _, group in groupby(attempts, lambda attempt: attempt.job):
         job = list(group)
         account = next((a.account for a in reversed(job) if "@dir:" in a.account), job[0].technology.value)
         jobs.setdefault(account, []).append(job)
-    views = sorted(seconds for attempt in attempts for seconds in attempt.views)
-    cpu = spent.per_target(run.jobs) if spent is not None and run.jobs else None
+    views = sorted(answered - asked for attempt in attempts for asked, answered in attempt.views)
+    cpu = spent.per_target(run.jobs) if spent is not None else None
     return Costs(
         tried={account: _tried(of_account, saturated=saturated) for account, of_account in jobs.items()},
         verdicts=_verdicts(attempts) | {verdict.account: verdict.mean for verdict in run.verdicts},
         view_s=(_least(views) if saturated else fmean(views)) if views else None,
-        vault_per_s=_vault_rate(attempts, run),
+        vault_per_s=_vault_rate(run),
         cpu=cpu,
         cpu_targets=run.jobs if cpu is not None else 0,
         start_s=max(0.0, min(attempt.began for attempt in attempts) - spent.began) if spent is not None else 0.0,
@@ -208,13 +210,17 @@ def _failed(attempt: TimedAttempt) -> bool:
     return reason is not None and counts_towards_lockout(reason, submitted=attempt.submitted)
 
 
-def _vault_rate(attempts: Sequence[TimedAttempt], run: PastRun) -> float | None:
-    """The rate of a vault that more was wanted of than it gave (M3)."""
-    reading = [attempt for attempt in attempts if attempt.views]
-    views = [seconds for attempt in reading for seconds in attempt.views]
-    if run.spent is None or len(views) < _LEAST_FOR_A_RATE:
-        return None
-    if sum(attempt.phases.get(Phase.VAULT, 0.0) for attempt in reading) < CROWDED * sum(views):
+def _middle(ordered: Sequence[float]) -> float:
+    """How long the middle four fifths of these moments took."""
+    cut = len(ordered) // 10
+    return max(ordered[-1 - cut] - ordered[cut], 1e-3)
+
+
+def _vault_rate(run: PastRun) -> float | None:
+    """The views a second of a vault that throttled (M3)."""
+    turned_away = sum(attempt.reason == "VAULT_RATE_LIMITED" for attempt in run.attempts)
+    answers = sorted(answered for attempt in run.attempts for _, answered in attempt.views)
+    if turned_away < THROTTLED * len(run.attempts) or not turned_away or len(answers) < 2:
         return None
     sampled = len({attempt.job for attempt in run.attempts})
-    return len(views) * run.jobs / sampled / run.spent.duration
+    return _MIDDLE * len(answers) / _middle(answers) * run.jobs / sampled

@@ -146,7 +146,7 @@ def _widest(plan: Plan) -> int:
             one, other = (first - base) // size, (last - base) // size
             if other - one > 1:
                 full = max(full, size * share)
-            for subnet in {one, other}:
+            for subnet in dict.fromkeys((one, other)):
                 begins = base + subnet * size
                 counts[begins] += round((min(last, begins + size - 1) - max(first, begins) + 1) * share)
     return max(round(full), *counts.values(), 1)

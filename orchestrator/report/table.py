@@ -33,7 +33,7 @@ def table_report(summary: Summary) -> RenderableType:
     if summary.gates:
         parts.append(_gates(summary))
     if summary.comparison is not None:
-        parts.append(_comparison(summary.comparison))
+        parts += [_comparison(summary.comparison), cell(source(summary.comparison))]
     parts += [cell(f"warning: {warning}", BAD) for warning in summary.warnings]
     if summary.complaint:
         parts.append(cell(f"error: {summary.complaint}", BAD))
@@ -84,7 +84,7 @@ def _causes(causes: tuple[Cause, ...]) -> FittedTable:
 
 def _comparison(comparison: Comparison) -> FittedTable:
     numbers = column("Predicted", right=True), column("Actual", right=True)
-    table = FittedTable(source(comparison), column(""), *numbers)
+    table = FittedTable("Predicted and actual", column(""), *numbers)
     for name, predicted, actual in comparison.rows():
         table.add_row(cell(COMPARED[name]), cell(figure(name, predicted)), cell(figure(name, actual)))
     return table

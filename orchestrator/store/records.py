@@ -273,8 +273,8 @@ class TimedAttempt:
     ended: float
     """When its end was settled."""
     phases: Mapping[Phase, float]
-    views: tuple[float, ...]
-    """How long the vault took for each view."""
+    views: tuple[tuple[float, float], ...]
+    """When each view was asked for, and when it was answered."""
     submitted: bool
     cut_off: bool
     """It was ended by the campaign's deadline."""

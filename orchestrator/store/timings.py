@@ -72,7 +72,7 @@ def _timed(row: Row[*tuple[Any, ...]]) -> TimedAttempt:
         began=evidence.started_at,
         ended=row.ended_at,
         phases={time.phase: time.ms / 1000 for time in evidence.phases},
-        views=tuple(view.answered - view.asked for view in evidence.views),
+        views=tuple((view.asked, view.answered) for view in evidence.views),
         submitted=evidence.submitted,
         cut_off=evidence.signal.kind is SignalKind.DEADLINE,
     )
