@@ -81,6 +81,8 @@ PROFILES = {
 
 _AUTHENTICATED = ("gcm@openssh.com", "chacha20-poly1305@openssh.com")
 """Ciphers that bring a MAC of their own."""
+AEAD_CIPHERS = tuple(name.encode() for name in _AUTHENTICATED)
+"""The same, as they end on the wire."""
 _NOTICES = ("ext-info-", "kex-strict-")
 """Names among the key exchanges that are none."""
 
