@@ -49,7 +49,7 @@ async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger, *, fast: bool =
 
 class SshLogin:
     def __init__(self, sock: socket, job: Job, ledger: PhaseLedger, *, fast: bool = False) -> None:
-        self._fast = fast and ssh_fast.usable()
+        self._fast = fast and ssh_fast.USABLE
         self._sock = sock
         self._ledger = ledger
         self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)

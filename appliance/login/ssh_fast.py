@@ -17,18 +17,20 @@ import asyncio
 import copy
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 from asyncssh.constants import MSG_IGNORE
+from asyncssh.logging import SSHLogger
 
 from appliance.contract import Candidate, CryptoProfile, Job
-from appliance.login.ssh_connection import Connection, build_options, host_keys_wanted, options, own
+from appliance.login.ssh_connection import Connection, build_options, host_keys_wanted, own
 from appliance.login.ssh_crypto import AEAD_CIPHERS
 from appliance.login.ssh_witness import Witness
 
 VERSIONS = ("2.24.1",)
 """Of asyncssh, whose inside is known."""
+USABLE = asyncssh.__version__ in VERSIONS
 KEPT_OPTIONS = 256
 
 
@@ -56,7 +58,7 @@ class FastConnection(Connection):
         identified: Callable[[str], None],
     ) -> None:
         super().__init__(loop, opts, witness, identified)
-        self._logger = _SILENCE
+        self._logger = cast("SSHLogger", _SILENCE)
         self._unsent: list[bytes] = []
         self._reading = False
 
@@ -90,10 +92,6 @@ class FastConnection(Connection):
             self._reading = False
             if self._unsent:
                 self._flush()
-
-
-def usable() -> bool:
-    return asyncssh.__version__ in VERSIONS
 
 
 def fast_options(candidate: Candidate, job: Job, witness: Witness) -> asyncssh.SSHClientConnectionOptions:
