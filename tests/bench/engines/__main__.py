@@ -4,7 +4,7 @@ Each table is one contest: all its clients log in to the same hosts by turns, an
 rounds. CPU is a client's own, user and system; the servers are processes of their own, and share the machine: compare
 within a table. Python clients are measured from their warmed-up loop on, programs with their start.
 
-With `--profile` (`make bench-profile`): CPU per phase of a login, with the fast path and without.
+With `--profile` (`make bench-profile`): CPU per phase of a login, and what each measure of the fast paths is worth.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from targets import estate as simulated
 from targets import spec
 from tests.acceptance.lab import running_lab
 from tests.bench.engines import programs
+from tests.bench.engines.ablation import SMB as SMB_MEASURES
+from tests.bench.engines.ablation import SSH as SSH_MEASURES
 from tests.bench.engines.contest import Client, PythonClient, Standing, contest
 from tests.bench.engines.measure import WARM, Host
 from tests.bench.engines.targets import Check, at_least, at_most, judge
@@ -34,6 +36,7 @@ from tests.peers.sshd import running_sshd
 
 ROUNDS = 3
 SSH_HOSTS, SMB_HOSTS, REAL_SMB, REAL_SSH = 600, 600, 300, 40
+PROFILED = 400
 FEW, LONELY = 60, 12
 """What slow programs log in to: they come to seconds of CPU even so."""
 OURS, PLAIN = "Keymuster", "Keymuster --no-fast-path"
@@ -159,23 +162,38 @@ def smb_flat(rounds: int) -> list[Check]:
     return [at_most(what, "x the CPU of 16 in flight", 1.1, found["512 in flight"], found["16 in flight"])]
 
 
-def profile() -> None:
-    """CPU per phase, one login at a time, which costs more than when they come in crowds."""
-    for kind, technology, network in (
-        ("ssh", "unix", "127.50.0.0/16"),
-        ("smb-rights", "windows", "127.51.0.0/16"),
+def profile(rounds: int) -> None:
+    """CPU per phase, one login at a time, which costs more than when they come in crowds; and what each measure of the
+    fast paths saves, 64 in flight.
+    """
+    for kind, technology, network, measures in (
+        ("ssh", "unix", "127.50.0.0/16", SSH_MEASURES),
+        ("smb-rights", "windows", "127.51.0.0/16", SMB_MEASURES),
     ):
-        with simulated_hosts(technology, network, 300 + WARM) as (port, hosts):
-            given = "".join(f"{h.address} {h.user} {h.password}\n" for h in hosts)
-            command = [sys.executable, "-m", "tests.bench.engines.client", kind, str(port), "1", "--phases"]
-            told = []
-            for way in ([], ["--no-fast-path"]):
-                done = subprocess.run([*command, *way], input=given, capture_output=True, text=True, check=True)
-                told.append(json.loads(done.stdout))
-        print(f"\n{kind}: ms CPU a login by phase, one at a time, with the fast path and without")
-        for phase, ms in told[0].items():
-            print(f"  {phase:12} {ms:7.3f} {told[1][phase]:7.3f}")
-        print(f"  {'all':12} {sum(told[0].values()):7.3f} {sum(told[1].values()):7.3f}", flush=True)
+        with simulated_hosts(technology, network, PROFILED + WARM) as (port, hosts):
+            phases(kind, port, hosts)
+            whole, without = "all of them", {f"without: {name}": name for name in measures}
+            clients = [PythonClient(whole, "client", (kind, port, 64), PROFILED)]
+            clients += [
+                PythonClient(shown, "ablation", (kind, port, name), PROFILED) for shown, name in without.items()
+            ]
+            clients.append(PythonClient("without any", "client", (kind, port, 64, "--no-fast-path"), PROFILED))
+            table(
+                f"{kind}: what the measures of the fast path are worth, 64 in flight", contest(clients, hosts, rounds)
+            )
+
+
+def phases(kind: str, port: int, hosts: Sequence[Host]) -> None:
+    given = "".join(f"{h.address} {h.user} {h.password}\n" for h in hosts)
+    command = [sys.executable, "-m", "tests.bench.engines.client", kind, str(port), "1", "--phases"]
+    told = []
+    for way in ([], ["--no-fast-path"]):
+        done = subprocess.run([*command, *way], input=given, capture_output=True, text=True, check=True)
+        told.append(json.loads(done.stdout))
+    print(f"\n{kind}: ms CPU a login by phase, one at a time, with the fast path and without")
+    for phase, ms in told[0].items():
+        print(f"  {phase:12} {ms:7.3f} {told[1][phase]:7.3f}")
+    print(f"  {'all':12} {sum(told[0].values()):7.3f} {sum(told[1].values()):7.3f}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=["ssh", "ssh-one", "smb", "smb-flat"], default=None)
     given = parser.parse_args(arguments)
     if given.profile:
-        profile()
+        profile(given.rounds)
         return 0
     parts = {"ssh": ssh, "ssh-one": ssh_one_by_one, "smb": smb, "smb-flat": smb_flat}
     of_root = ("ssh-one", "smb")
