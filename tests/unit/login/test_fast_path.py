@@ -125,12 +125,13 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bytes]]:
     return received
 
 
+@pytest.mark.parametrize("version", ["OpenSSH_9.2p1", "dropbear_2022.83"])
 @pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"])
-async def test_an_ssh_server_hears_the_same_packets(heard: list[tuple[int, bytes]], cipher: str) -> None:
+async def test_an_ssh_server_hears_the_same_packets(heard: list[tuple[int, bytes]], cipher: str, version: str) -> None:
     by_way: dict[bool, list[tuple[int, bytes]]] = {}
     for fast in (False, True):
         script = Script()
-        async with serving(script, encryption_algs=[cipher]) as port:
+        async with serving(script, encryption_algs=[cipher], server_version=version) as port:
             job = make_job(Technology.UNIX, "scan", port)
             ended = await attempt(job, Credential(password=PASSWORD), factory=factory(Technology.UNIX, fast=fast))
             assert ended.reason == "PASSED"
