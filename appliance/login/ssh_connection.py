@@ -138,12 +138,16 @@ class Connection(asyncssh.SSHClientConnection):
                 self._wire.pause_reading()
             self._identified(verdict.line)
             return
-        if self._witness.accepted and self._quick_reads and _QUICKACK is not None:
+        if self._witness.accepted and self._quick_reads:
             self._quick_reads -= 1
-            sock = self.get_extra_info("socket")
-            if sock is not None and sock.family != socket.AF_UNIX:  # which leads through a jump host
-                sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            self.acknowledge_at_once()
         super().data_received(data, datatype)
+
+    def acknowledge_at_once(self) -> None:
+        """What comes next, where the kernel can."""
+        sock = self.get_extra_info("socket") if _QUICKACK is not None else None
+        if sock is not None and sock.family != socket.AF_UNIX:  # which leads through a jump host
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
         try:

@@ -81,6 +81,7 @@ class FastConnection(Connection):
             self._methods_asked = True
             request = self._get_userauth_request_packet(b"none", ())
             self.send_userauth_packet(MSG_USERAUTH_REQUEST, request[1:])
+            self.acknowledge_at_once()
 
     async def send_userauth_request(self, method: bytes, *args: bytes, key: Any = None, trivial: bool = True) -> None:
         if method == b"none" and self._methods_asked and not self._witness.offered:
@@ -102,6 +103,9 @@ class FastConnection(Connection):
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         self._reading = True
+        if self._methods_asked and not self._witness.offered:
+            # sshd answers with two messages, the second held back until the first is acknowledged (Nagle).
+            self.acknowledge_at_once()
         try:
             super().data_received(data, datatype)
         finally:

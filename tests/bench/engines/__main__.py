@@ -72,7 +72,9 @@ def table(title: str, standings: dict[str, Standing]) -> None:
     print(f"\n{title}")
     for name, standing in standings.items():
         if standing.figures:
-            print(f"  {name:36} {standing.ms:9.2f} ms CPU {standing.rate:8.1f} logins/s   n={len(standing.figures)}")
+            why = f"; then {standing.why}" if standing.why else ""
+            runs = f"n={len(standing.figures)}{why}"
+            print(f"  {name:36} {standing.ms:9.2f} ms CPU {standing.rate:8.1f} logins/s   {runs}")
         else:
             print(f"  {name:36} not measured: {standing.why}")
     sys.stdout.flush()

@@ -18,7 +18,7 @@ from typing import Protocol
 from tests.bench.engines.measure import WARM, Host
 
 ROOT = Path(__file__).parents[3]
-CLIENT_S = 240
+CLIENT_S = 90
 
 
 @dataclass(frozen=True, slots=True)
