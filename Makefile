@@ -8,7 +8,8 @@
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
-#   make bench                  CPU per login and logins per second, engines and whole product beside their peers; the vault's client
+#   make bench                  CPU per login and logins per second, engines and whole product beside their peers; the vault's client;
+#                               and what a target costs beside its login, from 1,000 to 100,000 of them
 #   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked?
@@ -67,6 +68,7 @@ mutate: .venv/.dev
 bench: .venv/.dev
 	@tests/bench/peers.sh
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.scale
 
 bench-profile: .venv/.dev
 	@$(BIN)/python -m tests.bench.engines --profile

@@ -544,6 +544,7 @@ class PermitRequest(Wire):
     """May this attempt submit a password for this account now? Asked at most once per attempt and part."""
 
     v: Literal[1] = VERSION
+    kind: Literal["request"] = "request"
     run: str
     job: str
     attempt: int
@@ -585,6 +586,7 @@ class PermitRelease(Wire):
     """The verdict of a permit: the pacer classifies the signal itself."""
 
     v: Literal[1] = VERSION
+    kind: Literal["release"] = "release"
     run: str
     job: str
     attempt: int
@@ -601,6 +603,10 @@ class PermitRelease(Wire):
     that too."""
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
+
+
+PermitAsk = PermitRequest | PermitRelease
+"""What a scan process says to the pacer."""
 
 
 class Heartbeat(Wire):

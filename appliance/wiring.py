@@ -12,6 +12,7 @@ from appliance.bus import ApplianceBus
 from appliance.bus.appliance_side import connect_appliance
 from appliance.channel import Hello
 from appliance.contract import Failure, Technology
+from appliance.desk import open_desk
 from appliance.jump import open_jumps
 from appliance.lag import LoopLag
 from appliance.login.dial import Sources, dial
@@ -60,7 +61,8 @@ async def kit_for(
             sources[access.title] = source if shared is None else await stack.enter_async_context(shared)
         from_, resolver = Sources(hello.source_v4, hello.source_v6), Resolver()
         connect = partial(dial, sources=from_, resolver=resolver)
-        jumps = await stack.enter_async_context(open_jumps(policy, sources, connect, ssh_gate, bus, handshakes))
+        desk = await stack.enter_async_context(open_desk(bus))
+        jumps = await stack.enter_async_context(open_jumps(policy, sources, connect, ssh_gate, desk, handshakes))
         yield Kit(
             appliance=hello.appliance,
             policy=policy,
@@ -76,7 +78,7 @@ async def kit_for(
                     fast=hello.fast_path,
                 ),
             },
-            desk=bus,
+            desk=desk,
             handshakes=handshakes,
             lag=lag.worst,
             jumps=jumps,

@@ -25,13 +25,15 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from appliance.contract import Account, Candidate, CredentialRef, HostAuthority, Job, Target, Technology
+from appliance.contract import Account, Candidate, CredentialRef, Target, Technology
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
-from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
+from orchestrator.waiting import Place, Waiting
+
+K = TypeVar("K")
 
 WINDOW = 4
 HELD_LIMIT = 4096
@@ -173,7 +175,7 @@ class Dispatcher:
         self._sequence = 0
         self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
         self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
-        self._held: deque[Repeat] = deque()
+        self._held: Waiting[Repeat] = Waiting()
         self._by_account: dict[Account, int] = {}
         self._by_subnet: dict[str, int] = {}
 
@@ -200,10 +202,10 @@ class Dispatcher:
                 left_out.append(LeftOut(fresh.planned, stop, after=0))
             elif self._parked(fresh, now):
                 held.append(fresh.planned)
-            elif self._fits(fresh, broken):
+            elif self._fits(self._place(fresh), broken):
                 attempts.append(self._start(fresh, now))
             else:
-                self._held.append(fresh)
+                self._hold(fresh)
                 held.append(fresh.planned)
         return Batch(tuple(attempts), tuple(unplannable), tuple(left_out), tuple(held), dict(self._next))
 
@@ -214,21 +216,36 @@ class Dispatcher:
         those that are left out.
         """
         while self._repeats and self._repeats[0][0] <= now:
-            self._held.append(heapq.heappop(self._repeats)[2])
-        released = self._watch.released(now)
+            self._hold(heapq.heappop(self._repeats)[2])
         started: list[OpenAttempt] = []
-        waiting: deque[Repeat] = deque()
-        held, self._held = self._held, waiting
-        for repeat, let_out in (*((r, True) for r in released), *((r, False) for r in held)):
+        back: list[tuple[Place, Repeat]] = []
+        for repeat in self._watch.released(now):
+            place = self._place(repeat)
             if (stop := _stop_of(repeat, stop_on)) is not None:
                 left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
-            elif not let_out and self._parked(repeat, now):
-                continue
-            elif len(started) < room and self._fits(repeat, broken):
+            elif len(started) < room and self._fits(place, broken):
                 started.append(self._start(repeat, now))
             else:
-                waiting.append(repeat)
+                back.append((place, repeat))
+        for place, repeat in self._held.take(lambda place: self._fits(place, broken)):
+            if (stop := _stop_of(repeat, stop_on)) is not None:
+                left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
+            elif self._parked(repeat, now):
+                continue
+            elif len(started) < room:
+                started.append(self._start(repeat, now))
+            else:
+                back.append((place, repeat))
+                break
+        self._held.put_first(back)
         return started
+
+    def _hold(self, repeat: Repeat) -> None:
+        self._held.put(self._place(repeat), repeat)
+
+    def _place(self, repeat: Repeat) -> Place:
+        """Where it needs room."""
+        return repeat.planned.account, subnet_of(repeat.planned.target) if self._pace.per_subnet else ""
 
     @property
     def _may_hold(self) -> bool:
@@ -257,13 +274,12 @@ class Dispatcher:
                 return planned if isinstance(planned, Unplannable) else Repeat(planned, attempt=1, not_before=now)
         return None
 
-    def _fits(self, repeat: Repeat, broken: Callable[[Account], bool]) -> bool:
-        account = repeat.planned.account
+    def _fits(self, place: Place, broken: Callable[[Account], bool]) -> bool:
+        account, subnet = place
         crowd = self._by_account.get(account, 0) if account is not None else 0
         if account is not None and crowd >= WINDOW * self._budget(account) and not broken(account):
             return False
-        cap = self._pace.per_subnet
-        return not cap or self._by_subnet.get(subnet_of(repeat.planned.target), 0) < cap
+        return not subnet or self._by_subnet.get(subnet, 0) < self._pace.per_subnet
 
     def _start(self, repeat: Repeat, now: float) -> OpenAttempt:
         waited = repeat.waiting_since
@@ -314,14 +330,16 @@ class Dispatcher:
 
     def vault_back(self, vault: str, attempt: OpenAttempt) -> None:
         """The vault was there for this attempt."""
-        self._held.extend(self._watch.back(vault, attempt.dispatched_at))
+        for repeat in self._watch.back(vault, attempt.dispatched_at):
+            self._hold(repeat)
 
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         self._approvals.waits(secret, since)
 
     def approval_over(self, secret: CredentialRef) -> None:
         """There is an answer, whichever: who has waited for it goes on."""
-        self._held.extend(self._approvals.over(secret))
+        for repeat in self._approvals.over(secret):
+            self._hold(repeat)
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -354,10 +372,18 @@ class Dispatcher:
     def _count(self, attempt: OpenAttempt, step: int) -> None:
         account = attempt.planned.account
         if account is not None:
-            self._by_account[account] = self._by_account.get(account, 0) + step
+            _add(self._by_account, account, step)
         if self._pace.per_subnet:
-            subnet = subnet_of(attempt.planned.target)
-            self._by_subnet[subnet] = self._by_subnet.get(subnet, 0) + step
+            _add(self._by_subnet, subnet_of(attempt.planned.target), step)
+
+
+def _add(counts: dict[K, int], key: K, step: int) -> None:
+    """What has come to nothing is forgotten."""
+    count = counts.get(key, 0) + step
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
 
 
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
@@ -412,50 +438,3 @@ def turned_away(attempt: OpenAttempt, *, not_before: float, now: float) -> Repea
     since = now if attempt.turned_away_since is None else attempt.turned_away_since
     repeat = repeat_of(attempt, not_before=not_before)
     return replace(repeat, turned_away=attempt.turned_away + 1, turned_away_since=since)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownKeys:
-    """What is known of a host's key."""
-
-    keys: tuple[str, ...] = ()
-    authorities: tuple[HostAuthority, ...] = ()
-    revoked: tuple[str, ...] = ()
-
-
-NOTHING_KNOWN = KnownKeys()
-
-
-def job_of(
-    attempt: OpenAttempt,
-    *,
-    zone: str,
-    deadline: float,
-    purposes: Purposes,
-    host: KnownKeys = NOTHING_KNOWN,
-    jump: KnownKeys = NOTHING_KNOWN,
-) -> Job:
-    """The message for an attempt. `host` and `jump`: of its target, and of the jump host on the way there."""
-    planned = attempt.planned
-    return Job(
-        run=purposes.run,
-        job=planned.job,
-        attempt=attempt.attempt,
-        lease=attempt.lease,
-        zone=zone,
-        technology=planned.technology,
-        target=planned.target,
-        candidates=planned.candidates,
-        tried=attempt.tried,
-        rotated=attempt.rotations > 0,
-        known_host_keys=host.keys,
-        host_authorities=host.authorities,
-        revoked_host_keys=host.revoked,
-        known_jump_keys=jump.keys,
-        jump_authorities=jump.authorities,
-        revoked_jump_keys=jump.revoked,
-        deadline=deadline,
-        give_up_at=attempt.give_up_at,
-        purpose=purposes.plain(planned.target),
-        terms=purposes.of_job(planned.job, planned.target, planned.candidates),
-    )

@@ -14,14 +14,15 @@ from typing import Protocol, TypeVar
 import anyio
 import structlog
 
-from appliance.contract import Account, Part, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
-from orchestrator.dispatch import OpenAttempt
-from orchestrator.pacing import Budget, LedgerEntry, Pacer, stopped
+from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
+from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer, stopped
 from orchestrator.stops import Stop, Stops
 
 HOLD_S = 5.0
 SWEEP_S = 1.0
 REMEMBER_S = 24 * 3600.0
+GRANTED = PermitAnswer(verdict=PermitVerdict.GRANTED)
 
 M = TypeVar("M", PermitRequest, PermitRelease)
 
@@ -57,7 +58,18 @@ class _Ticket:
 
 def _by_part(message: M) -> M:
     """To the pacer, each login of an attempt is a job's of its own."""
-    return message.model_copy(update={"job": f"{message.job}/{message.part}"}) if message.part else message
+    return message.model_copy(update={"job": _named(message.job, message.part)}) if message.part else message
+
+
+def _named(job: str, part: str) -> str:
+    return f"{job}/{part}" if part else job
+
+
+def is_genuine(request: PermitRequest, attempt: OpenAttempt | None) -> bool:
+    """Is it for the job's open attempt, with its lease, and for an account that its record names?"""
+    if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
+        return False
+    return any(request.account in c.accounts for c in attempt.planned.candidates if c.record == request.record)
 
 
 class PermitOffice:
@@ -86,6 +98,14 @@ class PermitOffice:
         oldest = min((r.began for r in self._runs.values()), default=self._clock())
         self._pacer.prune(before=min(oldest, self._clock() - REMEMBER_S))
 
+    def job_over(self, run: str, planned: Planned) -> None:
+        """A job has its outcome: what the pacer has of it, nobody will ask for."""
+        accounts = [account for candidate in planned.candidates for account in candidate.accounts]
+        host = f"host:{planned.target.address.lower()}"
+        self._pacer.job_over(run, planned.job, accounts, host)
+        if any(candidate.root is not None for candidate in planned.candidates):
+            self._pacer.job_over(run, _named(planned.job, Part.ROOT), accounts, host)
+
     def stops_changed(self) -> None:
         """Whoever waits is judged anew."""
         for account in list(self._changed):
@@ -98,7 +118,28 @@ class PermitOffice:
 
     # -- the bus's two calls -------------------------------------------------------------------------------------------
 
-    async def request(self, request: PermitRequest, sender: str) -> PermitAnswer:
+    async def ask(self, asks: Sequence[PermitAsk], sender: str) -> list[PermitAnswer | None]:
+        """Answer requests at once, and take releases in (None), in this order; one commit makes all of it durable."""
+        answers: list[PermitAnswer | None] = []
+        entries: list[LedgerEntry] = []
+        granted: list[tuple[int, PermitRequest, OpenAttempt | None]] = []
+        for n, one in enumerate(asks):
+            if isinstance(one, PermitRelease):
+                entries += self._take_in(one)
+                answers.append(None)
+            else:
+                attempt = self._attempt(one)
+                decision = self._decide(one, attempt, sender)
+                entries += decision.entries
+                answers.append(decision.answer)
+                if decision.answer.verdict is PermitVerdict.GRANTED:
+                    granted.append((n, one, attempt))
+        await self._commit(entries)
+        for n, request, attempt in granted:
+            answers[n] = await self._unless_stopped(request, attempt, GRANTED)
+        return answers
+
+    async def hold(self, request: PermitRequest, sender: str) -> PermitAnswer:
         """Answer one request, within HOLD_S and a commit."""
         self._held[request.holder] = None
         try:
@@ -110,16 +151,10 @@ class PermitOffice:
         until = anyio.current_time() + HOLD_S  # not the ledger's clock, which may be set back
         while True:
             # Asked anew after every wait: meanwhile the attempt may have ended, or its run, or the asker's patience.
-            paced = self._runs.get(request.run)
-            if paced is None or not self._is_genuine(request, paced):
-                log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
-                return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
             if request.holder not in self._held:
                 return PermitAnswer(verdict=PermitVerdict.WAIT, text="given back before it was granted")
-            attempt = paced.current(request.job)
-            budget, now = self._budget(request), self._clock()
-            stop = self._stop_on(request, attempt)
-            decision = self._pacer.request(_by_part(request), budget, run_began=paced.began, now=now, stop=stop)
+            now, attempt = self._clock(), self._attempt(request)
+            decision = self._decide(request, attempt, sender)
             await self._commit(decision.entries)
             if decision.answer.verdict is PermitVerdict.GRANTED:
                 return await self._unless_stopped(request, attempt, decision.answer)
@@ -131,6 +166,19 @@ class PermitOffice:
             changed = self._changed.setdefault(request.account, anyio.Event())
             with anyio.move_on_after(min(left, max(decision.answer.until - now, 0.01))):
                 await changed.wait()
+
+    def _attempt(self, request: PermitRequest) -> OpenAttempt | None:
+        paced = self._runs.get(request.run)
+        return paced.current(request.job) if paced is not None else None
+
+    def _decide(self, request: PermitRequest, attempt: OpenAttempt | None, sender: str) -> Decision:
+        """The pacer's word on a request as of now; its entries are to be committed."""
+        paced = self._runs.get(request.run)
+        if paced is None or not is_genuine(request, attempt):
+            log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
+            return Decision(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
+        stop, now = self._stop_on(request, attempt), self._clock()
+        return self._pacer.request(_by_part(request), self._budget(request), run_began=paced.began, now=now, stop=stop)
 
     async def _unless_stopped(
         self, request: PermitRequest, attempt: OpenAttempt | None, granted: PermitAnswer
@@ -151,20 +199,12 @@ class PermitOffice:
             return None
         return self._stops.on_root(login) if request.part == Part.ROOT else self._stops.on_login(login)
 
-    async def release(self, release: PermitRelease, sender: str) -> None:  # noqa: ARG002 - the bus names the sender
-        """Take one verdict; acknowledged when it is durable."""
+    def _take_in(self, release: PermitRelease) -> tuple[LedgerEntry, ...]:
+        """One verdict; to be acknowledged when its entries are durable."""
         entries = self._pacer.release(_by_part(release), now=self._clock())
         self._held.pop(release.holder, None)
         self._notify(release.account)
-        await self._commit(entries)
-
-    @staticmethod
-    def _is_genuine(request: PermitRequest, paced: PacedRun) -> bool:
-        """Is it for an attempt that we have out, with its lease, and for the account that its record names?"""
-        attempt = paced.current(request.job)
-        if attempt is None or attempt.attempt != request.attempt or attempt.lease != request.lease:
-            return False
-        return any(request.account in c.accounts for c in attempt.planned.candidates if c.record == request.record)
+        return entries
 
     def _budget(self, request: PermitRequest) -> Budget:
         """Where two records, of this run or another open one, name one account, the smaller budget wins."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 
 from appliance.contract import CredentialRef
-from orchestrator.controller import RunController, RunPlan
+from orchestrator.controller import RunController
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.purposes import Purposes
+from orchestrator.run_plan import RunPlan
 from orchestrator.store.attempts import Attempts
 from orchestrator.vault_use import VaultUse
 

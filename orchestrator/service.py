@@ -19,11 +19,12 @@ from appliance.contract import Heartbeat
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.approvals import ApprovalOffice
 from orchestrator.check_outs import CheckOutOffice
-from orchestrator.controller import RECONCILE_S, RunController, RunPlan
+from orchestrator.controller import RECONCILE_S, RunController
 from orchestrator.dispatch import Dispatcher
 from orchestrator.pacing import STOPPED, Pacer
 from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.run_holding import RunHolding
+from orchestrator.run_plan import RunPlan
 from orchestrator.stop_office import StopOffice
 from orchestrator.store import Store
 
@@ -65,7 +66,7 @@ class Service:
         await self._store.ledger.append(unanswered)
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
-            self._bus.permits(self._office.request, self._office.release),
+            self._bus.permits(self._office.hold, self._office.ask),
             self._bus.access(self._access),
             anyio.create_task_group() as tasks,
         ):

@@ -12,10 +12,10 @@ RUNS, key <zone>.<run>, the announcements of open runs.
 a work queue must not overlap). It gives out at most `capacity` unacknowledged jobs, and takes back what is not
 acknowledged or kept alive for 10 s. One durable consumer, `orchestrator`, reads OUTCOMES.
 
-**Requests.** permits.<zone>.<appliance>.request and .release are answered by the pacer, checkouts.<zone>.<appliance> by
-the office of check-outs; vault.<zone> by one supervisor
-of the zone (queue group); control.<verb> by the process that holds the state directory. These need no stream: a
-question that nobody hears is answered "nobody hears it", at once.
+**Requests.** permits.<zone>.<appliance>.ask (many requests and releases in one message) and .hold (one request that may
+wait) are answered by the pacer, access.<zone>.<appliance> by the offices of check-outs and approvals; vault.<zone> by
+one supervisor of the zone (queue group); control.<verb> by the process that holds the state directory. These need no
+stream: a question that nobody hears is answered "nobody hears it", at once.
 
 **Permissions** are in `users.py`: the subject names the sender, and an appliance may publish under its own name only.
 
@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.contract import Heartbeat, Job, PermitAnswer, PermitRelease, PermitRequest, Report, RunNotice
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitAsk, PermitRequest, Report, RunNotice
 from appliance.questions import VaultAnswer, VaultQuery
 
 
@@ -93,7 +93,7 @@ class JobLease(Protocol):
         ...
 
     async def done(self) -> None:
-        """The report is published: remove the job. Raises BusUnavailable."""
+        """The report is published: remove the job; confirmed. Raises BusUnavailable."""
         ...
 
     async def give_back(self, delay: float) -> None:
@@ -110,17 +110,26 @@ class ApplianceBus(Protocol):
         """
         ...
 
-    async def publish(self, report: Report) -> None:
-        """Returns when the report is stored on the bus; repeats with the same id until then. Raises BusUnavailable."""
+    async def publish(self, *reports: Report) -> None:
+        """Returns when the reports are stored on the bus; repeats with the same id until then. Raises BusUnavailable:
+        some of them may be stored.
+        """
+        ...
+
+    async def done(self, *leases: JobLease) -> None:
+        """`JobLease.done` of several jobs, with one confirmation for all. Raises BusUnavailable."""
+        ...
+
+    async def ask(self, asks: Sequence[PermitAsk], wait: float) -> Sequence[PermitAnswer | None]:
+        """Put requests and releases to the pacer in one message, in this order. It answers at once: WAIT means that the
+        permit may be waited for (`permit`), None that a release is durable. Raises NoPacer when nobody answers within
+        `wait` seconds; any of them may have been taken in.
+        """
         ...
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
-        """Ask the pacer. Raises NoPacer when nobody answers within `wait` seconds."""
-        ...
-
-    async def release(self, release: PermitRelease) -> None:
-        """Tell the pacer the verdict; waits for its acknowledgement. Raises NoPacer: the permit then counts as a
-        failure when it expires.
+        """Ask the pacer, and wait for as long as it holds the request. Raises NoPacer when nobody answers within `wait`
+        seconds.
         """
         ...
 
@@ -227,11 +236,12 @@ class OrchestratorBus(Protocol):
 
     def permits(
         self,
-        request: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        release: Callable[[PermitRelease, str], Awaitable[None]],
+        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
+        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
     ) -> AbstractAsyncContextManager[None]:
-        """Serve permits while the context is open; the second argument is the sender that the subject names. Requests
-        are served concurrently (an answer may wait up to 5 s); an unreadable one is answered with SKIP.
+        """Serve `ApplianceBus.permit` and `ask` while the context is open; the second argument is the sender that the
+        subject names. They are served concurrently (what is held may take up to 5 s); an unreadable request is answered
+        with SKIP, whatever else is in its message.
         """
         ...
 

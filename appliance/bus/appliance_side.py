@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Self
 
@@ -12,7 +13,8 @@ import anyio
 import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.bus import BusError, BusUnavailable, NoPacer, Timing, subjects
+from appliance.bus import BusError, BusUnavailable, JobLease, NoPacer, Timing, subjects
+from appliance.bus.batches import decode_answers, encode_asks, joined
 from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
 from appliance.bus.pull import Puller, delivery
 from appliance.bus.serve import serve
@@ -22,7 +24,7 @@ from appliance.contract import (
     Heartbeat,
     Job,
     PermitAnswer,
-    PermitRelease,
+    PermitAsk,
     PermitRequest,
     Report,
     RunNotice,
@@ -33,8 +35,8 @@ from appliance.questions import VaultAnswer, VaultQuery
 log = structlog.get_logger(__name__)
 
 _ACK_TRY = 2.0
-_RELEASE_TRIES = 3
-_RELEASE_WAIT = 3.0
+_PARCEL = 256 * 1024
+"""Bytes of reports in one message; a server takes 1 MiB at least."""
 
 
 class JetStreamLease:
@@ -50,6 +52,11 @@ class JetStreamLease:
         # The next one may arrive; if none does, the job is delivered again, which its permit makes harmless.
         with suppress(BusUnavailable):
             await self._link.publish(self._reply, b"+WPI")
+
+    async def end(self) -> None:
+        """`done`, but for the confirmation: the next one on the same connection stands for it."""
+        with suppress(BusUnavailable):
+            await self._link.publish(self._reply, b"+ACK")
 
     async def done(self) -> None:
         await self._confirm(b"+ACK")
@@ -82,6 +89,20 @@ class JetStreamLease:
         except ApiError as error:
             return error.code in GONE
         return False
+
+
+def _parcels(reports: Sequence[Report]) -> Iterator[tuple[str, list[tuple[Report, bytes]]]]:
+    """Reports of one run each, encoded, as many as fit into a message."""
+    by_run: dict[str, list[tuple[Report, bytes]]] = defaultdict(list)
+    sizes: dict[str, int] = defaultdict(int)
+    for report in reports:
+        run, line = report.run, encode_report(report)
+        if by_run[run] and sizes[run] + len(line) > _PARCEL:
+            yield run, by_run.pop(run)
+            del sizes[run]
+        by_run[run].append((report, line))
+        sizes[run] += len(line)
+    yield from by_run.items()
 
 
 class RunNotices:
@@ -138,33 +159,44 @@ class JetStreamAppliance:
         with suppress(BusUnavailable):
             await self._link.publish(message.reply, b"+TERM")
 
-    async def publish(self, report: Report) -> None:
-        subject = subjects.outcome(self._zone, self._name, report.run)
+    async def publish(self, *reports: Report) -> None:
+        for run, some in _parcels(reports):
+            first = some[0][0]
+            msg_id = f"{first.job}:{first.attempt}:{first.lease[:12]}" + (f"+{len(some)}" if len(some) > 1 else "")
+            subject = subjects.outcome(self._zone, self._name, run)
+            try:
+                await self._link.store(subject, joined(line for _, line in some), msg_id)
+            except ApiError as error:
+                raise BusUnavailable(str(error)) from error
+
+    async def done(self, *leases: JobLease) -> None:
+        *others, last = [lease for lease in leases if isinstance(lease, JetStreamLease)]
+        connection = self._link.connection
+        for lease in others:
+            await lease.end()
+        await last.done()
+        if self._link.connection != connection:
+            # What had been said on the old connection may not have been heard.
+            for lease in others:
+                await lease.done()
+
+    async def ask(self, asks: Sequence[PermitAsk], wait: float) -> Sequence[PermitAnswer | None]:
         try:
-            await self._link.store(subject, encode_report(report), f"{report.job}:{report.attempt}:{report.lease[:12]}")
-        except ApiError as error:
-            raise BusUnavailable(str(error)) from error
+            subject = subjects.permit_ask(self._zone, self._name)
+            reply = await self._link.request(subject, encode_asks(asks), wait=wait)
+            answers = decode_answers(reply.data)
+        except (BusError, ContractError) as error:
+            raise NoPacer(f"no answer about permits: {error}") from error
+        if len(answers) != len(asks):
+            raise NoPacer(f"{len(answers)} answers to {len(asks)} questions about permits")
+        return answers
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
         try:
-            reply = await self._link.request(
-                subjects.permit_request(self._zone, self._name), request.encode(), wait=wait
-            )
+            reply = await self._link.request(subjects.permit_hold(self._zone, self._name), request.encode(), wait=wait)
             return PermitAnswer.decode(reply.data)
         except (BusError, ContractError) as error:
             raise NoPacer(f"no permit: {error}") from error
-
-    async def release(self, release: PermitRelease) -> None:
-        subject = subjects.permit_release(self._zone, self._name)
-        body = release.encode()
-        for last in (*[False] * (_RELEASE_TRIES - 1), True):
-            try:
-                await self._link.request(subject, body, wait=_RELEASE_WAIT)
-                return
-            except BusError as error:
-                if last:
-                    raise NoPacer(f"the verdict could not be reported: {error}") from error
-            await anyio.sleep(0.2)
 
     async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
         try:

@@ -251,12 +251,12 @@ class Link:
             reply: Message = await self._client.request(subject, body, timeout=None, headers=headers)
         return reply
 
-    async def publish(self, subject: str, body: bytes, reply: str = "") -> None:
+    async def publish(self, subject: str, body: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Hand to the connection, without confirmation. Raises BusUnavailable when there is none."""
         if not self.connected:
             raise self._unavailable()
         try:
-            await self._client.publish(subject, body, reply=reply)
+            await self._client.publish(subject, body, reply=reply, headers=headers)
         except NatsError as error:
             raise BusUnavailable(f"the bus at {self._url} took nothing: {error}") from error
 

@@ -12,8 +12,10 @@ import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, Placed, RunView, Timing, layout, subjects
+from appliance.bus.batches import decode_asks, encode_answers
 from appliance.bus.leftovers import Leftovers
 from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
+from appliance.bus.posting import Post, Posting
 from appliance.bus.reports import Reports
 from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
@@ -22,7 +24,7 @@ from appliance.contract import (
     Heartbeat,
     Job,
     PermitAnswer,
-    PermitRelease,
+    PermitAsk,
     PermitRequest,
     PermitVerdict,
     RunNotice,
@@ -60,6 +62,7 @@ class JetStreamOrchestrator:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._posting = Posting(link)
         self._epochs: dict[str, str] = {}
         self._open: dict[tuple[str, str], None] = {}
 
@@ -129,34 +132,41 @@ class JetStreamOrchestrator:
         for zone in zones:
             if zone not in self._epochs:
                 self._epochs[zone] = await self._epoch(zone)
-        placed: list[Placed | None] = [None] * len(jobs)
+        epochs = dict(self._epochs)
+        posts = [Post(subjects.jobs(j.zone, j.run), j.encode(), f"{j.job}:{j.attempt}") for j in jobs]
+        seqs: list[int | None] = []
+        for first in range(0, len(posts), _PIPELINE):
+            seqs += await self._posting.post(posts[first : first + _PIPELINE])
+        await self._repeat(jobs, posts, seqs)
+        same = {zone: self._epochs[zone] == epochs[zone] for zone in zones}
+        return [
+            Placed(epochs[job.zone], seq) if seq is not None and same[job.zone] else None
+            for job, seq in zip(jobs, seqs, strict=True)
+        ]
+
+    async def _repeat(self, jobs: Sequence[Job], posts: Sequence[Post], seqs: list[int | None]) -> None:
+        """What was not confirmed with the others, each by itself, for as long as a call may take."""
         places = anyio.CapacityLimiter(_PIPELINE)
         failures: list[BusError] = []
 
-        async def place(index: int, job: Job) -> None:
-            subject, stream = subjects.jobs(job.zone, job.run), subjects.jobs_stream(job.zone)
-            epoch = self._epochs[job.zone]
+        async def place(n: int) -> None:
+            job, post = jobs[n], posts[n]
             async with places:
                 if failures:
                     return
                 try:
-                    msg_id = f"{job.job}:{job.attempt}"
-                    answer = await self._link.store_job(subject, job.encode(), msg_id, stream)
+                    stream = subjects.jobs_stream(job.zone)
+                    seqs[n] = int((await self._link.store_job(post.subject, post.body, post.msg_id, stream))["seq"])
                 except BusUnavailable as error:
                     log.warning("bus.job_not_confirmed", job=job.job, attempt=job.attempt, text=str(error))
-                    return
                 except BusError as error:
                     failures.append(error)
-                    return
-            if self._epochs[job.zone] == epoch:
-                placed[index] = Placed(epoch, int(answer["seq"]))
 
         async with anyio.create_task_group() as placing:
-            for index, job in enumerate(jobs):
-                placing.start_soon(place, index, job, name=f"put {job.job}")
+            for n in [n for n, seq in enumerate(seqs) if seq is None]:
+                placing.start_soon(place, n, name=f"put {jobs[n].job}")
         if failures:
             raise failures[0]
-        return placed
 
     async def _epoch(self, zone: str) -> str:
         info = await self._link.api(f"STREAM.INFO.{subjects.jobs_stream(zone)}")
@@ -189,20 +199,18 @@ class JetStreamOrchestrator:
 
     def permits(
         self,
-        request: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        release: Callable[[PermitRelease, str], Awaitable[None]],
+        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
+        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
     ) -> AbstractAsyncContextManager[None]:
         async def answer(message: Message) -> bytes:
             sender = subjects.sender(message.subject)
+            if message.subject.endswith(".ask"):
+                return encode_answers(await _answer_all(decode_asks(message.data), sender, ask))
             try:
-                if message.subject.endswith(".release"):
-                    await release(PermitRelease.decode(message.data), sender)
-                    return b""
-                asked = PermitRequest.decode(message.data)
+                request = PermitRequest.decode(message.data)
             except ContractError as error:
-                log.warning("bus.unreadable", what="permit", sender=sender, text=str(error))
-                return PermitAnswer(verdict=PermitVerdict.SKIP, cause="INTERNAL", text=str(error)).encode()
-            return (await request(asked, sender)).encode()
+                return _unreadable(error, sender).encode()
+            return (await hold(request, sender)).encode()
 
         return serve(self._link, subjects.PERMITS, answer)
 
@@ -249,6 +257,7 @@ class JetStreamOrchestrator:
             raise BusError(f"no appliance of zone {zone!r} answered about the vault: {error}") from error
 
     async def close(self) -> None:
+        await self._posting.close()
         await self._link.close()
 
     async def __aenter__(self) -> Self:
@@ -256,6 +265,21 @@ class JetStreamOrchestrator:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def _answer_all(
+    asks: Sequence[PermitAsk | ContractError],
+    sender: str,
+    ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
+) -> list[PermitAnswer | None]:
+    """One answer each; what cannot be read is answered here."""
+    answers = iter(await ask([one for one in asks if not isinstance(one, ContractError)], sender))
+    return [_unreadable(one, sender) if isinstance(one, ContractError) else next(answers) for one in asks]
+
+
+def _unreadable(error: ContractError, sender: str) -> PermitAnswer:
+    log.warning("bus.unreadable", what="permit", sender=sender, text=str(error))
+    return PermitAnswer(verdict=PermitVerdict.SKIP, cause="INTERNAL", text=str(error))
 
 
 async def connect_orchestrator(

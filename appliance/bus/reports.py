@@ -9,30 +9,45 @@ import anyio
 import structlog
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, subjects
+from appliance.bus.batches import decode_reports
 from appliance.bus.link import GONE, ApiError, Link, Message
 from appliance.bus.pull import Puller
-from appliance.contract import ContractError, Report, decode_report
+from appliance.contract import ContractError, Report
 
 log = structlog.get_logger(__name__)
 
 _BATCH = 500
+"""Messages of a pull, and reports of a batch."""
 _LINGER = 0.05
 """Seconds that a batch which is not full waits for more."""
 _WAIT = 2.0
 _PAUSE = 0.25
 
 
+class _Parcel:
+    """A message with reports in it; it is over when all of them are."""
+
+    def __init__(self, link: Link, message: Message) -> None:
+        self._link = link
+        self._reply = message.reply
+        self.left = 0
+
+    async def one_done(self) -> None:
+        self.left -= 1
+        if not self.left:
+            await _say(self._link, self._reply, b"+ACK")
+
+
 class JetStreamReport:
     """Implements `ReportDelivery`."""
 
-    def __init__(self, link: Link, message: Message, report: Report) -> None:
-        self._link = link
-        self._reply = message.reply
+    def __init__(self, parcel: _Parcel, sender: str, report: Report) -> None:
+        self._parcel = parcel
         self.report = report
-        self.sender = subjects.sender(message.subject)
+        self.sender = sender
 
     async def done(self) -> None:
-        await _say(self._link, self._reply, b"+ACK")
+        await self._parcel.one_done()
 
 
 class Reports:
@@ -42,18 +57,19 @@ class Reports:
         self._link = link
         self._mend = mend
         self._puller = Puller(link, subjects.OUTCOMES, subjects.COLLECTOR, link.timing.report_wait)
+        self._read: list[JetStreamReport] = []
 
     def __aiter__(self) -> AsyncIterator[Sequence[JetStreamReport]]:
         return self
 
     async def __anext__(self) -> Sequence[JetStreamReport]:
         """Raises BusRefused."""
-        while True:
-            batch = await self._batch()
-            if batch:
-                return batch
+        while not self._read:
+            self._read = await self._pull()
+        batch, self._read = self._read[:_BATCH], self._read[_BATCH:]
+        return batch
 
-    async def _batch(self) -> list[JetStreamReport]:
+    async def _pull(self) -> list[JetStreamReport]:
         try:
             messages = list(await self._puller.pull(_BATCH, _WAIT))
             if not messages:
@@ -71,7 +87,7 @@ class Reports:
             log.warning("bus.mend_failed", stream=subjects.OUTCOMES, text=str(error))
             await anyio.sleep(_PAUSE)
             return []
-        return [report for message in messages if (report := await self._read(message)) is not None]
+        return [report for message in messages for report in await self._open(message)]
 
     async def _look(self) -> None:
         """Nothing came. Is it that the bus has lost the stream?"""
@@ -82,14 +98,19 @@ class Reports:
                 raise
             await self._mend()
 
-    async def _read(self, message: Message) -> JetStreamReport | None:
-        try:
-            return JetStreamReport(self._link, message, decode_report(message.data))
-        except ContractError as error:
-            sender = subjects.sender(message.subject)
-            log.warning("bus.unreadable", what="report", sender=sender, text=str(error))
+    async def _open(self, message: Message) -> list[JetStreamReport]:
+        """What can be read of it; a message of which nothing can is over."""
+        parcel, sender = _Parcel(self._link, message), subjects.sender(message.subject)
+        found = []
+        for report in decode_reports(message.data):
+            if isinstance(report, ContractError):
+                log.warning("bus.unreadable", what="report", sender=sender, text=str(report))
+            else:
+                found.append(JetStreamReport(parcel, sender, report))
+        parcel.left = len(found)
+        if not found:
             await _say(self._link, message.reply, b"+TERM")
-            return None
+        return found
 
     async def close(self) -> None:
         await self._puller.close()

@@ -15,7 +15,7 @@ RUNS = "KV_RUNS"
 RUNS_PREFIX = "$KV.RUNS."
 
 PERMITS = "permits.*.*.*"
-"""What the pacer listens on: zone, appliance, `request` or `release`."""
+"""What the pacer listens on: zone, appliance, `ask` or `hold`."""
 ACCESS = "access.*.*"
 """What the owner of runs listens on for check-outs and approvals: zone, appliance."""
 VAULT_QUEUE = "vault"
@@ -54,12 +54,12 @@ def outcome(zone: str, appliance: str, run: str) -> str:
     return f"outcomes.{token(zone, 'zone')}.{token(appliance, 'appliance')}.{token(run, 'run')}"
 
 
-def permit_request(zone: str, appliance: str) -> str:
-    return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.request"
+def permit_ask(zone: str, appliance: str) -> str:
+    return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.ask"
 
 
-def permit_release(zone: str, appliance: str) -> str:
-    return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.release"
+def permit_hold(zone: str, appliance: str) -> str:
+    return f"permits.{token(zone, 'zone')}.{token(appliance, 'appliance')}.hold"
 
 
 def access(zone: str, appliance: str) -> str:

@@ -53,8 +53,8 @@ def appliance_permissions(zone: str, name: str) -> dict[str, Any]:
         "publish": {
             "allow": [
                 subjects.outcome(zone, name, "RUN").removesuffix("RUN") + "*",
-                subjects.permit_request(zone, name),
-                subjects.permit_release(zone, name),
+                subjects.permit_ask(zone, name),
+                subjects.permit_hold(zone, name),
                 subjects.access(zone, name),
                 subjects.heartbeat(zone, name),
                 f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",

@@ -8,8 +8,7 @@ from dataclasses import astuple
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
 
 from orchestrator.store import progress
 from orchestrator.store.database import Database, portions
@@ -20,7 +19,6 @@ from orchestrator.store.records import (
     JobRow,
     OpenAttempt,
     OutcomeRow,
-    Placement,
     Settled,
     Totals,
     Undispatched,
@@ -34,41 +32,72 @@ _THIS_ATTEMPT = (
     & (attempts.c.job == bindparam("its_job"))
     & (attempts.c.attempt == bindparam("its_attempt"))
 )
+# Statements are made once: making one, and finding its compiled form, costs as much as thirty rows.
+_END = (
+    update(attempts)
+    .where(_THIS_ATTEMPT)
+    .values({name: bindparam(name) for name in ("ended_at", "appliance", "reason", "status", "evidence")})
+)
+_THESE_JOBS: BindParameter[Any] = bindparam("its_jobs", expanding=True)
+_ATTEMPTS_OF = (
+    select(attempts.c.job, attempts.c.attempt, attempts.c.lease, attempts.c.ended_at)
+    .where(attempts.c.run == bindparam("its_run"), attempts.c.job.in_(_THESE_JOBS))
+    .with_for_update()
+)
+_ENDED_OF = select(outcomes.c.job).where(outcomes.c.run == bindparam("its_run"), outcomes.c.job.in_(_THESE_JOBS))
 
 
 class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._new_jobs = database.insert(jobs).on_conflict_do_nothing()
+        self._new_attempts = database.insert(attempts).on_conflict_do_nothing()
+        self._first_outcomes = database.insert(outcomes).on_conflict_do_nothing()
+        self._move_cursors = move_cursors(database)
 
     async def dispatched(
-        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
-    ) -> None:
-        """Record attempts and how far the cursors came, before anything is put on the bus. Repeating changes nothing.
-        A job without an attempt has been taken from its cursor and waits.
+        self,
+        run: str,
+        rows: Sequence[tuple[JobRow, AttemptRow | None]],
+        cursors: Mapping[str, int],
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
+        """Record attempts, jobs that end without one, and how far the cursors came, before anything is put on the bus.
+        Repeating changes nothing. A job without an attempt has been taken from its cursor and waits.
 
-        Outcomes that the same stretch of a cursor needed (`finish_without_attempt`) must be written before: a crash in
-        between then walks the stretch again, and loses nothing.
+        True for each of `ended` whose outcome this is. False, and no change, where the job has its outcome already or
+        has an open attempt (settle that instead) after the one that the caller knows to be over. All of it is one
+        transaction: a stretch of a cursor that is walked again, after the last writes were lost with the power, may
+        come to another end, and its jobs have none yet.
         """
-        async with self._database.write() as connection:
-            if rows:
-                new_jobs = self._database.insert(jobs).on_conflict_do_nothing()
-                await connection.execute(new_jobs, [_job_values(job) for job, _ in rows])
-            made = [_attempt_values(attempt) for _, attempt in rows if attempt is not None]
-            if made:
-                await connection.execute(self._database.insert(attempts).on_conflict_do_nothing(), made)
-            if cursors:
-                await connection.execute(move_cursors(self._database), cursor_rows(run, cursors))
+        known = [_job_values(job) for job in (*(job for job, _ in rows), *(end.job for end in ended))]
+        made = [_attempt_values(attempt) for _, attempt in rows if attempt is not None]
 
-    async def placed(self, run: str, places: Sequence[Placement]) -> None:
-        """Note where attempts lie on the bus."""
-        if not places:
-            return
-        values = [
-            {"its_run": run, "its_job": job, "its_attempt": attempt, "epoch": epoch, "seq": seq}
-            for job, attempt, epoch, seq in places
-        ]
-        async with self._database.write() as connection:
-            await connection.execute(update(attempts).where(_THIS_ATTEMPT), values)
+        def step(connection: Connection) -> list[bool]:
+            if known:
+                connection.execute(self._new_jobs, known)
+            taken = self._finish(connection, run, ended) if ended else []
+            if made:
+                connection.execute(self._new_attempts, made)
+            if cursors:
+                connection.execute(self._move_cursors, cursor_rows(run, cursors))
+            return taken
+
+        return await self._database.write(step)
+
+    def _finish(self, connection: Connection, run: str, ended: Sequence[Undispatched]) -> list[bool]:
+        states = _job_states(connection, run, [row.job.job for row in ended])
+        taken, new = [], {}
+        for row in ended:
+            state = states.get(row.job.job, JobState({}, 0, finished=False))
+            going_on = any(number > row.after for number in state.open)
+            take = not going_on and not state.finished and row.job.job not in new
+            taken.append(take)
+            if take:
+                new[row.job.job] = _undispatched_values(row, state.newest)
+        if new:
+            connection.execute(self._first_outcomes, list(new.values()))
+        return taken
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         """Take reports, in order (the rules: `fencing.py`). True for each that decides what becomes of its job: the
@@ -76,52 +105,32 @@ class Attempts:
         """
         if not rows:
             return []
-        async with self._database.write() as connection:
-            verdicts = judge(rows, await _states(connection, rows))
+
+        def step(connection: Connection) -> list[Verdict]:
+            verdicts = judge(rows, _states(connection, rows))
             heard = [
                 (row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict is not Verdict.IGNORED
             ]
             if heard:
-                await connection.execute(update(attempts).where(_THIS_ATTEMPT), [_end_values(row) for row, _ in heard])
+                connection.execute(_END, [_end_values(row) for row, _ in heard])
             final = [row for row, verdict in heard if row.final and verdict is Verdict.DECIDES]
             if final:
-                technologies = await _technologies(connection, final)
-                first = self._database.insert(outcomes).on_conflict_do_nothing()
-                await connection.execute(first, [_outcome_values(row, technologies[row.run, row.job]) for row in final])
-        return [verdict is Verdict.DECIDES for verdict in verdicts]
+                connection.execute(self._first_outcomes, [_outcome_values(row) for row in final])
+            return verdicts
 
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
-        """Final outcomes of jobs that were not dispatched, or wait for a next attempt that will not come. False, and no
-        change, where the job has its outcome already or has an open attempt (settle that instead) after the one that
-        the caller knows to be over.
-        """
-        if not rows:
-            return []
-        names = [row.job.job for row in rows]
-        async with self._database.write() as connection:
-            new_jobs = self._database.insert(jobs).on_conflict_do_nothing()
-            await connection.execute(new_jobs, [_job_values(row.job) for row in rows])
-            states = await _job_states(connection, run, names)
-            taken, new = [], {}
-            for row in rows:
-                state = states.get(row.job.job, JobState({}, 0, finished=False))
-                going_on = any(number > row.after for number in state.open)
-                take = not going_on and not state.finished and row.job.job not in new
-                taken.append(take)
-                if take:
-                    new[row.job.job] = _undispatched_values(row, state.newest)
-            if new:
-                await connection.execute(self._database.insert(outcomes).on_conflict_do_nothing(), list(new.values()))
-        return taken
+        return [verdict is Verdict.DECIDES for verdict in await self._database.write(step)]
 
     async def finished(self, run: str, names: Sequence[str]) -> int:
         """How many of these jobs have their outcome."""
-        found = 0
-        async with self._database.read() as connection:
+
+        def look(connection: Connection) -> int:
+            found = 0
             for some in portions(names):
                 query = select(func.count()).where(outcomes.c.run == run, outcomes.c.job.in_(some))
-                found += (await connection.execute(query)).scalar_one()
-        return found
+                found += connection.execute(query).scalar_one()
+            return found
+
+        return await self._database.read(look)
 
     async def open(self, run: str) -> list[OpenAttempt]:
         """Attempts that nobody has reported, oldest first."""
@@ -144,43 +153,29 @@ class Attempts:
         return await progress.totals(self._database, run)
 
 
-async def _states(connection: AsyncConnection, rows: Sequence[Settled]) -> dict[JobKey, JobState]:
+def _states(connection: Connection, rows: Sequence[Settled]) -> dict[JobKey, JobState]:
     by_run: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows:
         by_run[row.run][row.job] = None
     states: dict[JobKey, JobState] = {}
     for run, names in by_run.items():
-        states |= {(run, job): state for job, state in (await _job_states(connection, run, list(names))).items()}
+        states |= {(run, job): state for job, state in _job_states(connection, run, list(names)).items()}
     return states
 
 
-async def _job_states(connection: AsyncConnection, run: str, names: Sequence[str]) -> dict[str, JobState]:
+def _job_states(connection: Connection, run: str, names: Sequence[str]) -> dict[str, JobState]:
     """The jobs that have attempts or an outcome. Their attempts are locked where the database locks rows."""
     open_: dict[str, dict[int, str]] = defaultdict(dict)
     newest: dict[str, int] = defaultdict(int)
     finished: set[str] = set()
     for some in portions(names):
-        query = select(attempts.c.job, attempts.c.attempt, attempts.c.lease, attempts.c.ended_at)
-        query = query.where(attempts.c.run == run, attempts.c.job.in_(some)).with_for_update()
-        for job, attempt, lease, ended_at in await connection.execute(query):
+        asked = {"its_run": run, "its_jobs": some}
+        for job, attempt, lease, ended_at in connection.execute(_ATTEMPTS_OF, asked):
             newest[job] = max(newest[job], attempt)
             if ended_at is None:
                 open_[job][attempt] = lease
-        ends = select(outcomes.c.job).where(outcomes.c.run == run, outcomes.c.job.in_(some))
-        finished.update((await connection.execute(ends)).scalars())
+        finished.update(connection.execute(_ENDED_OF, asked).scalars())
     return {job: JobState(open_[job], newest[job], finished=job in finished) for job in newest.keys() | finished}
-
-
-async def _technologies(connection: AsyncConnection, rows: Sequence[Settled]) -> dict[JobKey, str]:
-    found: dict[JobKey, str] = {}
-    by_run: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        by_run[row.run].append(row.job)
-    for run, names in by_run.items():
-        for some in portions(names):
-            query = select(jobs.c.job, jobs.c.technology).where(jobs.c.run == run, jobs.c.job.in_(some))
-            found |= {(run, job): technology for job, technology in await connection.execute(query)}
-    return found
 
 
 def _job_values(row: JobRow) -> dict[str, Any]:
@@ -231,12 +226,12 @@ def _end_values(row: Settled) -> dict[str, Any]:
     }
 
 
-def _outcome_values(row: Settled, technology: str) -> dict[str, Any]:
+def _outcome_values(row: Settled) -> dict[str, Any]:
     return {
         "run": row.run,
         "job": row.job,
         "attempt": row.attempt,
-        "technology": technology,
+        "technology": row.technology.value,
         "status": row.status.value,
         "reason": row.reason,
         "finished_at": row.finished_at,

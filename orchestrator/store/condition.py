@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from orchestrator.store.database import Database
 from orchestrator.store.schema import metadata
@@ -22,10 +22,12 @@ class Condition:
 
 async def condition_of(database: Database) -> Condition:
     """Reads everything once. Raises StoreError."""
-    async with database.read() as connection:
-        revision = await connection.run_sync(revision_of, database.name)
+
+    def look(connection: Connection) -> Condition:
         rows = {}
         for table in metadata.sorted_tables:
-            rows[table.name] = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-        check = (await connection.execute(text("PRAGMA quick_check(20)"))).scalars().all()
-    return Condition(revision or "", rows, "; ".join(map(str, check)))
+            rows[table.name] = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        check = connection.execute(text("PRAGMA quick_check(20)")).scalars().all()
+        return Condition(revision_of(connection, database.name) or "", rows, "; ".join(map(str, check)))
+
+    return await database.read(look)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
 from orchestrator.store.database import Database, portions
 from orchestrator.store.records import SeenKey
@@ -21,13 +21,16 @@ class HostKeys:
 
     async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
         """The known keys of those addresses that have any, as OpenSSH public key lines."""
-        found: dict[str, list[str]] = defaultdict(list)
-        async with self._database.read() as connection:
+
+        def look(connection: Connection) -> dict[str, list[str]]:
+            found: dict[str, list[str]] = defaultdict(list)
             for some in portions(list(addresses)):
                 query = select(host_keys.c.address, host_keys.c.key).where(host_keys.c.address.in_(some))
-                for address, key in await connection.execute(query.order_by(*host_keys.primary_key.columns)):
+                for address, key in connection.execute(query.order_by(*host_keys.primary_key.columns)):
                     found[address].append(key)
-        return dict(found)
+            return dict(found)
+
+        return await self._database.read(look)
 
     async def learn(self, keys: Sequence[SeenKey]) -> None:
         """Note keys of hosts that had none of that algorithm on that port; the others stay as they are."""
@@ -37,8 +40,8 @@ class HostKeys:
             {"address": address, "port": port, "algorithm": key.split(" ", 1)[0], "key": key, "run": run}
             for address, port, key, run in keys
         ]
-        async with self._database.write() as connection:
-            await connection.execute(self._database.insert(host_keys).on_conflict_do_nothing(), values)
+        query = self._database.insert(host_keys).on_conflict_do_nothing()
+        await self._database.write(lambda connection: connection.execute(query, values))
 
     async def pin(self, keys: Sequence[SeenKey]) -> None:
         """Note keys that somebody vouches for: they take the place of those that were seen."""
@@ -50,16 +53,11 @@ class HostKeys:
         ]
         insert = self._database.insert(host_keys)
         own = [column.name for column in host_keys.primary_key.columns]
-        async with self._database.write() as connection:
-            await connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=own, set_={"key": insert.excluded.key, "run": insert.excluded.run}
-                ),
-                values,
-            )
+        changed = {"key": insert.excluded.key, "run": insert.excluded.run}
+        query = insert.on_conflict_do_update(index_elements=own, set_=changed)
+        await self._database.write(lambda connection: connection.execute(query, values))
 
     async def forget(self, address: str) -> int:
         """Forget every key of a host, after a rebuild; how many there were."""
-        async with self._database.write() as connection:
-            gone = await connection.execute(delete(host_keys).where(host_keys.c.address == address))
-        return gone.rowcount
+        query = delete(host_keys).where(host_keys.c.address == address)
+        return await self._database.write(lambda connection: connection.execute(query).rowcount)

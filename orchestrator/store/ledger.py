@@ -17,6 +17,8 @@ from orchestrator.store.database import Database
 from orchestrator.store.records import LogonCount, PermitCount
 from orchestrator.store.schema import jobs, permits
 
+_APPEND = insert(permits)
+
 
 class Ledger:
     def __init__(self, database: Database) -> None:
@@ -41,8 +43,7 @@ class Ledger:
             }
             for e in entries
         ]
-        async with self._database.write() as connection:
-            await connection.execute(insert(permits), values)
+        await self._database.write(lambda connection: connection.execute(_APPEND, values))
 
     async def logons(self, run: str) -> list[LogonCount]:
         """What a run has asked of each account."""
@@ -52,9 +53,8 @@ class Ledger:
             .where(permits.c.run == run)
             .group_by(permits.c.authority, permits.c.user, permits.c.kind)
         )
-        async with self._database.read() as connection:
-            for row in await connection.execute(query):
-                counts[Account(authority=row.authority, user=row.user)][row.kind] += row.number
+        for row in await self._database.read(lambda connection: connection.execute(query).all()):
+            counts[Account(authority=row.authority, user=row.user)][row.kind] += row.number
         return [
             LogonCount(str(a), c[EntryKind.GRANTED.value], c[EntryKind.SUCCESS.value], c[EntryKind.FAILURE.value])
             for a, c in counts.items()
@@ -70,9 +70,9 @@ class Ledger:
             .group_by(*key, permits.c.kind)
         )
         counts: dict[tuple[str, str, str, str, str], Counter[str]] = defaultdict(Counter)
-        async with self._database.read() as connection:
-            for run, address, technology, authority, user, kind, number in await connection.execute(query):
-                counts[run, address, technology, authority, user][kind] += number
+        for *at, kind, number in await self._database.read(lambda connection: connection.execute(query).all()):
+            run, address, technology, authority, user = at
+            counts[run, address, technology, authority, user][kind] += number
         return [
             PermitCount(
                 run=run,
@@ -89,8 +89,8 @@ class Ledger:
 
     async def load(self, since: float) -> list[LedgerEntry]:
         """The entries not older than `since`, in the order in which they were appended."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(permits).where(permits.c.at >= since).order_by(permits.c.id))).all()
+        query = select(permits).where(permits.c.at >= since).order_by(permits.c.id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [
             LedgerEntry(
                 kind=EntryKind(row.kind),
@@ -107,5 +107,5 @@ class Ledger:
 
     async def prune(self, before: float) -> None:
         """Forget entries older than `before`."""
-        async with self._database.write() as connection:
-            await connection.execute(delete(permits).where(permits.c.at < before))
+        query = delete(permits).where(permits.c.at < before)
+        await self._database.write(lambda connection: connection.execute(query))

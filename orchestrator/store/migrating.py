@@ -1,10 +1,11 @@
 """Bring a store to this release's schema, whatever older release made it.
 
-Alembic is synchronous and reads files, so it runs on a thread, with a loop and an engine of its own.
+It has an engine of its own, whose commit reaches the disk.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -20,11 +21,6 @@ from orchestrator.store.upgrade import revision_of
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def migrate(url: URL, busy_timeout: float) -> None:
-    """Raises StoreError for a store of a newer release."""
-    await anyio.to_thread.run_sync(anyio.run, _migrate, url, busy_timeout)
-
-
 def configuration() -> Config:
     """Alembic's configuration, which lies in code so that it travels with the package."""
     config = Config()
@@ -33,18 +29,18 @@ def configuration() -> Config:
     return config
 
 
-async def _migrate(url: URL, busy_timeout: float) -> None:
+async def migrate(url: URL, busy_timeout: float) -> None:
+    """Raises StoreError for a store of a newer release."""
     database = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), anyio.Lock())
     try:
-        async with database.write() as connection:
-            # Asked again under the write lock: another process may have upgraded the store in the meantime.
-            revision = await connection.run_sync(revision_of, database.name)
-            await connection.run_sync(_apply, database.name, revision)
+        await database.write(partial(_apply, store=database.name))
     finally:
         await database.close()
 
 
-def _apply(connection: Connection, store: str, revision: str | None) -> None:
+def _apply(connection: Connection, store: str) -> None:
+    # Asked again under the write lock: another process may have upgraded the store in the meantime.
+    revision = revision_of(connection, store)
     config = configuration()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision is not None and revision not in known:

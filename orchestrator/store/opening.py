@@ -97,7 +97,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
 
 def _url(where: str | Path) -> URL:
     if isinstance(where, Path) or "://" not in where:
-        return URL.create("sqlite+aiosqlite", database=str(where))
+        return URL.create("sqlite", database=str(where))
     try:
         url = make_url(where)
     except ArgumentError:
@@ -107,7 +107,7 @@ def _url(where: str | Path) -> URL:
         raise StoreError(
             f"store {url.render_as_string()}: only SQLite files are supported; give a path, or sqlite:///PATH"
         )
-    return url.set(drivername="sqlite+aiosqlite")
+    return url.set(drivername="sqlite")
 
 
 def _make_private(path: Path) -> None:

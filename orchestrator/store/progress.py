@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, tuple_
 
 from appliance.contract import Evidence, Target, Technology
 from appliance.reasons import Status
@@ -25,6 +25,8 @@ from orchestrator.store.records import (
     Unfinished,
 )
 from orchestrator.store.schema import attempts, jobs, outcomes, runs
+
+_Rows = Sequence[Row[*tuple[Any, ...]]]
 
 PAGE = 500
 """Outcomes read at a time: about half a megabyte of evidence."""
@@ -73,11 +75,10 @@ async def open_attempts(database: Database, run: str) -> list[OpenAttempt]:
         .where(attempts.c.run == run, attempts.c.ended_at.is_(None))
         .order_by(attempts.c.dispatched_at, attempts.c.job)
     )
-    async with database.read() as connection:
-        rows = (await connection.execute(query)).all()
+    rows = await database.read(lambda connection: connection.execute(query).all())
     return [
         OpenAttempt(
-            r.job, r.attempt, r.lease, r.dispatched_at, r.epoch, r.seq, Technology(r.technology), _target(r)
+            r.job, r.attempt, r.lease, r.dispatched_at, Technology(r.technology), _target(r)
         )
         for r in rows
     ]  # fmt: skip
@@ -90,17 +91,15 @@ async def unfinished(database: Database, run: str) -> list[Unfinished]:
         .where(jobs.c.run == run, outcomes.c.job.is_(None))
         .order_by(jobs.c.sort_key, jobs.c.job, attempts.c.attempt)
     )
-    async with database.read() as connection:
-        rows = (await connection.execute(query)).all()
+    rows = await database.read(lambda connection: connection.execute(query).all())
     return [_unfinished(list(group)) for _, group in groupby(rows, lambda row: row.its_job)]
 
 
 async def dispatched_of(database: Database, run: str) -> AsyncIterator[DispatchedAttempt]:
     job, attempt = "", 0
     while True:
-        async with database.read() as connection:
-            after = {"of_run": run, "after_job": job, "after_attempt": attempt}
-            page = (await connection.execute(_DISPATCHED, after)).all()
+        after = {"of_run": run, "after_job": job, "after_attempt": attempt}
+        page = await database.read(partial(_rows, _DISPATCHED, after))
         for row in page:
             yield DispatchedAttempt(
                 run=row.run,
@@ -123,10 +122,8 @@ async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]
     vault_types = await _vault_types(database, run)
     key, job = "", ""
     while True:
-        async with database.read() as connection:
-            found = await connection.execute(_OUTCOMES, {"of_run": run, "after_key": key, "after_job": job})
-            page = found.all()
-            earlier = await _earlier(connection, run, [row.job for row in page if row.attempt > 1])
+        after = {"of_run": run, "after_key": key, "after_job": job}
+        page, earlier = await database.read(partial(_page, after))
         for row in page:
             yield _outcome(row, vault_types, tuple(p for p in earlier.get(row.job, ()) if p.attempt < row.attempt))
         if len(page) < PAGE:
@@ -134,7 +131,17 @@ async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]
         key, job = page[-1].sort_key, page[-1].job
 
 
-async def _earlier(connection: AsyncConnection, run: str, names: Sequence[str]) -> dict[str, list[PastAttempt]]:
+def _rows(query: Select[Any], values: Mapping[str, Any], connection: Connection) -> _Rows:
+    return connection.execute(query, values).all()
+
+
+def _page(after: Mapping[str, Any], connection: Connection) -> tuple[_Rows, dict[str, list[PastAttempt]]]:
+    """A page of outcomes, and what their jobs had behind them, as of one moment."""
+    page = connection.execute(_OUTCOMES, after).all()
+    return page, _earlier(connection, after["of_run"], [row.job for row in page if row.attempt > 1])
+
+
+def _earlier(connection: Connection, run: str, names: Sequence[str]) -> dict[str, list[PastAttempt]]:
     """What jobs had behind them, in order."""
     found: dict[str, list[PastAttempt]] = defaultdict(list)
     for some in portions(names):
@@ -143,7 +150,7 @@ async def _earlier(connection: AsyncConnection, run: str, names: Sequence[str]) 
             .where(attempts.c.run == run, attempts.c.job.in_(some), attempts.c.ended_at.is_not(None))
             .order_by(attempts.c.job, attempts.c.attempt)
         )
-        for row in await connection.execute(query):
+        for row in connection.execute(query):
             found[row.job].append(_past(row))
     return found
 
@@ -151,17 +158,22 @@ async def _earlier(connection: AsyncConnection, run: str, names: Sequence[str]) 
 async def totals(database: Database, run: str) -> Totals:
     which = (outcomes.c.technology, outcomes.c.status, outcomes.c.reason)
     query = select(*which, func.count().label("number")).where(outcomes.c.run == run).group_by(*which).order_by(*which)
-    async with database.read() as connection:
-        planned = (await connection.execute(select(runs.c.planned).where(runs.c.id == run))).scalar_one_or_none()
+
+    def look(connection: Connection) -> Totals:
+        planned = connection.execute(select(runs.c.planned).where(runs.c.id == run)).scalar_one_or_none()
         if planned is None:
             raise LookupError(f"no run {run}")
-        rows = (await connection.execute(query)).all()
-    return Totals(planned, tuple(Count(Technology(r.technology), Status(r.status), r.reason, r.number) for r in rows))
+        found = connection.execute(query)
+        return Totals(
+            planned, tuple(Count(Technology(r.technology), Status(r.status), r.reason, r.number) for r in found)
+        )
+
+    return await database.read(look)
 
 
 async def _vault_types(database: Database, run: str) -> dict[str, str]:
-    async with database.read() as connection:
-        snapshot = (await connection.execute(select(runs.c.snapshot).where(runs.c.id == run))).scalar_one_or_none()
+    query = select(runs.c.snapshot).where(runs.c.id == run)
+    snapshot = await database.read(lambda connection: connection.execute(query).scalar_one_or_none())
     vaults: Iterable[Mapping[str, str]] = (snapshot or {}).get("campaign", {}).get("vaults", ())
     return {vault["title"]: vault["type"] for vault in vaults}
 

@@ -97,10 +97,6 @@ class AttemptRow:
         return cls(job.run, job.job, job.attempt, job.lease, dispatched_at, job.tried)
 
 
-Placement = tuple[str, int, str, int]
-"""Where an attempt lies on the bus: (job, attempt, epoch, seq)."""
-
-
 @dataclass(frozen=True, slots=True)
 class LogonCount:
     """What a run has asked of an account, as the ledger of permits has it."""
@@ -192,6 +188,7 @@ class Settled:
 
     run: str
     job: str
+    technology: Technology
     attempt: int
     lease: str
     appliance: str
@@ -217,14 +214,12 @@ class Undispatched:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt whose end nobody has reported. `epoch` and `seq` say where its job lies on the bus, once it does."""
+    """An attempt whose end nobody has reported."""
 
     job: str
     attempt: int
     lease: str
     dispatched_at: float
-    epoch: str | None
-    seq: int | None
     technology: Technology
     target: Target
 

@@ -27,21 +27,17 @@ class RunSecrets(Generic[R]):
         """Write a row, or write it anew. Durable when it returns."""
         insert = self._database.insert(self._table)
         changed = {name: insert.excluded[name] for name in self._columns if name not in self._own}
-        async with self._database.write() as connection:
-            await connection.execute(
-                insert.on_conflict_do_update(index_elements=self._own, set_=changed),
-                {name: getattr(row, name) for name in self._columns},
-            )
+        query = insert.on_conflict_do_update(index_elements=self._own, set_=changed)
+        values = {name: getattr(row, name) for name in self._columns}
+        await self._database.write(lambda connection: connection.execute(query, values))
 
     async def drop(self, row: R) -> None:
         """The run is done with it."""
         query = delete(self._table).where(*(self._table.c[name] == getattr(row, name) for name in self._own))
-        async with self._database.write() as connection:
-            await connection.execute(query)
+        await self._database.write(lambda connection: connection.execute(query))
 
     async def all(self) -> list[R]:
         """In the order of vaults and secrets."""
         query = select(*(self._table.c[name] for name in self._columns)).order_by(*self._table.primary_key.columns)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [self._row(*row) for row in rows]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from orchestrator.store.database import Database, Insert
 from orchestrator.store.records import RunRecord, RunState
@@ -34,9 +33,12 @@ class Runs:
         """Raises StoreError; a known id is a bug and raises IntegrityError."""
         values = {column.name: getattr(run, column.name) for column in runs.columns}
         values["snapshot"] = dict(run.snapshot)
-        async with self._database.write() as connection:
-            await connection.execute(insert(runs), values)
-            await self._move(connection, run.id, run.cursors)
+
+        def step(connection: Connection) -> None:
+            connection.execute(insert(runs), values)
+            self._move(connection, run.id, run.cursors)
+
+        await self._database.write(step)
 
     async def get(self, run: str) -> RunRecord | None:
         return await self._first(select(runs).where(runs.c.id == run))
@@ -46,9 +48,12 @@ class Runs:
 
     async def all(self) -> list[RunRecord]:
         """Every run, oldest first."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(runs).order_by(runs.c.created_at, runs.c.id))).all()
-            return [_record(row, await self._cursors(connection, row.id)) for row in rows]
+
+        def look(connection: Connection) -> list[RunRecord]:
+            rows = connection.execute(select(runs).order_by(runs.c.created_at, runs.c.id)).all()
+            return [_record(row, self._cursors(connection, row.id)) for row in rows]
+
+        return await self._database.read(look)
 
     async def update(
         self,
@@ -63,24 +68,30 @@ class Runs:
         # The id is set to itself, so that there is always something to set and an unknown run is always noticed.
         given = {"id": run, "state": state, "finished_at": finished_at, "planned": planned}
         values = {name: value for name, value in given.items() if value is not None}
-        async with self._database.write() as connection:
-            found = await connection.execute(update(runs).where(runs.c.id == run).values(values))
+
+        def step(connection: Connection) -> None:
+            found = connection.execute(update(runs).where(runs.c.id == run).values(values))
             if not found.rowcount:
                 raise LookupError(f"no run {run}")
-            await self._move(connection, run, cursors or {})
+            self._move(connection, run, cursors or {})
 
-    async def _move(self, connection: AsyncConnection, run: str, positions: Mapping[str, int]) -> None:
+        await self._database.write(step)
+
+    def _move(self, connection: Connection, run: str, positions: Mapping[str, int]) -> None:
         if positions:
-            await connection.execute(move_cursors(self._database), cursor_rows(run, positions))
+            connection.execute(move_cursors(self._database), cursor_rows(run, positions))
 
     async def _first(self, query: Select[Any]) -> RunRecord | None:
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
-            return _record(row, await self._cursors(connection, row.id)) if row else None
+
+        def look(connection: Connection) -> RunRecord | None:
+            row = connection.execute(query).first()
+            return _record(row, self._cursors(connection, row.id)) if row else None
+
+        return await self._database.read(look)
 
     @staticmethod
-    async def _cursors(connection: AsyncConnection, run: str) -> dict[str, int]:
-        found = await connection.execute(select(cursors.c.name, cursors.c.position).where(cursors.c.run == run))
+    def _cursors(connection: Connection, run: str) -> dict[str, int]:
+        found = connection.execute(select(cursors.c.name, cursors.c.position).where(cursors.c.run == run))
         return {row.name: row.position for row in found}
 
 

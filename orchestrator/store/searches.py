@@ -15,16 +15,15 @@ class Searches:
 
     async def begin(self, run: str, now: float) -> int:
         """Written before anything is read, so that a killed search is known too. Gives its number."""
-        async with self._database.write() as connection:
-            made = insert(searches).values(run=run, begun_at=now).returning(searches.c.id)
-            return int((await connection.execute(made)).scalar_one())
+        made = insert(searches).values(run=run, begun_at=now).returning(searches.c.id)
+        return int(await self._database.write(lambda connection: connection.execute(made).scalar_one()))
 
     async def end(self, number: int, now: float) -> None:
-        async with self._database.write() as connection:
-            await connection.execute(update(searches).where(searches.c.id == number).values(ended_at=now))
+        query = update(searches).where(searches.c.id == number).values(ended_at=now)
+        await self._database.write(lambda connection: connection.execute(query))
 
     async def all(self) -> list[SearchRow]:
         """Oldest first."""
         query = select(searches.c.run, searches.c.begun_at, searches.c.ended_at).order_by(searches.c.id)
-        async with self._database.read() as connection:
-            return [SearchRow(*row) for row in (await connection.execute(query)).all()]
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [SearchRow(*row) for row in rows]

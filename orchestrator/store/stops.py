@@ -18,18 +18,15 @@ class StopTable:
     async def put(self, stop: Stop) -> None:
         """Durable when it returns. One that is there stays as it is."""
         insert = self._database.insert(stops).on_conflict_do_nothing()
-        async with self._database.write() as connection:
-            await connection.execute(insert, stop.data())
+        await self._database.write(lambda connection: connection.execute(insert, stop.data()))
 
     async def drop(self, stop: Stop) -> None:
         of, at = stops.c, stop.selector
         query = delete(stops).where(of.kind == at.kind.value, of.name == at.name, of.vault == at.vault)
-        async with self._database.write() as connection:
-            await connection.execute(query)
+        await self._database.write(lambda connection: connection.execute(query))
 
     async def all(self) -> list[Stop]:
         """The oldest first."""
         query = select(stops).order_by(stops.c.since, *stops.primary_key.columns)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [Stop(Selector(StopKind(r.kind), r.name, r.vault), r.since, r.by, r.why) for r in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio.to_thread
 from sqlalchemy import URL, Connection, inspect, text
@@ -16,8 +17,7 @@ _VERSIONS = "alembic_version"
 
 async def upgrade(database: Database, url: URL, busy_timeout: float) -> None:
     """Raises StoreError for a store of a newer release, and for a database that is no store."""
-    async with database.read() as connection:
-        revision = await connection.run_sync(revision_of, database.name)
+    revision = await database.read(partial(revision_of, store=database.name))
     if revision != HEAD:
         migrate = await anyio.to_thread.run_sync(_load)
         await migrate(url, busy_timeout)

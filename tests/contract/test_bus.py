@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from appliance.contract import (
     Job,
     Outcome,
     PermitAnswer,
+    PermitAsk,
     PermitRelease,
     PermitRequest,
     PermitVerdict,
@@ -403,6 +404,10 @@ async def test_reports_come_in_bounded_batches(parties: Parties) -> None:
 # Permits, vault queries, control
 
 
+async def nobody_asks(asks: Sequence[PermitAsk], _: str) -> list[PermitAnswer | None]:
+    raise AssertionError(f"nobody asks for a permit at once here: {asks}")
+
+
 async def test_permits_are_served_concurrently_and_name_the_sender(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     other = await parties.appliance("beta")
@@ -415,15 +420,12 @@ async def test_permits_are_served_concurrently_and_name_the_sender(parties: Part
             await let_go.wait()
         return PermitAnswer(verdict=PermitVerdict.GRANTED, text=asking.job)
 
-    async def release(_: PermitRelease, __: str) -> None:
-        return None
-
     answers: list[str] = []
 
     async def ask() -> None:
         answers.append((await appliance.permit(permit_request(job("slow")), wait=10)).text)
 
-    async with bus.permits(request, release), anyio.create_task_group() as tasks:
+    async with bus.permits(request, nobody_asks), anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
         quick = await other.permit(permit_request(job("quick")), wait=10)
         assert (quick.verdict, quick.text, answers) == (PermitVerdict.GRANTED, "quick", [])
@@ -470,30 +472,53 @@ async def test_no_pacer_no_permit(parties: Parties) -> None:
         await anyio.sleep(0.5)
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
 
-    async def release(_: PermitRelease, __: str) -> None:
-        return None
-
-    async with bus.permits(request, release):
+    async with bus.permits(request, nobody_asks):
         with pytest.raises(NoPacer):
             await appliance.permit(permit_request(job("a")), wait=0.2)
         assert entered.is_set()
 
 
-async def test_a_release_is_acknowledged_after_the_pacer_has_it(parties: Parties) -> None:
+async def test_requests_and_releases_go_together_and_are_answered_in_order(parties: Parties) -> None:
     bus, appliance = await opened(parties)
-    told: list[tuple[PermitRelease, str]] = []
+    told: list[tuple[PermitAsk, str]] = []
 
-    async def request(_: PermitRequest, __: str) -> PermitAnswer:
-        return PermitAnswer(verdict=PermitVerdict.SKIP)
+    async def hold(_: PermitRequest, __: str) -> PermitAnswer:
+        raise AssertionError("nobody waits here")
 
-    async def release(verdict: PermitRelease, sender: str) -> None:
-        told.append((verdict, sender))
+    async def ask(asks: Sequence[PermitAsk], sender: str) -> list[PermitAnswer | None]:
+        told.extend((one, sender) for one in asks)
+        answers = (PermitAnswer(verdict=PermitVerdict.GRANTED), None, PermitAnswer(verdict=PermitVerdict.WAIT, until=5))
+        return list(answers)
 
-    async with bus.permits(request, release):
-        await appliance.release(permit_release(job("a")))
-        assert told == [(permit_release(job("a")), "alpha")]
+    asks: list[PermitAsk] = [permit_request(job("a")), permit_release(job("b")), permit_request(job("c"))]
+    async with bus.permits(hold, ask):
+        answers = await appliance.ask(asks, wait=5)
+    assert [answer and (answer.verdict, answer.until) for answer in answers] == [
+        (PermitVerdict.GRANTED, 0.0),
+        None,
+        (PermitVerdict.WAIT, 5.0),
+    ]
+    assert told == [(one, "alpha") for one in asks]
     with pytest.raises(NoPacer):
-        await appliance.release(permit_release(job("a")))
+        await appliance.ask(asks, wait=5)
+
+
+async def test_reports_and_ends_of_many_jobs_go_together(parties: Parties) -> None:
+    bus, appliance = await opened(parties, capacity=5)
+    await bus.put([job(f"j{n}") for n in range(5)])
+    leases = list(await appliance.lease("r1", 5, wait=5))
+    await appliance.publish(*(outcome(lease.job) for lease in leases))
+    await appliance.done(*leases)
+    assert await appliance.unended("r1") == 0
+    found: list[str] = []
+    async with bus.reports() as reports:
+        with anyio.fail_after(5):
+            while len(found) < 5:
+                for delivery in await anext(reports):
+                    assert delivery.sender == "alpha"
+                    found.append(delivery.report.job)
+                    await delivery.done()
+    assert sorted(found) == [f"j{n}" for n in range(5)]
 
 
 async def test_a_vault_query_is_answered_by_one_appliance_of_the_zone(parties: Parties) -> None:

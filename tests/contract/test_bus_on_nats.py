@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,12 +27,12 @@ from appliance.bus.control import connect_control
 from appliance.bus.link import ApiError, Link
 from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.bus.users import new_user
-from appliance.contract import PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
+from appliance.contract import PermitAnswer, PermitAsk, PermitRequest, PermitVerdict, encode_report
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.state_dir import Held, StateDir
 from tests.contract.conftest import TIMING, NatsParties, nats_parties
-from tests.contract.test_bus import beat, job, notice, opened, outcome, permit_request, until
+from tests.contract.test_bus import beat, job, nobody_asks, notice, opened, outcome, permit_request, until
 
 QUICK = Timing(retry=0.6)
 
@@ -157,12 +157,35 @@ async def test_an_unreadable_permit_request_is_answered_with_skip(nats: NatsPart
     async def request(_: PermitRequest, __: str) -> PermitAnswer:
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
 
-    async def release(_: PermitRelease, __: str) -> None:
-        return None
+    async def ask(asks: Sequence[PermitAsk], _: str) -> list[PermitAnswer | None]:
+        return [PermitAnswer(verdict=PermitVerdict.GRANTED) for _ in asks]
 
-    async with bus.permits(request, release), as_alpha(nats) as alpha:
-        reply = await alpha.request("permits.z.alpha.request", b'{"v": 9}', wait=5)
-    assert PermitAnswer.decode(reply.data).verdict is PermitVerdict.SKIP
+    good = permit_request(job("a")).encode()
+    async with bus.permits(request, ask), as_alpha(nats) as alpha:
+        held = await alpha.request("permits.z.alpha.hold", b'{"v": 9}', wait=5)
+        asked = await alpha.request("permits.z.alpha.ask", b"\n".join([good, b'{"kind": "request"}', good]), wait=5)
+    assert PermitAnswer.decode(held.data).verdict is PermitVerdict.SKIP
+    verdicts = [PermitAnswer.decode(line).verdict for line in asked.data.split(b"\n")]
+    assert verdicts == [PermitVerdict.GRANTED, PermitVerdict.SKIP, PermitVerdict.GRANTED], "nobody else's is lost by it"
+
+
+async def test_an_unreadable_report_costs_those_beside_it_nothing(nats: NatsParties) -> None:
+    bus, _ = await opened(nats)
+    lines = [encode_report(outcome(job("a"))), b"{}", encode_report(outcome(job("b")))]
+    async with as_alpha(nats) as alpha:
+        await alpha.store("outcomes.z.alpha.r1", b"\n".join(lines))
+    async with bus.reports() as reports:
+        with anyio.fail_after(5):
+            first, second = await anext(reports)
+        assert [first.report.job, second.report.job] == ["a", "b"]
+        await first.done()
+        assert (await bus.view("r1", "z")).reports_waiting == 1, "the message is over when all that it holds is"
+        await second.done()
+        for _ in range(100):
+            if not (waiting := (await bus.view("r1", "z")).reports_waiting):
+                break
+            await anyio.sleep(0.05)
+    assert waiting == 0
 
 
 @pytest.mark.slow
@@ -220,9 +243,6 @@ async def test_a_permit_under_way_when_the_server_dies_is_refused_at_once(nats: 
         await anyio.sleep(60)
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
 
-    async def release(_: PermitRelease, __: str) -> None:
-        return None
-
     refused = anyio.Event()
 
     async def ask() -> None:
@@ -230,7 +250,7 @@ async def test_a_permit_under_way_when_the_server_dies_is_refused_at_once(nats: 
             await appliance.permit(permit_request(job("a")), wait=60)
         refused.set()
 
-    async with anyio.create_task_group() as tasks, bus.permits(request, release):
+    async with anyio.create_task_group() as tasks, bus.permits(request, nobody_asks):
         tasks.start_soon(ask)
         await asked.wait()
         await nats.restart()
@@ -248,8 +268,8 @@ async def test_without_a_server_calls_end_within_their_budget(tmp_path: Path) ->
         alpha = nats.server.appliance_seeds[ApplianceUser("alpha", "z")]
         appliance = await connect_appliance(nats.server.url, name="alpha", zone="z", seed=alpha, timing=QUICK)
     try:
-        assert await bus.put([job("a")]) == [None]
         with anyio.fail_after(10):
+            assert await bus.put([job(f"j{n}") for n in range(20)]) == [None] * 20, "they wait side by side"
             with pytest.raises(BusUnavailable):
                 await bus.view("r1", "z")
             with pytest.raises(BusUnavailable):

@@ -102,6 +102,7 @@ def settled(
     return Settled(
         run=job.run,
         job=job.job,
+        technology=job.technology,
         attempt=job.attempt,
         lease=job.lease if lease is None else lease,
         appliance="a1",
@@ -167,9 +168,9 @@ async def test_dispatch_writes_jobs_attempts_and_cursors_and_can_be_repeated(sto
     for _ in range(2):
         await dispatch(store, first, second, cursors={"unix": 2})
     attempts = await store.attempts.open(RUN)
-    assert [(a.job, a.attempt, a.lease, a.dispatched_at, a.epoch, a.seq) for a in attempts] == [
-        ("j1", 1, "j1-1", 1001.0, None, None),
-        ("j2", 1, "j2-1", 1001.0, None, None),
+    assert [(a.job, a.attempt, a.lease, a.dispatched_at) for a in attempts] == [
+        ("j1", 1, "j1-1", 1001.0),
+        ("j2", 1, "j2-1", 1001.0),
     ]
     assert attempts[1].technology is Technology.WINDOWS
     assert attempts[1].target == second.target
@@ -184,16 +185,6 @@ async def test_a_cursor_never_goes_back(store: Store) -> None:
     run = await store.runs.get(RUN)
     assert run is not None
     assert run.cursors == {"unix": 5, "windows": 1}
-
-
-async def test_a_place_on_the_bus_is_noted(store: Store) -> None:
-    await dispatch(store, job("j1"), job("j2"))
-    await store.attempts.placed(RUN, [("j2", 1, "e1", 2**40), ("gone", 1, "e1", 1)])
-    await store.attempts.placed(RUN, [])
-    assert [(a.job, a.epoch, a.seq) for a in await store.attempts.open(RUN)] == [
-        ("j1", None, None),
-        ("j2", "e1", 2**40),
-    ]
 
 
 async def test_runs_do_not_see_each_other(store: Store) -> None:
@@ -295,9 +286,9 @@ async def test_outcomes_without_an_attempt(store: Store) -> None:
     await dispatch(store, waiting, running, done)
     await store.attempts.settle([settled(waiting, "TCP_TIMEOUT", final=False), settled(done)])
     rows = [undispatched(j, "WINDOW_CLOSED") for j in (never, waiting, running, done, never)]
-    assert await store.attempts.finish_without_attempt(RUN, rows) == [True, True, False, False, False]
-    assert await store.attempts.finish_without_attempt(RUN, rows) == [False] * 5
-    assert await store.attempts.finish_without_attempt(RUN, []) == []
+    assert await store.attempts.dispatched(RUN, [], {}, rows) == [True, True, False, False, False]
+    assert await store.attempts.dispatched(RUN, [], {}, rows) == [False] * 5
+    assert await store.attempts.dispatched(RUN, [], {}, []) == []
     found = {o.job: (o.reason, o.attempts, o.evidence.phase) async for o in store.attempts.outcomes(RUN)}
     assert found == {
         "j1": ("WINDOW_CLOSED", 0, Phase.PLAN),
@@ -315,7 +306,7 @@ async def test_an_attempt_that_is_known_to_be_over_keeps_no_job_from_ending(stor
     first, second = job("j1"), job("j2", attempt=2)
     await dispatch(store, first, job("j2"), second)
     rows = [replace(undispatched(j, "STOPPED"), after=1) for j in (first, second)]
-    assert await store.attempts.finish_without_attempt(RUN, rows) == [True, False], "a newer attempt is open"
+    assert await store.attempts.dispatched(RUN, [], {}, rows) == [True, False], "a newer attempt is open"
     assert await store.attempts.settle([settled(first)]) == [False]
     found = {o.job: (o.reason, o.attempts) async for o in store.attempts.outcomes(RUN)}
     assert found == {"j1": ("STOPPED", 1)}
@@ -361,7 +352,7 @@ async def test_totals_count_by_technology_status_and_reason(store: Store) -> Non
     unix, windows, late = job("j1"), job("j2", technology="windows"), job("j3")
     await dispatch(store, unix, windows, late)
     await store.attempts.settle([settled(unix, "PRIV_NO_SUDO"), settled(windows, "BAD_CREDENTIALS")])
-    await store.attempts.finish_without_attempt(RUN, [undispatched(job("j4"))])
+    await store.attempts.dispatched(RUN, [], {}, [undispatched(job("j4"))])
     totals = await store.attempts.totals(RUN)
     assert set(totals.counts) == {
         Count(Technology.UNIX, Status.PASSED_LIMITED, "PRIV_NO_SUDO", 1),
@@ -529,4 +520,4 @@ async def test_a_cancelled_caller_leaves_no_half_written_batch(store: Store) -> 
 
 
 def test_a_record_use_holds_names_only() -> None:
-    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22, "scan@dir:corp")
+    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22, "scan@dir:corp", [])

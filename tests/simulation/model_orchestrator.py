@@ -252,10 +252,10 @@ class Orchestrator(Actor):
     def _write(self, run: Run, batch: Batch) -> None:
         ends = [(u.job, u.reason, REASONS[u.reason].status, 0) for u in batch.unplannable]
         ends += [(left.planned.job, STOPPED, REASONS[STOPPED].status, left.after) for left in batch.left_out]
-        for (_, _, status, _), fresh in zip(ends, self.memory.finish(run.name, ends), strict=True):
-            run.counts[status.value] += fresh
         rows = [(a.planned.job, a.attempt, a.lease, a.tried) for a in batch.attempts]
-        self.memory.dispatched(run.name, rows, batch.cursors, [planned.job for planned in batch.held])
+        taken = self.memory.dispatched(run.name, rows, batch.cursors, [planned.job for planned in batch.held], ends)
+        for (_, _, status, _), fresh in zip(ends, taken, strict=True):
+            run.counts[status.value] += fresh
 
     def _put(self, run: Run, attempts: deque[OpenAttempt]) -> None:
         while attempts:
@@ -333,6 +333,7 @@ class Orchestrator(Actor):
         row = Settled(
             run=run.name,
             job=attempt.planned.job,
+            technology=attempt.planned.technology,
             attempt=attempt.attempt,
             lease=attempt.lease,
             appliance=sender,
@@ -354,6 +355,9 @@ class Orchestrator(Actor):
         else:
             self.kernel.note("outcome", attempt.planned.job, decision.reason.code)
             run.dispatcher.close(attempt.planned.job)
+            accounts = [account for candidate in attempt.planned.candidates for account in candidate.accounts]
+            host = f"host:{attempt.planned.target.address}"
+            self.pacer.job_over(run.name, attempt.planned.job, accounts, host)
             run.counts[row.status.value] += 1
         self.wake(run)
 
@@ -394,7 +398,7 @@ class Orchestrator(Actor):
     def _judge(self, held: _Held) -> None:
         request, now = held.request, self.kernel.now
         run = self.runs.get(request.run)
-        if run is None or not self.parts.genuine(request, run):
+        if run is None or not self.parts.genuine(request, run.current(request.job)):
             held.reply(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
             return
         budget = self.office._budget(request)

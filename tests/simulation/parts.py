@@ -9,7 +9,7 @@ from appliance.contract import PermitRequest
 from orchestrator import collect, reconcile
 from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace
 from orchestrator.pacing import Pacer
-from orchestrator.permits import PacedRun, PermitOffice
+from orchestrator.permits import is_genuine
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Parts:
         attempt, pace, now=now, text=text
     )
     reconcile: Callable[..., tuple[tuple[reconcile.Lost, ...], dict[tuple[str, int], float]]] = reconcile.reconcile
-    genuine: Callable[[PermitRequest, PacedRun], bool] = PermitOffice._is_genuine
+    genuine: Callable[[PermitRequest, OpenAttempt | None], bool] = is_genuine
     early_release: bool = False
     """The appliance gives its permit back before it has the verdict."""
     withdraw: bool = True

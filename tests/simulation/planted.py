@@ -14,7 +14,6 @@ from orchestrator.collect import Again, Decision, Final, decide
 from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, StopOn, repeat_of
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.pacing import Decision as Answer
-from orchestrator.permits import PacedRun
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
 from tests.simulation.layer1 import simulate
@@ -135,8 +134,8 @@ class _Crowd(Dispatcher):
         return True
 
 
-def any_attempt(request: PermitRequest, paced: PacedRun) -> bool:
-    return paced.current(request.job) is not None
+def any_attempt(_: PermitRequest, attempt: OpenAttempt | None) -> bool:
+    return attempt is not None
 
 
 def any_report(report: Report, attempt: OpenAttempt | None, pace: Pace, *, now: float) -> Decision:

@@ -15,16 +15,10 @@ import anyio.lowlevel
 from anyio.abc import Process, TaskGroup
 from pydantic import SecretStr
 
-from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import ApplianceBus
 from appliance.channel import Busy, Channel, Drain, Hello, Message
-from appliance.contract import (
-    PermitAnswer,
-    PermitRelease,
-    PermitRequest,
-    Report,
-    Technology,
-)
+from appliance.contract import PermitRelease, Report, Technology
+from appliance.desk import GatheringDesk
 from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
@@ -101,27 +95,23 @@ class Bus(SimBus):
         super().__init__(around.broker, appliance, zone)
         self._oracle = around.targets.oracle
 
-    async def publish(self, report: Report) -> None:
-        self._oracle.sent(report)
-        await super().publish(report)
+    async def publish(self, *reports: Report) -> None:
+        for report in reports:
+            self._oracle.sent(report)
+        await super().publish(*reports)
 
 
-class Desk:
-    """Implements `PermitDesk` for one process. A killed one returns no permits, though its shielded cleanup tries."""
+class Desk(GatheringDesk):
+    """A killed process returns no permits, though its shielded cleanup tries."""
 
-    def __init__(self, bus: SimBus, process: ScanProcess) -> None:
-        self._bus, self._process = bus, process
-
-    async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
-        return await self._bus.permit(request, wait)
-
-    async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
-        return await self._bus.access(request, wait)
+    def __init__(self, bus: ApplianceBus, process: ScanProcess) -> None:
+        super().__init__(bus)
+        self._process = process
 
     async def release(self, release: PermitRelease) -> None:
         if self._process.returncode is not None:
             await anyio.sleep_forever()
-        await self._bus.release(release)
+        await super().release(release)
 
 
 class ScanProcess:
@@ -168,8 +158,11 @@ class ScanProcess:
         async def busy(in_flight: int) -> None:
             await self._pipe.send(Busy(in_flight=in_flight))
 
-        worker = Worker(hello.run, hello.capacity, cast("ApplianceBus", bus), self._kit(bus), busy, anyio.current_time)
+        desk = Desk(cast("ApplianceBus", bus), self)
+        kit = self._kit(desk)
+        worker = Worker(hello.run, hello.capacity, cast("ApplianceBus", bus), kit, busy, anyio.current_time)
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.run, name="worker: desk")
             tasks.start_soon(self._listen, worker, tasks.cancel_scope, name="worker: channel")
             await worker.work()
             tasks.cancel_scope.cancel()
@@ -180,7 +173,7 @@ class ScanProcess:
                 worker.draining.set()
         abort.cancel()
 
-    def _kit(self, bus: SimBus) -> Kit:
+    def _kit(self, desk: Desk) -> Kit:
         around = self._around
         return Kit(
             appliance=self._appliance,
@@ -188,7 +181,7 @@ class ScanProcess:
             sources={VAULT: self._source},
             dial=around.targets.dial,
             logins=dict.fromkeys(Technology, around.targets.login),
-            desk=Desk(bus, self),
+            desk=desk,
             handshakes=anyio.CapacityLimiter(64),
             lag=lambda _seconds: 0.0,
             wall=anyio.current_time,

@@ -18,8 +18,8 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.bus import BusError, BusUnavailable, NoPacer, Placed, RunView, Timing
-from appliance.contract import Heartbeat, Job, PermitAnswer, PermitRelease, PermitRequest, Report, RunNotice
+from appliance.bus import BusError, BusUnavailable, JobLease, NoPacer, Placed, RunView, Timing
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitAsk, PermitRequest, Report, RunNotice
 from appliance.questions import VaultAnswer, VaultQuery
 from tests.simulation.sim_stream import Consumer, Stream
 
@@ -307,7 +307,11 @@ class SimAppliance:
                 return []
             await broker.changed.wait(next_look)
 
-    async def publish(self, report: Report) -> None:
+    async def publish(self, *reports: Report) -> None:
+        for report in reports:
+            await self._publish(report)
+
+    async def _publish(self, report: Report) -> None:
         await self._broker.reach_streams()
         if self._broker.outcomes is None:
             await anyio.sleep(self._broker.timing.retry)
@@ -319,20 +323,21 @@ class SimAppliance:
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
         try:
-            answer: PermitAnswer = await self._broker.ask("permit", wait, request, self._name)
+            answer: PermitAnswer = await self._broker.ask("hold", wait, request, self._name)
         except BusUnavailable as error:
             raise NoPacer(str(error)) from error
         return answer
 
-    async def release(self, release: PermitRelease) -> None:
-        for last in (False, False, True):
-            try:
-                await self._broker.ask("release", 3.0, release, self._name)
-                return
-            except BusUnavailable as error:
-                if last:
-                    raise NoPacer(str(error)) from error
-            await anyio.sleep(0.2)
+    async def done(self, *leases: JobLease) -> None:
+        for lease in leases:
+            await lease.done()
+
+    async def ask(self, asks: Sequence[PermitAsk], wait: float) -> Sequence[PermitAnswer | None]:
+        try:
+            answers: Sequence[PermitAnswer | None] = await self._broker.ask("ask", wait, asks, self._name)
+        except BusUnavailable as error:
+            raise NoPacer(str(error)) from error
+        return answers
 
     async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
         answer: AccessAnswer = await self._broker.ask("access", wait, request, self._name)
@@ -477,10 +482,10 @@ class SimOrchestrator:
     @asynccontextmanager
     async def permits(
         self,
-        request: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        release: Callable[[PermitRelease, str], Awaitable[None]],
+        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
+        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
     ) -> AsyncIterator[None]:
-        async with self._broker.serve("permit", request), self._broker.serve("release", release):
+        async with self._broker.serve("hold", hold), self._broker.serve("ask", ask):
             yield
 
     @asynccontextmanager

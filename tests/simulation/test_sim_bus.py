@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from appliance.bus import BusUnavailable, NoPacer
-from appliance.contract import PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
-from tests.contract.test_bus import beat, job, notice, outcome, permit_request
+from appliance.contract import PermitAnswer, PermitRequest, PermitVerdict
+from tests.contract.test_bus import beat, job, nobody_asks, notice, outcome, permit_request
 from tests.simulation.sim_bus import Faults, SimAppliance, SimBroker, SimOrchestrator
 from tests.simulation.virtual_loop import Stuck, VirtualLoop, run
 
@@ -96,13 +96,10 @@ def test_requests_survive_a_leader_change_but_not_a_stop() -> None:
     async def request(_: PermitRequest, __: str) -> PermitAnswer:
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
 
-    async def release(_: PermitRelease, __: str) -> None:
-        return None
-
     async def story() -> None:
         broker = SimBroker(seeded(0))
         bus, appliance = await opened(broker)
-        async with bus.permits(request, release):
+        async with bus.permits(request, nobody_asks):
             broker.lose_leader(9)
             assert (await appliance.permit(permit_request(job("a")), 5)).verdict is PermitVerdict.GRANTED
             broker.stop(20)
@@ -123,11 +120,8 @@ def test_a_permit_is_lost_on_either_way(faults: Faults, arrived: int) -> None:
             asked.append(asking.job)
             return PermitAnswer(verdict=PermitVerdict.GRANTED)
 
-        async def release(_: PermitRelease, __: str) -> None:
-            return None
-
         bus, appliance = await opened(SimBroker(seeded(0), faults=faults))
-        async with bus.permits(request, release):
+        async with bus.permits(request, nobody_asks):
             with pytest.raises(NoPacer):
                 await appliance.permit(permit_request(job("a")), 5)
         assert len(asked) == arrived

@@ -92,6 +92,8 @@ class Queue:
     down: bool = False
     """No server answers."""
     asked: list[int] = field(default_factory=list)
+    together: list[int] = field(default_factory=list)
+    """How many reports each message was to hold."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
     def put(self, *jobs: Job, delivery: int = 1) -> list[Lease]:
@@ -112,11 +114,17 @@ class Queue:
         out, self.leases = self.leases[:count], self.leases[count:]
         return out
 
-    async def publish(self, report: Report) -> None:
+    async def publish(self, *reports: Report) -> None:
+        self.together.append(len(reports))
         if self.down:
             raise BusUnavailable("no server answers")
-        self.story.append(f"reported {report.job}")
-        self.reports.append(report)
+        for report in reports:
+            self.story.append(f"reported {report.job}")
+            self.reports.append(report)
+
+    async def done(self, *leases: Lease) -> None:
+        for lease in leases:
+            await lease.done()
 
 
 class Source:

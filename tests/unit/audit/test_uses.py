@@ -74,7 +74,9 @@ async def attempted(
     job = JobRow(run, unit.job, unit.technology, unit.target, tuple(map(RecordUse.of, unit.candidates)))
     await store.attempts.dispatched(run, [(job, AttemptRow(run, unit.job, 1, "lease", 1001.0))], {})
     evidence = Evidence(phase=phase, signal=signal, record=record, submitted=submitted, views=tuple(views))
-    row = Settled(run, unit.job, 1, "lease", "a1", "PASSED", Status.PASSED, evidence, 1010.0, final=True)
+    row = Settled(
+        run, unit.job, unit.technology, 1, "lease", "a1", "PASSED", Status.PASSED, evidence, 1010.0, final=True
+    )
     if ended:
         assert await store.attempts.settle([row]) == [True]
     return unit

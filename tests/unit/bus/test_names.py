@@ -26,7 +26,7 @@ def test_a_name_that_is_no_token_is_refused(name: str) -> None:
 
 def test_a_subject_names_its_sender() -> None:
     assert subjects.sender(subjects.outcome("z", "alpha", "r1")) == "alpha"
-    assert subjects.sender(subjects.permit_request("z", "alpha")) == "alpha"
+    assert subjects.sender(subjects.permit_ask("z", "alpha")) == "alpha"
 
 
 @pytest.mark.parametrize(

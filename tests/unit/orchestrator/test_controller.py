@@ -34,16 +34,17 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import Status
-from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPlan
+from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
 from orchestrator.known_hosts import Marked
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
+from orchestrator.run_plan import RunPlan
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
-from orchestrator.store.records import AttemptRow, JobRow, Placement, Settled, Undispatched
+from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
 from tests.simulation.sim_bus import SimBroker, SimOrchestrator
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -96,24 +97,23 @@ class Store:
         self.keys: dict[str, list[str]] = {}
 
     async def dispatched(
-        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
-    ) -> None:
+        self,
+        run: str,
+        rows: Sequence[tuple[JobRow, AttemptRow | None]],
+        cursors: Mapping[str, int],
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
         await anyio.sleep(0.01)
+        self.unsent += ended
+        self.story += [f"finished {row.job.job} {row.reason}" for row in ended]
         self.story += [f"stored {job.job}:{attempt.attempt}" for job, attempt in rows if attempt is not None]
-
-    async def placed(self, run: str, places: Sequence[Placement]) -> None:
-        self.story += [f"placed {job}:{attempt}" for job, attempt, _, _ in places]
+        return [True] * len(ended)
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         await anyio.sleep(0.01)
         self.settled += rows
         self.story += [f"settled {row.job}:{row.attempt}" for row in rows]
         return [self.fresh] * len(rows)
-
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
-        self.unsent += rows
-        self.story += [f"finished {row.job.job} {row.reason}" for row in rows]
-        return [True] * len(rows)
 
     async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
         return {address: self.keys[address] for address in addresses if address in self.keys}
@@ -239,7 +239,7 @@ async def test_written_then_sent_settled_then_acknowledged(world: World) -> None
     assert world.passed == 3
     for number in range(3):
         its = [event.split()[0] for event in world.story if event.endswith(f"job {number}:1")]
-        assert its == ["stored", "put", "placed", "settled", "acknowledged"]
+        assert its == ["stored", "put", "settled", "acknowledged"]
 
 
 @with_run(Plan(1))

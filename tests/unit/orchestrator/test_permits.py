@@ -19,6 +19,7 @@ from appliance.contract import (
     Candidate,
     CredentialRef,
     PermitAnswer,
+    PermitAsk,
     PermitRelease,
     PermitRequest,
     PermitVerdict,
@@ -131,7 +132,7 @@ class Desk:
         self.answered_at: dict[str, float] = {}
 
     async def ask(self, job: str, account: Account = ACCOUNT) -> None:
-        answer: PermitAnswer = await self.office.request(request(job, account), "a")
+        answer: PermitAnswer = await self.office.hold(request(job, account), "a")
         self.answers[job], self.answered_at[job] = answer.verdict, anyio.current_time()
 
     def verdict(self, job: str) -> PermitVerdict | None:
@@ -195,7 +196,7 @@ async def test_a_verdict_is_acknowledged_when_it_is_durable(desk: Desk, tasks: T
     acknowledged = anyio.Event()
 
     async def give_back() -> None:
-        await desk.office.release(release("1"), "a")
+        await desk.office.ask([release("1")], "a")
         acknowledged.set()
 
     tasks.start_soon(give_back)
@@ -208,18 +209,52 @@ async def test_a_verdict_is_acknowledged_when_it_is_durable(desk: Desk, tasks: T
 
 
 @at_work
+async def test_what_is_asked_together_shares_a_commit_and_is_decided_in_order(desk: Desk, tasks: TaskGroup) -> None:
+    await desk.ask("1")
+    asked: list[PermitAsk] = [
+        request("2"),
+        release("1"),
+        request("3"),
+        request("1", lease="guessed"),
+        request("4", HOSTS[0]),
+    ]
+    answers = await desk.office.ask(asked, "a")
+    found = [None if answer is None else answer.verdict for answer in answers]
+    assert found == [WAIT, None, GRANTED, DUPLICATE, GRANTED], "nobody waits here, and a stranger costs nobody else's"
+    assert [len(commit) for commit in desk.ledger.commits] == [1, 3]
+
+
+@at_work
+async def test_none_of_those_asked_together_is_answered_before_all_is_durable(desk: Desk, tasks: TaskGroup) -> None:
+    desk.ledger.gate = anyio.Event()
+    answers: list[object] = []
+
+    async def ask() -> None:
+        answers.extend(await desk.office.ask([request("1"), request("2", HOSTS[0])], "a"))
+
+    tasks.start_soon(ask)
+    await anyio.sleep(3.0)
+    assert not answers
+    desk.stops.put(Stop(STOPS[0], 1.0, "alice"))
+    desk.ledger.gate.set()
+    await turns()
+    verdicts = [answer.verdict for answer in answers if isinstance(answer, PermitAnswer)]
+    assert verdicts == [SKIP, GRANTED], "a stop that comes meanwhile takes back what it binds, and nothing else"
+
+
+@at_work
 async def test_strangers_get_nothing(desk: Desk, tasks: TaskGroup) -> None:
     office = desk.office
     foreign = request("1").model_copy(update={"record": "another"})
     for asked in (request("1", lease="guessed"), request("1", run="unknown"), foreign):
-        assert (await office.request(asked, "a")).verdict is DUPLICATE
+        assert (await office.hold(asked, "a")).verdict is DUPLICATE
     assert desk.ledger.entries == []
 
 
 @at_work
 async def test_an_attempt_gets_one_permit(desk: Desk, tasks: TaskGroup) -> None:
     await desk.ask("1")
-    assert (await desk.office.request(request("1"), "a")).verdict is DUPLICATE
+    assert (await desk.office.hold(request("1"), "a")).verdict is DUPLICATE
 
 
 # -- the store fails ---------------------------------------------------------------------------------------------------
@@ -280,7 +315,7 @@ async def test_who_waits_is_woken_by_the_verdict(desk: Desk, tasks: TaskGroup) -
     tasks.start_soon(desk.ask, "2")
     await anyio.sleep(2.0)
     assert "2" not in desk.answers
-    await desk.office.release(release("1"), "a")
+    await desk.office.ask([release("1")], "a")
     await turns()
     assert desk.verdict("2") is GRANTED
     assert desk.answered_at["2"] == pytest.approx(2.0, abs=0.1)
@@ -300,7 +335,7 @@ async def test_an_open_breaker_sends_away_who_waits(desk: Desk, tasks: TaskGroup
     for job in "23":
         tasks.start_soon(desk.ask, job)
     await turns()
-    await desk.office.release(release("1", named("BAD_CREDENTIALS")), "a")
+    await desk.office.ask([release("1", named("BAD_CREDENTIALS"))], "a")
     await turns()
     assert desk.verdict("2") is desk.verdict("3") is SKIP
     assert desk.ledger.entries == [("granted", "1"), ("failure", "1"), ("breaker", "1")]
@@ -319,7 +354,7 @@ async def test_a_permit_that_nobody_returns_becomes_a_failure_and_makes_room(des
 async def test_a_verdict_that_comes_during_a_commit_wakes_who_must_wait(desk: Desk, tasks: TaskGroup) -> None:
     """A request finds one permit expired and another one out: while the failure is written, that one comes back."""
     await desk.ask("1")
-    await desk.office.release(release("1"), "a")  # proven: two may be out
+    await desk.office.ask([release("1")], "a")  # proven: two may be out
     await anyio.sleep(0.5)
     await desk.ask("expires")
     await anyio.sleep(20.0)
@@ -328,7 +363,7 @@ async def test_a_verdict_that_comes_during_a_commit_wakes_who_must_wait(desk: De
     desk.ledger.gate = anyio.Event()
     tasks.start_soon(desk.ask, "4")
     await turns()
-    tasks.start_soon(desk.office.release, release("returns"), "a")
+    tasks.start_soon(desk.office.ask, [release("returns")], "a")
     await turns()
     desk.ledger.gate.set()
     began = anyio.current_time()
@@ -343,7 +378,7 @@ async def test_an_attempt_that_ends_while_it_waits_gets_nothing(desk: Desk, task
     tasks.start_soon(desk.ask, "2")
     await turns()
     desk.run.closed.append("2")
-    await desk.office.release(release("1"), "a")
+    await desk.office.ask([release("1")], "a")
     await turns()
     assert desk.verdict("2") is DUPLICATE
     assert desk.ledger.entries == [("granted", "1"), ("success", "1")]
@@ -358,9 +393,9 @@ async def test_who_has_given_up_waiting_gets_nothing(desk: Desk, tasks: TaskGrou
     await desk.ask("1")
     tasks.start_soon(desk.ask, "2")
     await turns()
-    await desk.office.release(release("2", named("PERMIT_WAIT"), submitted=False), "a")
+    await desk.office.ask([release("2", named("PERMIT_WAIT"), submitted=False)], "a")
     await turns()
-    await desk.office.release(release("1"), "a")
+    await desk.office.ask([release("1")], "a")
     await anyio.sleep(VALID_FOR + 5.0)
     assert ("granted", "2") not in desk.ledger.entries
     assert ("failure", "2") not in desk.ledger.entries
@@ -392,7 +427,7 @@ def test_a_login_that_is_stopped_gets_no_permit_by_whatever_it_was_stopped(selec
     @at_work
     async def story(desk: Desk, tasks: TaskGroup) -> None:
         stop = desk.stops.put(Stop(selector, 1.0, "alice", "leaked"))
-        answer = await desk.office.request(request("1"), "a")
+        answer = await desk.office.hold(request("1"), "a")
         assert (answer.verdict, answer.cause, answer.text) == (SKIP, "STOPPED", stop.text)
         assert desk.ledger.entries == []
         desk.stops.lift(stop)
@@ -418,7 +453,7 @@ async def test_a_stop_sends_away_who_waits_and_leaves_who_has_a_permit(desk: Des
     desk.office.stops_changed()
     await turns()
     assert desk.verdict("2") is SKIP
-    await desk.office.release(release("1"), "a")
+    await desk.office.ask([release("1")], "a")
     assert desk.ledger.entries == [("granted", "1"), ("success", "1")]
 
 
@@ -456,7 +491,7 @@ async def test_a_second_request_is_a_duplicate_though_the_login_is_stopped(desk:
 @at_work
 async def test_a_run_that_has_left_gets_nothing_and_leaves_its_breaker(desk: Desk, tasks: TaskGroup) -> None:
     await desk.ask("1")
-    await desk.office.release(release("1", named("BAD_CREDENTIALS")), "a")
+    await desk.office.ask([release("1", named("BAD_CREDENTIALS"))], "a")
     desk.office.leave("r")
     await desk.ask("2")
     assert desk.verdict("2") is DUPLICATE
@@ -469,7 +504,7 @@ async def test_a_run_that_has_left_gets_nothing_and_leaves_its_breaker(desk: Des
 @at_work
 async def test_two_runs_share_an_account_and_the_smaller_budget_wins(desk: Desk, tasks: TaskGroup) -> None:
     await desk.ask("1")
-    await desk.office.release(release("1"), "a")
+    await desk.office.ask([release("1")], "a")
     desk.office.enter("other", Run(failures=1))
     await desk.ask("2")
     await desk.ask("3")
@@ -489,11 +524,11 @@ async def test_each_login_of_an_attempt_has_a_permit_of_its_own(desk: Desk, task
         ("", ACCOUNT, DUPLICATE),
     ):
         asked = request("1", account).model_copy(update={"part": part})
-        assert (await desk.office.request(asked, "a")).verdict is expected, part
+        assert (await desk.office.hold(asked, "a")).verdict is expected, part
     done = release("1", account=HOSTS[0]).model_copy(update={"part": "jump"})
-    await desk.office.release(done, "a")
+    await desk.office.ask([done], "a")
     again = request("1", HOSTS[0]).model_copy(update={"part": "jump again"})
-    assert (await desk.office.request(again, "a")).verdict is GRANTED
+    assert (await desk.office.hold(again, "a")).verdict is GRANTED
     assert desk.ledger.entries == [
         ("granted", "1/jump"),
         ("granted", "1"),
@@ -506,4 +541,4 @@ async def test_each_login_of_an_attempt_has_a_permit_of_its_own(desk: Desk, task
 async def test_the_account_must_be_one_of_the_records_logins(desk: Desk, tasks: TaskGroup) -> None:
     other = Account(authority="host:192.0.2.99", user="scan")
     asked = request("1").model_copy(update={"part": "jump", "account": other})
-    assert (await desk.office.request(asked, "a")).verdict is DUPLICATE
+    assert (await desk.office.hold(asked, "a")).verdict is DUPLICATE

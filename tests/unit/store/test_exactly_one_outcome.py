@@ -64,6 +64,7 @@ def settled(run: str, report: Report) -> Settled:
     return Settled(
         run=run,
         job=f"j{report.job}",
+        technology=Technology.UNIX if report.job % 2 else Technology.WINDOWS,
         attempt=report.attempt,
         lease=f"lease-{report.job}-{report.attempt}" if report.mine else "stale",
         appliance="a1",
@@ -104,7 +105,8 @@ class History:
             await self.store.attempts.dispatched(self.run, [(job_row(self.run, step.job), attempt)], {})
         elif isinstance(step, GiveUp):
             rows = [undispatched(self.run, number) for number in sorted(step.jobs)]
-            for row, taken in zip(rows, await self.store.attempts.finish_without_attempt(self.run, rows), strict=True):
+            ends = await self.store.attempts.dispatched(self.run, [], {}, rows)
+            for row, taken in zip(rows, ends, strict=True):
                 if taken:
                     assert row.job.job not in self.first, "a job was finished twice"
                     self.first[row.job.job] = row.reason

@@ -27,8 +27,8 @@ def modes(directory: Path) -> dict[str, int]:
 
 async def limit(store: Store, pages: int) -> None:
     """Let the store's file grow no further than this: what a full disk looks like."""
-    async with store._databases[0].read() as connection:
-        await connection.execute(text(f"PRAGMA max_page_count={pages}"))
+    pragma = text(f"PRAGMA max_page_count={pages}")
+    await store._databases[0].read(lambda connection: connection.execute(pragma))
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:
@@ -141,9 +141,8 @@ async def test_the_ledger_reaches_the_disk_and_the_rest_need_not(tmp_path: Path)
     store = await open_store(tmp_path / "store.db")
     found = []
     for database in (store.runs._database, store.ledger._database):
-        async with database.read() as connection:
-            mode = (await connection.execute(text("PRAGMA journal_mode"))).scalar_one()
-            found.append((mode, (await connection.execute(text("PRAGMA synchronous"))).scalar_one()))
+        mode = await database.read(lambda c: c.execute(text("PRAGMA journal_mode")).scalar_one())
+        found.append((mode, await database.read(lambda c: c.execute(text("PRAGMA synchronous")).scalar_one())))
     await store.close()
     assert found == [("wal", 1), ("wal", 2)]  # NORMAL, FULL
 

@@ -1,0 +1,223 @@
+"""One run of a benchmark of scale, in a process of its own: `python -m tests.bench.scale_run --targets N`.
+
+This process is the orchestrator: engine, service, store and pacer as `keymuster run` has them, with the embedded
+nats-server and a stand-alone appliance as its children. It prints one JSON object (`Measured`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+
+from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.launch import launch_argv
+from appliance.long_lived import settle_in
+from orchestrator.assembly import Selection, prepare, run_id
+from orchestrator.campaign_model import Campaign
+from orchestrator.cli.engine import Engine, campaign_networks
+from orchestrator.cli.storing import open_in
+from orchestrator.controller import RunController
+from orchestrator.nats_server import ApplianceUser, EmbeddedServer
+from orchestrator.plan import NothingSelected
+from orchestrator.service import Service
+from orchestrator.state_dir import Held, StateDir
+from tests.bench.scale_appliance import URL, VAULT
+
+ZONE = "default"
+_TICK = os.sysconf("SC_CLK_TCK")
+SAMPLE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """CPU seconds so far, by process (children of the appliance with it), and memory of the orchestrator, in KiB."""
+
+    at: float
+    done: int
+    orchestrator: float
+    nats: float
+    appliance: float
+    rss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    targets: int
+    started_s: float
+    """From the campaign to the first job on the bus."""
+    samples: list[Sample]
+
+
+def cpu_of(pid: int, *, children: bool = False) -> float:
+    """CPU seconds of a process, and of those of its children that have ended (`children`: of the living too)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        spent = sum(map(int, fields[11:15] if children else fields[11:13])) / _TICK
+        if children:
+            living = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            spent += sum(cpu_of(int(child), children=True) for child in living)
+    except OSError:
+        return 0.0
+    return spent
+
+
+def rss_of(pid: int) -> int:
+    """Resident memory, in KiB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def campaign_of(targets: int, capacity: int) -> Campaign:
+    last = IPv4Address("10.0.0.0") + targets - 1
+    return Campaign.model_validate(
+        {
+            "name": "scale",
+            "vaults": [
+                {
+                    "title": VAULT,
+                    "type": "Thycotic Secret Server",
+                    "url": URL,
+                    "user": "svc",
+                    "password": {"env": "NOT_READ"},
+                }
+            ],
+            "records": [
+                {
+                    "title": "Unix",
+                    "technology": "unix",
+                    "user": "scan",
+                    "vault": VAULT,
+                    "secret": "unix-{address}",
+                    "accounts": "local",
+                    "host_keys": "any",
+                    "ips": [f"10.0.0.0-{last}"],
+                }
+            ],
+            "targets": {"include": [f"10.0.0.0-{last}"]},
+            "pace": {"capacity": capacity},
+        }
+    )
+
+
+@asynccontextmanager
+async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterator[tuple[Engine, int, int]]:
+    """The engine, and the pids of nats-server and appliance."""
+    capacity = campaign.pace.capacity
+    user = ApplianceUser("bench", ZONE)
+    store = await open_in(held.path)
+    async with EmbeddedServer(held, [user]) as server:
+        bus = await connect_orchestrator(server.url, seed=server.orchestrator_seed)
+        await bus.open_zone(ZONE, capacity)
+        settle_in()
+        service = Service(store, bus, time.time)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.watch, name="engine: nats-server")
+            await tasks.start(service.run, name="engine: service")
+            told = {
+                "name": user.name,
+                "zone": ZONE,
+                "url": server.url,
+                "seed": server.appliance_seeds[user],
+                "capacity": capacity,
+                "processes": processes,
+                "networks": campaign_networks(campaign),
+            }
+            async with appliance(told) as child:
+                yield Engine(store, service, bus, ZONE, None), server.pid, child.pid
+            tasks.cancel_scope.cancel()
+        await bus.close()
+    await store.close()
+
+
+@asynccontextmanager
+async def appliance(told: dict[str, object]) -> AsyncIterator[Process]:
+    command = launch_argv([sys.executable, "-m", "tests.bench.scale_appliance"])
+    process = await anyio.open_process(command, stdin=subprocess.PIPE, stdout=None, stderr=None)
+    try:
+        assert process.stdin is not None
+        await process.stdin.send(json.dumps(told).encode() + b"\n")
+        yield process
+    finally:
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(20):
+                process.send_signal(signal.SIGTERM)
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+
+
+async def measure(home: Path, targets: int, capacity: int, processes: int) -> Measured:
+    held = StateDir(home / "state").acquire()
+    assert isinstance(held, Held)
+    campaign = campaign_of(targets, capacity)
+    with held:
+        async with running(held, campaign, processes) as (engine, nats, child):
+            await engine.wait_for_appliance()
+            samples: list[Sample] = []
+            controllers: list[RunController] = []
+
+            def sample() -> None:
+                progress = controllers[0].progress() if controllers else None
+                done = progress.done if progress else 0
+                own = sum(os.times()[:2])
+                samples.append(
+                    Sample(time.monotonic(), done, own, cpu_of(nats), cpu_of(child, children=True), rss_of(os.getpid()))
+                )
+
+            async def watch() -> None:
+                while True:
+                    if controllers and (controllers[0].progress().in_flight or samples):
+                        sample()
+                    await anyio.sleep(SAMPLE_S if samples else 0.005)
+
+            began = time.monotonic()
+            run = run_id(time.time(), secrets.token_hex(2))
+            prepared = prepare(campaign, Selection(), run=run, seed=secrets.randbits(32), now=time.time())
+            assert not isinstance(prepared, NothingSelected)
+            await engine.store.runs.add(prepared.record)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(watch, name="bench: samples")
+                finished = await engine.execute(prepared, controllers.append)
+                tasks.cancel_scope.cancel()
+            sample()
+            totals = await engine.store.attempts.totals(run)
+            assert finished, "the run was stopped"
+            assert [c.number for c in totals.counts if c.reason == "PASSED"] == [targets], totals
+    return Measured(targets, samples[0].at - began, samples)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--targets", type=int, required=True)
+    parser.add_argument("--capacity", type=int, default=256)
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="keymuster-scale-") as home:
+        found = anyio.run(
+            measure,
+            Path(home),
+            given.targets,
+            given.capacity,
+            given.processes,
+            backend_options={"use_uvloop": bool(os.environ.get("UV"))},
+        )
+    print(json.dumps(asdict(found)))
+
+
+if __name__ == "__main__":
+    main()
