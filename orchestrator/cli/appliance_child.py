@@ -83,7 +83,17 @@ def scan_processes(capacity: int) -> int:
 class ApplianceChild:
     """Keeps one supervisor process running."""
 
-    def __init__(self, *, name: str, zone: str, bus_url: str, bus_seed: str, capacity: int, log_file: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        zone: str,
+        bus_url: str,
+        bus_seed: str,
+        capacity: int,
+        log_file: Path,
+        fast_path: bool = True,
+    ) -> None:
         self._identity = {
             "kind": "identity",
             "appliance": name,
@@ -92,6 +102,7 @@ class ApplianceChild:
             "bus_seed": bus_seed,
             "capacity": capacity,
             "processes": scan_processes(capacity),
+            "fast_path": fast_path,
         }
         self.processes = scan_processes(capacity)
         self._log_file = log_file
