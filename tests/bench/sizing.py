@@ -3,7 +3,8 @@ actual.
 
 A simulated estate of a preset, and its campaign: a run of a sample, what `plan --capacity` says after it, and the run
 of all. One row: how long it took beside what was predicted, which limit was named, and what the run needed (CPU of all
-our processes per target, the largest sum of their resident memory, requests to the vault). The estate is on the same cores.
+our processes per target, the largest sum of their resident memory, requests to the vault). The estate is on the same
+cores.
 """
 
 from __future__ import annotations
