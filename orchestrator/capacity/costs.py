@@ -11,8 +11,10 @@ The rules, stated here and nowhere else:
                 it gave all that it gives: the rate of the middle four fifths of the views is its limit.
  M4 verdict     From the permit to the verdict, by account: the pacer's own times where the ledger has them, else the
                 phases `vault` and `auth`.
- M5 processor   CPU per target of the orchestrator, its bus and the appliance, as the operating system has counted them.
- M6 several     Of several runs the latest that tells a thing says it; but what a target costs the processors, the one
+ M5 first wave  Of a directory account's targets those are left out that were dispatched before the first of them was
+                settled: they waited for scan processes to start, for the vault's token and for the account's canary.
+ M6 processor   CPU per target of the orchestrator, its bus and the appliance, as the operating system has counted them.
+ M7 several     Of several runs the latest that tells a thing says it; but what a target costs the processors, the one
                 with the most targets: scan processes cost half a second before their first.
 """
 
@@ -114,7 +116,7 @@ class PastRun:
 
 
 def costs_of(past: Sequence[PastRun]) -> Costs:
-    """The latest run first (M6)."""
+    """The latest run first (M7)."""
     known = Costs()
     for run in past:
         known = _completed(known, _costs(run))
@@ -149,7 +151,7 @@ def _costs(run: PastRun) -> Costs:
     views = sorted(answered - asked for attempt in attempts for asked, answered in attempt.views)
     cpu = spent.per_target(run.jobs) if spent is not None else None
     return Costs(
-        tried={account: _tried(of_account, saturated=saturated) for account, of_account in jobs.items()},
+        tried={name: _tried(_warm(name, of_name), saturated=saturated) for name, of_name in jobs.items()},
         verdicts=_verdicts(attempts) | {verdict.account: verdict.mean for verdict in run.verdicts},
         view_s=(_least(views) if saturated else fmean(views)) if views else None,
         vault_per_s=_vault_rate(run),
@@ -168,6 +170,14 @@ def _verdicts(attempts: Sequence[TimedAttempt]) -> dict[str, float]:
             spent = attempt.phases.get(Phase.VAULT, 0.0) + attempt.phases.get(Phase.AUTH, 0.0)
             found.setdefault(attempt.account, []).append(spent)
     return {account: fmean(seconds) for account, seconds in found.items()}
+
+
+def _warm(name: str, jobs: Sequence[Sequence[TimedAttempt]]) -> Sequence[Sequence[TimedAttempt]]:
+    """Those behind the first wave (M5), where there are any."""
+    if "@dir:" not in name:
+        return jobs
+    first = min(attempt.ended for attempts in jobs for attempt in attempts)
+    return [attempts for attempts in jobs if attempts[0].dispatched >= first] or jobs
 
 
 def _tried(jobs: Sequence[Sequence[TimedAttempt]], *, saturated: bool) -> tuple[Tried, ...]:

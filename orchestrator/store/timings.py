@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from statistics import fmean
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, and_, select
 
 from appliance.contract import Account, Evidence, SignalKind, Technology
 from orchestrator.pacing import EntryKind
@@ -43,22 +45,23 @@ class Timings:
 
     async def verdicts(self, run: str) -> list[VerdictTime]:
         """Of directory accounts that logged in: from the grant of a permit to the success, by the pacer's own clock.
-        The ledger forgets after a day, so an older run has none.
+        The canary's is left out where others follow: all the run waits for it to start. The ledger forgets after a
+        day, so an older run has none.
         """
         given, proven = permits.alias(), permits.alias()
         same = [given.c[name] == proven.c[name] for name in ("run", "job", "attempt", "part", "authority", "user")]
         query = (
-            select(given.c.authority, given.c.user, func.count(), func.avg(proven.c.at - given.c.at))
-            .select_from(given.join(proven, same[0] & same[1] & same[2] & same[3] & same[4] & same[5]))
+            select(given.c.authority, given.c.user, given.c.at, proven.c.at)
+            .select_from(given.join(proven, and_(*same)))
             .where(given.c.run == run, given.c.authority.startswith("dir:"))
             .where(given.c.kind == EntryKind.GRANTED.value, proven.c.kind == EntryKind.SUCCESS.value)
-            .group_by(given.c.authority, given.c.user)
+            .order_by(given.c.id)
         )
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [
-            VerdictTime(str(Account(authority=authority, user=user)), number, mean)
-            for authority, user, number, mean in rows
-        ]
+        times: dict[str, list[float]] = defaultdict(list)
+        for authority, user, since, until in await self._database.read(lambda c: c.execute(query).all()):
+            times[str(Account(authority=authority, user=user))].append(until - since)
+        followed = {account: found[1:] or found for account, found in times.items()}
+        return [VerdictTime(account, len(found), fmean(found)) for account, found in followed.items()]
 
 
 def _timed(row: Row[*tuple[Any, ...]]) -> TimedAttempt:

@@ -566,6 +566,7 @@ async def test_times_of_ended_attempts(store: Store) -> None:
 async def test_times_from_a_permit_to_its_success(store: Store) -> None:
     shared, own = Account(authority="dir:corp", user="scan"), Account(authority="host:10.0.0.1", user="scan")
     lines = [
+        *((EntryKind.GRANTED, shared, "canary", 0.0), (EntryKind.SUCCESS, shared, "canary", 1.0)),
         *((EntryKind.GRANTED, shared, "a", 1.0), (EntryKind.SUCCESS, shared, "a", 1.2)),
         *((EntryKind.GRANTED, shared, "b", 2.0), (EntryKind.SUCCESS, shared, "b", 2.4)),
         *((EntryKind.GRANTED, shared, "c", 3.0), (EntryKind.FAILURE, shared, "c", 9.0)),

@@ -88,6 +88,15 @@ def test_targets_of_a_directory_account_are_kept_apart() -> None:
     assert known.of(Technology.WINDOWS) == (UNTRIED,)
 
 
+def test_the_first_wave_of_a_directory_account_is_left_out() -> None:
+    """The run's first waited for its scan process; those dispatched behind it did not."""
+    first, behind = attempt(0, account=ACCOUNT, ended=103.0), attempt(1, account=ACCOUNT, at=103.0, ended=103.5)
+    assert [one.held for one in costs_of([past(first, behind)]).of(Technology.UNIX, ACCOUNT)] == [0.5]
+    assert [one.held for one in costs_of([past(first)]).of(Technology.UNIX, ACCOUNT)] == [3.0]
+    own = [replace(one, account=HOST) for one in (first, behind)]
+    assert len(costs_of([past(*own)]).of(Technology.UNIX)) == 2
+
+
 def test_verdicts_are_the_pacers_where_the_ledger_has_them_else_those_of_the_phases() -> None:
     by_phases = costs_of([past(attempt(account=ACCOUNT))])
     assert by_phases.verdicts == {ACCOUNT: pytest.approx(0.5)}
