@@ -247,6 +247,14 @@ class Jump(Wire):
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
+class Fallback(Wire):
+    """What a host is shown that has not taken what came before it."""
+
+    secret: CredentialRef
+    private_key: bool = False
+    certificate: str = ""
+
+
 class Candidate(Wire):
     """One authentication record, resolved for one target."""
 
@@ -259,6 +267,8 @@ class Candidate(Wire):
     port: int
     private_key: bool = False
     """The secret holds a private key (and perhaps a passphrase); it is tried instead of the password."""
+    fallbacks: tuple[Fallback, ...] = ()
+    """In this order, keys before at most one password, in the same session and under the same permit."""
     certificate: str = ""
     """The OpenSSH user certificate of that key, which is public; empty where the secret has it, or there is none."""
     nt_hash: bool = False
@@ -274,24 +284,30 @@ class Candidate(Wire):
     jump: Jump | None = None
 
     @property
-    def parts(self) -> dict[Part, tuple[Account, CredentialRef]]:
-        """Whom an attempt with this record may log in as, and with which secret."""
-        found = {Part.LOGIN: (self.account, self.secret)}
+    def parts(self) -> tuple[tuple[Part, Account, CredentialRef], ...]:
+        """Whom an attempt with this record may log in as, and with which secrets."""
+        found = [(Part.LOGIN, self.account, secret) for secret in (self.secret, *(f.secret for f in self.fallbacks))]
         if self.jump is not None:
-            found[Part.JUMP] = (self.jump.account, self.jump.secret)
+            found.append((Part.JUMP, self.jump.account, self.jump.secret))
         if self.root is not None:
-            found[Part.ROOT] = (self.root.account, self.root.secret)
-        return found
+            found.append((Part.ROOT, self.root.account, self.root.secret))
+        return tuple(found)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
         """Those of all parts, that of the login itself first."""
-        return tuple(dict.fromkeys(account for account, _ in self.parts.values()))
+        return tuple(dict.fromkeys(account for _, account, _ in self.parts))
 
     @property
     def secrets(self) -> tuple[CredentialRef, ...]:
         """Those of all parts, that of the login itself first."""
-        return tuple(dict.fromkeys(secret for _, secret in self.parts.values()))
+        return tuple(dict.fromkeys(secret for _, _, secret in self.parts))
+
+    @property
+    def answers(self) -> tuple[Self, ...]:
+        """What the login may be made with, in order, each in the form of a record with no other."""
+        told = ({name: getattr(f, name) for name in Fallback.model_fields} for f in self.fallbacks)
+        return tuple(self.model_copy(update={**update, "fallbacks": ()}) for update in ({}, *told))
 
     def as_root(self) -> Self:
         """Root delegation's password in the form of a record's, for whoever reads or paces one. Only where there is
@@ -300,7 +316,8 @@ class Candidate(Wire):
         assert self.root is not None  # noqa: S101 - see above
         root = self.root
         told = {"user": root.user, "account": root.account, "secret": root.secret}
-        return self.model_copy(update={**told, "private_key": False, "certificate": "", "root": None, "jump": None})
+        without = {"private_key": False, "fallbacks": (), "certificate": "", "root": None, "jump": None}
+        return self.model_copy(update={**told, **without})
 
 
 class Target(Wire):
@@ -446,7 +463,7 @@ class View(Wire):
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
     secret: str = ""
-    """What the record calls it, where it is not the target's own login's: the jump host's, or root's."""
+    """What the record calls it, where it is not its own: the jump host's, root's, or that of a fallback."""
 
 
 class Evidence(Wire):

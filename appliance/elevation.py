@@ -7,6 +7,7 @@ been submitted: what stands in the way is the outcome's reason (PRIV_*), with it
 
 from __future__ import annotations
 
+from appliance.answering import Answers
 from appliance.contract import (
     DEADLINE,
     OK,
@@ -32,10 +33,10 @@ SUDO_LOGONS = 2
 
 
 class RootAnswer:
-    """An `AskRoot`, for a record that has a root password. `login`: the login's own credential."""
+    """An `AskRoot`, for a record that has a root password. `login`: the answers that the login was made with."""
 
     def __init__(
-        self, candidate: Candidate, secrets: JobSecrets, settled: Settled, ledger: PhaseLedger, login: Credential
+        self, candidate: Candidate, secrets: JobSecrets, settled: Settled, ledger: PhaseLedger, login: Answers
     ) -> None:
         assert candidate.root is not None  # noqa: S101 - see above
         self._root: RootPassword = candidate.root
@@ -45,9 +46,9 @@ class RootAnswer:
         self._ledger = ledger
         logons = SUDO_LOGONS if self._sudo else 1
         self._permit = Permit(secrets.job, self._candidate, secrets.desk, secrets.wall, Part.ROOT, logons)
-        self.own = self._root.secret == candidate.secret and not candidate.private_key
+        self.own = self._root.secret == login.current.secret and not login.current.private_key
         """The login's credential is the answer, and to be kept until the target has asked, or has not."""
-        self._credential = login if self.own else None
+        self._credential = login.credential if self.own else None
         self._lent: Credential | None = None
         self._looked: Credential | None = None
         self._reread = Reread.NOT_DONE

@@ -58,6 +58,8 @@ class JobSecrets:
         waits: list[Later] = []
         for candidate in candidates:
             later = await self._settle_one(candidate, Part.LOGIN, settled)
+            for fallback in candidate.answers[1:]:  # which may never be asked for, and so defers nothing
+                await self._settle_one(fallback, Part.LOGIN, settled)
             if candidate.root is not None:
                 later = await self._settle_one(candidate.as_root(), Part.ROOT, settled) or later
             if later is not None:
@@ -81,14 +83,15 @@ class JobSecrets:
     async def read(
         self, candidate: Candidate, handle: SecretHandle, *, anew: bool, part: Part = Part.LOGIN
     ) -> Credential | Failure:
-        """One look at the candidate's secret. Its views bear the secret's name where it is not the login's own."""
+        """One look at the candidate's secret. Its views bear the secret's name where it is not the record's own."""
         source, before = self.sources[candidate.secret.vault], len(self.views)
+        own = any(c.secret == candidate.secret for c in self.job.candidates if c.record == candidate.record)
         try:
             return await read_secret(
                 self.job, candidate, handle, source, self.desk, views=self.views, anew=anew, part=part
             )
         finally:
-            if part is not Part.LOGIN:
+            if not own:
                 label = {"secret": candidate.secret.label}
                 self.views[before:] = [view.model_copy(update=label) for view in self.views[before:]]
 

@@ -247,7 +247,7 @@ def _rows() -> list[Reason]:
         Reason("CERT_REFUSED", fail, host, "The host does not take the user certificate.",
                "Trust its authority on the host (TrustedUserCAKeys); look for a revocation or a source-address."),
         Reason("TOO_MANY_AUTH_FAILURES", fail, host, "The host refused the login and allows no further try (MaxAuthTries).",
-               "Compare the secret with the account: the one answer that was sent was refused.", sent),
+               "Compare the secret with the account; let a record with fallback keys have fewer.", sent),
         Reason("MFA_REQUIRED", fail, host, "The host asks for a second factor.", "Exempt the scan account."),
         Reason("KBDINT_PROMPT_UNKNOWN", fail, host, "The host asks something that is no password prompt.",
                "The evidence holds the prompt; exempt the scan account from it."),

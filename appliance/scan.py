@@ -15,6 +15,7 @@ from socket import socket
 
 import anyio
 
+from appliance.answering import Answers
 from appliance.choice import choosable, choose
 from appliance.classify import classify
 from appliance.contract import (
@@ -40,7 +41,7 @@ from appliance.permit import Later, Permit, PermitDesk, Verdict
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
-from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault import CredentialSource
 from appliance.vault.credential import Credential
 
 End = Failure | Later | None
@@ -155,9 +156,10 @@ class _Attempt:
         self.candidate = candidate = choose(candidates, negotiated)
         if candidate is None:
             return Failure(Phase.NEGOTIATE, named("NO_RECORD"), f"no record serves domain {negotiated.domain}")
-        handle = settled[candidate.secret]
-        if isinstance(handle, Failure):
-            return self.secrets.later(handle, candidate.secret) or handle
+        answers = Answers(candidate, self.secrets, settled, self.ledger, self.facts, negotiated.asked)
+        unknown = answers.unsettled()
+        if unknown is not None:
+            return unknown
 
         unfit = await login.prepare(candidate)
         if unfit is not None:
@@ -169,28 +171,24 @@ class _Attempt:
         if refused is not None:
             return refused
 
-        self.ledger.enter(Phase.VAULT)
-        credential = await self.secrets.fetch(candidate, handle)
-        if not isinstance(credential, Credential):
-            return credential
-        if credential.user and credential.user.lower() != candidate.user.lower():
-            self.facts["warning"] = "the secret names another user than the record"
-
-        self.ledger.enter(Phase.AUTH)
         try:
-            if candidate.root is not None:
-                self.root = RootAnswer(candidate, self.secrets, settled, self.ledger, credential)
-            verdict = await login.authenticate(candidate, credential)
+            credential = await answers.fetch()
+            if not isinstance(credential, Credential):
+                return credential
+            self.ledger.enter(Phase.AUTH)
+            verdict = await login.authenticate(candidate, credential, answers.following)
             if isinstance(verdict, Failure):
-                return await self._refused(verdict, candidate, handle, credential)
+                return answers.later or await self._refused(verdict, answers)
             self.facts.update(verdict.facts)
             self.authenticated = True
             await self.return_permit()
+            if candidate.root is not None and answers.credential is not None:
+                self.root = RootAnswer(candidate, self.secrets, settled, self.ledger, answers)
             if self.root is None or not self.root.own:
-                credential.forget()
+                answers.forget()
             return await self._look(login, self.root)
         finally:
-            credential.forget()  # whatever ends this: the verdict, the deadline, an abort
+            answers.forget()  # whatever ends this: the verdict, the deadline, an abort
 
     async def _look(self, login: Login, root: RootAnswer | None) -> Failure | None:
         """What rights the login has; with root's own password, where the record names one and the target asks."""
@@ -218,15 +216,13 @@ class _Attempt:
             self.ledger.enter(Phase.NEGOTIATE)
             return await login.negotiate()
 
-    async def _refused(
-        self, failure: Failure, candidate: Candidate, handle: SecretHandle, tried: Credential
-    ) -> Failure:
+    async def _refused(self, failure: Failure, answers: Answers) -> Failure:
         """A refused login: look at the secret once more, since it may have been rotated under us."""
         self.ended(failure)
         if self.submitted and self._reason(failure).lockout is Lockout.YES:
             self.ledger.enter(Phase.VAULT)
             self.reread = Reread.FAILED
-            self.reread, facts = await self.secrets.second_look(candidate, handle, tried)
+            self.reread, facts = await answers.second_look()
             self.facts.update(facts)
         return failure
 

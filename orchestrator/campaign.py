@@ -21,10 +21,12 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.campaign_checks import check
 from orchestrator.campaign_model import (
     Campaign,
+    Fallback,
     Jump,
     Pace,
     PasswordReference,
     Record,
+    RootDelegation,
     SecretReference,
     SnapshotError,
     TargetEntry,
@@ -200,6 +202,10 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("vaults",): Vault,
     ("vaults", "tls"): VaultTls,
     ("records", "secret"): SecretReference,
+    ("records", "fallback"): Fallback,
+    ("records", "fallback", "secret"): SecretReference,
+    ("records", "root_delegation"): RootDelegation,
+    ("records", "root_delegation", "secret"): SecretReference,
     ("records", "jump"): Jump,
     ("records", "jump", "secret"): SecretReference,
     ("targets",): Targets,

@@ -119,6 +119,7 @@ def _unix(
 ) -> Iterator[Complaint]:
     if record.get("certificate") and record.get("private_key") is not True:
         yield (*path, "certificate"), "is for records with private_key = true; add that, or remove it"
+    yield from _fallback((*path, "fallback"), record, by_soap)
     root = record.get("root_delegation")
     if isinstance(root, dict):
         below = {"vault": record.get("vault"), **root}
@@ -127,6 +128,19 @@ def _unix(
         yield from _paths_by_soap((*path, "root_delegation"), below, by_soap)
     if isinstance(record.get("jump"), dict):
         yield from _jump((*path, "jump"), record, data, titles, by_soap)
+
+
+def _fallback(path: KeyPath, record: Mapping[str, Any], by_soap: set[str]) -> Iterator[Complaint]:
+    given = record.get("fallback")
+    given = given if isinstance(given, list) else []
+    if given and record.get("private_key") is not True:
+        yield path, "is for records with private_key = true: a refused password is not followed by anything; remove it"
+    for number, one in enumerate(given):
+        if not isinstance(one, dict):
+            continue
+        yield from _paths_by_soap((*path, number), {"vault": record.get("vault"), **one}, by_soap)
+        if one.get("private_key") is not True and number + 1 < len(given):
+            yield (*path, number), "is a password, and so the last; put the keys before it, and keep one password"
 
 
 def _jump(

@@ -241,6 +241,33 @@ class SecretReference(Table):
         return self.text if self.id is not None else self.text.format()
 
 
+MOST_FALLBACKS = 5
+"""With the first answer as many as sshd takes in one connection (MaxAuthTries, 6)."""
+
+
+class Fallback(Table):
+    """What a Unix login goes on with where the host has refused what came before."""
+
+    secret: Annotated[
+        SecretReference | None, BeforeValidator(_secret, json_schema_input_type=str | SecretReference)
+    ] = None
+    """In the record's vault."""
+    password: Literal["login"] | None = None
+    """In its place: the password that the record's own secret holds beside the key."""
+    private_key: StrictBool = False
+    certificate: CertificateLine | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.secret is None) == (self.password is None):
+            raise ValueError('names one thing to go on with: secret = "..." or password = "login"')
+        if self.password and self.private_key:
+            raise ValueError("password is no private key; remove private_key, or give the key's secret")
+        if self.certificate and not self.private_key:
+            raise ValueError("certificate goes with private_key = true; add that, or remove it")
+        return self
+
+
 class RootDelegation(Table):
     """How a Unix login becomes root; in the file also just its type. What it needs is checked in `campaign_checks`."""
 
@@ -369,6 +396,8 @@ class UnixRecord(_Record):
     private_key: StrictBool = False
     certificate: CertificateLine | None = None
     """The private key's OpenSSH user certificate, where the secret has none, or an old one."""
+    fallback: Annotated[tuple[Fallback, ...], Field(max_length=MOST_FALLBACKS)] = ()
+    """In this order, where the host refuses the key: further keys, and at most one password."""
     root_delegation: Annotated[
         RootDelegation, BeforeValidator(_root, json_schema_input_type=Literal["none", "sudo"] | RootDelegation)
     ] = RootDelegation()

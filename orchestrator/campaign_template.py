@@ -86,6 +86,8 @@ _UNIX = """\
 # accounts = "local"
 # private_key = false        # the secret holds a private key
 # certificate = "id-cert.pub"  # and this is its OpenSSH user certificate; not needed where the secret has it as a field
+# fallback = [{{ secret = "NAME", private_key = true }}, {{ password = "login" }}]  # where the host refuses the key, in
+#                            # this order: further keys, and at most one password; "login": of the record's own secret
 # How the login becomes root: "none" or "sudo", without a password; {{ type = "sudo", password = "login" }} answers sudo
 # with the login's own where it asks, {{ type = "sudo", secret = "NAME" }} with another secret's; for su it is
 # {{ type = "su", secret = "root-{{host}}" }}. More of it: docs/secrets.md.

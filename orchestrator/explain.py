@@ -48,6 +48,8 @@ class ExplainedRecord:
     account: str
     why: str
     root: ExplainedRoot | None = None
+    then: tuple[str, ...] = ()
+    """What the login goes on with where the host refuses the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,16 @@ def _root_reads(record: Record) -> int:
 
 def _views(campaign: Campaign, technology: Technology) -> int:
     """At most so many reads for one unit. A Unix target has one record; a Windows one a single fallback."""
-    records = sum(r.technology == technology.value for r in campaign.records)
-    tried = min(records, 2 if technology is Technology.WINDOWS else 1)
-    root = max((_root_reads(r) for r in campaign.records if r.technology == technology.value), default=0)
+    records = [r for r in campaign.records if r.technology == technology.value]
+    tried = min(len(records), 2 if technology is Technology.WINDOWS else 1)
+    more = max((_root_reads(record) + _fallbacks(record) for record in records), default=0)
     logins = tried * _READS_PER_LOGIN * _ROTATION_LOGINS + campaign.pace.retries
-    return logins + root if tried else 0
+    return logins + more if tried else 0
+
+
+def _fallbacks(record: Record) -> int:
+    """At most so many further reads of one login: its retry after a rotation goes through all of them again."""
+    return 0 if isinstance(record, WindowsRecord) else len(record.fallback) * _ROTATION_LOGINS
 
 
 def _row(unit: Planned | Unplannable) -> ExplainedTarget:
@@ -168,7 +175,12 @@ def _record(candidate: Candidate) -> ExplainedRecord:
         account=str(candidate.account),
         why=_WHY[candidate.selection].format(domain=candidate.domain) + _through(candidate.jump),
         root=None if (root := candidate.root) is None else _root(root),
+        then=tuple(_answer(answer) for answer in candidate.answers[1:]),
     )
+
+
+def _answer(candidate: Candidate) -> str:
+    return f"{'private key' if candidate.private_key else 'password'} of {_secret(candidate.secret)}"
 
 
 def _root(root: RootPassword) -> ExplainedRoot:

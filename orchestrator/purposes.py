@@ -63,8 +63,9 @@ class Purposes:
         """
         found: list[AccessTerms] = []
         for candidate in candidates:
-            for part, (_, secret) in candidate.parts.items():
-                terms = self.vaults.get(secret.vault)
+            vaults = {part: secret.vault for part, _, secret in candidate.parts}  # a login's fallbacks are in its own
+            for part, vault in vaults.items():
+                terms = self.vaults.get(vault)
                 if terms is None or not terms.own:
                     continue
                 found.append(

@@ -20,6 +20,7 @@ from appliance.contract import (
     Account,
     Candidate,
     CredentialRef,
+    Fallback,
     Jump,
     KdcPlace,
     KerberosTerms,
@@ -109,11 +110,14 @@ class RecordBook:
             if nameless := _nameless(record, target):
                 lacking.append(nameless)
                 continue
-            root = root_password(record, target, secret)
+            root, fallbacks = root_password(record, target, secret), fallbacks_of(record, target, secret)
             if isinstance(root, NoCandidate):
                 lacking.append(root.text)
+            elif isinstance(fallbacks, NoCandidate):
+                lacking.append(fallbacks.text)
             else:
-                found.append(_candidate(record, target, secret, root))
+                more = {"root": root, "fallbacks": fallbacks}
+                found.append(_candidate(record, target, secret).model_copy(update=more))
         if found:
             return tuple(found)
         return NoCandidate("NO_RECORD", "; ".join(lacking) or f"no {technology} record contains {target.address}")
@@ -248,6 +252,17 @@ def root_password(record: Record, target: Target, login: CredentialRef) -> RootP
     return RootPassword(by=RootBy(root.type), user=_root_user(record), account=account, secret=secret)
 
 
+def fallbacks_of(record: Record, target: Target, login: CredentialRef) -> tuple[Fallback, ...] | NoCandidate:
+    """What the login goes on with at one target."""
+    found: list[Fallback] = []
+    for told in record.fallback if isinstance(record, UnixRecord) else ():
+        secret = login if told.secret is None else _resolved(record.title, record.vault, told.secret, target)
+        if isinstance(secret, NoCandidate):
+            return secret
+        found.append(Fallback(secret=secret, private_key=told.private_key, certificate=told.certificate or ""))
+    return tuple(found)
+
+
 def service_host(target: Target) -> str:
     """The name that a target's Kerberos ticket is asked for, as the target list gives it; empty where it gives none.
     Never what the target says of itself: a hostile host would name another, and pass the ticket on to it.
@@ -279,7 +294,7 @@ def _terms(record: WindowsRecord, target: Target) -> KerberosTerms | None:
     )
 
 
-def _candidate(record: Record, target: Target, secret: CredentialRef, root: RootPassword | None) -> Candidate:
+def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candidate:
     account = account_of(record, target.address)
     if isinstance(record, WindowsRecord):
         return Candidate(
@@ -303,7 +318,6 @@ def _candidate(record: Record, target: Target, secret: CredentialRef, root: Root
         private_key=record.private_key,
         certificate=record.certificate or "",
         sudo=record.root_delegation.type == "sudo",
-        root=root,
         host_keys=record.host_keys,
         crypto=record.crypto,
         jump=jump_of(record),

@@ -159,7 +159,7 @@ class Stops:
         return self._on(candidate, lambda part: part is Part.ROOT)
 
     def _on(self, candidate: Candidate, meant: Callable[[Part], bool]) -> Stop | None:
-        parts = [pair for part, pair in candidate.parts.items() if meant(part)]
+        parts = [(account, secret) for part, account, secret in candidate.parts if meant(part)]
         return next(
             (
                 stop

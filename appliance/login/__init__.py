@@ -24,6 +24,8 @@ class Negotiated:
 
     domain: str = ""
     """Windows: the domain of the NTLM challenge (NetBIOS name), for service-selected records."""
+    asked: int = 0
+    """Which of the record's answers the target asks for first: it may take no keys."""
     facts: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +61,12 @@ PRIVILEGE where there is none.
 """
 
 
+NextAnswer = Callable[[int], Awaitable[Credential | Failure]]
+"""The credential of one of the record's `answers`, asked for once the target has refused those before it. A Failure of
+phase VAULT where there is none.
+"""
+
+
 class Login(Protocol):
     """The steps of one login, in order; each is called at most once."""
 
@@ -80,9 +88,12 @@ class Login(Protocol):
         """
         ...
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+    async def authenticate(
+        self, candidate: Candidate, credential: Credential, following: NextAnswer | None = None
+    ) -> Authenticated | Failure:
         """Submit one answer, exactly once: phase AUTH, after KDC with Kerberos. `submitted` is true from the moment it
-        may have been sent.
+        may have been sent. Where the record has others, a refused key is followed by the next that the target takes,
+        each submitted once; `submitted` is false while that is being had.
         """
         ...
 

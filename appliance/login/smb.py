@@ -36,7 +36,7 @@ from appliance.contract import (
     ntstatus,
     raised,
 )
-from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import ANY_SOURCE, Sources, anywhere, os_error
 from appliance.login.kerberos import Tickets
@@ -149,7 +149,7 @@ class _SmbLogin:
             refused = await self._challenge()
             if refused is not None:
                 return refused
-        return Negotiated(self._names.get("netbios_domain", ""), self._facts())
+        return Negotiated(domain=self._names.get("netbios_domain", ""), facts=self._facts())
 
     async def prepare(self, candidate: Candidate) -> Failure | None:
         terms = candidate.kerberos
@@ -163,7 +163,12 @@ class _SmbLogin:
             unfit = await self._tickets.ask()
         return None if unfit is None else await self._without_kerberos(terms, unfit)
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+    async def authenticate(
+        self,
+        candidate: Candidate,
+        credential: Credential,
+        following: NextAnswer | None = None,  # noqa: ARG002 - SSH's: a password is submitted once
+    ) -> Authenticated | Failure:
         if not credential.password or not candidate.user:
             # An empty user or password would make an anonymous session, which answers no question about the secret.
             return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")

@@ -19,7 +19,7 @@ import asyncssh
 from asyncssh.public_key import SSHKeyPair, SSHLocalKeyPair
 
 from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
-from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
 from appliance.login.privilege import CommandResult
@@ -54,7 +54,7 @@ class SshLogin:
         self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)
         self._job = job
         expected = Expected.of(job, self._candidate.host_keys, self._candidate.crypto)
-        self._witness = Witness(expected, private_key=self._candidate.private_key)
+        self._witness = Witness(expected, [answer.private_key for answer in self._candidate.answers])
         self._connection: Connection | None = None
         self._banner = ""
         self._certificate: UserCertificate | None = None
@@ -90,36 +90,46 @@ class SshLogin:
             await self._witness.turn()
         if self._witness.ended or self._witness.accepted:
             return self._failure()
-        return Negotiated(facts=self._facts())
+        return Negotiated(asked=self._witness.asked or 0, facts=self._facts())
 
     async def prepare(self, candidate: Candidate) -> Failure | None:  # noqa: ARG002 - as the seam has it
         return None
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+    async def authenticate(
+        self, candidate: Candidate, credential: Credential, following: NextAnswer | None = None
+    ) -> Authenticated | Failure:
         if candidate.user != self._candidate.user:
             raise ValueError("an SSH login is bound to its user from the first message on")
         self._ledger.enter(Phase.AUTH)
-        if candidate.private_key:
-            key = await _import_key(credential)
-            if isinstance(key, Failure):
-                return key
-            answer: Answer = key
-            if data := candidate.certificate.encode() or credential.certificate:
-                certified = self._certified(key, data)
-                if isinstance(certified, Failure):
-                    return certified
-                answer = certified
-        else:
-            if not credential.password:
-                return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
-            answer = credential.password
-        if not self._witness.ended:
-            self._witness.hand(answer)
-            await self._witness.turn()
-        if self._witness.accepted and not self._witness.ended:
+        witness, answers = self._witness, candidate.answers
+        while not witness.ended:
+            answer = await self._answer(answers[witness.asked or 0], credential)
+            if isinstance(answer, Failure):
+                return answer
+            if witness.ended:  # while a key was being decrypted
+                break
+            witness.hand(answer)
+            await witness.turn()
+            if witness.ended or witness.accepted or witness.asked is None or following is None:
+                break
+            had = await following(witness.asked)
+            self._ledger.enter(Phase.AUTH)
+            if isinstance(had, Failure):
+                return had
+            credential = had
+        if witness.accepted and not witness.ended:
             shown = self._certificate.facts() if self._certificate is not None else {}
-            return Authenticated({"auth_method": self._witness.method, **shown})
+            return Authenticated({"auth_method": witness.method, **shown})
         return self._failure()
+
+    async def _answer(self, candidate: Candidate, credential: Credential) -> Answer | Failure:
+        self._certificate = None
+        if not candidate.private_key:
+            lacking = Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
+            return credential.password or lacking
+        key = await _import_key(credential)
+        data = candidate.certificate.encode() or credential.certificate
+        return key if isinstance(key, Failure) or not data else self._certified(key, data)
 
     def _certified(self, key: asyncssh.SSHKey, data: bytes) -> SSHKeyPair | Failure:
         """The key with its certificate. The key alone is not offered then: one answer per attempt."""
@@ -217,13 +227,15 @@ class SshLogin:
         if error is None:
             error = asyncssh.ConnectionLost("the connection has ended")
         text = witness.notices or str(error)
+        if witness.unsigned:
+            return named("KEY_REFUSED"), witness.unsigned
         if isinstance(error, asyncssh.PermissionDenied):
             if not witness.submitted:
                 return named("SSH_METHOD_NOT_OFFERED"), f"offered: {', '.join(witness.offered) or 'nothing'}"
             if self._certificate is not None:
                 code, known = self._certificate.why_refused(self._candidate.user, time.time())
                 return named(code), f"{known}: {text}"
-            return (named("KEY_REFUSED") if self._candidate.private_key else raised(error)), text
+            return (named("KEY_REFUSED") if witness.method == "publickey" else raised(error)), text
         if isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason:
             return named("TOO_MANY_AUTH_FAILURES"), text
         offers = witness.offers

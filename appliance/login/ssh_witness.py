@@ -2,8 +2,10 @@
 
 asyncssh raises one `PermissionDenied` for six different causes and forgets what was offered; what really happened is
 told apart by which callbacks ran, and when. Rules, stated here and nowhere else:
-1. One answer per attempt: whatever is asked after it is declined, since asyncssh asks again after a denial.
-2. A key record answers `publickey` only; a password record `password`, or `keyboard-interactive` if it must.
+1. Each answer that the record has is given once, in its order, and no other: what is asked after the last is declined,
+   since asyncssh asks again after a denial. A password is the last; no second one is ever given.
+2. A key answers `publickey` only; a password `password`, or `keyboard-interactive` if it must. Keys that a host does
+   not ask for are passed over.
 3. The witness says `asked` only when an answer would be taken: a prompt for a second factor costs no vault read.
 """
 
@@ -33,9 +35,13 @@ NOTICE_LIMIT = 2048
 
 
 class Witness(asyncssh.SSHClient):
-    def __init__(self, expected: Expected, *, private_key: bool) -> None:
+    def __init__(self, expected: Expected, keys: Sequence[bool]) -> None:
+        """`keys`: of each answer that there is, whether it is a key."""
         self._expected = expected
-        self._private_key = private_key
+        self._keys = tuple(keys)
+        self._at = 0
+        self._given = False
+        """The answer at `_at` has been."""
         self._answer: Answer | None = None
         self._handed = anyio.Event()
         self._news = anyio.Event()
@@ -51,7 +57,11 @@ class Witness(asyncssh.SSHClient):
         """Authentication methods the server named before any answer."""
         self.refusal: tuple[str, str] | None = None
         """The reason code and text, where the witness itself knows why the login must end."""
+        self.asked: int | None = None
+        """The answer that is waited for, by its number."""
         self.submitted = False
+        self.unsigned = ""
+        """Why the last answer, a key, was not sent."""
         self.method = ""
         """By which the answer was given."""
         self.accepted = False
@@ -91,13 +101,13 @@ class Witness(asyncssh.SSHClient):
         """The server has refused a method and names those that may go on."""
         if not self.offered:
             self.offered = tuple(m.decode("ascii", "replace") for m in methods)
-        if partial and self.submitted:
+        if partial and self.submitted and not self._could_follow(methods):
             wanted = ", ".join(m.decode("ascii", "replace") for m in methods)
             self.refuse("PARTIAL_SUCCESS", peer_text(f"also wants: {wanted}"))
 
     def key_not_sent(self, kind: str) -> None:
         """The server takes no signature of this kind of key that the record's profile allows; nothing was signed."""
-        self.refuse("KEY_REFUSED", f"the host takes no signature of {kind} keys but SHA-1: the profile legacy would do")
+        self.unsigned = f"the host takes no signature of {kind} keys but SHA-1: the profile legacy would do"
         self.submitted = False
 
     def host_key_shown(self, data: bytes) -> asyncssh.SSHKey:
@@ -116,13 +126,13 @@ class Witness(asyncssh.SSHClient):
     # -- callbacks of asyncssh -----------------------------------------------------------------------------------------
 
     async def public_key_auth_requested(self) -> KeyPairListArg | None:
-        if not self._private_key or self.submitted:
+        if not self._next(key=True):
             return None
         key = await self._wait_for_answer("publickey")
         return [key] if isinstance(key, asyncssh.SSHKey | SSHKeyPair) else None
 
     async def password_auth_requested(self) -> str | None:
-        if self._private_key or self.submitted:
+        if not self._next(key=False):
             return None
         password = await self._wait_for_answer("password")
         return password if isinstance(password, str) else None
@@ -132,7 +142,7 @@ class Witness(asyncssh.SSHClient):
         return cast("PasswordChangeResponse", NotImplemented)  # asyncssh's word for declining
 
     def kbdint_auth_requested(self) -> str | None:
-        if self._private_key or self.submitted or "password" in self.offered:
+        if self._keys[-1] or self._password_given or "password" in self.offered:
             return None
         return ""
 
@@ -152,9 +162,10 @@ class Witness(asyncssh.SSHClient):
         if ask is not Ask.PASSWORD:
             self.refuse(ask.value, words)
             return None
-        if self.submitted:
+        if self._password_given:
             self.refuse("BAD_CREDENTIALS", f"asked again: {words}")
             return None
+        self._next(key=False)
         password = await self._wait_for_answer("keyboard-interactive")
         return [password] if isinstance(password, str) else None
 
@@ -173,12 +184,33 @@ class Witness(asyncssh.SSHClient):
     # -- inside --------------------------------------------------------------------------------------------------------
 
     async def _wait_for_answer(self, method: str) -> Answer | None:
+        self.submitted, self.asked = False, self._at  # what was given before is judged
+        self._handed = anyio.Event()
         self._news.set()
         await self._handed.wait()
         answer, self._answer = self._answer, None
-        self.submitted = answer is not None
-        self.method = method
+        self.submitted = self._given = answer is not None
+        self.method, self.asked = method, None
         return answer
+
+    def _next(self, *, key: bool) -> bool:
+        """Come to the answer that is asked for now; False: there is none."""
+        at = self._at + self._given
+        while at < len(self._keys) and self._keys[at] and not key:
+            at += 1
+        if at == len(self._keys) or self._keys[at] is not key:
+            return False
+        self._at, self._given, self.unsigned = at, False, ""
+        return True
+
+    def _could_follow(self, methods: Sequence[bytes]) -> bool:
+        """Is there an answer left that a method takes?"""
+        by_kind = {True: {b"publickey"}, False: {b"password", b"keyboard-interactive"}}
+        return any(by_kind[key].intersection(methods) for key in self._keys[self._at + 1 :])
+
+    @property
+    def _password_given(self) -> bool:
+        return self._given and not self._keys[self._at]
 
     def _note(self, *words: str) -> None:
         if sum(map(len, self._notices)) < NOTICE_LIMIT:

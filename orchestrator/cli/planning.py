@@ -66,6 +66,8 @@ def _targets(explanation: Explanation) -> FittedTable:
         for record in row.records:
             login = f"{record.user}, account {account_name(record.account)}"
             table.add_row(target, cell(f"{record.record}: {record.why}"), cell(login), cell(record.secret))
+            for answer in record.then:
+                table.add_row(cell(""), cell("where the host refuses what came before"), cell(""), cell(answer))
             if (root := record.root) is not None:
                 whose = f"{root.by}: {root.user}, account {account_name(root.account)}"
                 table.add_row(cell(""), cell("root, if the host asks for a password"), cell(whose), cell(root.secret))
@@ -106,6 +108,7 @@ def _document(explanation: Explanation) -> dict[str, object]:
                         "secret": r.secret,
                         "account": r.account,
                         "why": r.why,
+                        "then": list(r.then),
                         "root": asdict(r.root) if r.root is not None else None,
                     }
                     for r in row.records

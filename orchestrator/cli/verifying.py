@@ -141,7 +141,7 @@ async def _read_by(store: Store, prepared: Prepared) -> Wanted:
             continue
         for candidate in candidates:
             if candidate.record == outcome.record:
-                wanted[candidate.secret, candidate.private_key] = None
+                wanted |= {(answer.secret, answer.private_key): None for answer in candidate.answers}
                 if candidate.root is not None:
                     wanted[candidate.root.secret, False] = None
     return wanted

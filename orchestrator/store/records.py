@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -51,22 +51,19 @@ class RecordUse:
     port: int
     account: str
     """What a directory would lock: `user@dir:NAME`, or `user@host:ADDRESS`."""
-    root_vault: str = ""
-    root_secret: str = ""
-    """Of the password of root delegation, where the record names one."""
+    others: Sequence[Sequence[str]] = ()
+    """(vault, secret) of what else an attempt with it may read: for root, after a refused key, at a jump host."""
 
     @property
     def secrets(self) -> tuple[tuple[str, str], ...]:
-        """(vault, secret) of all that a login by it may read."""
-        root = ((self.root_vault, self.root_secret),) if self.root_secret else ()
-        return tuple(dict.fromkeys(((self.vault, self.secret), *root)))
+        """(vault, secret) of all that an attempt with it may read."""
+        return tuple(dict.fromkeys(((self.vault, self.secret), *((vault, secret) for vault, secret in self.others))))
 
     @classmethod
     def of(cls, candidate: Candidate) -> Self:
         secret = candidate.secret
-        root = (c.root.secret.vault, c.root.secret.label) if (c := candidate).root is not None else ("", "")
-        account = str(candidate.account)
-        return cls(candidate.record, candidate.user, secret.vault, secret.label, candidate.port, account, *root)
+        account, others = str(candidate.account), [[ref.vault, ref.label] for ref in candidate.secrets[1:]]
+        return cls(candidate.record, candidate.user, secret.vault, secret.label, candidate.port, account, others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,11 @@ def learn_campaign(names: Pseudonyms, campaign: Campaign) -> None:
             names.of(Kind.PATH, root.folder or "")
             names.of(Kind.SECRET, root.template or "")
             names.of(Kind.USER, record.root_delegation.user or "")
+        for fallback in record.fallback if record.technology == "unix" else ():
+            if fallback.secret is not None:
+                names.of(Kind.SECRET, fallback.secret.text)
+                names.of(Kind.PATH, fallback.secret.folder or "")
+                names.of(Kind.SECRET, fallback.secret.template or "")
         if record.technology == "unix" and record.jump is not None:
             jump = record.jump
             names.of(Kind.HOST, "" if number_of(jump.host) is not None else jump.host)
@@ -181,12 +186,16 @@ def settings_item(names: Pseudonyms, campaign: Campaign) -> Item:
 
 
 def _record(names: Pseudonyms, record: Record) -> Document:
-    without = {"ips", "known_hosts", "secret", "certificate", "jump"}
+    without = {"ips", "known_hosts", "secret", "certificate", "fallback", "jump"}
     data = record.model_dump(mode="json", exclude_none=True, exclude=without)
     accounts = data.get("accounts", "")
     if record.technology == "unix":
         root = record.root_delegation
         by = root.secret.by.value if root.secret is not None else None
+        data["fallback"] = [
+            {"private_key": f.private_key, "password": f.password, "secret": f.secret and {"by": f.secret.by.value}}
+            for f in record.fallback
+        ]
         data["root_delegation"] = {"type": root.type, "password": root.password, "secret": by and {"by": by}}
     for key in ("domain", "realm"):
         if key in data:

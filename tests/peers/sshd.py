@@ -131,6 +131,7 @@ OTHERS: Mapping[str, str] = {
     "new key exchange": "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
     "crowded": "MaxStartups=1:100:1",
     "one try": "MaxAuthTries=1",
+    "no keys": "PubkeyAuthentication=no",
     "certified": "HostCertificate={directory}/certificate_valid.pub",
     "certificate expired": "HostCertificate={directory}/certificate_expired.pub",
     "certificate of another": "HostCertificate={directory}/certificate_another.pub",

@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from appliance.contract import AccessTerms, Candidate, CredentialRef, Failure, Job, Phase, Technology, View
-from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
 from appliance.phases import PhaseLedger
 from appliance.vault import DEFAULT_TERMS, SecretHandle
 from appliance.vault.breaker import AWAY
@@ -155,7 +155,9 @@ class SimLogin:
     async def prepare(self, candidate: Candidate) -> Failure | None:
         return None
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+    async def authenticate(
+        self, candidate: Candidate, credential: Credential, following: NextAnswer | None = None
+    ) -> Authenticated | Failure:
         targets, now = self._targets, anyio.current_time()
         who = (self._job.run, self._job.job, self._job.attempt)
         truth = targets.estate.accounts[candidate.account]

@@ -4,6 +4,7 @@ import pytest
 
 from appliance import job_secrets
 from appliance.access import AccessAnswer, AccessRequest
+from appliance.answering import Answers
 from appliance.contract import (
     DEADLINE,
     OK,
@@ -83,15 +84,17 @@ class Lent:
         self.desk, vault = desk, Vault(list(secrets))
         self.given = vault.given
         job = a_job()
-        login = job.candidates[0]
-        ref = login.secret if own is not None else CredentialRef(vault="Vault", by=SecretLookup.NAME, key="root")
+        record = job.candidates[0]
+        ref = record.secret if own is not None else CredentialRef(vault="Vault", by=SecretLookup.NAME, key="root")
         root = RootPassword(by=by, user=account.user, account=account, secret=ref)
-        candidate = login.model_copy(update={"root": root})
+        candidate = record.model_copy(update={"root": root})
         self.ledger = PhaseLedger(lambda: 0.0)
         self.ledger.enter(Phase.PRIVILEGE)
         self.secrets = JobSecrets(job, {"Vault": vault}, desk, lambda: 0.0, lambda _: REASONS["VAULT_ERROR"])
         handles = {ref: settled or SecretHandle(ref, 1)}
-        self.answer = RootAnswer(candidate, self.secrets, handles, self.ledger, own or Credential(password="login"))
+        login = Answers(candidate, self.secrets, handles, self.ledger, {}, 0)
+        login.credential = own or Credential(password="login")
+        self.answer = RootAnswer(candidate, self.secrets, handles, self.ledger, login)
 
 
 async def test_it_is_read_under_a_permit_of_its_own_and_forgotten() -> None:

@@ -26,7 +26,7 @@ from appliance.contract import (
     View,
     named,
 )
-from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
 from appliance.permit import PermitDesk
 from appliance.phases import PhaseLedger
 from appliance.scan import scan
@@ -60,7 +60,9 @@ class Story:
 
     elevation = Elevation.UNTRIED
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated | Failure:
+    async def authenticate(
+        self, candidate: Candidate, credential: Credential, following: NextAnswer | None = None
+    ) -> Authenticated | Failure:
         self.steps.append("authenticate")
         self.submitted = True
         if self.hangs:

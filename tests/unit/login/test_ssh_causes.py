@@ -133,7 +133,7 @@ async def test_a_reset_is_told_by_its_errno() -> None:
     ("submitted", "refusal"), [(True, ("PARTIAL_SUCCESS", "also wants: publickey")), (False, None)]
 )
 def test_a_second_method_after_the_password(submitted: bool, refusal: tuple[str, str] | None) -> None:
-    witness = Witness(Expected(HostKeyPolicy.ANY), private_key=False)
+    witness = Witness(Expected(HostKeyPolicy.ANY), [False])
     witness.methods_seen([b"password"], partial=False)
     witness.submitted = submitted
     witness.methods_seen([b"publickey"], partial=True)
@@ -143,7 +143,7 @@ def test_a_second_method_after_the_password(submitted: bool, refusal: tuple[str,
 
 def test_an_expired_password_is_told_of_after_the_answer_only() -> None:
     """Before it, the words are the host's greeting, and may be about anybody's password."""
-    witness = Witness(Expected(HostKeyPolicy.ANY), private_key=False)
+    witness = Witness(Expected(HostKeyPolicy.ANY), [False])
     witness._note("Your password has expired.")
     assert witness.account_state() is None
     witness.submitted = True

@@ -848,3 +848,41 @@ def test_the_jump_hosts_secret_by_soap_has_no_path() -> None:
     text = ARTICLE.replace("[targets]", f"{UNIX}{jump}\n[targets]")
     faults = faults_of(text.replace("password = {", 'api = "soap"\npassword = {'))
     assert any("records[1].jump.secret.path: is for vaults with api" in fault for fault in faults)
+
+
+FIRST, LAST = '{ secret = "k", private_key = true }', '{ password = "login" }'
+
+
+@pytest.mark.parametrize(
+    ("fallback", "said"),
+    [
+        (f"[{LAST}, {FIRST}]", "records[1].fallback[0]: is a password, and so the last; put the keys before it"),
+        (f"[{LAST}, {LAST}]", "records[1].fallback[0]: is a password, and so the last"),
+        (f"[{', '.join([FIRST] * 6)}]", "records[1].fallback: "),
+        ("[{ private_key = true }]", "records[1].fallback[0]: names one thing to go on with"),
+        ('[{ secret = "s", password = "login" }]', "records[1].fallback[0]: names one thing to go on with"),
+        ('[{ password = "login", private_key = true }]', "records[1].fallback[0]: password is no private key"),
+        ('[{ password = "secret" }]', "records[1].fallback[0].password: must be one of 'login'"),
+        ('[{ secret = "s", vault = "V" }]', "records[1].fallback[0].vault: is no known key"),
+        ('[{ secret = { nam = "s" } }]', "records[1].fallback[0].secret.nam: is no known key; did you mean name?"),
+    ],
+)
+def test_what_is_said_of_fallbacks(fallback: str, said: str) -> None:
+    text = ARTICLE.replace("[targets]", f"{UNIX}fallback = {fallback}\n[targets]")
+    assert any(said in fault for fault in faults_of(text)), faults_of(text)
+
+
+def test_a_refused_password_is_followed_by_nothing() -> None:
+    unix = UNIX.replace("private_key = true", f"fallback = [{LAST}]")
+    [fault] = faults_of(ARTICLE.replace("[targets]", f"{unix}[targets]"))
+    assert "records[1].fallback: is for records with private_key = true" in fault
+    [fault] = faults_of(ARTICLE.replace("[targets]", f"fallback = [{LAST}]\n[targets]"))
+    assert "records[0].fallback: is no key of windows records" in fault
+
+
+def test_an_unknown_key_of_root_delegation() -> None:
+    unix = UNIX.replace('root_delegation = "sudo"', 'root_delegation = { type = "su", secrt = "r" }')
+    assert any(
+        "records[1].root_delegation.secrt: is no known key; did you mean secret?" in fault
+        for fault in faults_of(ARTICLE.replace("[targets]", f"{unix}[targets]"))
+    )

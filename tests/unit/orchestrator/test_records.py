@@ -406,3 +406,22 @@ def test_a_jump_host_is_an_account_of_its_own() -> None:
     assert directory is not None
     assert directory.failures == 2
     assert c.jump.account not in [account for account in records.directory_accounts() if account.user != "j"]
+
+
+def test_what_a_login_goes_on_with() -> None:
+    further = '[{ secret = "old-{address}", private_key = true }, { password = "login" }]'
+    records = book(unix("A", '["10.0.0.1"]', private_key="true", fallback=further))
+    (candidate,) = found(records, "10.0.0.1", Technology.UNIX)
+    answers = [(answer.secret.key, answer.private_key) for answer in candidate.answers]
+    assert answers == [("s", True), ("old-10.0.0.1", True), ("s", False)]
+    assert all(answer.fallbacks == () for answer in candidate.answers)
+    assert [secret.key for secret in candidate.secrets] == ["s", "old-10.0.0.1"]
+    assert candidate.accounts == (candidate.account,)
+
+
+def test_a_record_whose_fallback_needs_what_the_target_lacks_is_left_out() -> None:
+    further = '[{ secret = "{host}-old", private_key = true }]'
+    records = book(unix("A", '["10.0.0.1"]', private_key="true", fallback=further))
+    none = records.candidates(Target(address="10.0.0.1"), Technology.UNIX)
+    assert isinstance(none, NoCandidate)
+    assert "gives no host for 10.0.0.1" in none.text

@@ -60,6 +60,8 @@ user = "qx-unixuser"
 vault = "QX-Vault title"
 secret = "qx-other"
 ips = ["10.99.1.9"]
+private_key = true
+fallback = [{ secret = "qx-fallback-key", private_key = true }, { password = "login" }]
 jump = { host = "10.99.1.7", user = "qx-jumper", secret = "qx-jump-secret", vault = "QX-Vault title" }
 [targets]
 include = ["10.99.1.1", { address = "10.99.1.2", fqdn = "qx-host.qx-company.example" },
@@ -92,6 +94,7 @@ async def test_no_name_is_in_any_file() -> None:
                 "kdc": "10.99.5.5:88",
                 "kerberos": "KDC_UNREACHABLE: qx-dc.qx-realm.example: no answer",
                 "hostname": "qx-unixhost",
+                "answer": "2 of 3: key of secret qx-fallback-key",
                 "warning": "qx-unixhost speaks",
                 "groups": "qx-group",
                 "id": "uid=7(qx-winuser) gid=8(qx-group)",
@@ -136,7 +139,7 @@ async def test_no_name_is_in_any_file() -> None:
     assert (first["reason"], first["facts"]["dialect"]) == ("BAD_CREDENTIALS", "3.1.1")
     assert first["facts"].keys() == {
         *("netbios_host", "dns_host", "dns_domain", "dialect", "hostname", "warning"),
-        *("realm", "service", "kdc", "kerberos"),
+        *("realm", "service", "kdc", "kerberos", "answer"),
     }
     assert re.search(r"logon failure from address-\d+$", first["text"])
     settings = json.loads(items[0].text)
