@@ -28,6 +28,7 @@ from appliance.contract import (
 )
 from appliance.reasons import REASONS, Status
 from orchestrator.approval_watch import Unapproved
+from orchestrator.attempt_book import AttemptBook
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, KnownKeys, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
 from orchestrator.known_hosts import Marked
@@ -36,7 +37,6 @@ from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
 from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.stops import Stops
-from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
 from orchestrator.vault_use import VaultUse
@@ -75,6 +75,8 @@ class RunPlan:
     """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
     jump_marks: Callable[[Planned], Marked] = lambda _: Marked()
     """The same of its jump host."""
+    vault_only: bool = False
+    """Secrets are read, and nothing is logged in to: a load test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Progress:
 class RunController:
     plan: RunPlan
     dispatcher: Dispatcher
-    attempts: Attempts
+    attempts: AttemptBook
     host_keys: HostKeys
     bus: OrchestratorBus
     office: PermitOffice
@@ -266,6 +268,7 @@ class RunController:
             purposes=self.plan.purposes,
             host=_known(self.plan.marks(planned), keys.get(planned.target.address, ())),
             jump=_known(self.plan.jump_marks(planned), keys.get(jump.address, ())) if jump is not None else KnownKeys(),
+            vault_only=self.plan.vault_only,
         )
 
     def _row(self, planned: Planned) -> JobRow:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 
 from appliance.contract import CredentialRef
+from orchestrator.attempt_book import AttemptBook
 from orchestrator.controller import RunController, RunPlan
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.purposes import Purposes
-from orchestrator.store.attempts import Attempts
 from orchestrator.vault_use import VaultUse
 
 
@@ -21,7 +21,7 @@ class RunHolding:
 
     plan: RunPlan
     controller: RunController
-    attempts: Attempts
+    attempts: AttemptBook
     _uses: Mapping[CredentialRef, Sequence[str]] | None = field(default=None, init=False)
 
     @property

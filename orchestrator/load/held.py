@@ -1,0 +1,48 @@
+"""Which rate was held. Pure. The rules:
+
+H1 interval    An interval is held where at least HELD_SHARE of the arrivals that were due in it were served (recorder,
+               L4). One in which nothing was due says nothing.
+H2 rate        A rate is held where at least STEADY_SHARE of the intervals at that rate *or a lower one* are held: one
+               good second at a rate that broke down a moment later is luck, one bad second of sixty is a hiccup.
+H3 largest     The largest rate held is that of the fastest held interval for which H2 holds, as the schedule has it in
+               the middle of the interval; 0 where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HELD_SHARE = 0.99
+STEADY_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An interval: the scheduled rate in its middle, arrivals due in it, and those of them that were served."""
+
+    rate: float
+    due: int
+    served: int
+
+    @property
+    def held(self) -> bool:
+        return self.served >= HELD_SHARE * self.due
+
+
+def largest_held(intervals: Sequence[Offered]) -> float:
+    """Arrivals per second."""
+    counted = sorted((one for one in intervals if one.due), key=lambda one: one.rate)
+    best, held = 0.0, 0
+    for number, one in enumerate(counted, start=1):
+        held += one.held
+        last_of_its_rate = number == len(counted) or counted[number].rate > one.rate
+        if last_of_its_rate and held >= STEADY_SHARE * number and any(o.held and o.rate == one.rate for o in counted):
+            best = one.rate
+    return best
+
+
+def all_held(intervals: Sequence[Offered]) -> bool:
+    """Was the whole schedule held?"""
+    counted = [one for one in intervals if one.due]
+    return bool(counted) and sum(one.held for one in counted) >= STEADY_SHARE * len(counted)
