@@ -79,6 +79,7 @@ class ApplianceChild:
     """Keeps one supervisor process running."""
 
     def __init__(self, *, name: str, zone: str, bus_url: str, bus_seed: str, capacity: int, log_file: Path) -> None:
+        self._processes = min(os.cpu_count() or 1, capacity)
         self._identity = {
             "kind": "identity",
             "appliance": name,
@@ -86,13 +87,18 @@ class ApplianceChild:
             "bus_url": bus_url,
             "bus_seed": bus_seed,
             "capacity": capacity,
-            "processes": min(os.cpu_count() or 1, capacity),
+            "processes": self._processes,
         }
         self._log_file = log_file
         self._admissions: dict[str, Admission] = {}
         self._pipe: SocketStream | None = None
         self._telling = anyio.Lock()
         self._process: Process | None = None
+
+    @property
+    def processes(self) -> int:
+        """Scan processes that it keeps for a run."""
+        return self._processes
 
     @property
     def pid(self) -> int | None:

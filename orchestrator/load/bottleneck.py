@@ -118,7 +118,7 @@ ADVICE: Mapping[Name, str] = {
     Name.NONE: "Offer more, or a ramp, to find where it ends.",
     Name.PERMITS: "Spread the load over more accounts, or raise failure_budget where the directory's policy allows it.",
     Name.VAULT: "Look at the vault's CPU, database and limits; pace.vault_requests bounds what we ask of it at a time.",
-    Name.HOST: "Look at the hosts, in the phase that is slow. More capacity (pace.capacity) hides it, and helps nobody.",
+    Name.HOST: "Look at the hosts, in the phase that is slow. More capacity (pace.capacity) only hides it.",
     Name.APPLIANCE: "Add cores to the appliance, or appliances to the zone.",
     Name.ORCHESTRATOR: "Give the orchestrator a core of its own: it dispatches and collects in one process.",
     Name.BUS: "Give nats-server a core and a fast disk of its own, or use a cluster (--nats).",

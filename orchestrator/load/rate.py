@@ -97,6 +97,12 @@ class Schedule:
         slope = (self.rate.last - self.rate.first) / self.duration
         return min(self.total, math.floor(round(self.rate.first * t + slope * t * t / 2, 6)) + 1)
 
+    def before(self, at: float) -> int:
+        """How many arrivals are due before then."""
+        t = min(max(at, 0.0), self.duration)
+        slope = (self.rate.last - self.rate.first) / self.duration
+        return min(self.total, math.ceil(round(self.rate.first * t + slope * t * t / 2, 6)))
+
     def rate_at(self, at: float) -> float:
         """Arrivals per second at that time."""
         share = min(max(at / self.duration, 0.0), 1.0)

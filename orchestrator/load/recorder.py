@@ -15,8 +15,9 @@ The rules, stated here and nowhere else:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.contract import Phase
@@ -95,15 +96,15 @@ class Means:
     """Seconds per arrival and stage, of a part of the arrivals."""
 
     count: int = 0
-    spent: Counter[str] = field(default_factory=Counter)
+    spent: dict[str, float] = field(default_factory=dict)
 
     def add(self, stages: Mapping[str, float]) -> None:
         self.count += 1
         for stage, seconds in stages.items():
-            self.spent[stage] += seconds
+            self.spent[stage] = self.spent.get(stage, 0.0) + seconds
 
-    def mean(self, stages: Iterable[str]) -> float:
-        return sum(self.spent[stage] for stage in stages) / self.count if self.count else 0.0
+    def by_stage(self) -> Mapping[str, float]:
+        return {stage: spent / self.count for stage, spent in self.spent.items()}
 
 
 class Recorder:
@@ -115,9 +116,12 @@ class Recorder:
         schedule = arrivals.schedule
         self.width = max(1.0, float(-(-schedule.duration // INTERVALS)))
         self.intervals = [Interval(n * self.width) for n in range(int(-(-schedule.duration // self.width)))]
-        edges = [schedule.arrived(i.begins) if i.begins else 0 for i in self.intervals] + [schedule.total]
-        for n, interval in enumerate(self.intervals):
-            interval.due = edges[n + 1] - edges[n]
+        self._first = [schedule.before(interval.begins) for interval in self.intervals]
+        """The number of the first arrival of each."""
+        for interval, first, following in zip(
+            self.intervals, self._first, [*self._first[1:], schedule.total], strict=True
+        ):
+            interval.due = following - first
         self.tail: list[Interval] = []
         """After the last arrival was due, while what was under way ends."""
         self.total = Latency()
@@ -184,7 +188,7 @@ class Recorder:
         begun = evidence.started_at or known.again
         stages = {
             WAIT: max(0.0, known.sent - known.due),
-            DEFERRED: max(0.0, known.again - known.sent),
+            **({DEFERRED: known.again - known.sent} if row.attempt > 1 else {}),
             BUS: max(0.0, begun - known.again),
             **{time.phase.value: time.ms / 1000 for time in evidence.phases},
         }
@@ -213,8 +217,7 @@ class Recorder:
             self.succeeded += 1
         else:
             self.reasons[reason] += 1
-        due_in = int(self.arrivals.schedule.due(number) // self.width)
-        self.intervals[min(due_in, len(self.intervals) - 1)].served += served
+        self.intervals[bisect_right(self._first, number) - 1].served += served
         self._at(at).add(latency, succeeded=succeeded)
 
     def close(self, now: float) -> int:

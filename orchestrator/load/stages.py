@@ -43,6 +43,3 @@ PARTIES: Mapping[str, Party] = {
     REPORT: Party.BUS,
 }
 """Every stage, in order."""
-
-IN_A_SLOT = tuple(phase.value for phase in Phase if phase in PARTIES)
-"""The stages in which an arrival takes one of the appliances' slots."""
