@@ -41,6 +41,9 @@ from orchestrator.state_dir import Held, HolderInfo
 
 PREFIX = "load-"
 SHOW_S = 0.5
+_CLOSED = (
+    "a load test holds the state directory, and what runs beside it would be measured too: wait until it has ended"
+)
 _CAMPAIGN_KEYS = frozenset({"name", "vaults", "records", "targets", "pace", "gate"})
 _ESTATE_KEYS = frozenset({"seed", "vault", "directories", "hosts", "secrets"})
 
@@ -174,15 +177,13 @@ async def _hold(held: Held, where: Where, run: Order, order: LoadOrder) -> tuple
         engine_of(held, where, prepared.campaign) as engine,
         anyio.create_task_group() as tasks,
     ):
-        desk = Desk(engine, tasks)
+        desk = Desk(engine, tasks, closed=_CLOSED)
         async with engine.bus.serve_control(desk.answer):
             await check(engine, run)
             with LoadDisplay(test, enabled=order.progress) as display:
                 display.note(f"load test {prepared.record.id}: {test.schedule.rate} for {test.schedule.duration:g} s")
                 stopped = await _drive(engine, test, interrupt, display)
             ended_at = time.time()
-            desk.stop_all()
-            await desk.wait_until_idle()
         tasks.cancel_scope.cancel()
     cores, targets = os.cpu_count() or 1, prepared.plan.count_all
     result = await anyio.to_thread.run_sync(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import median
 
 from appliance.reasons import REASONS
@@ -112,7 +113,7 @@ def result_of(test: LoadTest, *, campaign: str, targets: int, cores: int, ended_
         rate=str(schedule.rate),
         duration=schedule.duration,
         vault_only=test.plan.vault_only,
-        began=arrivals.began,
+        began=arrivals.began if isfinite(arrivals.began) else ended_at,
         lasted=lasted,
         stopped=stopped,
         targets=targets,

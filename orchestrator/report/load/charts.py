@@ -17,6 +17,8 @@ from orchestrator.report.load.words import duration
 WIDTH, HEIGHT = 1000.0, 200.0
 LEFT, BOTTOM, TOP = 64.0, 24.0, 8.0
 _STEPS = (1, 2, 5)
+_LAST_TICK = 0.98
+"""Of the time axis: a text further to the right would be cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _chart(
         for name, kind, points in series
     )
     most = ", ".join(f"{name} at most {text(max((v for _, v in points), default=0.0))}" for name, _, points in series)
-    x_ticks = tuple(Tick(f"{x(at):.1f}", f"{at:g} s") for at in _even(until) if at <= until)
+    x_ticks = tuple(Tick(f"{x(at):.1f}", f"{at:g} s") for at in _even(until) if at <= until * _LAST_TICK)
     y_ticks = tuple(Tick(f"{y(value):.1f}", text(value)) for value in ticks)
     return Chart(title, f"{title}: {most}", lines, x_ticks, y_ticks)
 
