@@ -243,5 +243,9 @@ async def _show(display: LoadDisplay) -> None:
 async def _report(result: LoadResult, order: LoadOrder) -> None:
     forms = [*order.outputs, (None, LoadFormat.JSON if order.json else LoadFormat.TABLE)]
     for output, form in forms:
-        with written_to(output) as out:
-            write_load(result, form, out)
+        await anyio.to_thread.run_sync(_write, result, form, output)
+
+
+def _write(result: LoadResult, form: LoadFormat, output: Path | None) -> None:
+    with written_to(output) as out:
+        write_load(result, form, out)

@@ -220,12 +220,13 @@ class Recorder:
         self.intervals[bisect_right(self._first, number) - 1].served += served
         self._at(at).add(latency, succeeded=succeeded)
 
-    def close(self, now: float) -> int:
-        """The test is over: what has not ended by now never will (L1). How many those are."""
-        due = self.arrivals.schedule.arrived(now - self.arrivals.began)
-        never_sent = self.arrivals.waiting(now)
+    def close(self, now: float, lasted: float) -> int:
+        """The test is over, after so many seconds in which arrivals were due: what has not ended by now never will
+        (L1). How many those are.
+        """
+        never_sent = range(self.arrivals.taken, self.arrivals.schedule.before(lasted))
         ages = [now - one.due for one in self._open.values()]
-        ages += [now - self.arrivals.due("", number) for number in range(due - never_sent, due)]
+        ages += [now - self.arrivals.due("", number) for number in never_sent]
         for age in ages:
             self.total.add(max(0.0, age))
         if ages:

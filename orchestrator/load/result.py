@@ -91,8 +91,8 @@ class LoadResult:
 def result_of(test: LoadTest, *, campaign: str, targets: int, cores: int, ended_at: float, stopped: str) -> LoadResult:
     """The end of a load test. Takes some 0.1 s of CPU: run it in a thread."""
     recorder, arrivals, schedule = test.recorder, test.arrivals, test.schedule
-    unfinished = recorder.close(ended_at)
     lasted = min(max(test.over_at - arrivals.began, 0.0), schedule.duration)
+    unfinished = recorder.close(ended_at, lasted)
     begun = tuple(i for i in recorder.intervals if i.begins < lasted)
     whole = begun if lasted >= schedule.duration else begun[:-1]
     offered = [Offered(schedule.rate_at(i.begins + recorder.width / 2), i.due, i.served) for i in whole]
@@ -106,7 +106,7 @@ def result_of(test: LoadTest, *, campaign: str, targets: int, cores: int, ended_
         late=recorder.late.by_stage(),
         cores=cores,
     )
-    due = schedule.arrived(lasted)
+    due = recorder.ended
     return LoadResult(
         run=test.plan.run,
         campaign=campaign,

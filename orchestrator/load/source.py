@@ -31,7 +31,8 @@ class Arrivals:
         """Unix time of the first arrival. Nothing is due before somebody has set it."""
         self._plan = plan
         self._units = self._endless()
-        self._next = 0
+        self.taken = 0
+        """How many the dispatcher has taken."""
 
     def cursors(self) -> Sequence[str]:
         return (CURSOR,)
@@ -41,9 +42,9 @@ class Arrivals:
 
     def at(self, cursor: str, index: int) -> Planned | Unplannable:  # noqa: ARG002 - as above
         """Each once, in order: the dispatcher walks its cursors so. Raises LookupError for another index."""
-        if index != self._next:
-            raise LookupError(f"arrival {index} was asked for, and {self._next} is next")
-        self._next += 1
+        if index != self.taken:
+            raise LookupError(f"arrival {index} was asked for, and {self.taken} is next")
+        self.taken += 1
         return replace(next(self._units), job=job_of_arrival(index))
 
     def due(self, cursor: str, index: int) -> float:  # noqa: ARG002 - as above
@@ -52,7 +53,7 @@ class Arrivals:
 
     def waiting(self, now: float) -> int:
         """Arrivals that are due and have not been taken."""
-        return max(0, self.schedule.arrived(now - self.began) - self._next)
+        return max(0, self.schedule.arrived(now - self.began) - self.taken)
 
     def _endless(self) -> Iterator[Planned | Unplannable]:
         while True:

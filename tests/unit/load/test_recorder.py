@@ -121,7 +121,7 @@ async def test_what_has_not_ended_counts_with_its_age() -> None:
         book.arrivals.at("", number)
     await book.dispatched(RUN, [sent(0, 0.0), sent(1, 0.1), (row(2), None)], {})
     await book.settle([ended(0, begun=0.0)])
-    assert book.close(BEGAN + 10.0) == 9
+    assert book.close(BEGAN + 10.0, 1.0) == 9
     assert (book.ended, book.reasons[UNFINISHED]) == (10, 9)
     assert book.total.percentiles().longest == near(9900)
     assert book.total.percentiles().p50 > 9000
