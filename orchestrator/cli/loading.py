@@ -8,11 +8,12 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -104,18 +105,15 @@ async def load(where: Where, state_named: bool, order: LoadOrder) -> Exit:
     others', though their hosts' addresses may be.
     """
     if not await anyio.to_thread.run_sync(_is_estate, order.file):
-        return await _test(where, load_campaign(order.file), order)
+        return await _test(where, await anyio.to_thread.run_sync(load_campaign, order.file), order)
     if where.nats is not None:
         raise BadInput(
             "an estate is served on this machine's loopback, for appliances of this command: leave out --nats, or "
             "serve it with `keymuster lab up` and give the campaign to this command"
         )
     async with _home() as home, serving(order.file, home / "lab") as ready:
-        truth = read_truth(Path(ready["truth"]))
-        campaign = home / "campaign.toml"
-        campaign.write_text(campaign_text(ready, truth, name=order.file.stem or "load"), encoding="utf-8")
-        sys.stderr.write(f"{len(truth)} simulated hosts and a Secret Server are up\n")
-        return await _test(where if state_named else Where(home / "state"), load_campaign(campaign), order)
+        campaign = await anyio.to_thread.run_sync(_campaign_of, ready, home / "campaign.toml", order.file.stem)
+        return await _test(where if state_named else Where(home / "state"), campaign, order)
 
 
 @asynccontextmanager
@@ -127,6 +125,14 @@ async def _home() -> AsyncIterator[Path]:
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(home, ignore_errors=True))
+
+
+def _campaign_of(ready: Mapping[str, Any], file: Path, name: str) -> Campaign:
+    """The campaign for an estate that is up."""
+    truth = read_truth(Path(ready["truth"]))
+    sys.stderr.write(f"{len(truth)} simulated hosts and a Secret Server are up\n")
+    file.write_text(campaign_text(ready, truth, name=name), encoding="utf-8")
+    return load_campaign(file)
 
 
 def _is_estate(file: Path) -> bool:
@@ -196,7 +202,7 @@ async def _hold(held: Held, where: Where, run: Order, order: LoadOrder) -> tuple
 
 async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display: LoadDisplay) -> str:
     """Until it is over; why it was stopped, if it was."""
-    run, zone = test.plan.run, test.plan.zone
+    run, zone, meter = test.plan.run, test.plan.zone, CpuMeter()
     stopped: list[str] = []
 
     async with anyio.create_task_group() as tasks:
@@ -208,7 +214,7 @@ async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display
                 beats=lambda: engine.service.beats(zone),
                 expected=engine.appliance.processes if engine.appliance is not None else 1,
                 capacity=lambda: engine.service.capacity(zone),
-                cpu=CpuMeter(),
+                cpu=lambda: anyio.to_thread.run_sync(meter),
             )
             tasks.start_soon(driver.run, name="load: driver")
             tasks.start_soon(_watch, driver, interrupt, stopped, display, name="load: interrupt")

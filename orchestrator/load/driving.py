@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
-import anyio.to_thread
 
 from appliance.contract import Heartbeat
 from orchestrator.assembly import Prepared, logons_allowed, run_plan
@@ -74,8 +73,7 @@ class Driver:
     expected: int
     """Scan processes that are to come; 0 where nobody knows."""
     capacity: Callable[[], int]
-    cpu: Callable[[], CpuUse]
-    """Blocking."""
+    cpu: Callable[[], Awaitable[CpuUse]]
     clock: Callable[[], float] = time.time
     _lag: float = 0.0
 
@@ -109,10 +107,10 @@ class Driver:
                 await anyio.sleep(LOOK_S)
 
     async def _sample(self) -> None:
-        await anyio.to_thread.run_sync(self.cpu)
+        await self.cpu()
         while True:
             await anyio.sleep(SAMPLE_S)
-            cpu = await anyio.to_thread.run_sync(self.cpu)
+            cpu = await self.cpu()
             now, dispatcher, arrivals = self.clock(), self.test.dispatcher, self.test.arrivals
             if now > self.test.over_at:
                 return
