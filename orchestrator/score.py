@@ -1,6 +1,8 @@
 """Was a run right? Its outcomes beside the truth of the simulated estate that it ran on. Pure.
 
-Each fault has one reason that is right for it, or one for each way of logging in. A host that was left out because its
+Each fault has one reason that is right for it, or one for each way of logging in. A host that at times has other faults
+(it comes up late, or its network goes silent on the estate's timeline) may end with their reasons as well as with its
+own. A host that was left out because its
 account's breaker was open is right if that account has a fault which may open one; the host's own could not be seen any
 more.
 """
@@ -8,12 +10,12 @@ more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.contract import account_key
-from appliance.reasons import REASONS, Lockout
+from appliance.reasons import REASONS, Lockout, Owner, Reason
 
 SKIPPED = ("SKIPPED_BREAKER", "LOCKOUT_BUDGET_SPENT")
 _EITHER = {
@@ -21,7 +23,7 @@ _EITHER = {
     "closed": "PORT_CLOSED",
     "silent": "BANNER_TIMEOUT",
     "reset": "CONNECTION_RESET",
-    "reset_after_banner": "CONNECTION_RESET",
+    **dict.fromkeys(("reset_after_banner", "half_close"), "CONNECTION_RESET"),
     "reset_at_login": "AUTH_DROPPED",
     "reset_at_command": "PRIV_CHECK_FAILED",
     "stalled_login": "AUTH_TIMEOUT",
@@ -54,6 +56,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         # Whoever comes again is let in.
         "throttled": "PASSED",
         "stalled_kex": "KEX_TIMEOUT",
+        "drip_kex": "KEX_TIMEOUT",
         "changed_host_key": "HOST_KEY_CHANGED",
         "revoked_host_key": "HOST_KEY_REVOKED",
         "certified": "PASSED",
@@ -82,6 +85,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "root_secret_missing": "PRIV_NO_SECRET",
         "su_denied": "PRIV_NO_SU",
         "nologin": "PRIV_NO_SHELL",
+        "no_session": "PRIV_NO_SHELL",
         "forced_command": "PRIV_FORCED_COMMAND",
         "mfa": "MFA_REQUIRED",
         **dict.fromkeys(("old_kex", "old_cipher", "sha1_host_key"), "KEX_NO_MATCH"),
@@ -97,7 +101,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "logon_hours": "LOGON_HOURS",
         "workstation": "WORKSTATION",
         "logon_type": "LOGON_TYPE",
-        "stalled_kex": "BANNER_TIMEOUT",
+        **dict.fromkeys(("stalled_kex", "drip_kex"), "BANNER_TIMEOUT"),
         "no_such_user": "UNKNOWN_USER",
         "guest": "GUEST_SESSION",
         "anonymous": "ANONYMOUS_SESSION",
@@ -143,8 +147,15 @@ _OTHER_LOGINS: Mapping[str, Mapping[str, str]] = {
 }
 """What is right instead where hosts are logged in to in another way."""
 
+_AT_TIMES: Mapping[str, Callable[[Reason], bool]] = {
+    "vault": lambda reason: reason.owner is Owner.VAULT,
+    "overrun": lambda reason: reason.code == "SSH_THROTTLED",
+    "rotated": lambda reason: reason.code == "ROTATED_MID_SCAN",
+}
+"""What a truth says of some time and means no fault by: the reasons that are right for it."""
+
 Truth = Mapping[str, Any]
-"""A row of truth.ndjson: address, technology, fault, login, user and account."""
+"""A row of truth.ndjson: address, technology, fault, login, user and account; `at_times`, if it has them."""
 Target = tuple[str, str]
 """(address, technology)"""
 HostAccount = tuple[str, str]
@@ -191,11 +202,11 @@ def score(truth: Iterable[Truth], reasons: Mapping[Target, str]) -> Score:
     if unknown := reasons.keys() - {(row["address"], row["technology"]) for row in rows}:
         address, technology = min(unknown)
         raise ScoreError(f"the truth does not know {address} ({technology}), which the run had: it is another estate's")
-    guilty = {_account(row) for row in rows if _may_open_a_breaker(_expected(row))}
+    guilty = {_account(row) for row in rows if any(map(_may_open_a_breaker, (_expected(row), *_at_times(row))))}
     counted: Counter[tuple[str, str, str, str, bool]] = Counter()
     for row in rows:
         expected, reason = _expected(row), reasons[row["address"], row["technology"]]
-        right = reason == expected or (reason in SKIPPED and _account(row) in guilty)
+        right = reason == expected or reason in _at_times(row) or (reason in SKIPPED and _account(row) in guilty)
         counted[row["technology"], row["fault"], expected, reason, right] += 1
     order = {key: place for place, key in enumerate(dict.fromkeys((t, f) for t, f, *_ in counted))}
     keys = sorted(counted, key=lambda key: (order[key[0], key[1]], not key[4], key[3]))
@@ -212,6 +223,17 @@ def right_reason(technology: str, fault: str, login: str) -> str:
 
 def _expected(row: Truth) -> str:
     return right_reason(row["technology"], row["fault"], row["login"])
+
+
+def _at_times(row: Truth) -> frozenset[str]:
+    """Reasons that are right besides the fault's own. Raises ScoreError."""
+    also: set[str] = set()
+    for name in row.get("at_times", ()):
+        if name in _AT_TIMES:
+            also |= {code for code, reason in REASONS.items() if _AT_TIMES[name](reason)}
+        else:
+            also.add(right_reason(row["technology"], name, row["login"]))
+    return frozenset(also)
 
 
 def account_at(row: Truth, user: str) -> HostAccount:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 
 import anyio
@@ -22,8 +23,12 @@ import anyio
 from targets import estate, lab, spec
 from targets.faults import HOST_FAULTS, HostFault
 from targets.sample_vault import SAMPLE
+from targets.shards import steering
+from targets.shards.hub import Sharded, fork, shards_for
 from targets.vault_faults import VAULT_FAULTS, VaultFault
 from targets.world import World
+
+SHARDS_MAX = 64
 
 
 def main() -> int:
@@ -35,16 +40,46 @@ def main() -> int:
     # Failed logons are what an estate is for: they are in the metrics, and no one reads a log of them.
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     try:
-        anyio.run(_serve, arguments)
+        what = _estate(arguments)
+        steering.check_routes(what.networks)
+        with ExitStack() as stack:
+            sharded = None if arguments.vault_only else _sharded(what, arguments.shards, stack)
+            anyio.run(_serve, what, arguments, sharded)
     except spec.EstateError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except ExceptionGroup as group:
+        return _told(group)
     return 0
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
+def _told(group: ExceptionGroup) -> int:
+    """What a task group says of errors in the estate; raises whatever is none."""
+    _, others = group.split(spec.EstateError)
+    if others is not None:
+        raise group
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    sys.stderr.write(f"{error}\n")
+    return 2
+
+
+def _sharded(what: estate.Estate, asked: int | None, stack: ExitStack) -> Sharded | None:
+    """The shards that serve the estate's hosts, until the stack is closed; None: this process does."""
+    cores = len(os.sched_getaffinity(0))
+    number = shards_for(len(what.hosts), cores) if asked is None else asked
+    if not number:
+        return None
+    with steering.doors(what.hosts, number) as doors:
+        sharded = fork(what, doors)
+    stack.callback(sharded.end)
+    return sharded
+
+
+async def _serve(what: estate.Estate, arguments: argparse.Namespace, sharded: Sharded | None) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with _running(_estate(arguments), arguments) as (ready, _):
+        async with _running(what, arguments, sharded) as (ready, _):
             # A hundred thousand secrets stay: a collector that walked them all would hold every answer back.
             gc.freeze()
             sys.stdout.write(ready.line() + "\n")
@@ -64,21 +99,30 @@ def _estate(arguments: argparse.Namespace) -> estate.Estate:
     if certificates and tls is False:
         raise spec.EstateError("--client-certificates is for https: add --tls")
     vault = what.vault.model_copy(update={"tls": tls, "client_certificates": certificates})
-    return estate.build(what.model_copy(update={"vault": vault}))
+    try:
+        return estate.build(what.model_copy(update={"vault": vault}))
+    except spec.EstateError as error:
+        raise spec.EstateError(f"{arguments.estate or 'the sample'}: {error}") from None
 
 
 def _running(
-    what: estate.Estate, arguments: argparse.Namespace
+    what: estate.Estate, arguments: argparse.Namespace, sharded: Sharded | None
 ) -> AbstractAsyncContextManager[tuple[lab.Ready | lab.VaultReady, World]]:
     if arguments.vault_only:
         return lab.vault_alone(what, arguments.state, arguments.port)
-    return lab.running(what, arguments.state)
+    return lab.running(what, arguments.state, sharded)
 
 
 def _raise_file_limit() -> None:
     """Every open connection is a file descriptor; a thousand silent ones are more than most soft limits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _shards(text: str) -> int:
+    if not text.isdecimal() or int(text) > SHARDS_MAX:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {SHARDS_MAX}")
+    return int(text)
 
 
 def _absolute(path: str) -> Path:
@@ -101,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=None, help="instead of the estate file's seed")
     parser.add_argument(
         "--state", type=_absolute, required=True, help="directory for the vault's password, the truth and the counters"
+    )
+    parser.add_argument(
+        "--shards",
+        type=_shards,
+        default=None,
+        help="so many processes for the hosts, 0: none but this one; by default as many as hosts and cores suggest",
     )
     parser.add_argument("--vault-only", action="store_true", help="the vault, without hosts")
     parser.add_argument("--port", type=int, default=0, help="the vault's, with --vault-only; 0: a free one")

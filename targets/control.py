@@ -6,6 +6,8 @@
     GET  /weather   POST /weather   {"latency": {"median": "20ms", "p99": "1s"}, ...}   as [vault.weather]
     POST /security  {"secret": "unix-127.20.0.1", "security": {"checkout": true}}       as [secrets.security]
     POST /unlock    {"user": "svc_scan"}
+    POST /silence   {"network": "127.16.4.0/24", "seconds": 20}     its hosts say nothing; no `seconds`: until 0 is sent
+    GET  /timeline  POST /timeline  {}      what happens when; begin it now (409: it has begun)
     GET  /audit?secret=unix-127.20.0.1      what the vault shows, with addresses, and what was done to its audit
     POST /audit     {"secret": "...", "user": "...", "action": "VIEW"}   a row for what never happened
 
@@ -23,10 +25,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from targets.faults import SecretState
-from targets.metrics import report
-from targets.secret_server.changes import Where
+from targets.parts import NetworkText, Seconds
 from targets.secret_server.secrets import StoredSecret
-from targets.vault_spec import SecuritySpec, VaultFaultName
+from targets.vault_spec import SecuritySpec, VaultFaultName, Where
 from targets.vault_weather import YEARS, WeatherSpec
 from targets.world import World
 
@@ -54,6 +55,16 @@ class UnlockOrder(BaseModel):
     user: str
 
 
+class SilenceOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    network: NetworkText
+    seconds: Seconds | None = None
+
+
+class BeginOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
 class ForgeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
     secret: str
@@ -72,7 +83,7 @@ class _Control:
         self._world = world
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        return web.json_response(report(self._world.metrics, self._world.accounts))
+        return web.json_response(await self._world.report())
 
     async def faults(self, request: web.Request) -> web.Response:
         order = await _order(request, FaultOrder)
@@ -80,13 +91,13 @@ class _Control:
             raise web.HTTPNotFound(text=f"the estate has no secret {', '.join(unknown)}")
         if order.vault is not None:
             self._world.order_vault_faults(frozenset(order.vault))
-        for name, state in order.secrets.items():
-            self._world.vault.set_state(name, state)
+        self._world.order_secret_states(order.secrets)
         return web.json_response({"vault": sorted(self._world.vault_faults)})
 
     async def rotate(self, request: web.Request) -> web.Response:
         order = await _order(request, RotateOrder)
         now = self._world.rotate(_secret(self._world, order.secret).name, order.where)
+        await self._world.servers.settled()
         return web.json_response({"vault": now.vault, "hosts": now.hosts})
 
     async def weather(self, request: web.Request) -> web.Response:
@@ -108,6 +119,19 @@ class _Control:
             raise web.HTTPNotFound(text=f"the vault has no user {order.user}")
         self._world.logins.unlock(user)
         return web.json_response({"user": user.name})
+
+    async def silence(self, request: web.Request) -> web.Response:
+        order = await _order(request, SilenceOrder)
+        self._world.silence(order.network, order.seconds)
+        await self._world.servers.settled()
+        return web.json_response({"silent": self._world.outages.now()})
+
+    async def timeline(self, request: web.Request) -> web.Response:
+        if request.method == "POST":
+            await _order(request, BeginOrder)
+            if not self._world.timeline.begin():
+                raise web.HTTPConflict(text="the timeline has begun already")
+        return web.json_response(self._world.timeline.shown())
 
     async def audit(self, request: web.Request) -> web.Response:
         log = self._world.service.audit
@@ -141,6 +165,9 @@ def application(world: World) -> web.Application:
             web.post("/weather", control.weather),
             web.post("/security", control.security),
             web.post("/unlock", control.unlock),
+            web.post("/silence", control.silence),
+            web.get("/timeline", control.timeline),
+            web.post("/timeline", control.timeline),
             web.get("/audit", control.audit),
             web.post("/audit", control.audit),
         ]

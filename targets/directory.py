@@ -8,24 +8,39 @@ Names are folded: `CORP\u`, `u@corp` and `U` are one account of a directory.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import StrEnum, auto
 
 from targets.estate import AccountKey, Host
 from targets.material import Material
 from targets.spec import DirectorySpec
 
 
-class Logon(Enum):
+class Logon(StrEnum):
     """How an account's logon by password ended."""
 
     OK = auto()
     WRONG = auto()
     LOCKED = auto()
     """Right or wrong: a locked account does not say."""
+
+
+Verdict = Logon | asyncio.Future[Logon]
+"""A logon's end, at once or, where another process keeps the account's counters, a moment later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What somebody has proven to know of an account."""
+
+    key: AccountKey
+    right: bool
+    former: bool
+    """One of its previous passwords."""
 
 
 @dataclass(slots=True)
@@ -66,22 +81,30 @@ class Accounts:
             self._remember(key, self._materials[key])
         self._materials[key] = material
 
-    def password(self, host: Host, user: str, password: str) -> bool:
-        """A logon by password: is it accepted? It counts, known user or not."""
-        return self.logon(host, user, lambda known: hmac.compare_digest(known.encode(), password.encode())) is Logon.OK
+    def password(self, host: Host, user: str, password: str) -> Verdict:
+        """A logon by password; it counts, known user or not."""
+        return self.logon(host, user, lambda known: hmac.compare_digest(known.encode(), password.encode()))
 
-    def logon(self, host: Host, user: str, proven: Callable[[str], bool]) -> Logon:
+    def logon(self, host: Host, user: str, proven: Callable[[str], bool]) -> Verdict:
         """A logon whose proof the caller can compare with a password; it counts, known user or not."""
+        return self.settle(self.claim(host, user, proven))
+
+    def claim(self, host: Host, user: str, proven: Callable[[str], bool]) -> Claim:
+        """What a proof is worth. `proven` is called here, and nothing is counted yet."""
         key = self._key(host, user)
         known = self._materials.get(key)
         right = known is not None and proven(known.password)
-        locked = self.locked(key)
         record = self._records.get(key)
         former = record is not None and not right and any(proven(old.password) for old in record.former)
-        self._count(key, right=right, former=former)
+        return Claim(key, right=right, former=former)
+
+    def settle(self, claim: Claim) -> Verdict:
+        """Count a logon, and judge it."""
+        locked = self.locked(claim.key)
+        self._count(claim.key, right=claim.right, former=claim.former)
         if locked:
             return Logon.LOCKED
-        return Logon.OK if right else Logon.WRONG
+        return Logon.OK if claim.right else Logon.WRONG
 
     def root(self, host: Host, password: str) -> bool:
         """Su's question for root's password: root is the host's own, whoever logs in to it. It counts."""
@@ -99,6 +122,9 @@ class Accounts:
         """Would this password be accepted? Nothing is counted."""
         known = self._materials.get(key)
         return known is not None and hmac.compare_digest(known.password.encode(), password.encode())
+
+    def of_directory(self, key: AccountKey) -> bool:
+        return key.authority in self._directories
 
     def knows(self, host: Host, user: str) -> bool:
         """Is there such an account?"""

@@ -11,17 +11,23 @@ Rules:
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from itertools import chain
 from typing import Literal
 
+from targets.conduct import AT_ONCE, Conduct
 from targets.faults import HOST_FAULTS, HostFault, Port, SecretState, foremost
 from targets.material import Material, marker
+from targets.parts import Network
 from targets.secret_server.templates import TemplateName
 from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, SecretSpec, Sharing
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
+from targets.timeline import TimelineSpec
 from targets.vault_spec import SecuritySpec, VaultSpec
 
 Login = Literal["password", "keyboard-interactive", "key", "nt-hash"]
@@ -51,6 +57,7 @@ class Host:
     """How a scanner should ask for the secret."""
     root: Literal["free", "own", "su"] = "free"
     """How a login becomes root."""
+    conduct: Conduct = AT_ONCE
 
     @property
     def root_secret(self) -> str:
@@ -72,8 +79,11 @@ class Host:
 
     @property
     def name(self) -> str:
-        """A NetBIOS name that no other address has."""
-        return f"SRV{int(IPv4Address(self.address)) & 0xFFFFFF:06X}"
+        """A NetBIOS name that no other address has; of IPv6, that none has but by a chance of 1 in 10**9."""
+        address = ip_address(self.address)
+        if isinstance(address, IPv4Address):
+            return f"SRV{int(address) & 0xFFFFFF:06X}"
+        return f"V6{base64.b32encode(hashlib.sha256(address.packed).digest())[:13].decode()}"
 
     @property
     def account_key(self) -> AccountKey:
@@ -115,6 +125,10 @@ class Estate:
     secrets: Mapping[str, Secret]
     """By name. A missing secret is here too, in that state."""
 
+    networks: Sequence[IPv6Network]
+    """Of IPv6; the machine must take their addresses for its own."""
+    timeline: TimelineSpec
+
     @property
     def vault_password(self) -> str:
         """Of the scanner's user."""
@@ -131,18 +145,45 @@ class Estate:
 
 
 def build(spec: EstateSpec) -> Estate:
-    """Raises EstateError when a network is too small, or a secret's name comes up twice."""
+    """Raises EstateError when a network is too small, a secret's name comes up twice, or an event's not at all."""
     made = _Builder(spec)
     for number, group in enumerate(spec.hosts, start=1):
         made.add_group(number, group)
     made.add_own_secrets()
-    return Estate(spec.seed, spec.vault, made.directories, made.hosts, made.accounts, made.former, made.secrets)
+    _check_secrets(spec.timeline, made.secrets)
+    networks = tuple(dict.fromkeys(group.network for group in spec.hosts if isinstance(group.network, IPv6Network)))
+    return Estate(
+        spec.seed,
+        spec.vault,
+        made.directories,
+        made.hosts,
+        made.accounts,
+        made.former,
+        made.secrets,
+        networks,
+        spec.timeline,
+    )
+
+
+def _check_secrets(timeline: TimelineSpec, secrets: Mapping[str, Secret]) -> None:
+    """Raises EstateError for an event of a secret that there is not."""
+    for number, event in enumerate(timeline.events):
+        for field, names in (("rotate", [event.rotate] if event.rotate else []), ("secrets", list(event.secrets))):
+            for name in names:
+                if name not in secrets:
+                    raise EstateError(f'timeline.events.{number}.{field}: the estate has no secret "{name}"')
+
+
+_NO_HOSTS = frozenset({"127.0.0.0", "127.0.0.1", "127.255.255.255"})
+"""127.0.0.1 is where the vault and the metrics answer; a host there could not be told from them. The others no
+connection can be made to.
+"""
 
 
 class _Builder:
     def __init__(self, spec: EstateSpec) -> None:
         self._spec = spec
-        self._free: dict[IPv4Network, Iterator[IPv4Address]] = {}
+        self._free: dict[Network, Iterator[IPv4Address | IPv6Address]] = {}
         self.directories = {d.name.casefold(): d for d in spec.directories}
         self.hosts: dict[str, Host] = {}
         self.accounts: dict[AccountKey, Material] = {}
@@ -155,7 +196,8 @@ class _Builder:
             self.directories.setdefault(group.account.casefold(), DirectorySpec(name=group.account))
         faults = deal(group.weights, group.count, random.Random(f"{self._spec.seed}|faults|{number}"))
         systems = deal(group.system_weights, group.count, random.Random(f"{self._spec.seed}|systems|{number}"))
-        hosts = [self._host(number, group, HOST_FAULTS[f], s) for f, s in zip(faults, systems, strict=True)]
+        conduct = group.conduct
+        hosts = [self._host(number, group, HOST_FAULTS[f], s, conduct) for f, s in zip(faults, systems, strict=True)]
         if group.secret is Sharing.SHARED:
             reached = next((h.fault for h in hosts if h.fault.port is Port.OPEN), HOST_FAULTS["none"])
             self._add_secret(hosts[0], group, self._account_fault(group) or reached, machine="")
@@ -186,7 +228,7 @@ class _Builder:
             own.domain,
         )
 
-    def _host(self, number: int, group: HostGroup, fault: HostFault, system: str) -> Host:
+    def _host(self, number: int, group: HostGroup, fault: HostFault, system: str, conduct: Conduct) -> Host:
         known = UNIX_SYSTEMS if group.technology == "unix" else WINDOWS_SYSTEMS
         implied = known[system].fault
         if implied is not None and group.user == "root" and not implied.sudo_installed:
@@ -198,9 +240,19 @@ class _Builder:
         kind = group.technology
         default = f"{kind}-{{address}}" if group.secret is Sharing.PER_HOST else f"{kind}-shared-{number}"
         name = (group.secret_name or default).replace("{address}", address).replace("{user}", group.user)
-        named_by = group.named_by
-        login, root = group.login, group.root
-        host = Host(address, group.technology, fault, group.user, name, group.account, login, system, named_by, root)
+        host = Host(
+            address,
+            group.technology,
+            fault,
+            group.user,
+            name,
+            group.account,
+            group.login,
+            system,
+            group.named_by,
+            group.root,
+            conduct,
+        )
         self.hosts[address] = host
         return host
 
@@ -211,11 +263,10 @@ class _Builder:
         name = self.directories[group.account.casefold()].account_faults.get(group.user.casefold())
         return HOST_FAULTS[name] if name else None
 
-    def _next_address(self, network: IPv4Network) -> str:
-        for address in self._free.setdefault(network, network.hosts()):
+    def _next_address(self, network: Network) -> str:
+        for address in self._free.setdefault(network, _addresses(network)):
             text = str(address)
-            # 127.0.0.1 is where the vault and the metrics answer; a host there could not be told from them.
-            if text not in self.hosts and text != "127.0.0.1":
+            if text not in self.hosts and text not in _NO_HOSTS:
                 return text
         raise EstateError(f"network {network} has too few addresses for the hosts that are to be in it")
 
@@ -284,6 +335,13 @@ class _Builder:
         self.secrets[secret.name] = secret
 
 
+def _addresses(network: Network) -> Iterator[IPv4Address | IPv6Address]:
+    """All of them in the end: the first and the last of an IPv4 network are as good as others on a loopback device."""
+    if isinstance(network, IPv4Network) and network.prefixlen < 31:
+        return chain(network.hosts(), (network.network_address, network.broadcast_address))
+    return iter(network.hosts())
+
+
 def deal(weights: Mapping[str, int], count: int, rng: random.Random) -> list[str]:
     """`count` names in proportion to their weights (largest remainders), in an order drawn from `rng`.
 
@@ -296,21 +354,3 @@ def deal(weights: Mapping[str, int], count: int, rng: random.Random) -> list[str
     names += by_remainder[: count - len(names)]
     rng.shuffle(names)
     return names
-
-
-def truth(estate: Estate, *, ports: Mapping[Technology, int], closed_port: int) -> Iterator[dict[str, str | int]]:
-    """What is true of each host, one flat row each, in order: what a run's outcomes are scored against."""
-    for host in estate.hosts.values():
-        yield {
-            "address": host.address,
-            "port": closed_port if host.fault.port is Port.CLOSED else ports[host.technology],
-            "technology": host.technology,
-            "fault": host.fault.name,
-            "user": host.user,
-            "secret": host.secret,
-            "named_by": host.named_by,
-            "account": host.account,
-            "login": host.login,
-            "root": host.root,
-            "root_secret": host.root_secret,
-        }

@@ -76,6 +76,10 @@ class Manner(StrEnum):
     STALLS = "stalls"
     LAGS = "lags"
     """It goes on after LAG_S."""
+    DRIPS = "drips"
+    """It goes on, but what it says comes a byte every DRIP_S."""
+    HALF_CLOSES = "half closes"
+    """It says that it will say no more, and hears on."""
     NAGS = "nags"
     """Keep-alives come, every NAG_S, and nothing else (SMB)."""
     PENDS = "pends"
@@ -85,6 +89,7 @@ class Manner(StrEnum):
 LAG_S = 0.4
 """Seconds that a slow host takes longer: more than a good one ever does, and less than anybody's deadline."""
 NAG_S = 0.3
+DRIP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,7 @@ class HostFault:
     roots: frozenset[str] = ANY_ROOT
     """The ways to root that can show it."""
     session: Session = Session.SHELL
+    opens_session: bool = True
     second_factor: bool = False
     """`keyboard-interactive` is offered, and asks for a code."""
     sudo_installed: bool = True
@@ -324,6 +330,8 @@ HOST_FAULTS = {
         _troubled("keepalive_login", "sends keep-alives, and no verdict", Stage.LOGIN, Manner.NAGS, WINDOWS),
         _troubled("pending_login", "says that a verdict will come, for ever", Stage.LOGIN, Manner.PENDS, WINDOWS),
         _troubled("pending_command", "logs in, and answers later, for ever", Stage.COMMAND, Manner.PENDS, WINDOWS),
+        _troubled("drip_kex", "sends its key exchange or challenge a byte at a time", Stage.KEX, Manner.DRIPS),
+        _troubled("half_close", "ends its half of the connection after its first words", Stage.KEX, Manner.HALF_CLOSES),
         _troubled("slow_banner", "takes its time for its first words", Stage.BANNER, Manner.LAGS),
         _troubled("slow_kex", "takes its time for the key exchange or challenge", Stage.KEX, Manner.LAGS),
         _troubled("slow_login", "takes its time to judge the password", Stage.LOGIN, Manner.LAGS),
@@ -502,6 +510,7 @@ HOST_FAULTS = {
             roots=frozenset({SU}),
             technologies=UNIX,
         ),
+        HostFault("no_session", "logs in, but opens no session", opens_session=False, technologies=UNIX),
         HostFault("nologin", "logs in, but has no shell", session=Session.NOLOGIN, technologies=UNIX),
         HostFault("forced_command", "logs in to one fixed command", session=Session.FORCED, technologies=UNIX),
         HostFault("network_device", "logs in to a device without a shell", session=Session.DEVICE, technologies=UNIX),

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,20 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from targets import control, estate
-from targets.metrics import report
+from targets import control, estate, truth, vault_files
 from targets.secret_server import server, tls
 from targets.secret_server.orders import LAB
+from targets.shards import steering
+from targets.shards.hub import Fleet, Sharded
 from targets.smb import host as smb_host
 from targets.spec import EstateError
 from targets.ssh import host as ssh_host
 from targets.ssh import host_keys
-from targets.vault_spec import TlsSpec, VaultSpec
 from targets.world import World
 
 STOP_WITHIN = 0.3
 """Seconds that a server has to end; what is left then is cut."""
+Ports = Mapping[estate.Technology, int]
 TICK_S = 0.2
 """Seconds between two looks at what time alone brings."""
 
@@ -87,25 +88,28 @@ class VaultReady:
 
 
 @asynccontextmanager
-async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready, World]]:
-    """Serve an estate until the context is left. Raises EstateError when `state` or the certificate cannot be used.
+async def running(
+    what: estate.Estate, state: Path, sharded: Sharded | None = None
+) -> AsyncIterator[tuple[Ready, World]]:
+    """Serve an estate until the context is left; its hosts in this process, or in shards that have been forked. Raises
+    EstateError when `state` or the certificate cannot be used, and ShardError.
 
     `metrics.json` in `state` says where the counters are served while this lasts, and holds them when it is over.
     """
-    world = World(what)
     truth_file, metrics_file = state / "truth.ndjson", state / "metrics.json"
-    files = await anyio.to_thread.run_sync(_prepare, what, state)
+    files = await anyio.to_thread.run_sync(vault_files.prepare, what, state)
     async with AsyncExitStack() as afterwards, AsyncExitStack() as stack:
+        world, ports = await stack.enter_async_context(
+            _hosts_served(what) if sharded is None else _sharded(what, sharded)
+        )
         stack.enter_context(_ticking(world))
-        closed_port = await stack.enter_async_context(ssh_host.refusing())
-        ssh_port = await stack.enter_async_context(ssh_host.listening(world))
-        smb_port = await stack.enter_async_context(smb_host.listening(world))
+        closed_port = stack.enter_context(steering.refusing(what.hosts))
         vault_port = await stack.enter_async_context(_http(server.application(world), files.context))
         control_port = await stack.enter_async_context(_http(control.application(world), None))
-        rows = estate.truth(what, ports={"unix": ssh_port, "windows": smb_port}, closed_port=closed_port)
+        rows = truth.truth(what, ports=ports, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
         known, user_ca = state / "known_hosts", state / "user-ca"
-        await anyio.Path(known).write_text("".join(host_keys.known_hosts(what, ssh_port)))
+        await anyio.Path(known).write_text("".join(host_keys.known_hosts(what, ports["unix"])))
         await anyio.to_thread.run_sync(tls.write_private, user_ca, host_keys.user_ca(what))
         base = f"http://127.0.0.1:{control_port}"
         metrics_url = f"{base}/metrics.json"
@@ -122,19 +126,38 @@ async def running(what: estate.Estate, state: Path) -> AsyncIterator[tuple[Ready
             vault_client_key=None if files.clients is None else str(files.clients.key),
             metrics_url=metrics_url,
             control_url=base,
-            ssh_port=ssh_port,
-            smb_port=smb_port,
+            ssh_port=ports["unix"],
+            smb_port=ports["windows"],
             closed_port=closed_port,
             truth=str(truth_file),
             known_hosts=str(known),
             user_ca=str(user_ca),
         )
+        await world.begin()
         yield ready, world
+
+
+@asynccontextmanager
+async def _hosts_served(what: estate.Estate) -> AsyncIterator[tuple[World, Ports]]:
+    with steering.doors(what.hosts) as [doors]:
+        world = World(what)
+        async with ssh_host.listening(world, doors.ssh), smb_host.listening(world, doors.smb):
+            yield world, {"unix": doors.ssh_port, "windows": doors.smb_port}
+
+
+@asynccontextmanager
+async def _sharded(what: estate.Estate, sharded: Sharded) -> AsyncIterator[tuple[World, Ports]]:
+    fleet = Fleet(sharded.children)
+    world = World(what, servers=fleet)
+    async with fleet.running(world), anyio.create_task_group() as group:
+        group.start_soon(fleet.watch, name="the shards, that none of them ends")
+        yield world, sharded.ports
+        group.cancel_scope.cancel()
 
 
 async def _leave_counters(world: World, file: Path) -> None:
     """What was counted, when nobody can log in any more. Raises EstateError."""
-    final = {**report(world.metrics, world.accounts), "until": time.time()}
+    final = {**await world.report(), "until": time.time()}
     with anyio.CancelScope(shield=True):
         await anyio.to_thread.run_sync(_replace, file, final)
 
@@ -153,7 +176,7 @@ def _replace(file: Path, document: Mapping[str, Any]) -> None:
 async def vault_alone(what: estate.Estate, state: Path, port: int) -> AsyncIterator[tuple[VaultReady, World]]:
     """Serve an estate's vault, and none of its hosts. Raises EstateError as `running` does, for a taken port too."""
     world = World(what)
-    files = await anyio.to_thread.run_sync(_prepare, what, state)
+    files = await anyio.to_thread.run_sync(vault_files.prepare, what, state)
     async with AsyncExitStack() as stack:
         stack.enter_context(_ticking(world))
         try:
@@ -173,64 +196,13 @@ async def vault_alone(what: estate.Estate, state: Path, port: int) -> AsyncItera
             lab_url=f"{url.removesuffix(what.vault.mount)}{LAB}",
             secrets=len(what.secrets),
         )
+        await world.begin()
         yield ready, world
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """What a vault's clients need, and the server's own certificate."""
-
-    password: Path
-    users: Path
-    context: ssl.SSLContext | None = None
-    ca: Path | None = None
-    pin: str | None = None
-    clients: tls.Clients | None = None
-
-    def url(self, port: int, vault: VaultSpec) -> str:
-        return f"http{'s' if self.context else ''}://127.0.0.1:{port}{vault.mount}"
-
-
-def _prepare(what: estate.Estate, state: Path) -> _Files:
-    password_file, users_file = state / "vault-password", state / "vault-users.json"
-    users = [
-        {
-            "user": user.name,
-            "domain": user.domain,
-            "password": user.password or what.password_of(user.name),
-            "one_time_code": user.one_time_code,
-            "enabled": user.enabled,
-            "permissions": user.permissions,
-            "access": user.access,
-            "addresses": user.addresses,
-        }
-        for user in what.vault.all_users
-    ]
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tls.write_private(password_file, what.vault_password.encode())
-        tls.write_private(users_file, json.dumps(users, indent=2).encode())
-        return _over_tls(_Files(password_file, users_file), what.vault, state)
-    except (OSError, ValueError) as error:
-        raise EstateError(f"cannot set up the state directory {state} or the vault's certificate: {error}") from None
-
-
-def _over_tls(files: _Files, vault: VaultSpec, state: Path) -> _Files:
-    """Raises OSError, ValueError."""
-    if vault.tls is False:
-        return files
-    made = tls.make(state) if vault.tls is True else None
-    own = vault.tls if isinstance(vault.tls, TlsSpec) else made
-    assert own is not None  # noqa: S101 - it is one of the two
-    clients = tls.make_client(state) if vault.client_certificates else None
-    context = tls.context(own.certificate, own.key, None if clients is None else clients.ca)
-    ca = None if made is None else made.ca
-    return replace(files, context=context, ca=ca, pin=tls.pin(own.certificate), clients=clients)
 
 
 @contextmanager
 def _ticking(world: World) -> Iterator[None]:
-    """Password changes reach hosts, and check-outs end, whether or not anybody asks the vault."""
+    """Password changes reach hosts, check-outs end and events happen, whether or not anybody asks the vault."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
 
@@ -243,6 +215,7 @@ def _ticking(world: World) -> Iterator[None]:
     try:
         yield
     finally:
+        world.timeline.end()
         if timer is not None:
             timer.cancel()
 
@@ -252,7 +225,7 @@ async def _http(app: web.Application, certificate: ssl.SSLContext | None, port: 
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_WITHIN / 2)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate, backlog=ssh_host.BACKLOG)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate, backlog=steering.BACKLOG)
         await site.start()
         yield runner.addresses[0][1]
     finally:

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 from targets.door import reset
-from targets.faults import Port
+from targets.faults import DRIP_S, Port
 
-DRIP_S = 0.5
-"""Between two bytes of a service that drips."""
 _DRIPPED = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n"
+
+
+class Dripping:
+    """Writes to a transport a byte at a time; otherwise it is that transport."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._left = bytearray()
+        self._next: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._left += data
+        if self._next is None:
+            self._drip()
+
+    def writelines(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def _drip(self) -> None:
+        self._next = None
+        if self._left and not self._transport.is_closing():
+            self._transport.write(self._left[:1])
+            del self._left[:1]
+            self._next = asyncio.get_running_loop().call_later(DRIP_S, self._drip)
 
 
 class OddService(asyncio.Protocol):

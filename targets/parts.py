@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Network = IPv4Network | IPv6Network
 
 
 def _seconds(value: object) -> object:
@@ -15,6 +18,11 @@ def _seconds(value: object) -> object:
     return value
 
 
+def _network(value: object) -> object:
+    return ip_network(value) if isinstance(value, str) else value
+
+
+NetworkText = Annotated[Network, BeforeValidator(_network)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -24,19 +24,23 @@ import re
 import tomllib
 from collections import Counter
 from enum import StrEnum
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 
+from targets.conduct import Conduct
 from targets.faults import HOST_FAULTS, Port, SecretState, Stage
-from targets.parts import Part, Seconds
+from targets.parts import Network, NetworkText, Part, Seconds
 from targets.secret_server.templates import TEMPLATES, TemplateName
 from targets.systems import DEFAULT, UNIX_SYSTEMS, WINDOWS_SYSTEMS
+from targets.timeline import TimelineSpec
 from targets.vault_spec import SecuritySpec, VaultSpec
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
+OF_THIS_MACHINE = tuple(map(IPv6Network, ("::1/128", "fc00::/7", "2001:db8::/32")))
+"""IPv6 networks that lead nowhere else: itself, local ones, and those of documentation."""
 
 
 class EstateError(Exception):
@@ -92,10 +96,21 @@ class DirectorySpec(Part):
         return self
 
 
-class HostGroup(Part):
+def _within_this_machine(network: Network) -> None:
+    """Raises ValueError."""
+    if isinstance(network, IPv4Network):
+        if not network.subnet_of(LOOPBACK):
+            raise ValueError(f"network {network} is not within {LOOPBACK}: an estate never leaves the machine")
+    elif not any(network.subnet_of(allowed) for allowed in OF_THIS_MACHINE):
+        allowed = ", ".join(map(str, OF_THIS_MACHINE))
+        raise ValueError(f"network {network} is within none of {allowed}: an estate never leaves the machine")
+
+
+class HostGroup(Conduct):
     count: PositiveInt = 1
     technology: Literal["unix", "windows"] = "unix"
-    network: IPv4Network = IPv4Network("127.20.0.0/16")
+    network: NetworkText = IPv4Network("127.20.0.0/16")
+    """Of IPv6, any but ::1/128 needs a route: `ip -6 route add local PREFIX dev lo`."""
     fault: HostFaultName = "none"
     faults: dict[HostFaultName, PositiveInt] = Field(default_factory=dict)
     """A mix by weight, dealt exactly: 9 hosts of {none = 8, silent = 1} are 8 and 1."""
@@ -121,6 +136,10 @@ class HostGroup(Part):
     """Of the group's secrets."""
 
     @property
+    def conduct(self) -> Conduct:
+        return Conduct(**{name: getattr(self, name) for name in Conduct.model_fields})
+
+    @property
     def weights(self) -> dict[str, int]:
         return self.faults or {self.fault: 1}
 
@@ -132,8 +151,9 @@ class HostGroup(Part):
     def _consistent(self) -> Self:
         if self.faults and "fault" in self.model_fields_set:
             raise ValueError("give `fault` or `faults`, not both")
-        if not self.network.subnet_of(LOOPBACK):
-            raise ValueError(f"network {self.network} is not within {LOOPBACK}: an estate never leaves the machine")
+        _within_this_machine(self.network)
+        if self.sshd is not None and self.technology != "unix":
+            raise ValueError("sshd is for unix hosts")
         self._faults_that_may_be()
         self._systems_that_may_be()
         other = {"nt-hash": "windows", "key": "unix", "keyboard-interactive": "unix"}.get(self.login, self.technology)
@@ -235,6 +255,7 @@ class EstateSpec(Part):
     directories: tuple[DirectorySpec, ...] = ()
     hosts: tuple[HostGroup, ...] = ()
     secrets: tuple[SecretSpec, ...] = ()
+    timeline: TimelineSpec = TimelineSpec()
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

@@ -64,6 +64,14 @@ class TlsSpec(Part):
     key: Path
 
 
+class Where(StrEnum):
+    """Who gets a new password."""
+
+    VAULT = "vault"
+    HOSTS = "hosts"
+    BOTH = "both"
+
+
 class RotationOrder(StrEnum):
     """Which side has a new password first."""
 

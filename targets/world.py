@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from targets.directory import Accounts
 from targets.estate import Estate, Host
-from targets.faults import Port
+from targets.faults import Port, SecretState
+from targets.host_world import HostWorld
 from targets.material import Material
-from targets.metrics import Metrics
-from targets.secret_server.changes import Where
+from targets.metrics import report
+from targets.outages import Outage, lasting
+from targets.parts import Network
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.secrets import Heartbeat, StoredSecret
 from targets.secret_server.service import Vault
 from targets.secret_server.weather import Weather
+from targets.servers import HostServers, InThisProcess
+from targets.timeline import Begins, Timeline
 from targets.vault_faults import VAULT_FAULTS
+from targets.vault_spec import Where
 from targets.vault_weather import WeatherSpec
 
 
@@ -31,11 +37,16 @@ class Generations:
     hosts: int = 0
 
 
-class World:
-    def __init__(self, estate: Estate, clock: Callable[[], float] = time.monotonic) -> None:
-        self.estate = estate
-        self.metrics = Metrics(estate.hosts)
-        self.accounts = Accounts(estate.accounts, estate.directories, clock, estate.former)
+class World(HostWorld):
+    """`servers` serve the hosts, where this process does not. What is ordered here is true of the vault and the
+    directories at once, and of all hosts when `servers.settled()` has returned.
+    """
+
+    def __init__(
+        self, estate: Estate, clock: Callable[[], float] = time.monotonic, servers: HostServers | None = None
+    ) -> None:
+        super().__init__(estate, Accounts(estate.accounts, estate.directories, clock, estate.former), clock)
+        self.servers = servers or InThisProcess(self)
         self.service = Vault(estate, VaultClock(clock), self.metrics.vault, self._change_password, self._heartbeat)
         self.vault = self.service.store
         self.logins = self.service.logins
@@ -49,6 +60,9 @@ class World:
         self.vault_faults: frozenset[str] = frozenset()
         self.order_vault_faults(frozenset(estate.vault.faults))
         self.order_weather(estate.vault.weather)
+        self.timeline = Timeline(estate.timeline, self)
+        if estate.timeline.begins is Begins.FIRST_LOGON:
+            self.metrics.at_first_logon = self.timeline.begin
 
     def order_vault_faults(self, names: frozenset[str]) -> None:
         """These faults and no others from now on; those that are events happen now."""
@@ -59,6 +73,24 @@ class World:
         if any(fault.expires_tokens for fault in faults):
             self.logins.tokens.expire_all()
         self.service.mode.read_only = any(fault.read_only for fault in faults)
+
+    def add_vault_faults(self, names: frozenset[str]) -> Callable[[], None]:
+        """These too; returns the way to take back those that it has not had before."""
+        new = names - self.vault_faults
+        self.order_vault_faults(self.vault_faults | names)
+        return lambda: self.order_vault_faults(self.vault_faults - new)
+
+    def order_secret_states(self, states: Mapping[str, SecretState]) -> Callable[[], None]:
+        """Returns the way back to the states before. Raises KeyError for a secret that the estate does not have."""
+        before = {name: self.vault.named(name).state for name in states}
+        for name, state in states.items():
+            self.vault.set_state(name, state)
+
+        def back() -> None:
+            for name, state in before.items():
+                self.vault.set_state(name, state)
+
+        return back
 
     def order_weather(self, weather: WeatherSpec) -> None:
         """This weather from now on, and this reliability of the audit."""
@@ -81,9 +113,29 @@ class World:
             self.vault.change(secret, self._material(secret, side.vault))
             self.vault.named(secret).changed_at = self.service.clock.now()
         if where is not Where.VAULT:
-            for account in {host.account_key for host in self._hosts[secret]}:
-                self.accounts.change(account, self._material(secret, side.hosts))
+            material = self._material(secret, side.hosts)
+            accounts = {host.account_key for host in self._hosts[secret]}
+            for account in accounts:
+                self.accounts.change(account, material)
+            self.servers.change([(account, material) for account in accounts])
         return side
+
+    def silence(self, network: Network, seconds: float | None) -> None:
+        """The hosts of a network say nothing more for so long; None: until it is ordered for 0 seconds."""
+        outage = Outage(network, lasting(seconds, self.clock))
+        self.outages.order(outage)
+        self.servers.outage(outage)
+
+    async def begin(self) -> None:
+        """From now on the lab is there for others."""
+        self.began = self.clock()
+        await self.servers.begin(self.began)
+        if self.estate.timeline.begins is Begins.START:
+            self.timeline.begin()
+
+    async def report(self) -> dict[str, Any]:
+        """metrics.json, over all processes that serve hosts."""
+        return report(self.metrics, self.estate.hosts, await self.servers.tallies())
 
     def _change_password(self, secret: StoredSecret, where: Where, password: str, *, follows: bool) -> None:
         """As the vault orders it: whatever the sides had before, in the end they are equal."""

@@ -178,6 +178,8 @@ class SshLogin:
             return self._broken(error)
 
     def _broken(self, error: Exception) -> Failure:
+        if isinstance(error, asyncssh.ChannelOpenError) and error.reason == _GONE:
+            error = asyncssh.ConnectionLost("the connection has ended")
         return Failure(Phase.PRIVILEGE, _signal(error), peer_text(self._witness.notices or str(error)))
 
     def _identified(self, banner: str) -> None:
@@ -244,6 +246,10 @@ class SshLogin:
         if isinstance(error, asyncssh.KeyExchangeFailed) and not error.reason.startswith("No matching"):
             return named("SSH_PROTOCOL"), text  # a wrong signature or hash, not a missing algorithm
         return _signal(error), text
+
+
+_GONE = "SSH connection closed"
+"""asyncssh's word for a session that is asked for on a connection that has ended: the host has not refused it."""
 
 
 def _signal(error: Exception) -> Signal:

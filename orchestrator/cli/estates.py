@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.cli.arguments import Preset
 from orchestrator.score import EXPECTED
@@ -24,6 +24,8 @@ class _Group:
     user: str = "scan"
     account: str = "local"
     root: str = "free"
+    more: str = ""
+    """Lines of the group's table."""
 
     def text(self, count: int) -> str:
         systems = f"systems = {_mix(self.systems)}\n" if self.systems else ""
@@ -37,7 +39,7 @@ faults = {_mix(self.faults)}
 {systems}user = "{self.user}"
 account = "{self.account}"
 root = "{self.root}"
-{shared}"""
+{shared}{self.more}"""
 
 
 _BY_PASSWORD = {
@@ -97,11 +99,11 @@ def _enterprise() -> tuple[list[_Group], str]:
 
 def _hostile() -> tuple[list[_Group], str]:
     groups = [
-        _own("unix", 0.4, 20, _every("unix", 1), _UNIX_SYSTEMS),
+        _own("unix", 0.42, 20, _every("unix", 1), _UNIX_SYSTEMS),
         *_to_root(0.04, 1),
-        _own("windows", 0.46, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
+        _own("windows", 0.47, 21, _every("windows", 1), _WINDOWS_SYSTEMS),
     ]
-    return [*groups, *_broken(0.1)], _CORP
+    return [*groups, *_broken(0.07)], _CORP
 
 
 def _domain() -> tuple[list[_Group], str]:
@@ -110,6 +112,24 @@ def _domain() -> tuple[list[_Group], str]:
         _asking("unix", 0.2, 24, "svc_scan", 9, _UNIX_SYSTEMS),
     ]
     return [*well, *_broken(0.3)], _CORP
+
+
+def _wan() -> tuple[list[_Group], str]:
+    """A branch is near, a continent far, and a satellite is a satellite."""
+    distances = (
+        (0.5, 20, 'latency = "400ms"\njitter = "150ms"\n'),
+        (0.4, 22, 'latency = "1500ms"\njitter = "500ms"\n'),
+        (0.1, 24, 'latency = "3s"\njitter = "1s"\n'),
+    )
+    groups = []
+    for share, net, more in distances:
+        for technology, part, at, systems in (
+            ("unix", 0.6, net, _UNIX_SYSTEMS),
+            ("windows", 0.4, net + 1, _WINDOWS_SYSTEMS),
+        ):
+            own = _own(technology, share * part, at, _every(technology, 19), systems)
+            groups.append(replace(own, more=more))
+    return groups, ""
 
 
 def _broken(share: float) -> list[_Group]:
@@ -125,6 +145,7 @@ _PRESETS: Mapping[Preset, Callable[[], tuple[list[_Group], str]]] = {
     Preset.ENTERPRISE: _enterprise,
     Preset.HOSTILE: _hostile,
     Preset.DOMAIN: _domain,
+    Preset.WAN: _wan,
 }
 
 

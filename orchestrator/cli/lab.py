@@ -8,12 +8,15 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
+from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from orchestrator.cli.errors import BadInput, CommandError, Exit
@@ -21,6 +24,7 @@ from orchestrator.cli.estate_files import read_truth
 
 READY_S = 60.0
 STOP_S = 5.0
+DEADLINE_S = 3
 IN_FLIGHT = 96
 """Targets in flight in a lab's campaign: hosts, vault and scanner share this machine's cores, and with more of them in
 flight a host that is well is as late as one that is not."""
@@ -36,10 +40,12 @@ _LOCAL = {"unix": _ACCOUNTS["unix"], "windows": 'domain_type = "local"'}
 # -- an estate ---------------------------------------------------------------------------------------------------------
 
 
-async def up(estate: Path, state: Path, campaign: Path | None) -> Exit:
+async def up(estate: Path, state: Path, campaign: Path | None, shards: int | None) -> Exit:
     """Serve an estate until Ctrl-C or SIGTERM; optionally write the campaign for it."""
+    if str(estate) == "-":
+        estate = await anyio.to_thread.run_sync(_kept, state, sys.stdin)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(estate, state) as ready:
+        async with serving(estate, state, shards) as ready:
             print(json.dumps(dict(ready)), flush=True)
             if campaign is not None:
                 await anyio.to_thread.run_sync(_write, campaign, campaign_text(ready, read_truth(Path(ready["truth"]))))
@@ -73,9 +79,9 @@ async def vault(
 
 
 @asynccontextmanager
-async def serving(estate: Path, state: Path) -> AsyncIterator[Mapping[str, Any]]:
+async def serving(estate: Path, state: Path, shards: int | None = None) -> AsyncIterator[Mapping[str, Any]]:
     """A lab process that serves an estate; its ready line. Raises BadInput when it does not come up."""
-    async with _lab(state, str(estate)) as ready:
+    async with _lab(state, str(estate), *([] if shards is None else ["--shards", str(shards)])) as ready:
         yield ready
 
 
@@ -89,7 +95,14 @@ async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
     try:
         with anyio.fail_after(READY_S):
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1 << 16)
-        yield json.loads(line)
+        needed = True
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_it_ends, process, group.cancel_scope, name="the lab, that it does not end")
+            yield json.loads(line)
+            needed = False
+            group.cancel_scope.cancel()
+        if needed:
+            raise CommandError(f"the simulated estate has ended with exit code {process.returncode}; see above")
     except anyio.IncompleteRead:
         raise BadInput("the simulated estate did not come up; its error is above") from None
     except TimeoutError:
@@ -103,6 +116,25 @@ async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
             if process.returncode is None:
                 process.kill()
             await process.aclose()
+
+
+async def _until_it_ends(process: Process, then: anyio.CancelScope) -> None:
+    """Who needs the lab is cancelled with it."""
+    await process.wait()
+    then.cancel()
+
+
+def _kept(state: Path, source: TextIO) -> Path:
+    """The estate that is read from here, as a file beside what the lab writes."""
+    file, text = state / "estate.toml", source.read()
+    if not text.strip():
+        raise BadInput("no estate has come on stdin: `keymuster lab preset small | keymuster lab up -`")
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot make the directory {state}: {error.strerror}") from None
+    _write(file, text)
+    return file
 
 
 def _write(file: Path, text: str) -> None:
@@ -142,14 +174,19 @@ user = "{ready["vault_user"]}"
 password = {{ file = {json.dumps(ready["vault_password_file"])} }}
 {_tls(ready)}{records}
 [targets]
-include = {json.dumps([host["address"] for host in truth])}
+include = {json.dumps(_ranges(truth))}
 
 [pace]
-deadline = "3s"
+deadline = "{_deadline(truth)}s"
 capacity = {IN_FLIGHT}
 vault_patience = "5s"
 throttle_patience = "8s"
 """
+
+
+def _deadline(truth: Iterable[Mapping[str, Any]]) -> int:
+    """Seconds: as much as hosts at once need, and what the slowest takes longer."""
+    return DEADLINE_S + ceil(max((float(host.get("latency", 0)) for host in truth), default=0.0))
 
 
 def _tls(ready: Mapping[str, Any]) -> str:
@@ -198,5 +235,16 @@ vault = "Secret Server Vault"
 secret = {_secret(first)}
 {accounts}
 {_root(first)}{key}{known}port = {first["port"]}
-ips = {json.dumps([host["address"] for host in hosts])}
+ips = {json.dumps(_ranges(hosts))}
 """
+
+
+def _ranges(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Their addresses in order, consecutive ones as a range: an estate may have 65,536."""
+    runs: list[tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]] = []
+    for address in sorted({ip_address(host["address"]) for host in hosts}, key=lambda one: (one.version, int(one))):
+        if runs and runs[-1][1].version == address.version and int(runs[-1][1]) + 1 == int(address):
+            runs[-1] = runs[-1][0], address
+        else:
+            runs.append((address, address))
+    return [str(first) if first == last else f"{first}-{last}" for first, last in runs]

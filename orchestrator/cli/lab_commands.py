@@ -18,18 +18,27 @@ lab_app = typer.Typer(help="A simulated estate to run campaigns on.", no_args_is
 @lab_app.command("up")
 def lab_up(
     context: typer.Context,
-    estate: Annotated[Path, typer.Argument(help="The estate file.")],
+    estate: Annotated[Path, typer.Argument(help="The estate file; - is stdin, which is kept in --dir.")],
     directory: Annotated[
         Path, typer.Option("--dir", help="For the vault's password, the truth and the counters.")
     ] = Path("lab"),
     write_campaign: Annotated[
         Path | None, typer.Option(help="Write the campaign for it to this file.", show_default=False)
     ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="So many processes for the hosts; 0: one process for everything. Default: by hosts and cores.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve simulated hosts and a Secret Server until Ctrl-C; where everything is comes as one JSON line."""
     from orchestrator.cli import lab
 
-    tell(context, lab.up, estate, directory, write_campaign)
+    tell(context, lab.up, estate, directory, write_campaign, shards)
 
 
 @lab_app.command("vault")
@@ -54,7 +63,7 @@ def lab_vault(
 
 @lab_app.command("preset")
 def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, seed: Seed = 7) -> None:
-    """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain."""
+    """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain, wan."""
     from orchestrator.cli.estates import estate_text
 
     typer.echo(estate_text(name, hosts, seed), nl=False)

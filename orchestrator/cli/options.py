@@ -80,7 +80,7 @@ StopVault = Annotated[
         "--vault", metavar="TITLE", help="A whole vault; with --secret, only the secret in it.", show_default=False
     ),
 ]
-Hosts = Annotated[int, typer.Option(min=1, max=10_000, help="How many simulated hosts.")]
+Hosts = Annotated[int, typer.Option(min=1, max=65_536, help="How many simulated hosts.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same estate.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 

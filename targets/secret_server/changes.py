@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -17,15 +16,7 @@ from targets.metrics import VaultMetrics
 from targets.secret_server.audit import Action, AuditLog
 from targets.secret_server.clock import VaultClock
 from targets.secret_server.secrets import Heartbeat, StoredSecret
-from targets.vault_spec import RotationOrder, VaultSpec
-
-
-class Where(StrEnum):
-    """Who gets a new password."""
-
-    VAULT = "vault"
-    HOSTS = "hosts"
-    BOTH = "both"
+from targets.vault_spec import RotationOrder, VaultSpec, Where
 
 
 @dataclass(slots=True)

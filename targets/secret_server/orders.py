@@ -43,6 +43,7 @@ def orders(world: World) -> Middleware:
             turned_away = weather.turned_away()
             slow = any(VAULT_FAULTS[name].slow for name in world.vault_faults)
             await anyio.sleep(weather.delay() + (world.estate.vault.slow if slow else 0.0))
+            await world.servers.settled()  # no password is shown that its hosts do not take yet
             instead = None if SOAP_PATH.lower() in path else canned(world, scope)
             response = instead or (turned(turned_away) if turned_away else await handler(request))
         finally:

@@ -1,12 +1,14 @@
 """One client's connection to an SMB host, without a socket: a frame in, frames out (MS-SMB2 3.3.5).
 
-What the host is and whom it lets in, its `House` says. Whatever is no SMB makes `WireError`, which ends the connection.
+What the host is and whom it lets in, its `House` says; of a logon it may say so later, and `steps` waits in its middle.
+Whatever is no SMB makes `WireError`, which ends the connection.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -70,7 +72,11 @@ class House(Rooms, Protocol):
         """SUCCESS, or the status that every beginning with NTLM is refused with."""
         ...
 
-    def judge(self, answer: Answer, nonce: bytes) -> Verdict: ...
+    def judge(self, answer: Answer, nonce: bytes) -> Verdict | asyncio.Future[Verdict]: ...
+
+
+_Answer = Generator[asyncio.Future[Verdict], Verdict, bytes]
+"""Yields what must be waited for, is sent what came of it, and returns a frame."""
 
 
 @dataclass(slots=True)
@@ -106,18 +112,21 @@ class Conversation:
         """Given out so far: each session, tree and file has one of its own."""
         self._mode = wire.SIGNING_ENABLED | (wire.SIGNING_REQUIRED if house.signing_required else 0)
 
-    def receive(self, frame: bytes) -> list[bytes]:
-        """The frames that answer a frame. Raises WireError."""
+    def steps(self, frame: bytes) -> Generator[asyncio.Future[Verdict], Verdict, list[bytes]]:
+        """Returns the frames that answer a frame. A verdict that its host has not given yet is yielded, to be sent in
+        when it is known; no other frame may come before that. Raises WireError.
+        """
         if frame.startswith(wire.SMB1_PROTOCOL):
             return [self._smb1(frame)]
         if not self._house.dialects:
             raise WireError("SMB 2 is not known here")
         if not frame.startswith(TRANSFORMED):
-            return list(self._answers(frame))
+            return (yield from self._answers(frame))
         session = self._sessions.get(session_of(frame))
         if session is None or session.sealer is None:
             raise WireError("an encrypted message of no encrypted session")
-        return [session.sealer.seal(answer) for answer in self._answers(session.sealer.open(frame), within=session)]
+        answers = yield from self._answers(session.sealer.open(frame), within=session)
+        return [session.sealer.seal(answer) for answer in answers]
 
     @property
     def stage(self) -> Stage:
@@ -128,9 +137,12 @@ class Conversation:
             return Stage.LOGIN
         return Stage.KEX if self._dialect else Stage.BANNER
 
-    def _answers(self, frame: bytes, within: _Session | None = None) -> Iterator[bytes]:
+    def _answers(
+        self, frame: bytes, within: _Session | None = None
+    ) -> Generator[asyncio.Future[Verdict], Verdict, list[bytes]]:
         """`within`: the session that the frame was encrypted for."""
         before: Header | None = None
+        answers = []
         for request in wire.requests(frame):
             header = wire.read_header(request)
             if header.flags & wire.RESPONSE:
@@ -139,17 +151,20 @@ class Conversation:
                 header = _related(header, before)
             if header.command == Command.CANCEL:
                 continue
-            answer = self._one(header, request, within)
+            if header.command == Command.SESSION_SETUP and self._dialect:
+                answer = yield from self._session_setup(header, request)
+            else:
+                answer = self._one(header, request, within)
             before = wire.read_header(answer)
-            yield answer
+            answers.append(answer)
+        return answers
 
     def _one(self, header: Header, request: bytes, within: _Session | None) -> bytes:
+        """Whatever is no logon."""
         if header.command == Command.NEGOTIATE:
             return self._negotiate(header, request)
         if not self._dialect:
             raise WireError("a request before a dialect was negotiated")
-        if header.command == Command.SESSION_SETUP:
-            return self._session_setup(header, request)
         if header.command == Command.ECHO and not header.session:
             return wire.bare(header)
         session = self._sessions.get(header.session)
@@ -221,7 +236,7 @@ class Conversation:
 
     # -- session setup -------------------------------------------------------------------------------------------------
 
-    def _session_setup(self, header: Header, request: bytes) -> bytes:
+    def _session_setup(self, header: Header, request: bytes) -> _Answer:
         asked = wire.read_setup(request)
         session = self._sessions.get(header.session) if header.session else self._new_session()
         if asked.binding or session is None:
@@ -236,7 +251,7 @@ class Conversation:
             return self._go_on(header, session, spnego.answer(spnego.ACCEPT_INCOMPLETE, names_mechanism=True))
         if not session.nonce:
             return self._challenge(header, session, token)
-        return self._decide(header, session, token)
+        return (yield from self._decide(header, session, token))
 
     def _new_session(self) -> _Session | None:
         if len(self._sessions) >= _SESSIONS_MAX:
@@ -269,10 +284,12 @@ class Conversation:
         session.hashed = preauth(session.hashed, answer)
         return answer
 
-    def _decide(self, header: Header, session: _Session, token: spnego.Token) -> bytes:
+    def _decide(self, header: Header, session: _Session, token: spnego.Token) -> _Answer:
         answer = ntlm.read_answer(token.ntlm)
         verdict = self._house.judge(answer, session.nonce)
         session.nonce = b""
+        if not isinstance(verdict, Verdict):
+            verdict = yield verdict
         if verdict.status != Status.SUCCESS:
             return self._refuse(header, session, verdict.status)
         if self._house.encryption_required and not self._cipher:

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from targets.directory import Logon
-from targets.door import host_at, reset
+from targets.conduct import Pace
+from targets.door import host_at, odd_service, pace_of, reset
 from targets.estate import Host
-from targets.faults import LAG_S, NAG_S, Manner, Port, Trouble
-from targets.material import derive
-from targets.oddity import OddService
-from targets.smb import ntlm, wire
-from targets.smb.conversation import ANONYMOUS, GUEST, Conversation, Verdict
-from targets.smb.ntlm import Answer, Names
-from targets.smb.rpc import Endpoint
-from targets.smb.services import Registry, Sam, ServiceManager
+from targets.faults import NAG_S, Manner, Trouble
+from targets.guests import Guests
+from targets.host_world import HostWorld
+from targets.oddity import Dripping, OddService
+from targets.shards.steering import BACKLOG
+from targets.smb import wire
+from targets.smb.conversation import Conversation, Verdict
+from targets.smb.house import SmbHost
 from targets.smb.status import Status
 from targets.smb.wire import WireError
-from targets.world import World
 
-BACKLOG = 4096
-METHOD = "ntlmv2"
 _EPOCH_S = 11644473600
 """From 1601, where FILETIME begins, to 1970."""
 
 
 KEEP_ALIVE = b"\x85\0\0\0"
 """RFC 1002 4.3.7."""
+
+
+_Steps = Generator[asyncio.Future[Verdict], Verdict, list[bytes]]
 
 
 def _framed(message: bytes) -> bytes:
@@ -42,104 +44,6 @@ def filetime() -> int:
     return int((time.time() + _EPOCH_S) * 10_000_000)
 
 
-class SmbHost:
-    """A host of the estate as `Conversation` asks for it."""
-
-    def __init__(self, world: World, host: Host) -> None:
-        self._world = world
-        self._host = host
-        self._registry_asked = 0
-        self.delay = 0.0
-        """Seconds that the verdict, once given, is to be held back."""
-
-    @property
-    def names(self) -> Names:
-        local = self._host.account == "local"
-        domain = self._host.name if local else self._host.account.split(".")[0]
-        return Names(self._host.name, domain, version=self._host.windows.version)
-
-    @property
-    def guid(self) -> bytes:
-        return derive(self._world.estate.seed, "guid", self._host.address)[:16]
-
-    @property
-    def signing_required(self) -> bool:
-        return self._host.fault.signing
-
-    @property
-    def dialects(self) -> frozenset[int]:
-        return frozenset() if self._host.fault.smb1 else self._host.windows.dialects
-
-    @property
-    def encryption_required(self) -> bool:
-        return self._host.fault.encrypts
-
-    @property
-    def ciphers(self) -> Sequence[int]:
-        return self._host.fault.ciphers
-
-    @property
-    def shares(self) -> Mapping[str, int]:
-        admin = self._host.fault.admin_share
-        return {"IPC$": Status.SUCCESS, "ADMIN$": admin, "C$": admin}
-
-    @property
-    def offers_ntlm(self) -> bool:
-        return self._host.fault.offers_ntlm
-
-    @property
-    def ntlm(self) -> int:
-        return self._host.fault.ntlm
-
-    def open_pipe(self, name: str) -> Endpoint | int:
-        host, fault = self._host, self._host.fault
-        match name:
-            case "svcctl":
-                return ServiceManager(fault.service_control)
-            case "winreg":
-                status = fault.registry_pipe[min(self._registry_asked, len(fault.registry_pipe) - 1)]
-                self._registry_asked += 1
-                return Registry(fault.registry) if status == Status.SUCCESS else status
-            case "samr":
-                is_open = host.windows.tells_members if fault.tells_members is None else fault.tells_members
-                is_open = is_open or fault.admin_share != Status.ACCESS_DENIED
-                return Sam(host.name, host.user, fault.administrator, is_open, self.guid)
-        return Status.OBJECT_NAME_NOT_FOUND
-
-    def judge(self, answer: Answer, nonce: bytes) -> Verdict:
-        """One logon: by the world's accounts, and counted there."""
-        verdict = self._judged(answer, nonce)
-        if verdict.status != Status.SUCCESS and self._host.fault.judges:
-            self.delay = self._host.windows.refusal_s
-        return verdict
-
-    def _judged(self, answer: Answer, nonce: bytes) -> Verdict:
-        fault = self._host.fault
-        if not fault.judges:
-            return Verdict(fault.status)
-        if answer.anonymous:
-            return Verdict(Status.SUCCESS, flags=ANONYMOUS)
-        keys: list[bytes] = []
-
-        def proven(password: str) -> bool:
-            key = ntlm.proves(answer, nonce, password)
-            keys.extend([key] if key is not None else [])
-            return key is not None
-
-        logon = self._world.accounts.logon(self._host, answer.user, proven)
-        status = Status.LOGON_FAILURE
-        if logon is Logon.LOCKED or fault.locked:
-            status = Status.ACCOUNT_LOCKED_OUT
-        elif logon is Logon.OK or not fault.known:
-            status = fault.status if fault.known or fault.status != Status.SUCCESS else Status.LOGON_FAILURE
-        self._world.metrics.logon(self._host.address, answer.user, METHOD, ok=status == Status.SUCCESS)
-        if status == Status.LOGON_FAILURE and fault.guest:
-            return Verdict(Status.SUCCESS, flags=GUEST)
-        if status == Status.LOGON_FAILURE and fault.anonymous:
-            return Verdict(Status.SUCCESS, flags=ANONYMOUS)
-        return Verdict(status, keys[0] if keys and status == Status.SUCCESS else b"")
-
-
 class _Connection(asyncio.Protocol):
     def __init__(self, listener: _Listener) -> None:
         self._listener = listener
@@ -147,7 +51,10 @@ class _Connection(asyncio.Protocol):
         self._conversation: Conversation | None = None
         self._house: SmbHost | None = None
         self._trouble: Trouble | None = None
+        self._pace: Pace
         self._late: asyncio.TimerHandle | None = None
+        self._pending: asyncio.Future[Verdict] | None = None
+        """A logon that is being judged elsewhere; nothing is taken up before that."""
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -158,6 +65,7 @@ class _Connection(asyncio.Protocol):
             self._house = SmbHost(self._listener.world, host)
             self._conversation = Conversation(self._house, filetime)
             self._trouble = host.fault.trouble
+            self._pace = pace_of(self._listener.world, host)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -168,9 +76,11 @@ class _Connection(asyncio.Protocol):
         conversation, transport = self._conversation, self._transport
         try:
             while conversation is not None and transport is not None and not transport.is_closing():
-                if self._late is not None or (frame := self._frame()) is None:
+                if self._late is not None or self._pending is not None or (frame := self._frame()) is None:
                     return
-                if self._trouble is not None and self._trouble.stage is conversation.stage:
+                if delay := self._pace.take(conversation.stage):
+                    self._late = asyncio.get_running_loop().call_later(delay, self._go_on, frame)
+                elif self._trouble is not None and self._trouble.stage is conversation.stage:
                     self._meet(self._trouble, frame, transport)
                 else:
                     self._answer(frame)
@@ -179,10 +89,31 @@ class _Connection(asyncio.Protocol):
                 reset(transport)
 
     def _answer(self, frame: bytes) -> None:
-        if self._conversation is None or self._house is None:
+        if self._conversation is not None:
+            self._step(self._conversation.steps(frame), None)
+
+    def _step(self, steps: _Steps, verdict: Verdict | None) -> None:
+        """Raises WireError."""
+        try:
+            self._pending = next(steps) if verdict is None else steps.send(verdict)
+        except StopIteration as done:
+            self._finish(b"".join(map(_framed, done.value)))
+        else:
+            self._pending.add_done_callback(lambda judged: self._resume(steps, judged))
+
+    def _resume(self, steps: _Steps, judged: asyncio.Future[Verdict]) -> None:
+        self._pending = None
+        if judged.cancelled() or self._transport is None or self._transport.is_closing():
             return
-        data = b"".join(map(_framed, self._conversation.receive(frame)))
-        if self._house.delay:
+        try:
+            self._step(steps, judged.result())
+        except WireError:
+            reset(self._transport)
+        else:
+            self._take_up()
+
+    def _finish(self, data: bytes) -> None:
+        if self._house is not None and self._house.delay:
             self._late = asyncio.get_running_loop().call_later(self._house.delay, self._say, data)
             self._house.delay = 0.0
         elif self._transport is not None:
@@ -198,9 +129,14 @@ class _Connection(asyncio.Protocol):
         match trouble.manner:
             case Manner.CUTS:
                 reset(transport)
+            case Manner.HALF_CLOSES:
+                transport.write_eof()
+                self._trouble = replace(trouble, manner=Manner.STALLS)
+            case Manner.DRIPS:
+                self._trouble, self._transport = None, cast("asyncio.Transport", Dripping(transport))
+                self._answer(frame)
             case Manner.LAGS:
-                self._trouble = None
-                self._late = asyncio.get_running_loop().call_later(LAG_S, self._go_on, frame)
+                self._answer(frame)  # it has been late already
             case Manner.NAGS:
                 self._nag(KEEP_ALIVE)
             case Manner.PENDS:
@@ -233,7 +169,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._late is not None:
             self._late.cancel()
-        self._listener.forget(self)
+        self._listener.guests.forget(self)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -241,43 +177,35 @@ class _Connection(asyncio.Protocol):
 
 
 class _Listener:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: HostWorld) -> None:
         self.world = world
-        self._open: dict[_Connection | OddService, None] = {}
+        self.guests = Guests(world)
 
     def admit(self, transport: asyncio.Transport, connection: _Connection) -> Host | None:
         """The host that `connection` is to play; None where there is none, or where another service has taken over."""
         host = host_at(self.world, transport, "windows")
         if host is None:
             return None
-        if host.fault.port is Port.OPEN:
-            self._open[connection] = None
+        odd = odd_service(self.world, host)
+        if odd is None:
+            self.guests.add(connection, host, transport)
             return host
-        odd = OddService(host.fault.port, host.fault.says, self.forget)
-        self._open[odd] = None
-        transport.set_protocol(odd)
-        odd.connection_made(transport)
+        service = OddService(*odd, self.guests.forget)
+        self.guests.add(service, host, transport)
+        transport.set_protocol(service)
+        service.connection_made(transport)
         return None
-
-    def forget(self, connection: _Connection | OddService) -> None:
-        if connection in self._open:
-            del self._open[connection]
-            self.world.metrics.closed()
-
-    def abort_all(self) -> None:
-        for connection in tuple(self._open):
-            connection.abort()
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncIterator[int]:
-    """Serve all SMB hosts of the world; the port. On leaving, every connection is cut."""
+async def listening(world: HostWorld, doors: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve those SMB hosts of the world that are reached by these doors. On leaving, every connection is cut."""
     listener = _Listener(world)
     loop = asyncio.get_running_loop()
-    # `host_at` drops every peer that is not on this machine.
-    server = await loop.create_server(partial(_Connection, listener), "0.0.0.0", 0, backlog=BACKLOG)  # noqa: S104
+    servers = [await loop.create_server(partial(_Connection, listener), sock=door, backlog=BACKLOG) for door in doors]
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield
     finally:
-        server.close()
-        listener.abort_all()
+        for server in servers:
+            server.close()
+        listener.guests.abort_all()

@@ -11,7 +11,7 @@ import asyncio
 import copy
 import socket
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -21,18 +21,22 @@ from asyncssh.auth import get_supported_server_auth_methods
 from asyncssh.constants import MSG_USERAUTH_FAILURE
 from asyncssh.packet import Boolean, NameList
 
-from targets.door import host_at, reset
+from targets.conduct import Pace
+from targets.door import host_at, odd_service, pace_of, reset, source
 from targets.estate import Host
-from targets.faults import LAG_S, Manner, Port, Stage, Trouble
-from targets.oddity import OddService
+from targets.faults import Manner, Port, Stage
+from targets.guests import Guests
+from targets.host_world import HostWorld
+from targets.oddity import Dripping, OddService
+from targets.shards.steering import BACKLOG
 from targets.ssh.host_keys import key_pairs
 from targets.ssh.login import HostServer
-from targets.world import World
+from targets.ssh.startups import Startups
+from targets.sshd_policy import Offence
 
 # cryptography gives notice of finite-field Diffie-Hellman; hosts of some faults have nothing else.
 warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields")
 
-BACKLOG = 4096
 GRACE = 120.0
 """Seconds a peer has to log in; OpenSSH's LoginGraceTime."""
 HOST_KEYS_CACHED = 4096
@@ -44,12 +48,24 @@ class _HostConnection(asyncssh.SSHServerConnection):
     """A connection whose host may be in trouble before anybody logs in, or want more than a right credential."""
 
     def __init__(
-        self, listener: _Listener, options: asyncssh.SSHServerConnectionOptions, trouble: Trouble | None
+        self,
+        listener: _Listener,
+        options: asyncssh.SSHServerConnectionOptions,
+        host: Host,
+        source: str,
+        pace: Pace,
     ) -> None:
         super().__init__(asyncio.get_running_loop(), options)
         self._listener = listener
-        self._trouble = trouble
+        self._host = host
+        self._source = source
+        self._began = self._loop.time()
+        trouble = host.fault.trouble
+        self._trouble = trouble if trouble is not None and trouble.stage is Stage.KEX else None
+        self._pace = pace
         self._late: asyncio.TimerHandle | None = None
+        self._begun = True
+        """A login, which has not ended yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # create_server makes socket transports, which are asyncio.Transport.
@@ -57,23 +73,30 @@ class _HostConnection(asyncssh.SSHServerConnection):
         self._unless_late(Stage.BANNER, partial(super().connection_made, transport))
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
-        trouble = self._trouble if self._trouble is not None and self._trouble.stage is Stage.KEX else None
-        match trouble and trouble.manner:
+        match self._trouble and self._trouble.manner:
             case Manner.CUTS:
                 reset(self)
             case Manner.STALLS:
                 pass
-            case _:
+            case Manner.HALF_CLOSES:
+                self._write_eof()
+            case manner:
+                if manner is Manner.DRIPS and self._transport is not None:
+                    self._trouble, self._transport = None, cast("asyncio.Transport", Dripping(self._transport))
                 self._unless_late(Stage.KEX, partial(super().data_received, data, datatype))
 
+    def _write_eof(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
     def _unless_late(self, stage: Stage, then: Callable[[], None]) -> None:
-        """Now, or after LAG_S, where the host takes its time at this stage; nothing is read meanwhile."""
-        if self._transport is None or self._trouble != Trouble(stage, Manner.LAGS):
+        """Now, or when the host has taken its time for this stage; nothing is read meanwhile."""
+        delay = self._pace.take(stage)
+        if self._transport is None or not delay:
             then()
             return
-        self._trouble = None
         self._transport.pause_reading()
-        self._late = self._loop.call_later(LAG_S, self._go_on, self._transport, then)
+        self._late = self._loop.call_later(delay, self._go_on, self._transport, then)
 
     @staticmethod
     def _go_on(transport: asyncio.Transport, then: Callable[[], None]) -> None:
@@ -101,10 +124,19 @@ class _HostConnection(asyncssh.SSHServerConnection):
     async def send_userauth_success(self) -> None:
         owner = self.get_owner()
         if isinstance(owner, HostServer) and owner.admits():
+            self._begun = False
+            self._listener.startups.logged_in(self._host)
             await super().send_userauth_success()
 
     def connection_lost(self, exc: Exception | None = None) -> None:
-        self._listener.forget(self)
+        self._listener.guests.forget(self)
+        if self._begun:
+            self._begun = False
+            owner = self.get_owner()
+            offence = Offence.AUTH_FAILED if isinstance(owner, HostServer) and owner.has_tried else Offence.NO_AUTH
+            if self._loop.time() - self._began >= GRACE:
+                offence = Offence.GRACE_EXCEEDED
+            self._listener.startups.ended(self._host, self._source, offence)
         if self._late is not None:
             self._late.cancel()
         super().connection_lost(exc)
@@ -122,41 +154,32 @@ class _Door(asyncio.Protocol):
 
 
 class _Listener:
-    def __init__(self, world: World, options: asyncssh.SSHServerConnectionOptions) -> None:
+    def __init__(self, world: HostWorld, options: asyncssh.SSHServerConnectionOptions) -> None:
         self._world = world
         self._options = options
-        self._open: set[OddService | _HostConnection] = set()
+        self.guests = Guests(world)
+        self.startups = Startups(world)
         self._options_of = lru_cache(HOST_KEYS_CACHED)(self._make_options)
 
     def admit(self, transport: asyncio.Transport) -> None:
         host = host_at(self._world, transport, "unix")
         if host is None:
             return
-        if host.fault.port is not Port.OPEN and not self._let_in(host):
-            self._hand_over(transport, OddService(host.fault.port, host.fault.says, self.forget))
+        odd = odd_service(self._world, host)
+        if odd is None and (refusal := self.startups.refusal(host, source(transport))):
+            odd = Port.TURNS_AWAY, refusal
+        if odd is not None:
+            self._hand_over(host, transport, OddService(*odd, self.guests.forget))
             return
         options = copy.copy(self._options_of(host.address))
-        options.protocol_factory = partial(HostServer, self._world, host)
-        self._hand_over(transport, _HostConnection(self, options, host.fault.trouble))
+        pace = pace_of(self._world, host)
+        options.protocol_factory = partial(HostServer, self._world, host, pace)
+        self._hand_over(host, transport, _HostConnection(self, options, host, source(transport), pace))
 
-    def _let_in(self, host: Host) -> bool:
-        """Has a host that turns connections away turned away as many as it does? This one is counted already."""
-        turned_away = host.fault.turned_away
-        return turned_away is not None and self._world.metrics.hosts[host.address].connections > turned_away
-
-    def _hand_over(self, transport: asyncio.Transport, connection: OddService | _HostConnection) -> None:
-        self._open.add(connection)
+    def _hand_over(self, host: Host, transport: asyncio.Transport, connection: OddService | _HostConnection) -> None:
+        self.guests.add(connection, host, transport)
         transport.set_protocol(connection)
         connection.connection_made(transport)
-
-    def forget(self, connection: OddService | _HostConnection) -> None:
-        if connection in self._open:
-            self._open.remove(connection)
-            self._world.metrics.closed()
-
-    def abort_all(self) -> None:
-        for connection in tuple(self._open):
-            connection.abort()
 
     def _make_options(self, address: str) -> asyncssh.SSHServerConnectionOptions:
         host = self._world.estate.hosts[address]
@@ -171,8 +194,8 @@ class _Listener:
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncIterator[int]:
-    """Serve all hosts of the world; the port. On leaving, every connection is cut."""
+async def listening(world: HostWorld, doors: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve those hosts of the world that are reached by these doors. On leaving, every connection is cut."""
     # The key serves no host: asyncssh wants one to build options from.
     options: Any = asyncssh.SSHServerConnectionOptions(
         config=None,
@@ -186,22 +209,10 @@ async def listening(world: World) -> AsyncIterator[int]:
     )
     listener = _Listener(world, options)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        partial(_Door, listener),
-        "0.0.0.0",  # noqa: S104 - `host_at` drops every peer that is not on this machine
-        0,
-        backlog=BACKLOG,
-    )
+    servers = [await loop.create_server(partial(_Door, listener), sock=door, backlog=BACKLOG) for door in doors]
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield
     finally:
-        server.close()
-        listener.abort_all()
-
-
-@asynccontextmanager
-async def refusing() -> AsyncIterator[int]:
-    """A port on every loopback address that is taken, but not listened on: connections are refused."""
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))  # noqa: S104 - nothing listens
-        yield taken.getsockname()[1]
+        for server in servers:
+            server.close()
+        listener.guests.abort_all()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Literal
 
 import anyio
 import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
+from targets.conduct import Pace
+from targets.directory import Logon
 from targets.door import reset
 from targets.estate import Host
-from targets.faults import LAG_S, Manner, Session, Stage
+from targets.faults import Manner, Session, Stage
+from targets.host_world import HostWorld
 from targets.ssh.session import HostSession
-from targets.world import World
 
 _PASSWORD_CHANGE = """\
 You are required to change your password immediately (administrator enforced).
@@ -28,14 +32,19 @@ class HostServer(asyncssh.SSHServer):
     leaves has not been logged in, nor refused.
     """
 
-    def __init__(self, world: World, host: Host) -> None:
+    def __init__(self, world: HostWorld, host: Host, pace: Pace) -> None:
         self._world = world
         self._host = host
+        self._pace = pace
         self._fault = host.fault
         self._user = ""
         self._method = ""
         self._first = ""
         """The method that was right, where another one is wanted too."""
+        self._sessions = 0
+        """Open at the moment."""
+        self.has_tried = False
+        """A credential has come."""
         self._over = False
         """Of a keyboard-interactive conversation: whatever is answered now is refused."""
 
@@ -113,8 +122,18 @@ class HostServer(asyncssh.SSHServer):
     async def _password(self, password: str, method: str) -> bool:
         self._method = method
         await self._trouble()
-        known = self._world.accounts.password(self._host, self._user, password)
-        return (known and not self._fault.locked) or self._refused()
+        verdict = self._world.accounts.password(self._host, self._user, password)
+        known = (await verdict if isinstance(verdict, asyncio.Future) else verdict) is Logon.OK
+        if known and not self._fault.locked:
+            return True
+        await self._fail_delay()
+        return self._refused()
+
+    async def _fail_delay(self) -> None:
+        """pam_fail_delay(3): give or take a quarter."""
+        sshd = self._host.conduct.sshd
+        if sshd is not None and sshd.fail_delay:
+            await anyio.sleep(sshd.fail_delay * random.uniform(0.75, 1.25))
 
     # -- by key --------------------------------------------------------------------------------------------------------
 
@@ -147,19 +166,26 @@ class HostServer(asyncssh.SSHServer):
     # -- both ----------------------------------------------------------------------------------------------------------
 
     def session_requested(self) -> HostSession:
-        return HostSession(self._world, self._host, self._user, self._connection)
+        sshd = self._host.conduct.sshd
+        if not self._fault.opens_session or (sshd is not None and self._sessions >= sshd.max_sessions):
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "open failed")
+        self._sessions += 1
+        return HostSession(self._world, self._host, self._user, self._connection, self._pace, self._session_ended)
+
+    def _session_ended(self) -> None:
+        self._sessions -= 1
 
     async def _trouble(self) -> None:
+        self.has_tried = True
         trouble = self._fault.trouble
-        if trouble is None or trouble.stage is not Stage.LOGIN:
-            return
-        match trouble.manner:
+        match trouble.manner if trouble is not None and trouble.stage is Stage.LOGIN else None:
             case Manner.CUTS:
                 reset(self._connection)
             case Manner.STALLS:
                 await anyio.sleep_forever()  # until the connection ends, which ends this
-            case Manner.LAGS:
-                await anyio.sleep(LAG_S)
+            case _:
+                if delay := self._pace.take(Stage.LOGIN):
+                    await anyio.sleep(delay)
 
     def _refused(self) -> Literal[False]:
         self._count(ok=False)

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import asyncssh
 
+from targets.conduct import Pace
+from targets.directory import Logon
 from targets.door import reset
 from targets.estate import Host
-from targets.faults import LAG_S, Manner, Stage
+from targets.faults import Manner, Stage
+from targets.host_world import HostWorld
 from targets.ssh.root import Question, question
 from targets.ssh.shell import answer
-from targets.world import World
 
 
 class HostSession(asyncssh.SSHServerSession[str]):
     """Runs one command; a host gives out no shell and no subsystem."""
 
-    def __init__(self, world: World, host: Host, user: str, connection: asyncssh.SSHServerConnection) -> None:
+    def __init__(
+        self,
+        world: HostWorld,
+        host: Host,
+        user: str,
+        connection: asyncssh.SSHServerConnection,
+        pace: Pace,
+        ended: Callable[[], None],
+    ) -> None:
         self._world = world
         self._host = host
         self._user = user
         self._connection = connection
+        self._pace = pace
+        self._ended = ended
         self._command = ""
         self._terminal = False
         self._question: Question | None = None
@@ -35,6 +49,7 @@ class HostSession(asyncssh.SSHServerSession[str]):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
         if self._late is not None:
             self._late.cancel()
+        self._ended()
 
     def pty_requested(self, *_: object) -> bool:
         self._terminal = True
@@ -62,12 +77,13 @@ class HostSession(asyncssh.SSHServerSession[str]):
         self._world.metrics.hosts[self._host.address].commands += 1
         trouble = self._host.fault.trouble
         match trouble.manner if trouble is not None and trouble.stage is Stage.COMMAND else None:
-            case None:
-                self._answer()
+            case None | Manner.LAGS:
+                if delay := self._pace.take(Stage.COMMAND):
+                    self._late = asyncio.get_running_loop().call_later(delay, self._answer)
+                else:
+                    self._answer()
             case Manner.CUTS:
                 reset(self._connection)
-            case Manner.LAGS:
-                self._late = asyncio.get_running_loop().call_later(LAG_S, self._answer)
 
     def _answer(self) -> None:
         if self._channel.is_closing():
@@ -92,22 +108,31 @@ class HostSession(asyncssh.SSHServerSession[str]):
             self._end(f"{asked.by}: 1 incorrect password attempt\n", 1)
             return
         self._answered = True
-        if self._takes(asked, line):
+        accounts, host = self._world.accounts, self._host
+        if asked.by == "su":
+            self._judged(asked, right=asked.user == "root" and accounts.root(host, line))
+            return
+        verdict = accounts.password(host, asked.user, line if host.fault.right_root else f"not {line}")
+        if isinstance(verdict, asyncio.Future):
+            verdict.add_done_callback(partial(self._told, asked))
+        else:
+            self._judged(asked, right=verdict is Logon.OK)
+
+    def _told(self, asked: Question, verdict: asyncio.Future[Logon]) -> None:
+        if not verdict.cancelled():
+            self._judged(asked, right=verdict.result() is Logon.OK)
+
+    def _judged(self, asked: Question, *, right: bool) -> None:
+        self._world.metrics.logon(self._host.address, asked.user, asked.by, ok=right)
+        if self._channel.is_closing():
+            return
+        if right:
             self._question = None
             self._say("root", asked.run)
         elif asked.by == "sudo":
             self._write_stderr(f"Sorry, try again.\n{asked.prompt}")
         else:
             self._end("su: Authentication failure\n", 1)
-
-    def _takes(self, asked: Question, line: str) -> bool:
-        accounts = self._world.accounts
-        if asked.by == "su":
-            right = asked.user == "root" and accounts.root(self._host, line)
-        else:
-            right = accounts.password(self._host, asked.user, line if self._host.fault.right_root else f"not {line}")
-        self._world.metrics.logon(self._host.address, asked.user, asked.by, ok=right)
-        return right
 
     def _end(self, stderr: str, status: int) -> None:
         if self._channel.is_closing():

@@ -135,7 +135,7 @@ def _plain(uname: str) -> str:
 
 
 def _name(host: Host) -> str:
-    return f"host-{host.address.replace('.', '-')}"
+    return f"host-{re.sub('[.:]', '-', host.address)}"
 
 
 def _identity(host: Host, user: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from targets.faults import FREE, HOST_FAULTS
 from tests.acceptance.product import KEYMUSTER, Product
+from tests.bench.estate import family
 from tests.cli.refusals import refused
 from tests.schemas import conforms
 
@@ -54,11 +56,16 @@ def every_fault() -> str:
 
 
 @contextmanager
-def lab_up(directory: Path, estate: str, end: signal.Signals = signal.SIGINT) -> Iterator[dict[str, Any]]:
-    """`keymuster lab up`, until it is interrupted; its line. The campaign for it is in `directory`."""
+def lab_up(
+    directory: Path, estate: str, end: signal.Signals = signal.SIGINT, *, within: Sequence[str] = (), shards: int = 0
+) -> Iterator[dict[str, Any]]:
+    """`keymuster lab up`, until it is interrupted; its line. The campaign for it is in `directory`. `within`: a command
+    that runs others, in a network namespace for one.
+    """
     file = directory / "estate.toml"
     file.write_text(estate)
-    command = [str(KEYMUSTER), "lab", "up", str(file), "--dir", str(directory / "lab")]
+    command = [*within, str(KEYMUSTER), "lab", "up", str(file), "--dir", str(directory / "lab")]
+    command += ["--shards", str(shards)]
     command += ["--write-campaign", str(directory / "campaign.toml")]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, start_new_session=True, **pipes) as process:
@@ -182,6 +189,44 @@ def test_a_lab_that_was_killed_has_no_counters_and_its_reasons_are_judged(keymus
     for rubbish in ("{", "[]", '{"since": "x"}', '{"since": 1.5, "accounts": {"a@b": {"ok": 1}}}'):
         left.write_text(rubbish)
         refused(keymuster("lab", "score", "--truth", ready["truth"]), f"{left}: is not what a lab writes")
+
+
+def test_a_lab_that_ends_by_itself_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "estate.toml"
+    file.write_text("[[hosts]]\ncount = 2\n")
+    command = [str(KEYMUSTER), "lab", "up", str(file), "--dir", str(tmp_path / "lab"), "--shards", "2"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            json.loads(process.stdout.readline())
+            *_, shard = family(process.pid)
+            os.kill(shard, signal.SIGKILL)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 70
+    assert "has ended, and its hosts with it; the lab ends: start it anew" in said
+    assert "the simulated estate has ended with exit code 2; see above" in said
+
+
+def test_an_estate_from_stdin_that_does_not_come(keymuster: Product, tmp_path: Path) -> None:
+    ended = keymuster.stateless("lab", "up", "-", "--dir", tmp_path / "lab")
+    refused(ended, "no estate has come on stdin")
+
+
+def test_a_network_that_is_none_of_this_machines(keymuster: Product, tmp_path: Path) -> None:
+    file = tmp_path / "estate.toml"
+    file.write_text('[[hosts]]\nnetwork = "fd5e:1::/64"\n')
+    ended = keymuster.stateless("lab", "up", file, "--dir", tmp_path / "lab")
+    refused(ended, "run `ip -6 route add local fd5e:1::/64 dev lo` as root", "did not come up")
+
+
+def test_an_event_of_a_secret_that_there_is_not(keymuster: Product, tmp_path: Path) -> None:
+    file = tmp_path / "estate.toml"
+    file.write_text('[[timeline.events]]\nat = 1\nrotate = "nobody"\n[[hosts]]\n')
+    ended = keymuster.stateless("lab", "up", file, "--dir", tmp_path / "lab")
+    refused(ended, f'{file}: timeline.events.0.rotate: the estate has no secret "nobody"')
 
 
 def test_an_estate_with_a_fault(keymuster: Product, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.bench.score import right
 
 
 @pytest.mark.parametrize("preset", Preset)
-@pytest.mark.parametrize("hosts", [1, 7, 300, 1000])
+@pytest.mark.parametrize("hosts", [1, 7, 300, 1000, pytest.param(65536, marks=pytest.mark.slow)])
 def test_a_preset_is_an_estate_of_so_many_hosts(preset: Preset, hosts: int) -> None:
     made = estate.build(spec.parse(estate_text(preset, hosts, 1)))
     assert len(made.hosts) == hosts

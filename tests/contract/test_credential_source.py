@@ -31,12 +31,11 @@ from appliance.vault.secret_server import open_source
 from targets.estate import build
 from targets.faults import SecretState
 from targets.lab import running
-from targets.secret_server.changes import Where
 from targets.secret_server.gate import Ask
 from targets.secret_server.refusal import Refused
 from targets.secret_server.users import Caller
 from targets.spec import EstateSpec, SecretSpec
-from targets.vault_spec import SecuritySpec, VaultSpec, VaultUserSpec
+from targets.vault_spec import SecuritySpec, VaultSpec, VaultUserSpec, Where
 from targets.world import World
 
 SECRETS = (

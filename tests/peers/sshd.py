@@ -69,6 +69,7 @@ ACCOUNTS = [
     Account("unwheeled", "Unwheeled-Pw-1", 40043),  # may not use su
     Account("certed", "", 40044),  # no key of its own, and certificates
     Account("sudowrong", "Sudowrong-Pw-1", 40045),
+    Account("sessionless", "Sessionless-Pw-1", 40046),
 ]
 
 SUDOERS = """\
@@ -120,6 +121,8 @@ Match User open
   PermitEmptyPasswords yes
 Match User walled
   AllowTcpForwarding no
+Match User sessionless
+  MaxSessions 0
 Match User bare
   SetEnv PATH=/home/bare/bin
 """

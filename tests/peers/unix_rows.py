@@ -432,6 +432,15 @@ _SESSIONS = (
         facts=_SESSION,
     ),
     _row(
+        name="no session",
+        user="sessionless",
+        reason="PRIV_NO_SHELL",
+        logons=OK,
+        simulated=Simulated("no_session"),
+        says="open failed",
+        facts=_SESSION,
+    ),
+    _row(
         name="forced command",
         user="forced",
         reason="PRIV_FORCED_COMMAND",

@@ -33,6 +33,8 @@ class Script:
     """Said when a password comes."""
     parting: asyncssh.DisconnectError | None = None
     """It ends the connection when a password comes, with these words."""
+    cut_after_login: bool = False
+    no_session: bool = False
     hang_in_auth: bool = False
     hang_in_command: bool = False
     forwards: bool = False
@@ -70,6 +72,10 @@ class _Server(asyncssh.SSHServer):
     async def _never(self) -> asyncssh.SSHTCPSession[bytes]:
         await self._over.wait()
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "its client is gone")
+
+    def auth_completed(self) -> None:
+        if self._script.cut_after_login and self._connection is not None:
+            self._connection.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over.set()
@@ -131,7 +137,7 @@ async def serving(script: Script, **options: object) -> AsyncIterator[int]:
         "127.0.0.1",
         0,
         server_factory=lambda: _Server(script),
-        process_factory=process,
+        process_factory=None if script.no_session else process,
         allow_scp=False,
         **settings,
     )

@@ -20,7 +20,7 @@ from tests.peers.attempt import attempt, make_job
 from tests.unit.targets.targets_lab import running
 
 WAITED_FOR = (
-    *("silent", "drip", "stalled_kex", "stalled_login", "stalled_command"),
+    *("silent", "drip", "drip_kex", "stalled_kex", "stalled_login", "stalled_command"),
     *("keepalive_login", "pending_login", "pending_command", "throttled"),
 )
 

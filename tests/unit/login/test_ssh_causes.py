@@ -103,6 +103,19 @@ async def test_what_is_said_of_the_account_beside_a_refusal(banner: str, reason:
 # -- before the login --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (Script(cut_after_login=True), "PRIV_CHECK_FAILED"),
+        (Script(no_session=True), "PRIV_NO_SHELL"),
+    ],
+    ids=["the connection ends", "the host refuses"],
+)
+async def test_a_login_that_comes_to_no_session(script: Script, reason: str) -> None:
+    """asyncssh raises the same for both."""
+    assert (await log_in(script)).reason == reason
+
+
 async def test_a_server_that_cannot_prove_its_host_key() -> None:
     pair = asyncssh.load_keypairs(HOST_KEY)[0]
     pair.sign = asyncssh.load_keypairs(OTHER_KEY)[0].sign  # type: ignore[method-assign] # it signs with another key

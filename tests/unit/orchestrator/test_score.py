@@ -44,6 +44,8 @@ RIGHT = {
     "reset_at_login": ("AUTH_DROPPED", "AUTH_DROPPED"),
     "reset_at_command": ("PRIV_CHECK_FAILED", "PRIV_CHECK_FAILED"),
     "stalled_kex": ("KEX_TIMEOUT", "BANNER_TIMEOUT"),  # SMB has no key exchange before the login
+    "drip_kex": ("KEX_TIMEOUT", "BANNER_TIMEOUT"),
+    "half_close": ("CONNECTION_RESET", "CONNECTION_RESET"),
     "stalled_login": ("AUTH_TIMEOUT", "AUTH_TIMEOUT"),
     "stalled_command": ("PRIV_TIMEOUT", "PRIV_TIMEOUT"),
     "slow_banner": ("PASSED", "PASSED"),
@@ -89,6 +91,7 @@ RIGHT = {
     "no_sudo": ("PRIV_SUDO_PASSWORD", None),
     "no_sudoer": ("PRIV_NO_SUDO", None),
     "sudo_missing": ("PRIV_NO_SUDO", None),
+    "no_session": ("PRIV_NO_SHELL", None),
     "sudo_tty": ("PASSED", None),
     "sudo_refuses": ("PRIV_SUDO_REFUSED", None),
     "root_asks_code": ("PRIV_PROMPT_UNKNOWN", None),
@@ -138,6 +141,47 @@ def test_every_fault_of_an_estate_has_its_right_reason() -> None:
     for which, technology in enumerate(("unix", "windows")):
         assert EXPECTED[technology] == {fault: pair[which] for fault, pair in RIGHT.items() if pair[which] is not None}
         assert EXPECTED[technology].keys() == {f.name for f in HOST_FAULTS.values() if technology in f.technologies}
+
+
+def test_what_a_host_does_at_times_is_right_beside_what_it_always_does() -> None:
+    at_times = {"at_times": ["silent", "stalled_login"]}
+    truth = [host(n) | at_times for n in range(4)] + [host(4)]
+    result = score(truth, reasons("PASSED", "BANNER_TIMEOUT", "AUTH_TIMEOUT", "CONNECTION_RESET", "BANNER_TIMEOUT"))
+    assert [(cell.reason, cell.right, cell.number) for cell in result.cells] == [
+        ("AUTH_TIMEOUT", True, 1),
+        ("BANNER_TIMEOUT", True, 1),
+        ("PASSED", True, 1),
+        ("BANNER_TIMEOUT", False, 1),
+        ("CONNECTION_RESET", False, 1),
+    ]
+
+
+def test_an_account_that_is_guilty_at_times_excuses_who_was_skipped_for_it() -> None:
+    rows = [host(n, account="CORP") | {"at_times": ["wrong_password"]} for n in range(2)]
+    assert score(rows, reasons("BAD_CREDENTIALS", "SKIPPED_BREAKER")).right == 2
+    innocent = [host(n, account="CORP") for n in range(2)]
+    assert score(innocent, reasons("PASSED", "SKIPPED_BREAKER")).right == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "right"),
+    [
+        ("vault", "VAULT_ERROR", True),
+        ("vault", "VAULT_TIMEOUT", True),
+        ("vault", "BANNER_TIMEOUT", False),
+        ("overrun", "SSH_THROTTLED", True),
+        ("overrun", "SSH_PENALTY", False),
+        ("rotated", "ROTATED_MID_SCAN", True),
+        ("penalty", "SSH_PENALTY", True),
+    ],
+)
+def test_times_that_are_no_fault_of_a_host(name: str, reason: str, right: bool) -> None:
+    assert score([host(0) | {"at_times": [name]}], reasons(reason)).right == right
+
+
+def test_a_time_that_is_not_known_is_told() -> None:
+    with pytest.raises(ScoreError, match="'eclipse'"):
+        score([host(0) | {"at_times": ["eclipse"]}], reasons("PASSED"))
 
 
 def test_the_table_counts_what_is_right_and_what_is_not() -> None:

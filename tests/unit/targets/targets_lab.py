@@ -13,7 +13,9 @@ import asyncssh
 from aiohttp.test_utils import TestClient, TestServer
 
 from targets import estate, lab, spec
+from targets.directory import Accounts, Logon
 from targets.secret_server import server
+from targets.smb.conversation import Conversation
 from targets.world import World
 
 MOUNT = "/SecretServer"
@@ -25,6 +27,22 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Talk(Conversation):
+    """With a host that judges at once."""
+
+    def receive(self, frame: bytes) -> list[bytes]:
+        try:
+            next(self.steps(frame))
+        except StopIteration as done:
+            return list(done.value)
+        raise AssertionError("the host has not judged yet")
+
+
+def opened(accounts: Accounts, host: estate.Host, user: str, password: str) -> bool:
+    """A logon by password, judged here: is it accepted?"""
+    return accounts.password(host, user, password) is Logon.OK
 
 
 def build(text: str) -> estate.Estate:

@@ -10,7 +10,7 @@ from targets.directory import Accounts
 from targets.estate import AccountKey, Estate
 from targets.material import Material
 from targets.spec import EstateError
-from tests.unit.targets.targets_lab import Clock, build
+from tests.unit.targets.targets_lab import Clock, build, opened
 
 DIRECTORY = '[[directories]]\nname = "CORP"\nthreshold = 3\nwindow = "10m"\nlockout = "5m"\n'
 FLEET = DIRECTORY + '[[hosts]]\ncount = 4\naccount = "CORP"\n'
@@ -25,14 +25,14 @@ def test_failures_on_several_hosts_lock_one_account_for_a_while() -> None:
     what, clock = build(FLEET), Clock()
     those, hosts = accounts(what, clock), list(what.hosts.values())
     right = what.accounts[KEY].password
-    assert [those.password(h, "scan", "wrong") for h in hosts[:3]] == [False] * 3
+    assert [opened(those, h, "scan", "wrong") for h in hosts[:3]] == [False] * 3
     assert those.locked(KEY)
-    assert not those.password(hosts[3], "scan", right)
+    assert not opened(those, hosts[3], "scan", right)
     assert (those.records()[KEY].failed, those.records()[KEY].lockouts) == (4, 1)
     clock.now += 301
     assert not those.locked(KEY)
     assert those.records()[KEY].lockouts == 1, "it is not forgotten"
-    assert those.password(hosts[3], "scan", right)
+    assert opened(those, hosts[3], "scan", right)
 
 
 def test_failures_outside_the_window_or_before_a_success_do_not_add_up() -> None:
@@ -40,11 +40,11 @@ def test_failures_outside_the_window_or_before_a_success_do_not_add_up() -> None
     those, host = accounts(what, clock), next(iter(what.hosts.values()))
     for pause in (0.0, 0.0, 601.0, 0.0):
         clock.now += pause
-        those.password(host, "scan", "wrong")
+        opened(those, host, "scan", "wrong")
     assert not those.locked(KEY)
-    assert those.password(host, "scan", what.accounts[KEY].password)
+    assert opened(those, host, "scan", what.accounts[KEY].password)
     for _ in range(2):
-        those.password(host, "scan", "wrong")
+        opened(those, host, "scan", "wrong")
     assert not those.locked(KEY)
 
 
@@ -52,7 +52,7 @@ def test_failures_outside_the_window_or_before_a_success_do_not_add_up() -> None
 def test_all_spellings_are_one_account_of_a_directory(spelling: str) -> None:
     what = build(FLEET)
     those, host = accounts(what, Clock()), next(iter(what.hosts.values()))
-    assert those.password(host, spelling, what.accounts[KEY].password)
+    assert opened(those, host, spelling, what.accounts[KEY].password)
     assert list(those.records()) == [KEY]
 
 
@@ -61,7 +61,7 @@ def test_a_local_account_counts_and_never_locks(tries: list[bool]) -> None:
     what = build("[[hosts]]\ncount = 2")
     those, host = accounts(what, Clock()), what.hosts["127.20.0.1"]
     right = what.accounts[host.account_key].password
-    assert [those.password(host, "scan", right if t else "no") for t in tries] == tries
+    assert [opened(those, host, "scan", right if t else "no") for t in tries] == tries
     assert sum(r.failed for r in those.records().values()) == tries.count(False)
 
 
@@ -69,8 +69,8 @@ def test_one_hosts_password_does_not_open_another() -> None:
     what = build("[[hosts]]\ncount = 2")
     one, other = what.hosts.values()
     those = accounts(what, Clock())
-    assert not those.password(other, "scan", what.accounts[one.account_key].password)
-    assert not those.password(one, "Scan", what.accounts[one.account_key].password)
+    assert not opened(those, other, "scan", what.accounts[one.account_key].password)
+    assert not opened(those, one, "Scan", what.accounts[one.account_key].password)
 
 
 def test_keys_are_not_the_directorys_business() -> None:
@@ -89,7 +89,7 @@ def test_a_previous_password_is_refused_but_not_counted(changes: int, locks: boo
     first = what.accounts[KEY]
     for number in range(changes):
         those.change(KEY, Material(1, f"generation {number}"))
-    assert [those.password(host, "scan", first.password) for _ in range(3)] == [False] * 3
+    assert [opened(those, host, "scan", first.password) for _ in range(3)] == [False] * 3
     assert those.locked(KEY) == locks
     assert those.records()[KEY].failed == 3
 
@@ -101,7 +101,7 @@ def test_an_estate_may_begin_with_the_vault_one_password_behind() -> None:
     those, hosts = Accounts(what.accounts, what.directories, Clock(), what.former), list(what.hosts.values())
     held = what.secrets[hosts[0].secret].material.password
     assert {h.fault.name for h in hosts} == {"old_password"}
-    assert [those.password(h, "scan", held) for h in hosts] == [False] * 4
+    assert [opened(those, h, "scan", held) for h in hosts] == [False] * 4
     assert not those.locked(KEY)
 
 

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -15,6 +16,7 @@ from targets import estate, material, spec
 from targets.faults import FREE, HOST_FAULTS, HostFault, SecretState
 from targets.sample_vault import SAMPLE
 from targets.secret_server.templates import TEMPLATES
+from targets.truth import truth
 from targets.vault_faults import VAULT_FAULTS
 from tests.unit.targets.targets_lab import build
 
@@ -70,6 +72,24 @@ def test_addresses_are_distinct_and_in_their_network(made: spec.EstateSpec) -> N
     assert len(what.hosts) == sum(g.count for g in made.hosts)
     networks = [g.network for g in made.hosts for _ in range(g.count)]
     assert all(IPv4Address(a) in n for a, n in zip(what.hosts, networks, strict=True))
+
+
+def test_a_network_may_be_full_but_for_what_no_connection_reaches() -> None:
+    what = build('[[hosts]]\ncount = 16\nnetwork = "127.16.0.0/28"')
+    assert list(what.hosts)[-2:] == ["127.16.0.0", "127.16.0.15"]
+    # The vault's address, and the first and last of 127.0.0.0/8, are no hosts.
+    assert "127.0.0.1" not in build('[[hosts]]\ncount = 14\nnetwork = "127.0.0.0/28"').hosts
+    with pytest.raises(spec.EstateError, match="too few addresses"):
+        build('[[hosts]]\ncount = 15\nnetwork = "127.0.0.0/28"')
+
+
+def test_hosts_of_ipv6_have_names_of_their_own() -> None:
+    what = build('[[hosts]]\ncount = 300\ntechnology = "windows"\nnetwork = "fd00:1::/64"\n[[hosts]]\ncount = 300')
+    assert [*what.hosts][:2] == ["fd00:1::1", "fd00:1::2"]
+    names = {host.name for host in what.hosts.values()}
+    assert len(names) == 600
+    assert max(map(len, names)) <= 15, "NetBIOS has room for no more"
+    assert [str(network) for network in what.networks] == ["fd00:1::/64"]
 
 
 @given(specs())
@@ -152,8 +172,9 @@ def test_truth_names_port_fault_and_secret() -> None:
         '[[hosts]]\nfault = "closed"\n[[hosts]]\nfault = "secret_missing"\naccount = "CORP"\nuser = "svc"\n'
         'secret_name = "{user} on {address}"'
     )
-    common = {"technology": "unix", "login": "password", "named_by": "name", "root": "free", "root_secret": ""}
-    assert list(estate.truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
+    named = {"technology": "unix", "login": "password", "named_by": "name", "root": "free", "root_secret": ""}
+    common: dict[str, Any] = named | {"latency": 0.0, "at_times": []}
+    assert list(truth(what, ports={"unix": 22, "windows": 445}, closed_port=9)) == [
         common
         | {
             "address": "127.20.0.1", "port": 9, "fault": "closed", "user": "scan",
@@ -225,7 +246,7 @@ def test_own_secrets_take_a_given_password() -> None:
         ('[[secrets]]\nname = "a"\ntemplate = "windows"\nlogin = "key"', ["no private key"]),
         ('[[directories]]\nname = "a"\nwindow = "30 minutes"', ["estate.toml:3: directories.0.window"]),
         ("[[hosts]\n", ["not TOML"]),
-        ('[[hosts]]\ncount = 7\nnetwork = "127.9.9.0/29"', ["network 127.9.9.0/29 has too few addresses"]),
+        ('[[hosts]]\ncount = 9\nnetwork = "127.9.9.0/29"', ["network 127.9.9.0/29 has too few addresses"]),
         ('[[hosts]]\n[[secrets]]\nname = "unix-127.20.0.1"', ['two secrets are named "unix-127.20.0.1"']),
     ],
 )

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from impacket import ntlm as independent
 
 from targets.smb import ntlm, spnego, wire, wire_tree
-from targets.smb.conversation import Conversation, Verdict
+from targets.smb.conversation import Verdict
 from targets.smb.ntlm import Answer, Names
 from targets.smb.sealing import AES_128_CCM, AES_128_GCM, TRANSFORMED, Sealer, session_of
 from targets.smb.status import Status
 from targets.smb.wire import Command, Header, WireError
+from tests.unit.targets.targets_lab import Talk
 from tests.unit.targets.test_targets_smb_wire import NOW, PREAUTH, Host, negotiate, smb1, status
 
 Reader = Callable[[bytes], object]
@@ -160,9 +161,9 @@ class Open(Host):
         return Verdict(Status.SUCCESS)
 
 
-def standing() -> tuple[Conversation, int, int]:
+def standing() -> tuple[Talk, int, int]:
     """A conversation with a session and a tree in it, and their numbers."""
-    talk = Conversation(Open(), lambda: NOW, lambda: b"nonce678")
+    talk = Talk(Open(), lambda: NOW, lambda: b"nonce678")
     talk.receive(negotiate(0x0210))
     [first] = talk.receive(Header(Command.SESSION_SETUP).pack() + _setup(TYPE1))
     session = wire.read_header(first).session

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targets.smb import ntlm, spnego, wire
-from targets.smb.conversation import Conversation, House, Verdict
+from targets.smb.conversation import House, Verdict
 from targets.smb.ntlm import Answer, Names
 from targets.smb.rpc import Endpoint
 from targets.smb.signing import Signer, derive
 from targets.smb.status import Status
 from targets.smb.wire import Command, Header, WireError
+from tests.unit.targets.targets_lab import Talk
 
 NOW = 133_000_000_000_000_000
 
@@ -43,8 +44,8 @@ class Host:
         return Verdict(Status.LOGON_FAILURE if answer.proof else Status.SUCCESS)
 
 
-def conversation(house: House | None = None) -> Conversation:
-    return Conversation(house or Host(), lambda: NOW, lambda: b"nonce678")
+def conversation(house: House | None = None) -> Talk:
+    return Talk(house or Host(), lambda: NOW, lambda: b"nonce678")
 
 
 def negotiate(*dialects: int, contexts: bytes = b"", count: int = 0) -> bytes:
@@ -137,7 +138,7 @@ def test_a_compound_is_answered_message_by_message() -> None:
 # -- what no client sends ----------------------------------------------------------------------------------------------
 
 
-def survives(frame: bytes, talk: Conversation) -> None:
+def survives(frame: bytes, talk: Talk) -> None:
     try:
         for answer in talk.receive(frame):
             assert wire.read_header(answer).flags & wire.RESPONSE

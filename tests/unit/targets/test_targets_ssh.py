@@ -11,8 +11,8 @@ import pytest
 
 from targets import lab, material
 from targets.estate import AccountKey
-from targets.secret_server.changes import Where
 from targets.ssh.shell import answer
+from targets.vault_spec import Where
 from targets.world import World
 from tests.unit.targets.targets_lab import Clock, build, connect, running, tcp, until
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from targets.estate import AccountKey
-from tests.unit.targets.targets_lab import MOUNT, Clock, Vault, running, until, vault
+from tests.unit.targets.targets_lab import MOUNT, Clock, Vault, opened, running, until, vault
 
 DENIED = (400, {"errorCode": "API_AccessDenied", "message": "Access Denied"})
 
@@ -49,7 +49,7 @@ UNIX = "unix-127.20.0.1"
 
 
 def on_host(v: Vault, address: str, password: str) -> bool:
-    return v.world.accounts.password(v.world.estate.hosts[address], "scan", password)
+    return opened(v.world.accounts, v.world.estate.hosts[address], "scan", password)
 
 
 def in_vault(v: Vault, name: str) -> str:
