@@ -13,7 +13,7 @@ from orchestrator.load.recorder import TURNED_AWAY
 from orchestrator.load.stages import BUS, PARTIES, WAIT
 
 IDLE: dict[str, Any] = {"at": 1.0, "out": 5, "capacity": 100, "waiting": 0}
-FULL = {"out": 96}
+FULL: dict[str, Any] = {"out": 96}
 QUICK = {"vault": 0.01, "auth": 0.02, "tcp": 0.01, "lease": 0.0, "permit": 0.01}
 
 
