@@ -46,7 +46,7 @@ _CLOSED = (
     "a load test holds the state directory, and what runs beside it would be measured too: wait until it has ended"
 )
 _CAMPAIGN_KEYS = frozenset({"name", "vaults", "records", "targets", "pace", "gate"})
-_ESTATE_KEYS = frozenset({"seed", "vault", "directories", "hosts", "secrets"})
+_ESTATE_KEYS = frozenset({"seed", "vault", "directories", "hosts", "secrets", "timeline"})
 
 
 class What(StrEnum):

@@ -6,6 +6,9 @@ H2 rate        A rate is held where at least STEADY_SHARE of the intervals at th
                good second at a rate that broke down a moment later is luck, one bad second of sixty is a hiccup.
 H3 largest     The largest rate held is that of the fastest held interval for which H2 holds, as the schedule has it in
                the middle of the interval; 0 where there is none.
+H4 throughput  It is no larger than the rate at which arrivals have ended over some STRETCH intervals: on a ramp a queue
+               grows for a while before anybody in it is late.
+H5 schedule    The whole schedule is held where STEADY_SHARE of its intervals are, and its fastest rate.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 
 HELD_SHARE = 0.99
 STEADY_SHARE = 0.95
+STRETCH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class Offered:
         return self.served >= HELD_SHARE * self.due
 
 
-def largest_held(intervals: Sequence[Offered]) -> float:
-    """Arrivals per second."""
+def largest_held(intervals: Sequence[Offered], ended: Sequence[float]) -> float:
+    """Arrivals per second. `ended`: how many per second have ended in each interval, those after the last too."""
     counted = sorted((one for one in intervals if one.due), key=lambda one: one.rate)
     best, held = 0.0, 0
     for number, one in enumerate(counted, start=1):
@@ -39,10 +43,21 @@ def largest_held(intervals: Sequence[Offered]) -> float:
         last_of_its_rate = number == len(counted) or counted[number].rate > one.rate
         if last_of_its_rate and held >= STEADY_SHARE * number and any(o.held and o.rate == one.rate for o in counted):
             best = one.rate
-    return best
+    most = _most(ended)
+    return best if most >= STEADY_SHARE * best else most
 
 
-def all_held(intervals: Sequence[Offered]) -> bool:
+def all_held(intervals: Sequence[Offered], ended: Sequence[float]) -> bool:
     """Was the whole schedule held?"""
     counted = [one for one in intervals if one.due]
-    return bool(counted) and sum(one.held for one in counted) >= STEADY_SHARE * len(counted)
+    if not counted or sum(one.held for one in counted) < STEADY_SHARE * len(counted):
+        return False
+    return largest_held(intervals, ended) >= STEADY_SHARE * max(one.rate for one in counted)
+
+
+def _most(ended: Sequence[float]) -> float:
+    """The largest mean over STRETCH intervals in a row, or over all where there are fewer."""
+    width = min(STRETCH, len(ended))
+    return (
+        max((sum(ended[n : n + width]) / width for n in range(len(ended) - width + 1)), default=0.0) if width else 0.0
+    )

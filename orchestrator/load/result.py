@@ -96,7 +96,9 @@ def result_of(test: LoadTest, *, campaign: str, targets: int, cores: int, ended_
     begun = tuple(i for i in recorder.intervals if i.begins < lasted)
     whole = begun if lasted >= schedule.duration else begun[:-1]
     offered = [Offered(schedule.rate_at(i.begins + recorder.width / 2), i.due, i.served) for i in whole]
-    held = all_held(offered)
+    complete = (*whole, *recorder.tail) if lasted >= schedule.duration else whole
+    ended = [i.ended / recorder.width for i in complete]
+    held = all_held(offered, ended)
     seen = Observed(
         held=held,
         attempts=recorder.words.total(),
@@ -126,7 +128,7 @@ def result_of(test: LoadTest, *, campaign: str, targets: int, cores: int, ended_
         offered=due / lasted if lasted else 0.0,
         achieved=sum(i.ended for i in begun) / lasted if lasted else 0.0,
         held=held,
-        held_rate=largest_held(offered),
+        held_rate=largest_held(offered, ended),
         latency=recorder.total.percentiles(),
         stages=tuple(
             Stage(name, party, recorder.stages[name].percentiles())

@@ -28,11 +28,35 @@ def at(rate: float, share: float = 1.0, due: int = 1000) -> Offered:
     ],
 )
 def test_the_largest_rate_held(intervals: list[Offered], held: float) -> None:
-    assert largest_held(intervals) == held
+    assert largest_held(intervals, [1000.0] * 5) == held
 
 
 def test_a_schedule_is_held_with_hiccups_and_not_with_more() -> None:
-    assert all_held([at(100)] * 57 + [at(100, 0.0)] * 3)
-    assert not all_held([at(100)] * 56 + [at(100, 0.0)] * 4)
-    assert not all_held([])
-    assert not all_held([Offered(10, 0, 0)])
+    enough = [100.0] * 60
+    assert all_held([at(100)] * 57 + [at(100, 0.0)] * 3, enough)
+    assert not all_held([at(100)] * 56 + [at(100, 0.0)] * 4, enough)
+    assert not all_held([], [])
+    assert not all_held([Offered(10, 0, 0)], [])
+
+
+def test_a_queue_that_grows_is_not_held_though_nobody_in_it_is_late_yet() -> None:
+    """A ramp to 300/s on what carries 180/s: the first to be a second late were due at 240/s."""
+    ramp = [at(rate, 1.0 if rate <= 240 else 0.0) for rate in range(20, 301, 20)]
+    ended = [min(rate, 180.0) for rate in range(20, 301, 20)]
+    assert largest_held(ramp, ended) == 180.0
+    assert not all_held([one for one in ramp if one.held], ended), "though every interval was"
+
+
+@pytest.mark.parametrize(
+    ("ended", "held"),
+    [
+        ([96.0], 100.0),  # near enough
+        ([94.0], 94.0),
+        ([40, 100, 100, 100, 100, 100, 60], 100.0),  # slow logins end later, and as many
+        ([0, 100, 100, 100, 100, 90, 0], 100.0),
+        ([100, 0, 100, 0, 100], 60.0),
+        ([], 0.0),
+    ],
+)
+def test_no_more_is_held_than_ends(ended: list[float], held: float) -> None:
+    assert largest_held([at(100)] * 5, ended) == held
