@@ -7,7 +7,7 @@ H2 rate        A rate is held where at least STEADY_SHARE of the intervals at th
 H3 largest     The largest rate held is that of the fastest held interval for which H2 holds, as the schedule has it in
                the middle of the interval; 0 where there is none.
 H4 throughput  It is no larger than the rate at which arrivals have ended over some STRETCH intervals: on a ramp a queue
-               grows for a while before anybody in it is late.
+               grows for a while before anybody in it is late. Fewer intervals say nothing of this.
 H5 schedule    The whole schedule is held where STEADY_SHARE of its intervals are, and its fastest rate.
 """
 
@@ -44,7 +44,7 @@ def largest_held(intervals: Sequence[Offered], ended: Sequence[float]) -> float:
         if last_of_its_rate and held >= STEADY_SHARE * number and any(o.held and o.rate == one.rate for o in counted):
             best = one.rate
     most = _most(ended)
-    return best if most >= STEADY_SHARE * best else most
+    return best if most is None or most >= STEADY_SHARE * best else most
 
 
 def all_held(intervals: Sequence[Offered], ended: Sequence[float]) -> bool:
@@ -55,9 +55,7 @@ def all_held(intervals: Sequence[Offered], ended: Sequence[float]) -> bool:
     return largest_held(intervals, ended) >= STEADY_SHARE * max(one.rate for one in counted)
 
 
-def _most(ended: Sequence[float]) -> float:
-    """The largest mean over STRETCH intervals in a row, or over all where there are fewer."""
-    width = min(STRETCH, len(ended))
-    return (
-        max((sum(ended[n : n + width]) / width for n in range(len(ended) - width + 1)), default=0.0) if width else 0.0
-    )
+def _most(ended: Sequence[float]) -> float | None:
+    """The largest mean over STRETCH intervals in a row; None where there are fewer."""
+    stretches = range(len(ended) - STRETCH + 1)
+    return max((sum(ended[n : n + STRETCH]) / STRETCH for n in stretches), default=None)

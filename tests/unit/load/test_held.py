@@ -50,12 +50,13 @@ def test_a_queue_that_grows_is_not_held_though_nobody_in_it_is_late_yet() -> Non
 @pytest.mark.parametrize(
     ("ended", "held"),
     [
-        ([96.0], 100.0),  # near enough
-        ([94.0], 94.0),
+        ([96.0] * 5, 100.0),  # near enough
+        ([94.0] * 5, 94.0),
         ([40, 100, 100, 100, 100, 100, 60], 100.0),  # slow logins end later, and as many
         ([0, 100, 100, 100, 100, 90, 0], 100.0),
         ([100, 0, 100, 0, 100], 60.0),
-        ([], 0.0),
+        ([10.0] * 4, 100.0),  # too few to say
+        ([], 100.0),
     ],
 )
 def test_no_more_is_held_than_ends(ended: list[float], held: float) -> None:
