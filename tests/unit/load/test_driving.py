@@ -1,12 +1,11 @@
-"""A load test under way: the real controller on the simulated bus and a virtual clock; the test plays appliances."""
+"""A load test under way: the real service on the simulated bus and a virtual clock; the test plays the appliances."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from itertools import count
 from math import isinf
 from random import Random
-from typing import Any, cast
 
 import anyio
 import pytest
@@ -18,28 +17,16 @@ from orchestrator.load.driving import READY_S, CpuUse, Driver, LoadTest, load_te
 from orchestrator.load.rate import Rate, Schedule
 from orchestrator.load.recorder import UNFINISHED
 from orchestrator.load.result import LoadResult, result_of
-from orchestrator.pacing import Pacer
-from orchestrator.permits import PermitOffice
-from orchestrator.stops import Stops
-from orchestrator.store.host_keys import HostKeys
+from orchestrator.service import Service
+from tests.simulation.coverage import Coverage
+from tests.simulation.memory import Memory
+from tests.simulation.oracle import Oracle
 from tests.simulation.sim_bus import SimBroker
+from tests.simulation.sim_store import SimStore
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.load.arrivals import DEADLINE, RUN, a_plan
 
 ZONE = "default"
-
-
-class NoKeys:
-    async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
-        return {}
-
-    async def learn(self, keys: Sequence[Any]) -> None:
-        return
-
-
-class NoLedger:
-    async def append(self, entries: Sequence[Any]) -> None:
-        raise AssertionError(f"nobody asks for a permit here: {entries}")
 
 
 class World:
@@ -55,48 +42,53 @@ class World:
         leases = count()
         schedule = Schedule(rate, duration)
         self.test: LoadTest = load_test(a_plan(50), schedule, lambda: f"lease {next(leases)}", vault_only=False)
-        stops = Stops()
-        self.controller = RunController(
-            plan=self.test.plan,
-            dispatcher=self.test.dispatcher,
-            attempts=self.test.recorder,
-            host_keys=cast("HostKeys", NoKeys()),
-            bus=self.bus,
-            office=PermitOffice(Pacer(), NoLedger(), anyio.current_time, stops),
-            stops=stops,
-            capacity=lambda: slots,
-            clock=anyio.current_time,
-        )
-        self.driver = Driver(
-            test=self.test,
-            controller=self.controller,
-            beats=lambda: [self._beat()],
-            expected=1,
-            capacity=lambda: slots,
-            cpu=self._cpu,
-            clock=anyio.current_time,
-        )
+        self.memory = Memory()
+        store = SimStore(self.memory, Oracle(Coverage()), Random(1)).as_store()  # noqa: S311 - as above
+        self.service = Service(store, self.bus, anyio.current_time)
+        self.driver: Driver | None = None
         self.ended = anyio.Event()
         self.ended_at = 0.0
 
-    def _beat(self) -> Heartbeat:
-        return Heartbeat(appliance="a", zone=ZONE, capacity=self.slots, in_flight=0, sent_at=0.0, pulling=self.pulling)
+    async def serve(self) -> None:
+        """The service with this one run in it, as the command has it."""
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self.service.run)
+
+            def ready(controller: RunController) -> None:
+                self.driver = Driver(
+                    test=self.test,
+                    controller=controller,
+                    beats=lambda: self.service.beats(ZONE),
+                    expected=1,
+                    capacity=lambda: self.service.capacity(ZONE),
+                    cpu=self._cpu,
+                    clock=anyio.current_time,
+                )
+                tasks.start_soon(self.driver.run, name="driver")
+
+            await self.service.wait_for_appliance(ZONE)
+            book = self.test.recorder
+            await self.service.execute(self.test.plan, self.test.dispatcher, controller_ready=ready, book=book)
+            self.ended_at = anyio.current_time()
+            tasks.cancel_scope.cancel()
+        self.ended.set()
 
     @staticmethod
     async def _cpu() -> CpuUse:
         return CpuUse()
 
-    async def drive(self) -> None:
-        await self.controller.drive()
-        self.ended_at = anyio.current_time()
-        self.ended.set()
+    def stop(self) -> None:
+        assert self.driver is not None
+        self.driver.stop()
 
-    async def collect(self) -> None:
-        async with self.bus.reports() as batches:
-            async for batch in batches:
-                await self.controller.take(batch)
-                for delivery in batch:
-                    await delivery.done()
+    async def beat(self) -> None:
+        appliance = self.broker.appliance("a", ZONE)
+        while True:
+            now = anyio.current_time()
+            await appliance.heartbeat(
+                Heartbeat(appliance="a", zone=ZONE, capacity=self.slots, in_flight=0, sent_at=now, pulling=self.pulling)
+            )
+            await anyio.sleep(0.5)
 
     async def work(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -135,7 +127,7 @@ def with_load(
             async def whole() -> None:
                 world = World(Rate(per_second, per_second), duration, slots=slots, login_s=login_s)
                 async with anyio.create_task_group() as tasks:
-                    for step in (world.drive, world.collect, world.work, world.driver.run):
+                    for step in (world.serve, world.beat, world.work):
                         tasks.start_soon(step, name=step.__name__)
                     await test(world)
                     tasks.cancel_scope.cancel()
@@ -154,6 +146,7 @@ async def test_a_rate_that_is_held(world: World) -> None:
     assert (result.due, result.succeeded, result.unfinished) == (100, 100, 0)
     assert (result.held, result.held_rate, result.bottleneck.name) == (True, 20.0, Name.NONE)
     assert result.latency.p99 < 500
+    assert not world.memory.jobs, "nothing of it is in the store"
     assert [round(sample.at) for sample in result.samples][:4] == [1, 2, 3, 4]
 
 
@@ -204,7 +197,7 @@ async def test_it_begins_all_the_same_when_nobody_does(world: World) -> None:
 @with_load(duration=60.0)
 async def test_an_interrupt_ends_it_with_what_there_is(world: World) -> None:
     await anyio.sleep(3.0)
-    world.driver.stop()
+    world.stop()
     await world.ended.wait()
     assert world.ended_at < 10.0
     result = world.result("it was interrupted")
@@ -217,7 +210,7 @@ async def test_an_interrupt_ends_it_with_what_there_is(world: World) -> None:
 async def test_an_interrupt_before_its_first_arrival_ends_it_too(world: World) -> None:
     world.pulling = 0
     await anyio.sleep(1.0)
-    world.driver.stop()
+    world.stop()
     await world.ended.wait()
     assert (world.result("it was interrupted").due, world.ended_at < 10.0) == (0, True)
 
