@@ -8,7 +8,8 @@
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
-#   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise
+#   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise;
+#                               and what a target costs beside its login, from 1,000 to 100,000 of them
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked?
 #   make lock                   resolve the lock files anew from pyproject.toml
@@ -65,6 +66,7 @@ mutate: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.scale
 
 fuzz: .venv/.dev
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))

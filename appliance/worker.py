@@ -24,6 +24,7 @@ from appliance.contract import Evidence, Outcome, Phase, Report, named
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.login.resolver import be_brisk
+from appliance.long_lived import settle_in
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
 from appliance.token_desk import TokenDesk
@@ -170,6 +171,7 @@ async def serve(sock: socket.socket) -> None:
     hello = await channel.receive()
     if not isinstance(hello, Hello):
         return
+    settle_in()
     lag = LoopLag()
     desk = TokenDesk(channel)
     async with (

@@ -10,13 +10,13 @@ from typing import Any
 
 from appliance.contract import Account, Target, Technology, Ticket
 from orchestrator.campaign_model import Campaign, Vault
-from orchestrator.controller import RunPlan
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
 from orchestrator.known_hosts import HostMarks, Marked
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook
+from orchestrator.run_plan import RunPlan
 from orchestrator.store.records import RunRecord, RunState, Unfinished
 from orchestrator.vault_use import ApprovalTerms, VaultUse
 

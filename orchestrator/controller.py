@@ -21,26 +21,22 @@ from appliance.contract import (
     Evidence,
     HostKeyPolicy,
     Job,
-    Jump,
     Phase,
     RunNotice,
     named,
 )
 from appliance.reasons import REASONS, Status
-from orchestrator.approval_watch import Unapproved
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
-from orchestrator.dispatch import Batch, Dispatcher, KnownKeys, LeftOut, OpenAttempt, Pace, Planned, Unplannable, job_of
-from orchestrator.known_hosts import Marked
+from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
+from orchestrator.job_message import addresses_of, job_of, jump_of_job
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
-from orchestrator.purposes import Purposes
 from orchestrator.reconcile import Suspect, reconcile
+from orchestrator.run_plan import Progress, RunPlan
 from orchestrator.stops import Stops
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
-from orchestrator.vault_use import VaultUse
-from orchestrator.vault_watch import Away
 
 RECONCILE_S = 10.0
 IDLE_S = 1.0
@@ -54,44 +50,6 @@ ORCHESTRATOR = "orchestrator"
 """The sender of outcomes that no appliance reported."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What a run is made of, apart from its progress."""
-
-    run: str
-    purposes: Purposes
-    zone: str
-    began: float
-    planned: int
-    pace: Pace
-    vaults: tuple[str, ...]
-    budget: Callable[[Account, str], Budget | None]
-    vault_uses: tuple[VaultUse, ...] = ()
-    uses: Callable[[], Mapping[CredentialRef, Sequence[str]]] = dict
-    """The jobs that may ask for each secret; takes a while for a large plan."""
-    marks: Callable[[Planned], Marked] = lambda _: Marked()
-    """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
-    jump_marks: Callable[[Planned], Marked] = lambda _: Marked()
-    """The same of its jump host."""
-    vault_only: bool = False
-    """Secrets are read, and nothing is logged in to: a load test."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run has come, in targets x technologies."""
-
-    planned: int
-    in_flight: int
-    by_status: Mapping[Status, int]
-    away: tuple[Away, ...] = ()
-    unapproved: tuple[Unapproved, ...] = ()
-
-    @property
-    def done(self) -> int:
-        return sum(self.by_status.values())
 
 
 @dataclass(slots=True)
@@ -237,9 +195,7 @@ class RunController:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def _send(self, batch: Batch) -> None:
-        addresses = [a.planned.target.address for a in batch.attempts]
-        addresses += [jump.address for a in batch.attempts if (jump := _jump(a.planned)) is not None]
-        keys = await self.host_keys.known(dict.fromkeys(addresses))
+        keys = await self.host_keys.known(dict.fromkeys(addresses_of(batch.attempts)))
         jobs = [self._job(attempt, keys) for attempt in batch.attempts]
         now = self.clock()
         if batch.unplannable or batch.left_out:
@@ -260,16 +216,7 @@ class RunController:
         return attempt is not None and attempt.attempt == job.attempt
 
     def _job(self, attempt: OpenAttempt, keys: Mapping[str, Sequence[str]]) -> Job:
-        planned, jump = attempt.planned, _jump(attempt.planned)
-        return job_of(
-            attempt,
-            zone=self.plan.zone,
-            deadline=self.plan.pace.deadline,
-            purposes=self.plan.purposes,
-            host=_known(self.plan.marks(planned), keys.get(planned.target.address, ())),
-            jump=_known(self.plan.jump_marks(planned), keys.get(jump.address, ())) if jump is not None else KnownKeys(),
-            vault_only=self.plan.vault_only,
-        )
+        return job_of(attempt, self.plan, keys)
 
     def _row(self, planned: Planned) -> JobRow:
         records = tuple(map(RecordUse.of, planned.candidates))
@@ -330,6 +277,7 @@ class RunController:
             self._note_vault(attempt, decision, now)
             if isinstance(decision, Final):
                 self.dispatcher.close(attempt.planned.job)
+                self.office.job_over(self.plan.run, attempt.planned)
                 self.counts[row.status] += 1
             elif not isinstance(decision, Stale):
                 self.dispatcher.again(decision.repeat)
@@ -370,7 +318,7 @@ class RunController:
             facts = {} if isinstance(decision, Stale) else decision.evidence.facts
             key = "" if "host_certificate" in facts else facts.get("host_key", "")
             jump_key = "" if "jump_host_certificate" in facts else facts.get("jump_host_key", "")
-            candidate, jump = _tofu(attempt.planned.candidates), _jump(attempt.planned)
+            candidate, jump = _tofu(attempt.planned.candidates), jump_of_job(attempt.planned)
             if key and candidate is not None:
                 seen.append((attempt.planned.target.address, candidate.port, key, self.plan.run))
             if jump_key and jump is not None and jump.host_keys is HostKeyPolicy.TOFU:
@@ -397,15 +345,6 @@ class RunController:
     def _suspect(self, attempt: OpenAttempt) -> Suspect:
         job = attempt.planned.job
         return Suspect(job, attempt.attempt, attempt.dispatched_at, self._placed.get((job, attempt.attempt)))
-
-
-def _jump(planned: Planned) -> Jump | None:
-    """The jump host that the job's targets are reached through; a Unix target has one record."""
-    return planned.candidates[0].jump if planned.candidates else None
-
-
-def _known(marked: Marked, keys: Sequence[str]) -> KnownKeys:
-    return KnownKeys(tuple(keys), tuple(marked.authorities), tuple(marked.revoked))
 
 
 def _tofu(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -26,13 +26,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from appliance.contract import Account, Candidate, CredentialRef, HostAuthority, Job, Target, Technology
+from appliance.contract import Account, Candidate, CredentialRef, Target, Technology
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
-from orchestrator.purposes import Purposes
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
+
+K = TypeVar("K")
 
 WINDOW = 4
 HELD_LIMIT = 4096
@@ -370,10 +371,18 @@ class Dispatcher:
     def _count(self, attempt: OpenAttempt, step: int) -> None:
         account = attempt.planned.account
         if account is not None:
-            self._by_account[account] = self._by_account.get(account, 0) + step
+            _add(self._by_account, account, step)
         if self._pace.per_subnet:
-            subnet = subnet_of(attempt.planned.target)
-            self._by_subnet[subnet] = self._by_subnet.get(subnet, 0) + step
+            _add(self._by_subnet, subnet_of(attempt.planned.target), step)
+
+
+def _add(counts: dict[K, int], key: K, step: int) -> None:
+    """What has come to nothing is forgotten."""
+    count = counts.get(key, 0) + step
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
 
 
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
@@ -428,52 +437,3 @@ def turned_away(attempt: OpenAttempt, *, not_before: float, now: float) -> Repea
     since = now if attempt.turned_away_since is None else attempt.turned_away_since
     repeat = repeat_of(attempt, not_before=not_before)
     return replace(repeat, turned_away=attempt.turned_away + 1, turned_away_since=since)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownKeys:
-    """What is known of a host's key."""
-
-    keys: tuple[str, ...] = ()
-    authorities: tuple[HostAuthority, ...] = ()
-    revoked: tuple[str, ...] = ()
-
-
-NOTHING_KNOWN = KnownKeys()
-
-
-def job_of(
-    attempt: OpenAttempt,
-    *,
-    zone: str,
-    deadline: float,
-    purposes: Purposes,
-    host: KnownKeys = NOTHING_KNOWN,
-    jump: KnownKeys = NOTHING_KNOWN,
-    vault_only: bool = False,
-) -> Job:
-    """The message for an attempt. `host` and `jump`: of its target, and of the jump host on the way there."""
-    planned = attempt.planned
-    return Job(
-        run=purposes.run,
-        job=planned.job,
-        attempt=attempt.attempt,
-        lease=attempt.lease,
-        zone=zone,
-        technology=planned.technology,
-        target=planned.target,
-        candidates=planned.candidates,
-        tried=attempt.tried,
-        rotated=attempt.rotations > 0,
-        known_host_keys=host.keys,
-        host_authorities=host.authorities,
-        revoked_host_keys=host.revoked,
-        known_jump_keys=jump.keys,
-        jump_authorities=jump.authorities,
-        revoked_jump_keys=jump.revoked,
-        deadline=deadline,
-        give_up_at=attempt.give_up_at,
-        purpose=purposes.plain(planned.target),
-        terms=purposes.of_job(planned.job, planned.target, planned.candidates),
-        vault_only=vault_only,
-    )

@@ -116,6 +116,11 @@ class _AccountState:
     proven_for: dict[str, None] = field(default_factory=dict)
     breaker: Breaker | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is out, failed or broken."""
+        return not self.outstanding and not self.failures and self.breaker is None
+
     def fail(self, at: float) -> None:
         self.failures.append(at)
         self.proven_for.clear()
@@ -141,6 +146,9 @@ class Pacer:
     def __init__(self) -> None:
         self._accounts: dict[Account, _AccountState] = {}
         self._granted: dict[str, dict[str, int]] = {}
+        """By run: each job's newest attempt that has had a permit."""
+        self._expired: dict[str, dict[str, None]] = {}
+        """By run: the jobs of which a permit has become a failure (R8), whose verdict may still come."""
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -272,14 +280,14 @@ class Pacer:
         late = [key for key, grant in state.outstanding.items() if grant.expires_at <= now]
         return self._unanswered(account, state, late, now)
 
-    @staticmethod
     def _unanswered(
-        account: Account, state: _AccountState, keys: Sequence[_Key], now: float
+        self, account: Account, state: _AccountState, keys: Sequence[_Key], now: float
     ) -> tuple[LedgerEntry, ...]:
         entries = []
         for key in keys:
             at = max(now, state.outstanding.pop(key).expires_at)
             state.fail(at)
+            self._expired.setdefault(key[0], {})[key[1]] = None
             entries.append(LedgerEntry(EntryKind.FAILURE, account, *key, at=at, cause="APPLIANCE_LOST"))
         return tuple(entries)
 
@@ -312,9 +320,25 @@ class Pacer:
         elif entry.kind is EntryKind.FAILURE:
             state.fail(entry.at)
 
+    def job_over(self, run: str, job: str, accounts: Iterable[Account], host: str) -> None:
+        """A job has its outcome, so that its caller refuses whatever asks for it: it is forgotten, but for a permit
+        that is out or has expired. So are those of its accounts that are of this host alone, of which nothing is out,
+        failed or broken: another job that asks for one has to prove it again (R4). A run over a million hosts with
+        accounts of their own thus takes no more memory than one over ten thousand.
+        """
+        states = {account: self._accounts[account] for account in accounts if account in self._accounts}
+        granted = self._granted.get(run, {})
+        key = (run, job, granted.get(job, 0))
+        if job not in self._expired.get(run, {}) and not any(key in state.outstanding for state in states.values()):
+            granted.pop(job, None)
+        for account, state in states.items():
+            if account.authority == host and state.idle:
+                del self._accounts[account]
+
     def forget_run(self, run: str) -> None:
         """A run has ended: its attempts will not ask again. Failures and breakers stay."""
         self._granted.pop(run, None)
+        self._expired.pop(run, None)
         for state in self._accounts.values():
             state.proven_for.pop(run, None)
 
@@ -326,7 +350,7 @@ class Pacer:
             state.failures = [at for at in state.failures if at > before]
             if state.breaker is not None and state.breaker.opened_at <= before:
                 state.breaker = None
-            if not state.outstanding and not state.failures and state.breaker is None and not state.proven_for:
+            if state.idle and not state.proven_for:
                 del self._accounts[account]
 
     # -- questions -------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import anyio
 import structlog
 
 from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
-from orchestrator.dispatch import OpenAttempt
+from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer, stopped
 from orchestrator.stops import Stop, Stops
 
@@ -58,7 +58,11 @@ class _Ticket:
 
 def _by_part(message: M) -> M:
     """To the pacer, each login of an attempt is a job's of its own."""
-    return message.model_copy(update={"job": f"{message.job}/{message.part}"}) if message.part else message
+    return message.model_copy(update={"job": _named(message.job, message.part)}) if message.part else message
+
+
+def _named(job: str, part: str) -> str:
+    return f"{job}/{part}" if part else job
 
 
 def is_genuine(request: PermitRequest, attempt: OpenAttempt | None) -> bool:
@@ -93,6 +97,14 @@ class PermitOffice:
         self._pacer.forget_run(run)
         oldest = min((r.began for r in self._runs.values()), default=self._clock())
         self._pacer.prune(before=min(oldest, self._clock() - REMEMBER_S))
+
+    def job_over(self, run: str, planned: Planned) -> None:
+        """A job has its outcome: what the pacer has of it, nobody will ask for."""
+        accounts = [account for candidate in planned.candidates for account in candidate.accounts]
+        host = f"host:{planned.target.address.lower()}"
+        self._pacer.job_over(run, planned.job, accounts, host)
+        if any(candidate.root is not None for candidate in planned.candidates):
+            self._pacer.job_over(run, _named(planned.job, Part.ROOT), accounts, host)
 
     def stops_changed(self) -> None:
         """Whoever waits is judged anew."""

@@ -61,6 +61,8 @@ class Purposes:
         """Of those records, their jump hosts and root delegation whose vault has its own. Nobody asks for approval of
         any secret but the login's: where it lacks, it is the reason.
         """
+        if not any(terms.own for terms in self.vaults.values()):
+            return ()
         found: list[AccessTerms] = []
         for candidate in candidates:
             vaults = {part: secret.vault for part, _, secret in candidate.parts}  # a login's fallbacks are in its own

@@ -20,11 +20,12 @@ from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.approvals import ApprovalOffice
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.check_outs import CheckOutOffice
-from orchestrator.controller import RECONCILE_S, RunController, RunPlan
+from orchestrator.controller import RECONCILE_S, RunController
 from orchestrator.dispatch import Dispatcher
 from orchestrator.pacing import STOPPED, Pacer
 from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.run_holding import RunHolding
+from orchestrator.run_plan import RunPlan
 from orchestrator.stop_office import StopOffice
 from orchestrator.store import Store
 

@@ -159,6 +159,8 @@ class Stops:
         return self._on(candidate, lambda part: part is Part.ROOT)
 
     def _on(self, candidate: Candidate, meant: Callable[[Part], bool]) -> Stop | None:
+        if not self._standing:
+            return None
         parts = [(account, secret) for part, account, secret in candidate.parts if meant(part)]
         return next(
             (

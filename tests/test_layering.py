@@ -1,7 +1,8 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows seven parts of `appliance`: contract, access, questions, reasons, classify, certificates, bus.
+1. `orchestrator` knows eight parts of `appliance`: contract, access, questions, reasons, classify, certificates,
+   long_lived, bus.
    `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
@@ -33,6 +34,7 @@ ARROWS = {
         "appliance.reasons",
         "appliance.classify",
         "appliance.certificates",
+        "appliance.long_lived",
         "appliance.bus",
     ),
     "targets": ("targets",),
@@ -46,7 +48,6 @@ HOMES = {
     "nkeys": ("appliance.bus.*",),
     "sqlalchemy": ("orchestrator.store", "orchestrator.store.*"),
     "alembic": ("orchestrator.store.*",),
-    "aiosqlite": ("orchestrator.store.*",),
     "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
     "ahocorasick_rs": ("appliance.leaks.finder",),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
+import anyio
 import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
@@ -132,25 +133,40 @@ class JetStreamOrchestrator:
             if zone not in self._epochs:
                 self._epochs[zone] = await self._epoch(zone)
         epochs = dict(self._epochs)
-        placed: list[Placed | None] = []
-        for first in range(0, len(jobs), _PIPELINE):
-            some = jobs[first : first + _PIPELINE]
-            posts = [Post(subjects.jobs(j.zone, j.run), j.encode(), f"{j.job}:{j.attempt}") for j in some]
-            answers = await self._posting.post(posts)
-            for job, post, answer in zip(some, posts, answers, strict=True):
-                seq = answer if answer is not None else await self._place(job, post)
-                same = seq is not None and self._epochs[job.zone] == epochs[job.zone]
-                placed.append(Placed(epochs[job.zone], seq) if same and seq is not None else None)
-        return placed
+        posts = [Post(subjects.jobs(j.zone, j.run), j.encode(), f"{j.job}:{j.attempt}") for j in jobs]
+        seqs: list[int | None] = []
+        for first in range(0, len(posts), _PIPELINE):
+            seqs += await self._posting.post(posts[first : first + _PIPELINE])
+        await self._repeat(jobs, posts, seqs)
+        same = {zone: self._epochs[zone] == epochs[zone] for zone in zones}
+        return [
+            Placed(epochs[job.zone], seq) if seq is not None and same[job.zone] else None
+            for job, seq in zip(jobs, seqs, strict=True)
+        ]
 
-    async def _place(self, job: Job, post: Post) -> int | None:
-        """One that was not confirmed with the others: by itself, for as long as a call may take."""
-        try:
-            stream = subjects.jobs_stream(job.zone)
-            return int((await self._link.store_job(post.subject, post.body, post.msg_id, stream))["seq"])
-        except BusUnavailable as error:
-            log.warning("bus.job_not_confirmed", job=job.job, attempt=job.attempt, text=str(error))
-            return None
+    async def _repeat(self, jobs: Sequence[Job], posts: Sequence[Post], seqs: list[int | None]) -> None:
+        """What was not confirmed with the others, each by itself, for as long as a call may take."""
+        places = anyio.CapacityLimiter(_PIPELINE)
+        failures: list[BusError] = []
+
+        async def place(n: int) -> None:
+            job, post = jobs[n], posts[n]
+            async with places:
+                if failures:
+                    return
+                try:
+                    stream = subjects.jobs_stream(job.zone)
+                    seqs[n] = int((await self._link.store_job(post.subject, post.body, post.msg_id, stream))["seq"])
+                except BusUnavailable as error:
+                    log.warning("bus.job_not_confirmed", job=job.job, attempt=job.attempt, text=str(error))
+                except BusError as error:
+                    failures.append(error)
+
+        async with anyio.create_task_group() as placing:
+            for n in [n for n, seq in enumerate(seqs) if seq is None]:
+                placing.start_soon(place, n, name=f"put {jobs[n].job}")
+        if failures:
+            raise failures[0]
 
     async def _epoch(self, zone: str) -> str:
         info = await self._link.api(f"STREAM.INFO.{subjects.jobs_stream(zone)}")

@@ -30,7 +30,8 @@ from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, No
 from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
 from orchestrator.cli.sealing import SealError, SealingKey, seal
 from orchestrator.cli.vaults import ask
-from orchestrator.controller import Progress, RunController
+from orchestrator.controller import RunController
+from orchestrator.run_plan import Progress
 from orchestrator.state_dir import HolderInfo
 from orchestrator.stops import Selector, Stop
 from orchestrator.vault_watch import Away

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from appliance.bus import BusError, OrchestratorBus
 from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.contract import CredentialRef
+from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
@@ -156,6 +157,7 @@ async def embedded(held: Held, *, zone: str, capacity: int) -> AsyncIterator[Eng
             capacity=capacity,
             log_file=held.path / "appliance.log",
         )
+        settle_in()
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
@@ -196,6 +198,7 @@ async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> Asy
         stack.push_async_callback(_close, store.close)
         bus = await _bus(stack, url, seed, tls)
         await bus.open_zone(zone, capacity)
+        settle_in()
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="engine: service")

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
-from orchestrator.controller import Progress as RunProgress
 from orchestrator.report.tables import GOOD, cell, say
+from orchestrator.run_plan import Progress as RunProgress
 from orchestrator.vault_watch import Away
 
 LINES = 5

@@ -11,12 +11,13 @@ import anyio
 
 from appliance.contract import Heartbeat
 from orchestrator.assembly import Prepared, logons_allowed, run_plan
-from orchestrator.controller import DRAIN_GRACE_S, RunController, RunPlan
+from orchestrator.controller import DRAIN_GRACE_S, RunController
 from orchestrator.dispatch import Dispatcher
 from orchestrator.load.bottleneck import Sample
 from orchestrator.load.rate import Schedule
 from orchestrator.load.recorder import Recorder
 from orchestrator.load.source import Arrivals
+from orchestrator.run_plan import RunPlan
 
 READY_S = 30.0
 """How long scan processes may take to start; then the test begins with those that there are."""

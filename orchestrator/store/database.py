@@ -2,7 +2,7 @@
 
 * A transaction is a function of a connection, run in a worker thread from its begin to its commit: one change of
   threads, where a driver that awaits each statement changes ten times. (A commit of the ledger took 0.95 ms of CPU that
-  way and takes 0.12; a settled row 0.044 and 0.02: `python -m tests.bench.scale --store`.)
+  way and takes 0.3; a settled row 0.044 and 0.03: `python -m tests.bench.scale --planning`.)
 * A write is one transaction, taken under an in-process lock (first come, first served, instead of SQLite's polling) and
   begun IMMEDIATE, so that two connections never deadlock over an upgrade from reading to writing.
 * A transaction that has begun runs to its end whatever is cancelled around it, within PATIENCE_S: it happened, or it

@@ -26,6 +26,7 @@ from anyio.abc import Process
 
 from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.launch import launch_argv
+from appliance.long_lived import settle_in
 from orchestrator.assembly import Selection, prepare, run_id
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.engine import Engine, campaign_networks
@@ -39,7 +40,7 @@ from tests.bench.scale_appliance import URL, VAULT
 
 ZONE = "default"
 _TICK = os.sysconf("SC_CLK_TCK")
-SAMPLE_S = 0.2
+SAMPLE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
     async with EmbeddedServer(held, [user]) as server:
         bus = await connect_orchestrator(server.url, seed=server.orchestrator_seed)
         await bus.open_zone(ZONE, capacity)
+        settle_in()
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")

@@ -1,11 +1,13 @@
 """A scan process whose targets and vault answer at once: `python -m tests.bench.scale_scanner FD`.
 
 Everything of the product runs (pull, policy, phases, permit, evidence, report), but for what `Kit` lends to a scan from
-outside: dialling, logins and the vault's source.
+outside: dialling, logins and the vault's source. LOGIN_CPU_MS in the environment is what a login takes (0).
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from socket import socket
@@ -19,7 +21,7 @@ from appliance.channel import Hello
 from appliance.contract import AccessTerms, Candidate, CredentialRef, Failure, Job, Phase, Technology, View
 from appliance.desk import open_desk
 from appliance.lag import LoopLag
-from appliance.login import Authenticated, Login, Negotiated, Privileges
+from appliance.login import Authenticated, Elevation, Login, Negotiated, Privileges
 from appliance.phases import PhaseLedger
 from appliance.policy import Policy
 from appliance.scan import Kit
@@ -27,6 +29,9 @@ from appliance.vault import DEFAULT_TERMS, SecretHandle
 from appliance.vault.credential import Credential
 
 _FACTS = {"banner": "SSH-2.0-OpenSSH_9.2", "kex": "curve25519-sha256", "cipher": "aes128-gcm@openssh.com"}
+
+
+LOGIN_CPU_S = float(os.environ.get("LOGIN_CPU_MS", "0")) / 1000
 
 
 class InstantSource:
@@ -61,6 +66,7 @@ class InstantLogin:
     def __init__(self, ledger: PhaseLedger) -> None:
         self._ledger = ledger
         self.submitted = self.proven = False
+        self.elevation = Elevation.UNTRIED
 
     async def greet(self) -> None:
         return None
@@ -72,9 +78,17 @@ class InstantLogin:
     async def prepare(self, candidate: Candidate) -> None:
         del candidate
 
-    async def authenticate(self, candidate: Candidate, credential: Credential) -> Authenticated:
-        del candidate, credential
+    async def authenticate(
+        self,
+        candidate: Candidate,
+        credential: Credential,
+        following: Callable[[int], Awaitable[Credential | Failure]] | None = None,
+    ) -> Authenticated:
+        del candidate, credential, following
         self.submitted = True
+        until = time.thread_time() + LOGIN_CPU_S
+        while time.thread_time() < until:
+            pass
         return Authenticated()
 
     async def privileges(self, ask_root: Callable[[], Awaitable[str | Failure]] | None = None) -> Privileges:

@@ -7,7 +7,7 @@ the processes' lives and deaths (here and in `sim_appliance.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any, NoReturn
@@ -16,14 +16,16 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from appliance.contract import Account
+from appliance.bus import Placed
+from appliance.contract import Account, Job
 from appliance.permit import GRACE_S
 from appliance.reasons import Status
 from appliance.supervisor import END_WAIT_S
-from orchestrator.controller import ALONE_S, RunController, RunPlan
+from orchestrator.controller import ALONE_S, RunController
 from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
+from orchestrator.run_plan import RunPlan
 from orchestrator.service import Service
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
@@ -34,7 +36,7 @@ from tests.simulation.memory import Memory
 from tests.simulation.options import Options, draw
 from tests.simulation.oracle import Oracle
 from tests.simulation.sim_appliance import ZONE, SimHost, Surroundings
-from tests.simulation.sim_bus import Faults, SimBroker
+from tests.simulation.sim_bus import Faults, SimBroker, SimOrchestrator
 from tests.simulation.sim_store import SimStore
 from tests.simulation.sim_targets import SimTargets, SimVault
 from tests.simulation.virtual_loop import Stuck, run
@@ -72,6 +74,21 @@ SEEN = {
     "NO_RECORD": "an outcome",
 }
 """What schedules of this layer are for; one that no schedule reaches is not tested."""
+
+
+class StoredFirst(SimOrchestrator):
+    """The orchestrator's bus, which takes no attempt that the store does not know."""
+
+    def __init__(self, broker: SimBroker, memory: Memory) -> None:
+        super().__init__(broker)
+        self._memory = memory
+
+    async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
+        for job in jobs:
+            stored = self._memory.jobs.get((job.run, job.job))
+            if stored is None or job.attempt not in stored.leases:
+                raise Violation(f"{job.job}:{job.attempt} goes on the bus and is not in the store")
+        return await super().put(jobs)
 
 
 class World:
@@ -136,7 +153,7 @@ class World:
 
     async def _serve(self) -> None:
         store = SimStore(self.memory, self.oracle, self.rng).as_store()
-        service = Service(store, self.broker.orchestrator(), anyio.current_time)
+        service = Service(store, StoredFirst(self.broker, self.memory), anyio.current_time)
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="service")
             self._alive = (service, tasks)

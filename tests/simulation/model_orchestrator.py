@@ -355,6 +355,9 @@ class Orchestrator(Actor):
         else:
             self.kernel.note("outcome", attempt.planned.job, decision.reason.code)
             run.dispatcher.close(attempt.planned.job)
+            accounts = [account for candidate in attempt.planned.candidates for account in candidate.accounts]
+            host = f"host:{attempt.planned.target.address}"
+            self.pacer.job_over(run.name, attempt.planned.job, accounts, host)
             run.counts[row.status.value] += 1
         self.wake(run)
 

@@ -82,16 +82,16 @@ class Planted:
 
 
 PLANTED = (
-    Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 2),
-    Planted("permit released early", Permit, "ask", _gives_back_at_once, 2),
+    Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 22),
+    Planted("permit released early", Permit, "ask", _gives_back_at_once, 6),
     Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
-    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 0),
-    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 37),
-    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 60),
+    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 24),
+    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 0),
+    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 125),
     Planted("a password is kept", Credential, "forget", _keeps, 0),
     Planted("the heart stops", Supervisor, "_beat", _one_beat, 4),
-    Planted("budget off by one", service, "Pacer", OneMore, 142),
-    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 66),
+    Planted("budget off by one", service, "Pacer", OneMore, 22),
+    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 217),
     Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 38),
 )
 

@@ -16,7 +16,7 @@ from appliance.channel import TokenAsk, TokenGive
 from appliance.contract import Outcome, named
 from appliance.token_desk import TokenDesk
 from appliance.vault.tokens import Token
-from appliance.worker import IDLE_S, KEEP_EVERY_S, LIFE_S, Worker
+from appliance.worker import GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, TOGETHER, Worker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, as_bus
 
@@ -106,6 +106,45 @@ async def test_what_is_delivered_again_meanwhile_is_scanned_once_and_ended_as_th
     process.hosts.refuse()
     await anyio.sleep(0.1)
     assert sorted(process.queue.story) == ["ended job 1:1", "ended job 1:2", "reported job 1", "reported job 1"]
+
+
+@virtually
+async def test_reports_of_the_same_moment_go_together_and_a_lone_one_waits_a_moment(tasks: TaskGroup) -> None:
+    process = Process(capacity=3 * TOGETHER, silent=True)
+    process.queue.put(*map(a_job, range(2 * TOGETHER + 1)))
+    tasks.start_soon(process.live)
+    await anyio.sleep(5.0)
+    process.hosts.refuse()
+    await anyio.sleep(GATHER_S * 0.9)
+    assert process.queue.together == []
+    await anyio.sleep(GATHER_S * 0.2)
+    assert process.queue.together == [TOGETHER, TOGETHER, 1]
+    process.queue.put(a_job(1000))
+    await anyio.sleep(1.0)
+    process.hosts.refuse()
+    await anyio.sleep(GATHER_S * 0.9)
+    assert process.queue.together[3:] == []
+    await anyio.sleep(GATHER_S * 0.2)
+    assert process.queue.together[3:] == [1]
+
+
+@virtually
+async def test_reports_that_the_bus_does_not_take_end_no_job_and_keep_no_capacity(tasks: TaskGroup) -> None:
+    """The bus delivers the jobs again."""
+    process = Process(capacity=2, silent=True)
+    process.queue.put(*map(a_job, range(2)))
+    tasks.start_soon(process.live)
+    await anyio.sleep(1.0)
+    process.queue.down = True
+    process.hosts.refuse()
+    await anyio.sleep(0.5)
+    assert (process.queue.together, process.queue.story) == ([2], [])
+    process.queue.down = False
+    process.queue.put(a_job(2), a_job(3))
+    await anyio.sleep(2.0)
+    process.hosts.refuse()
+    await anyio.sleep(0.5)
+    assert sorted(report.job for report in process.queue.reports) == ["job 2", "job 3"]
 
 
 # -- the end of its life -----------------------------------------------------------------------------------------------

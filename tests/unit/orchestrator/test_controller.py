@@ -34,12 +34,13 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import Status
-from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController, RunPlan
+from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController
 from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
 from orchestrator.known_hosts import Marked
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
+from orchestrator.run_plan import RunPlan
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys

@@ -7,7 +7,7 @@ from datetime import datetime
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.cli.progress import ProgressDisplay
-from orchestrator.controller import Progress
+from orchestrator.run_plan import Progress
 from orchestrator.vault_watch import Away
 
 

@@ -1,0 +1,54 @@
+"""A run as its controller takes it: what it is made of, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance.contract import Account, CredentialRef
+from appliance.reasons import Status
+from orchestrator.approval_watch import Unapproved
+from orchestrator.dispatch import Pace, Planned
+from orchestrator.known_hosts import Marked
+from orchestrator.pacing import Budget
+from orchestrator.purposes import Purposes
+from orchestrator.vault_use import VaultUse
+from orchestrator.vault_watch import Away
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is made of, apart from its progress."""
+
+    run: str
+    purposes: Purposes
+    zone: str
+    began: float
+    planned: int
+    pace: Pace
+    vaults: tuple[str, ...]
+    budget: Callable[[Account, str], Budget | None]
+    vault_uses: tuple[VaultUse, ...] = ()
+    uses: Callable[[], Mapping[CredentialRef, Sequence[str]]] = dict
+    """The jobs that may ask for each secret; takes a while for a large plan."""
+    marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
+    jump_marks: Callable[[Planned], Marked] = lambda _: Marked()
+    """The same of its jump host."""
+    vault_only: bool = False
+    """Secrets are read, and nothing is logged in to: a load test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come, in targets x technologies."""
+
+    planned: int
+    in_flight: int
+    by_status: Mapping[Status, int]
+    away: tuple[Away, ...] = ()
+    unapproved: tuple[Unapproved, ...] = ()
+
+    @property
+    def done(self) -> int:
+        return sum(self.by_status.values())

@@ -1,0 +1,93 @@
+"""What the pacer keeps of a job that has its outcome: nothing that could make an account unsafe is forgotten."""
+
+from __future__ import annotations
+
+from appliance.contract import (
+    OK,
+    Account,
+    PermitRelease,
+    PermitRequest,
+    PermitVerdict,
+    Phase,
+    Signal,
+    Technology,
+    named,
+)
+from orchestrator.pacing import Budget, Pacer
+
+HOST, OWN = "host:10.0.0.1", Account(authority="host:10.0.0.1", user="scan")
+SHARED = Account(authority="dir:corp", user="scan")
+VALID_FOR = 40.0
+
+
+def ask(pacer: Pacer, account: Account, job: str = "j", attempt: int = 1, now: float = 0.0) -> PermitVerdict:
+    ids = {"run": "r", "job": job, "attempt": attempt, "lease": "l", "holder": f"{job}:{attempt}", "record": "Unix"}
+    request = PermitRequest(**ids, account=account, valid_for=VALID_FOR)
+    return pacer.request(request, Budget(), run_began=0.0, now=now).answer.verdict
+
+
+def tell(pacer: Pacer, account: Account, signal: Signal = OK, job: str = "j", now: float = 1.0) -> None:
+    ids = {"run": "r", "job": job, "attempt": 1, "lease": "l", "holder": f"{job}:1"}
+    verdict = {"phase": Phase.AUTH, "signal": signal, "submitted": True}
+    pacer.release(PermitRelease(**ids, **verdict, technology=Technology.UNIX, account=account), now=now)
+
+
+def kept(pacer: Pacer) -> tuple[int, int]:
+    """Accounts, and jobs of the run."""
+    return len(pacer._accounts), len(pacer._granted["r"])
+
+
+def test_a_host_of_its_own_leaves_nothing_behind() -> None:
+    pacer = Pacer()
+    for number in range(1000):
+        account = Account(authority=f"host:10.0.0.{number}", user="scan")
+        assert ask(pacer, account, f"j{number}") is PermitVerdict.GRANTED
+        tell(pacer, account, job=f"j{number}")
+        pacer.job_over("r", f"j{number}", [account], account.authority)
+    assert kept(pacer) == (0, 0)
+
+
+def test_failures_and_breakers_stay() -> None:
+    pacer = Pacer()
+    ask(pacer, OWN)
+    tell(pacer, OWN, named("BAD_CREDENTIALS"))
+    pacer.job_over("r", "j", [OWN], HOST)
+    assert pacer.exposure(OWN, since=0.0) == 1
+    assert ask(pacer, OWN, "another") is PermitVerdict.SKIP
+
+
+def test_a_permit_that_is_out_is_still_its_holders_to_return() -> None:
+    pacer = Pacer()
+    ask(pacer, OWN)
+    pacer.job_over("r", "j", [OWN], HOST)
+    assert kept(pacer) == (1, 1)
+    tell(pacer, OWN, named("BAD_CREDENTIALS"))
+    assert pacer.exposure(OWN, since=0.0) == 1
+
+
+def test_a_verdict_that_comes_after_expiry_and_outcome_counts_once() -> None:
+    pacer = Pacer()
+    ask(pacer, SHARED)
+    pacer.expire(now=VALID_FOR + 1.0)
+    pacer.job_over("r", "j", [SHARED], HOST)
+    tell(pacer, SHARED, named("BAD_CREDENTIALS"), now=VALID_FOR + 2.0)
+    assert pacer.exposure(SHARED, since=0.0) == 1, "the expiry has been counted; this is the same logon"
+
+
+def test_a_shared_account_stays_proven() -> None:
+    pacer = Pacer()
+    ask(pacer, SHARED)
+    tell(pacer, SHARED)
+    pacer.job_over("r", "j", [SHARED], HOST)
+    assert [ask(pacer, SHARED, job) for job in "ab"] == [PermitVerdict.GRANTED] * 2, "no canary again"
+    assert kept(pacer) == (1, 2)
+
+
+def test_an_account_of_another_host_stays_proven() -> None:
+    """A jump host's: the jobs behind it end one by one."""
+    jump = Account(authority="host:10.9.9.9", user="jump")
+    pacer = Pacer()
+    ask(pacer, jump)
+    tell(pacer, jump)
+    pacer.job_over("r", "j", [OWN, jump], HOST)
+    assert [ask(pacer, jump, job) for job in "ab"] == [PermitVerdict.GRANTED] * 2
