@@ -198,11 +198,9 @@ class RunController:
         keys = await self.host_keys.known(dict.fromkeys(addresses_of(batch.attempts)))
         jobs = [self._job(attempt, keys) for attempt in batch.attempts]
         now = self.clock()
-        if batch.unplannable or batch.left_out:
-            await self._end_at_once(batch, now)
         rows: list[tuple[JobRow, AttemptRow | None]] = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
         rows += [(self._row(planned), None) for planned in batch.held]
-        await self.attempts.dispatched(self.plan.run, rows, batch.cursors)
+        await self._write(batch, rows, now)
         await self._insist(lambda: self._put(jobs))
 
     async def _put(self, jobs: Sequence[Job]) -> None:
@@ -222,10 +220,11 @@ class RunController:
         records = tuple(map(RecordUse.of, planned.candidates))
         return JobRow(self.plan.run, planned.job, planned.technology, planned.target, records)
 
-    async def _end_at_once(self, batch: Batch, now: float) -> None:
-        rows = [self._unplannable(target, now) for target in batch.unplannable]
-        rows += [self._left_out(job, now) for job in batch.left_out]
-        for outcome, fresh in zip(rows, await self.attempts.finish_without_attempt(self.plan.run, rows), strict=True):
+    async def _write(self, batch: Batch, rows: Sequence[tuple[JobRow, AttemptRow | None]], now: float) -> None:
+        ended = [self._unplannable(target, now) for target in batch.unplannable]
+        ended += [self._left_out(job, now) for job in batch.left_out]
+        taken = await self.attempts.dispatched(self.plan.run, rows, batch.cursors, ended)
+        for outcome, fresh in zip(ended, taken, strict=True):
             self.counts[outcome.status] += fresh
 
     def _unplannable(self, target: Unplannable, now: float) -> Undispatched:

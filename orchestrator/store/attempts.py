@@ -56,26 +56,48 @@ class Attempts:
         self._move_cursors = move_cursors(database)
 
     async def dispatched(
-        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
-    ) -> None:
-        """Record attempts and how far the cursors came, before anything is put on the bus. Repeating changes nothing.
-        A job without an attempt has been taken from its cursor and waits.
+        self,
+        run: str,
+        rows: Sequence[tuple[JobRow, AttemptRow | None]],
+        cursors: Mapping[str, int],
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
+        """Record attempts, jobs that end without one, and how far the cursors came, before anything is put on the bus.
+        Repeating changes nothing. A job without an attempt has been taken from its cursor and waits.
 
-        Outcomes that the same stretch of a cursor needed (`finish_without_attempt`) must be written before: a crash in
-        between then walks the stretch again, and loses nothing.
+        True for each of `ended` whose outcome this is. False, and no change, where the job has its outcome already or
+        has an open attempt (settle that instead) after the one that the caller knows to be over. All of it is one
+        transaction: a stretch of a cursor that is walked again, after the last writes were lost with the power, may
+        come to another end, and its jobs have none yet.
         """
-        known = [_job_values(job) for job, _ in rows]
+        known = [_job_values(job) for job in (*(job for job, _ in rows), *(end.job for end in ended))]
         made = [_attempt_values(attempt) for _, attempt in rows if attempt is not None]
 
-        def step(connection: Connection) -> None:
+        def step(connection: Connection) -> list[bool]:
             if known:
                 connection.execute(self._new_jobs, known)
+            taken = self._finish(connection, run, ended) if ended else []
             if made:
                 connection.execute(self._new_attempts, made)
             if cursors:
                 connection.execute(self._move_cursors, cursor_rows(run, cursors))
+            return taken
 
-        await self._database.write(step)
+        return await self._database.write(step)
+
+    def _finish(self, connection: Connection, run: str, ended: Sequence[Undispatched]) -> list[bool]:
+        states = _job_states(connection, run, [row.job.job for row in ended])
+        taken, new = [], {}
+        for row in ended:
+            state = states.get(row.job.job, JobState({}, 0, finished=False))
+            going_on = any(number > row.after for number in state.open)
+            take = not going_on and not state.finished and row.job.job not in new
+            taken.append(take)
+            if take:
+                new[row.job.job] = _undispatched_values(row, state.newest)
+        if new:
+            connection.execute(self._first_outcomes, list(new.values()))
+        return taken
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         """Take reports, in order (the rules: `fencing.py`). True for each that decides what becomes of its job: the
@@ -97,33 +119,6 @@ class Attempts:
             return verdicts
 
         return [verdict is Verdict.DECIDES for verdict in await self._database.write(step)]
-
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
-        """Final outcomes of jobs that were not dispatched, or wait for a next attempt that will not come. False, and no
-        change, where the job has its outcome already or has an open attempt (settle that instead) after the one that
-        the caller knows to be over.
-        """
-        if not rows:
-            return []
-        names = [row.job.job for row in rows]
-        known = [_job_values(row.job) for row in rows]
-
-        def step(connection: Connection) -> list[bool]:
-            connection.execute(self._new_jobs, known)
-            states = _job_states(connection, run, names)
-            taken, new = [], {}
-            for row in rows:
-                state = states.get(row.job.job, JobState({}, 0, finished=False))
-                going_on = any(number > row.after for number in state.open)
-                take = not going_on and not state.finished and row.job.job not in new
-                taken.append(take)
-                if take:
-                    new[row.job.job] = _undispatched_values(row, state.newest)
-            if new:
-                connection.execute(self._first_outcomes, list(new.values()))
-            return taken
-
-        return await self._database.write(step)
 
     async def finished(self, run: str, names: Sequence[str]) -> int:
         """How many of these jobs have their outcome."""

@@ -286,9 +286,9 @@ async def test_outcomes_without_an_attempt(store: Store) -> None:
     await dispatch(store, waiting, running, done)
     await store.attempts.settle([settled(waiting, "TCP_TIMEOUT", final=False), settled(done)])
     rows = [undispatched(j, "WINDOW_CLOSED") for j in (never, waiting, running, done, never)]
-    assert await store.attempts.finish_without_attempt(RUN, rows) == [True, True, False, False, False]
-    assert await store.attempts.finish_without_attempt(RUN, rows) == [False] * 5
-    assert await store.attempts.finish_without_attempt(RUN, []) == []
+    assert await store.attempts.dispatched(RUN, [], {}, rows) == [True, True, False, False, False]
+    assert await store.attempts.dispatched(RUN, [], {}, rows) == [False] * 5
+    assert await store.attempts.dispatched(RUN, [], {}, []) == []
     found = {o.job: (o.reason, o.attempts, o.evidence.phase) async for o in store.attempts.outcomes(RUN)}
     assert found == {
         "j1": ("WINDOW_CLOSED", 0, Phase.PLAN),
@@ -306,7 +306,7 @@ async def test_an_attempt_that_is_known_to_be_over_keeps_no_job_from_ending(stor
     first, second = job("j1"), job("j2", attempt=2)
     await dispatch(store, first, job("j2"), second)
     rows = [replace(undispatched(j, "STOPPED"), after=1) for j in (first, second)]
-    assert await store.attempts.finish_without_attempt(RUN, rows) == [True, False], "a newer attempt is open"
+    assert await store.attempts.dispatched(RUN, [], {}, rows) == [True, False], "a newer attempt is open"
     assert await store.attempts.settle([settled(first)]) == [False]
     found = {o.job: (o.reason, o.attempts) async for o in store.attempts.outcomes(RUN)}
     assert found == {"j1": ("STOPPED", 1)}
@@ -352,7 +352,7 @@ async def test_totals_count_by_technology_status_and_reason(store: Store) -> Non
     unix, windows, late = job("j1"), job("j2", technology="windows"), job("j3")
     await dispatch(store, unix, windows, late)
     await store.attempts.settle([settled(unix, "PRIV_NO_SUDO"), settled(windows, "BAD_CREDENTIALS")])
-    await store.attempts.finish_without_attempt(RUN, [undispatched(job("j4"))])
+    await store.attempts.dispatched(RUN, [], {}, [undispatched(job("j4"))])
     totals = await store.attempts.totals(RUN)
     assert set(totals.counts) == {
         Count(Technology.UNIX, Status.PASSED_LIMITED, "PRIV_NO_SUDO", 1),
@@ -531,4 +531,4 @@ async def test_a_cancelled_caller_leaves_no_half_written_batch(store: Store) -> 
 
 
 def test_a_record_use_holds_names_only() -> None:
-    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22, "scan@dir:corp")
+    assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22, "scan@dir:corp", [])

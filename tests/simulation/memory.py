@@ -56,18 +56,21 @@ class Memory:
     # -- writes: one transaction each --------------------------------------------------------------------------------
 
     def dispatched(
-        self, run: str, rows: Sequence[AttemptValues], cursors: Mapping[str, int], held: Sequence[str] = ()
-    ) -> None:
-        """Attempts, cursors, and the jobs that wait for their first attempt. Repeating changes nothing."""
-        self._write(self._dispatched, run, tuple(rows), dict(cursors), tuple(held))
+        self,
+        run: str,
+        rows: Sequence[AttemptValues],
+        cursors: Mapping[str, int],
+        held: Sequence[str] = (),
+        ended: Sequence[EndValues] = (),
+    ) -> list[bool]:
+        """Attempts, cursors, the jobs that wait for their first attempt, and outcomes without an attempt: true for each
+        of these that is the job's. Repeating changes nothing.
+        """
+        taken: list[bool] = self._write(self._dispatched, run, tuple(rows), dict(cursors), tuple(held), tuple(ended))
+        return taken
 
     def settle(self, rows: Sequence[Settled]) -> list[bool]:
         taken: list[bool] = self._write(self._settle, tuple(rows))
-        return taken
-
-    def finish(self, run: str, rows: Sequence[EndValues]) -> list[bool]:
-        """Outcomes without an attempt."""
-        taken: list[bool] = self._write(self._finish, run, tuple(rows))
         return taken
 
     def _write(self, write: Callable[..., Any], *values: Any) -> Any:
@@ -75,8 +78,14 @@ class Memory:
         return write(*values)
 
     def _dispatched(
-        self, run: str, rows: Sequence[AttemptValues], cursors: Mapping[str, int], held: Sequence[str]
-    ) -> None:
+        self,
+        run: str,
+        rows: Sequence[AttemptValues],
+        cursors: Mapping[str, int],
+        held: Sequence[str],
+        ended: Sequence[EndValues],
+    ) -> list[bool]:
+        taken = self._finish(run, ended)
         for job in held:
             self.jobs.setdefault((run, job), StoredJob())
         for job, attempt, lease, tried in rows:
@@ -85,6 +94,7 @@ class Memory:
                 stored.leases[attempt], stored.tried[attempt] = lease, tried
         for name, position in cursors.items():
             self.cursors[run][name] = max(position, self.cursors[run].get(name, 0))
+        return taken
 
     def _settle(self, rows: Sequence[Settled]) -> list[bool]:
         keys = dict.fromkeys((row.run, row.job) for row in rows)

@@ -252,10 +252,10 @@ class Orchestrator(Actor):
     def _write(self, run: Run, batch: Batch) -> None:
         ends = [(u.job, u.reason, REASONS[u.reason].status, 0) for u in batch.unplannable]
         ends += [(left.planned.job, STOPPED, REASONS[STOPPED].status, left.after) for left in batch.left_out]
-        for (_, _, status, _), fresh in zip(ends, self.memory.finish(run.name, ends), strict=True):
-            run.counts[status.value] += fresh
         rows = [(a.planned.job, a.attempt, a.lease, a.tried) for a in batch.attempts]
-        self.memory.dispatched(run.name, rows, batch.cursors, [planned.job for planned in batch.held])
+        taken = self.memory.dispatched(run.name, rows, batch.cursors, [planned.job for planned in batch.held], ends)
+        for (_, _, status, _), fresh in zip(ends, taken, strict=True):
+            run.counts[status.value] += fresh
 
     def _put(self, run: Run, attempts: deque[OpenAttempt]) -> None:
         while attempts:

@@ -51,11 +51,10 @@ async def _told_all_the_same(
 async def _publishes_first(self: RunController, batch: Batch) -> None:
     jobs = [self._job(attempt, {}) for attempt in batch.attempts]
     now = self.clock()
-    await self._end_at_once(batch, now)
     await self._insist(lambda: self._put(jobs))
     rows: list[tuple[JobRow, AttemptRow | None]] = [(JobRow.of(job), AttemptRow.of(job, now)) for job in jobs]
     rows += [(self._row(planned), None) for planned in batch.held]
-    await self.attempts.dispatched(self.plan.run, rows, batch.cursors)
+    await self._write(batch, rows, now)
 
 
 async def _one_process_and_no_more(self: Supervisor, run: _OpenRun, admission: Admission) -> None:

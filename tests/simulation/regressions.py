@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LAYER_1: dict[int, str] = {
     0: "a target that was held when the orchestrator died was passed over by its cursor: it had no row",
+    16624: "a job that a stop had left out went out after all, when power was cut between its outcome and its cursor",
 }
 
 LAYER_2: dict[int, str] = {

@@ -37,15 +37,22 @@ class SimAttempts:
         self._memory, self._oracle, self._disk = memory, oracle, disk
 
     async def dispatched(
-        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
-    ) -> None:
+        self,
+        run: str,
+        rows: Sequence[tuple[JobRow, AttemptRow | None]],
+        cursors: Mapping[str, int],
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
         await self._disk.turn()
         made = [attempt for _, attempt in rows if attempt is not None]
         for attempt in made:
             self._oracle.dispatched(run, attempt.job, attempt.attempt, attempt.lease, self._memory)
         values = [(a.job, a.attempt, a.lease, a.tried) for a in made]
-        self._memory.dispatched(run, values, cursors, [job.job for job, attempt in rows if attempt is None])
+        ends = [(row.job.job, row.reason, row.status, row.after) for row in ended]
+        held = [job.job for job, attempt in rows if attempt is None]
+        taken = self._memory.dispatched(run, values, cursors, held, ends)
         await self._disk.turn()
+        return taken
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         await self._disk.turn()
@@ -55,10 +62,6 @@ class SimAttempts:
             self._oracle.coverage.hit("rotated")
         await self._disk.turn()
         return taken
-
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
-        await self._disk.turn()
-        return self._memory.finish(run, [(row.job.job, row.reason, row.status, row.after) for row in rows])
 
 
 class SimHostKeys:

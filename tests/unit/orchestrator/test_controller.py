@@ -97,21 +97,23 @@ class Store:
         self.keys: dict[str, list[str]] = {}
 
     async def dispatched(
-        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
-    ) -> None:
+        self,
+        run: str,
+        rows: Sequence[tuple[JobRow, AttemptRow | None]],
+        cursors: Mapping[str, int],
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
         await anyio.sleep(0.01)
+        self.unsent += ended
+        self.story += [f"finished {row.job.job} {row.reason}" for row in ended]
         self.story += [f"stored {job.job}:{attempt.attempt}" for job, attempt in rows if attempt is not None]
+        return [True] * len(ended)
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         await anyio.sleep(0.01)
         self.settled += rows
         self.story += [f"settled {row.job}:{row.attempt}" for row in rows]
         return [self.fresh] * len(rows)
-
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
-        self.unsent += rows
-        self.story += [f"finished {row.job.job} {row.reason}" for row in rows]
-        return [True] * len(rows)
 
     async def known(self, addresses: Iterable[str]) -> dict[str, list[str]]:
         return {address: self.keys[address] for address in addresses if address in self.keys}

@@ -105,7 +105,8 @@ class History:
             await self.store.attempts.dispatched(self.run, [(job_row(self.run, step.job), attempt)], {})
         elif isinstance(step, GiveUp):
             rows = [undispatched(self.run, number) for number in sorted(step.jobs)]
-            for row, taken in zip(rows, await self.store.attempts.finish_without_attempt(self.run, rows), strict=True):
+            ends = await self.store.attempts.dispatched(self.run, [], {}, rows)
+            for row, taken in zip(rows, ends, strict=True):
                 if taken:
                     assert row.job.job not in self.first, "a job was finished twice"
                     self.first[row.job.job] = row.reason
