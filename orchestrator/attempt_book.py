@@ -12,17 +12,19 @@ class AttemptBook(Protocol):
     """Each call may be repeated, and then changes nothing. Raises StoreError where the book is a store."""
 
     async def dispatched(
-        self, run: str, rows: Sequence[tuple[JobRow, AttemptRow | None]], cursors: Mapping[str, int]
-    ) -> None:
-        """Attempts that are about to be published, or (None) jobs that wait, and how far the cursors have come."""
+        self,
+        run: str,
+        rows: Sequence[tuple[JobRow, AttemptRow | None]],
+        cursors: Mapping[str, int],
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
+        """Attempts that are about to be published, or (None) jobs that wait; jobs that end without (another) attempt;
+        how far the cursors have come. True for each of `ended` that has no end yet.
+        """
         ...
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         """Attempts that have ended. True for each that decides what becomes of its job."""
-        ...
-
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:
-        """Jobs that end without (another) attempt. True for each that has no end yet."""
         ...
 
     async def finished(self, run: str, names: Sequence[str]) -> int:

@@ -148,7 +148,8 @@ class Recorder:
         run: str,  # noqa: ARG002 - a recorder is of one test
         rows: Sequence[tuple[JobRow, AttemptRow | None]],
         cursors: Mapping[str, int],  # noqa: ARG002 - nothing is resumed
-    ) -> None:
+        ended: Sequence[Undispatched] = (),
+    ) -> list[bool]:
         for job, attempt in rows:
             if job.job not in self._open:
                 self._open[job.job] = _Open(self._due(job.job))
@@ -156,21 +157,22 @@ class Recorder:
             if attempt is not None and attempt.attempt > known.attempt:
                 known.sent = known.sent or attempt.dispatched_at
                 known.again, known.attempt = attempt.dispatched_at, attempt.attempt
+        for row in ended:
+            self._leave_out(row)
+        return [True] * len(ended)
 
     async def settle(self, rows: Sequence[Settled]) -> list[bool]:
         return [self._settle(row) for row in rows]
 
-    async def finish_without_attempt(self, run: str, rows: Sequence[Undispatched]) -> list[bool]:  # noqa: ARG002 - as above
-        for row in rows:
-            known = self._open.pop(row.job.job, None)
-            due = known.due if known is not None else self._due(row.job.job)
-            waited = max(0.0, row.finished_at - due)
-            self._end(row.job.job, row.reason, row.finished_at, {WAIT: waited}, served=False, succeeded=False)
-            self.first_words.setdefault(row.reason, row.evidence.text)
-        return [True] * len(rows)
-
     async def finished(self, run: str, names: Sequence[str]) -> int:  # noqa: ARG002 - every target comes again
         return 0
+
+    def _leave_out(self, row: Undispatched) -> None:
+        known = self._open.pop(row.job.job, None)
+        due = known.due if known is not None else self._due(row.job.job)
+        waited = max(0.0, row.finished_at - due)
+        self.first_words.setdefault(row.reason, row.evidence.text)
+        self._end(row.job.job, row.reason, row.finished_at, {WAIT: waited}, served=False, succeeded=False)
 
     def _settle(self, row: Settled) -> bool:
         known = self._open.get(row.job)

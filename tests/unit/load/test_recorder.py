@@ -109,7 +109,8 @@ async def test_a_report_that_comes_twice_counts_once() -> None:
 async def test_what_is_never_sent_has_its_reason() -> None:
     book = recorder()
     await book.dispatched(RUN, [(row(1), None)], {})
-    assert await book.finish_without_attempt(RUN, [never_sent(1, 0.6, text="stopped by root"), never_sent(2, 0.2)])
+    left_out = [never_sent(1, 0.6, text="stopped by root"), never_sent(2, 0.2)]
+    assert await book.dispatched(RUN, [], {}, left_out) == [True, True]
     assert dict(book.reasons) == {"STOPPED": 2}
     assert book.total.percentiles().longest == near(500)
     assert book.first_words["STOPPED"] == "stopped by root"
