@@ -328,8 +328,10 @@ def demo(
 def load(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A campaign; or an estate, which is served for the time of the test.")],
-    rate: Annotated[str, typer.Option(help="Arrivals per second: 200/s, or a ramp, 50/s..500/s.")] = "10/s",
-    duration: Annotated[str, typer.Option(help="For how long they arrive: 60s, 10m.")] = "60s",
+    rate: Annotated[
+        str, typer.Option(metavar="RATE", help="Arrivals per second: 200/s, or a ramp, 50/s..500/s.")
+    ] = "10/s",
+    duration: Annotated[str, typer.Option(metavar="TIME", help="For how long they arrive: 60s, 10m.")] = "60s",
     vault_only: Annotated[bool, typer.Option("--vault-only", help="Read secrets; log in nowhere.")] = False,
     logins: Annotated[bool, typer.Option("--logins", help="Whole logins, as a run makes them (default).")] = False,
     scope: Annotated[
@@ -345,6 +347,7 @@ def load(
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
             help="Write the report there: .html with charts, or .json. Several times for both.",
             show_default=False,
         ),
