@@ -6,8 +6,9 @@ H2 rate        A rate is held where at least STEADY_SHARE of the intervals at th
                good second at a rate that broke down a moment later is luck, one bad second of sixty is a hiccup.
 H3 largest     The largest rate held is that of the fastest held interval for which H2 holds, as the schedule has it in
                the middle of the interval; 0 where there is none.
-H4 throughput  It is no larger than the rate at which arrivals have ended over some STRETCH intervals: on a ramp a queue
-               grows for a while before anybody in it is late. Fewer intervals say nothing of this.
+H4 throughput  Nor is an interval held where more were due over the STRETCH intervals up to it than have ended over any
+               STRETCH in a row, STEADY_SHARE of them at least: on a ramp a queue grows for a while before anybody in
+               it is late. A test of fewer intervals says nothing of this.
 H5 schedule    The whole schedule is held where STEADY_SHARE of its intervals are, and its fastest rate.
 """
 
@@ -35,27 +36,35 @@ class Offered:
 
 
 def largest_held(intervals: Sequence[Offered], ended: Sequence[float]) -> float:
-    """Arrivals per second. `ended`: how many per second have ended in each interval, those after the last too."""
-    counted = sorted((one for one in intervals if one.due), key=lambda one: one.rate)
+    """Arrivals per second. `intervals` in the order of time; `ended`: how many arrivals have ended in each of them, and
+    in those after the last.
+    """
+    kept = sorted(_keeping_up(intervals, ended), key=lambda one: one[0])
     best, held = 0.0, 0
-    for number, one in enumerate(counted, start=1):
-        held += one.held
-        last_of_its_rate = number == len(counted) or counted[number].rate > one.rate
-        if last_of_its_rate and held >= STEADY_SHARE * number and any(o.held and o.rate == one.rate for o in counted):
-            best = one.rate
-    most = _most(ended)
-    return best if most is None or most >= STEADY_SHARE * best else most
+    for number, (rate, good) in enumerate(kept, start=1):
+        held += good
+        last_of_its_rate = number == len(kept) or kept[number][0] > rate
+        if last_of_its_rate and held >= STEADY_SHARE * number and any(g and r == rate for r, g in kept):
+            best = rate
+    return best
 
 
 def all_held(intervals: Sequence[Offered], ended: Sequence[float]) -> bool:
     """Was the whole schedule held?"""
-    counted = [one for one in intervals if one.due]
-    if not counted or sum(one.held for one in counted) < STEADY_SHARE * len(counted):
+    kept = _keeping_up(intervals, ended)
+    if not kept or sum(good for _, good in kept) < STEADY_SHARE * len(kept):
         return False
-    return largest_held(intervals, ended) >= STEADY_SHARE * max(one.rate for one in counted)
+    return largest_held(intervals, ended) >= STEADY_SHARE * max(rate for rate, _ in kept)
 
 
-def _most(ended: Sequence[float]) -> float | None:
-    """The largest mean over STRETCH intervals in a row; None where there are fewer."""
+def _keeping_up(intervals: Sequence[Offered], ended: Sequence[float]) -> list[tuple[float, bool]]:
+    """The rate of each interval in which something was due, and whether it is held (H1, H4)."""
     stretches = range(len(ended) - STRETCH + 1)
-    return max((sum(ended[n : n + STRETCH]) / STRETCH for n in stretches), default=None)
+    most = max((sum(ended[n : n + STRETCH]) / STRETCH for n in stretches), default=None)
+    found = []
+    for n, one in enumerate(intervals):
+        lately = [other.due for other in intervals[max(0, n - STRETCH + 1) : n + 1]]
+        keeps_up = most is None or most >= STEADY_SHARE * sum(lately) / len(lately)
+        if one.due:
+            found.append((one.rate, one.held and keeps_up))
+    return found

@@ -97,7 +97,7 @@ def result_of(test: LoadTest, *, campaign: str, targets: int, cores: int, ended_
     whole = begun if lasted >= schedule.duration else begun[:-1]
     offered = [Offered(schedule.rate_at(i.begins + recorder.width / 2), i.due, i.served) for i in whole]
     complete = (*whole, *recorder.tail) if lasted >= schedule.duration else whole
-    ended = [i.ended / recorder.width for i in complete]
+    ended = [i.ended for i in complete]
     held = all_held(offered, ended)
     seen = Observed(
         held=held,

@@ -20,8 +20,8 @@ def headline(result: LoadResult) -> str:
     what = "vault reads" if result.vault_only else "logins"
     if result.held:
         return f"All of {result.rate} was held: {what}, {result.lasted:.0f} s"
-    held = f"{rate(result.held_rate)} was" if result.held_rate else "nor was any rate below"
-    return f"{result.rate} of {what} was not held; {held}"
+    held = f"; {rate(result.held_rate)} was" if result.held_rate else ""
+    return f"{result.rate} of {what} was not held{held}"
 
 
 def numbers(result: LoadResult) -> tuple[tuple[str, str, str], ...]:
