@@ -8,8 +8,9 @@
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
-#   make bench                  logins per second and CPU per login beside the bare libraries; the vault's client likewise;
+#   make bench                  CPU per login and logins per second, engines and whole product beside their peers; the vault's client;
 #                               and what a target costs beside its login, from 1,000 to 100,000 of them
+#   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked?
 #   make lock                   resolve the lock files anew from pyproject.toml
@@ -32,7 +33,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench fuzz lockout mutate simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench bench-profile fuzz lockout mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -65,8 +66,12 @@ mutate: .venv/.dev
 	@$(BIN)/python -m tests.mutation $(ONLY)
 
 bench: .venv/.dev
+	@tests/bench/peers.sh
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.scale
+
+bench-profile: .venv/.dev
+	@$(BIN)/python -m tests.bench.engines --profile
 
 fuzz: .venv/.dev
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))

@@ -22,9 +22,9 @@ from appliance.wiring import open_bus
 BAD_INPUT, UNREACHABLE = 2, 3
 
 
-async def serve_alone(settings: Settings) -> None:
+async def serve_alone(settings: Settings, fast_path: bool) -> None:
     """A stand-alone appliance: every run of its zone is served, within its own policy."""
-    admission, identity = settings.admission(), settings.identity()
+    admission, identity = settings.admission(), settings.identity(fast_path=fast_path)
     seed = identity.bus_seed.get_secret_value()
     async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
         supervisor = Supervisor(identity, bus, Admissions(admission))
@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--zone", default="default", help="the zone whose campaigns it serves")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
+    slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
+    serve.add_argument("--no-fast-path", dest="fast_path", action="store_false", help=slow)
     return parser
 
 
@@ -69,7 +71,7 @@ def main() -> int:
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
-            anyio.run(serve_alone, Settings.load(arguments.file), backend_options=backend)
+            anyio.run(serve_alone, Settings.load(arguments.file), arguments.fast_path, backend_options=backend)
         else:
             _parser().print_help()
             return BAD_INPUT

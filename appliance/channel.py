@@ -39,6 +39,7 @@ class Hello(Wire):
     capacity: int
     source_v4: str | None = None
     source_v6: str | None = None
+    fast_path: bool = True
 
     @field_serializer("bus_seed", when_used="json")
     def _reveal(self, seed: SecretStr) -> str:

@@ -648,8 +648,9 @@ def peer_text(raw: bytes | str) -> str:
     """A peer's own words, safe to store and print: decoded, controls escaped, at most PEER_TEXT_LIMIT bytes."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     text = text.strip()[: PEER_TEXT_LIMIT + 1]  # whatever comes behind is cut off anyway: no megabytes are escaped
-    safe = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
-    encoded = safe.encode("utf-8", "backslashreplace")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoded = text.encode("utf-8", "backslashreplace")
     if len(encoded) <= PEER_TEXT_LIMIT:
         return encoded.decode()
     return encoded[: PEER_TEXT_LIMIT - 3].decode("utf-8", "ignore") + "..."

@@ -31,9 +31,11 @@ class IdentityMessage(Wire):
     bus_seed: SecretStr
     capacity: int = Field(ge=1)
     processes: int = Field(ge=1)
+    fast_path: bool = True
 
     def identity(self) -> Identity:
-        return Identity(self.appliance, self.zone, self.bus_url, self.bus_seed, self.capacity, self.processes)
+        where = (self.appliance, self.zone, self.bus_url, self.bus_seed)
+        return Identity(*where, self.capacity, self.processes, fast_path=self.fast_path)
 
 
 class AdmitMessage(Wire):

@@ -219,10 +219,11 @@ class Settings(_Table):
         except ValidationError as error:
             raise SettingsError(_faults(path, error)) from None
 
-    def identity(self) -> Identity:
+    def identity(self, *, fast_path: bool = True) -> Identity:
         v4, v6 = (next((str(a) for a in self.source if a.version == version), None) for version in (4, 6))
         sources = Sources(v4, v6)
-        return Identity(self.name, self.zone, self.bus.url, self.bus.seed, self.capacity, self.processes, sources)
+        where = (self.name, self.zone, self.bus.url, self.bus.seed)
+        return Identity(*where, self.capacity, self.processes, sources, fast_path)
 
     def admission(self) -> Admission:
         """Raises SettingsError for a password or a CA that cannot be read, and for a vault that cannot be used."""

@@ -90,6 +90,8 @@ class Identity:
     processes: int
     sources: Sources = ANY_SOURCE
     """What targets are dialled from."""
+    fast_path: bool = True
+    """False: its logins are made by the protocol libraries as they come."""
 
 
 class Vaults:
@@ -265,6 +267,7 @@ class Supervisor:
             capacity=max(1, identity.capacity // identity.processes),
             source_v4=identity.sources.v4,
             source_v6=identity.sources.v6,
+            fast_path=identity.fast_path,
         )
 
     async def _serve_scanner(self, scanner: _Scanner, admission: Admission) -> None:

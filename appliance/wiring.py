@@ -69,8 +69,14 @@ async def kit_for(
             sources=sources,
             dial=connect,
             logins={
-                Technology.UNIX: ssh_login,
-                Technology.WINDOWS: partial(smb_login, allow=policy.allows_address, sources=from_, resolver=resolver),
+                Technology.UNIX: partial(ssh_login, fast=hello.fast_path),
+                Technology.WINDOWS: partial(
+                    smb_login,
+                    allow=policy.allows_address,
+                    sources=from_,
+                    resolver=resolver,
+                    fast=hello.fast_path,
+                ),
             },
             desk=desk,
             handshakes=handshakes,

@@ -32,6 +32,7 @@ from appliance.contract import Account, Candidate, CredentialRef, Target, Techno
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
+from orchestrator.waiting import Place, Waiting
 
 K = TypeVar("K")
 
@@ -181,7 +182,7 @@ class Dispatcher:
         self._sequence = 0
         self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
         self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
-        self._held: deque[Repeat] = deque()
+        self._held: Waiting[Repeat] = Waiting()
         self._by_account: dict[Account, int] = {}
         self._by_subnet: dict[str, int] = {}
 
@@ -209,10 +210,10 @@ class Dispatcher:
                 left_out.append(LeftOut(fresh.planned, stop, after=0))
             elif self._parked(fresh, now):
                 held.append(fresh.planned)
-            elif self._fits(fresh, broken):
+            elif self._fits(self._place(fresh), broken):
                 attempts.append(self._start(fresh, now))
             else:
-                self._held.append(fresh)
+                self._hold(fresh)
                 held.append(fresh.planned)
         return Batch(tuple(attempts), tuple(unplannable), tuple(left_out), tuple(held), dict(self._next))
 
@@ -223,21 +224,36 @@ class Dispatcher:
         those that are left out.
         """
         while self._repeats and self._repeats[0][0] <= now:
-            self._held.append(heapq.heappop(self._repeats)[2])
-        released = self._watch.released(now)
+            self._hold(heapq.heappop(self._repeats)[2])
         started: list[OpenAttempt] = []
-        waiting: deque[Repeat] = deque()
-        held, self._held = self._held, waiting
-        for repeat, let_out in (*((r, True) for r in released), *((r, False) for r in held)):
+        back: list[tuple[Place, Repeat]] = []
+        for repeat in self._watch.released(now):
+            place = self._place(repeat)
             if (stop := _stop_of(repeat, stop_on)) is not None:
                 left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
-            elif not let_out and self._parked(repeat, now):
-                continue
-            elif len(started) < room and self._fits(repeat, broken):
+            elif len(started) < room and self._fits(place, broken):
                 started.append(self._start(repeat, now))
             else:
-                waiting.append(repeat)
+                back.append((place, repeat))
+        for place, repeat in self._held.take(lambda place: self._fits(place, broken)):
+            if (stop := _stop_of(repeat, stop_on)) is not None:
+                left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
+            elif self._parked(repeat, now):
+                continue
+            elif len(started) < room:
+                started.append(self._start(repeat, now))
+            else:
+                back.append((place, repeat))
+                break
+        self._held.put_first(back)
         return started
+
+    def _hold(self, repeat: Repeat) -> None:
+        self._held.put(self._place(repeat), repeat)
+
+    def _place(self, repeat: Repeat) -> Place:
+        """Where it needs room."""
+        return repeat.planned.account, subnet_of(repeat.planned.target) if self._pace.per_subnet else ""
 
     @property
     def _may_hold(self) -> bool:
@@ -269,13 +285,12 @@ class Dispatcher:
                 return planned if isinstance(planned, Unplannable) else Repeat(planned, attempt=1, not_before=now)
         return None
 
-    def _fits(self, repeat: Repeat, broken: Callable[[Account], bool]) -> bool:
-        account = repeat.planned.account
+    def _fits(self, place: Place, broken: Callable[[Account], bool]) -> bool:
+        account, subnet = place
         crowd = self._by_account.get(account, 0) if account is not None else 0
         if account is not None and crowd >= WINDOW * self._budget(account) and not broken(account):
             return False
-        cap = self._pace.per_subnet
-        return not cap or self._by_subnet.get(subnet_of(repeat.planned.target), 0) < cap
+        return not subnet or self._by_subnet.get(subnet, 0) < self._pace.per_subnet
 
     def _start(self, repeat: Repeat, now: float) -> OpenAttempt:
         waited = repeat.waiting_since
@@ -326,14 +341,16 @@ class Dispatcher:
 
     def vault_back(self, vault: str, attempt: OpenAttempt) -> None:
         """The vault was there for this attempt."""
-        self._held.extend(self._watch.back(vault, attempt.dispatched_at))
+        for repeat in self._watch.back(vault, attempt.dispatched_at):
+            self._hold(repeat)
 
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         self._approvals.waits(secret, since)
 
     def approval_over(self, secret: CredentialRef) -> None:
         """There is an answer, whichever: who has waited for it goes on."""
-        self._held.extend(self._approvals.over(secret))
+        for repeat in self._approvals.over(secret):
+            self._hold(repeat)
 
     # -- questions -----------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,8 @@ async def dial(
     if not allowed:
         return Failure(Phase.DNS, named("REFUSED_BY_POLICY"), f"{target_address}: {journal.text}")
     ledger.enter(Phase.TCP)
+    if len(addresses) == 1:
+        return await _only(allowed[0], port, sources, journal)
     return await _race(in_turns(allowed), port, sources, journal)
 
 
@@ -150,6 +152,18 @@ class _Journal:
 
     def counts(self, address: str) -> None:
         self._facts["address"] = address
+
+
+async def _only(address: str, port: int, sources: Sources, journal: _Journal) -> socket.socket | Failure:
+    """There is nobody to race with, and so no need of tasks."""
+    journal.begin(address)
+    connected = await _connect(address, port, sources.towards(address))
+    if isinstance(connected, Failure):
+        journal.note(address, connected.signal.name)
+    else:
+        journal.note(address, "connected")
+    journal.counts(address)
+    return connected
 
 
 async def _race(addresses: list[str], port: int, sources: Sources, journal: _Journal) -> socket.socket | Failure:

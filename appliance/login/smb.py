@@ -36,7 +36,7 @@ from appliance.contract import (
     ntstatus,
     raised,
 )
-from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges, smb_fast
 from appliance.login.bridge import CLOSE_S, NotSmbError, Smb1Error, StreamSession, open_session, run_blocking
 from appliance.login.dial import ANY_SOURCE, Sources, anywhere, os_error
 from appliance.login.kerberos import Tickets
@@ -76,12 +76,14 @@ async def smb_login(
     sources: Sources = ANY_SOURCE,
     resolver: Resolver | None = None,
     clock: Callable[[], float] = time.time,
+    fast: bool = True,
 ) -> AsyncIterator[Login]:
     """A `LoginFactory`. `allow` judges addresses of domain controllers, which are dialled from `sources` and found by
-    `resolver`; `clock` is what tickets are made by.
+    `resolver`; `clock` is what tickets are made by. `fast`: by `smb_fast`.
     """
     controllers = partial(Kdc, allow=allow, sources=sources, resolver=resolver)
-    login = _SmbLogin(sock, job, ledger, controllers, clock)
+    kind = smb_fast.FastSmbSession if fast and smb_fast.USABLE else SmbSession
+    login = _SmbLogin(sock, job, ledger, controllers, clock, kind)
     try:
         yield login
         await login.log_off()
@@ -97,12 +99,14 @@ class _SmbLogin:
         ledger: PhaseLedger,
         controllers: Callable[[Sequence[KdcPlace]], Kdc],
         clock: Callable[[], float],
+        kind: type[SmbSession] = SmbSession,
     ) -> None:
         self._sock = sock
         self._job = job
         self._ledger = ledger
         self._controllers = controllers
         self._clock = clock
+        self._kind = kind
         self._tickets: Tickets | None = None
         self._instead_of_kerberos: dict[str, str] = {}
         """The fact that NTLM is used in its place, and why."""
@@ -133,7 +137,7 @@ class _SmbLogin:
         except OSError:  # cut between the dial and now
             return Failure(Phase.NEGOTIATE, named("CONNECTION_RESET"), "the connection was cut at once")
         stream = self._stream = await open_session(self._sock)
-        session = await self._call(Phase.NEGOTIATE, lambda: SmbSession(stream, address))
+        session = await self._call(Phase.NEGOTIATE, lambda: self._kind(stream, address))
         if isinstance(session, Failure):
             if not stream.heard and await answers_smb1(address, port, source, self._ledger):
                 return Failure(Phase.NEGOTIATE, named("SMB1_ONLY"))

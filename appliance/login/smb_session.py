@@ -9,6 +9,7 @@ negotiation is never sent. All methods block: run them through the bridge.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -117,12 +118,12 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
 
     def _opened(self, message: bytes) -> SMB2Packet:
         if not message.startswith(ENCRYPTED):
-            return SMB2Packet(message)
+            return self.read_packet(message)
         head = message[: len(SMB2_TRANSFORM_HEADER())]
         fields = SMB2_TRANSFORM_HEADER(head)
         cipher = AES.new(self._Session["DecryptionKey"], AES.MODE_CCM, fields["Nonce"][:11])
         cipher.update(head[20:])
-        return SMB2Packet(cipher.decrypt_and_verify(message[len(head) :], fields["Signature"]))
+        return self.read_packet(cipher.decrypt_and_verify(message[len(head) :], fields["Signature"]))
 
     def ask(self, *requests: Request) -> list[Answer]:
         """Send them all at once, or as many as the server takes; their answers, in the order of the requests."""
@@ -183,12 +184,9 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
 
     def challenge(self) -> Verdict | dict[str, str]:
         """Send the NTLM negotiation: the names that the server's challenge holds, or the status that refused it."""
-        init = SPNEGO_NegTokenInit()
-        init["MechTypes"] = [_NTLMSSP]
-        self._type1 = ntlm.getNTLMSSPType1("", "", signingRequired=True, use_ntlmv2=True)
-        init["MechToken"] = self._type1.getData()
+        self._type1, init = self.ntlm_offer()
         self._Session["PreauthIntegrityHashValue"] = self._Connection["PreauthIntegrityHashValue"]
-        answer = self._set_up(init.getData())
+        answer = self._set_up(init)
         if answer["Status"] != STATUS_MORE_PROCESSING_REQUIRED:
             return Verdict(answer["Status"])
         if self._Connection["Dialect"] == SMB2_DIALECT_311:
@@ -197,9 +195,9 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
             self._Session["PreauthIntegrityHashValue"] = hashlib.sha512(so_far + answer.rawData).digest()
         self._Session["SessionID"] = answer["SessionID"]
         self._Session["SigningRequired"] = self._Connection["RequireSigning"]
-        token = SPNEGO_NegTokenResp(SMB2SessionSetup_Response(answer["Data"])["Buffer"])
-        self._challenge = token["ResponseToken"]
-        return _names(self._challenge)
+        _, token = self.read_set_up(answer["Data"])
+        self._challenge = SPNEGO_NegTokenResp(token)["ResponseToken"]
+        return names(self.target_info(self._challenge))
 
     def answer(self, user: str, nt_hash: bytes, domain: str) -> Verdict:
         """Answer the challenge, once. Neither user nor hash stay on this object, and impacket never sees a password:
@@ -209,13 +207,14 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         self._type1, self._challenge = None, b""
         if type1 is None:
             raise ValueError("a challenge is answered once")
-        type3, key = ntlm.getNTLMSSPType3(type1, challenge, user, "", domain, nthash=nt_hash, use_ntlmv2=True)
+        type3, key = self.ntlm_answer(type1, challenge, user, nt_hash, domain)
         response = SPNEGO_NegTokenResp()
-        response["ResponseToken"] = type3.getData()
+        response["ResponseToken"] = type3
         packet = self._set_up(response.getData())
         if packet["Status"] != STATUS_SUCCESS:
             return Verdict(packet["Status"])
-        return self._stand(packet, int(SMB2SessionSetup_Response(packet["Data"])["SessionFlags"]), key)
+        flags, _ = self.read_set_up(packet["Data"])
+        return self._stand(packet, flags, key)
 
     def present(self, token: bytes, proof: Callable[[bytes], bytes]) -> Verdict:
         """Open a session with a Kerberos token. From the server's own token `proof` makes the session key, or raises.
@@ -231,24 +230,69 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
         self._Session["SigningRequired"] = self._Connection["RequireSigning"]
         packet = self._set_up(init.getData())
         if packet["Status"] == STATUS_MORE_PROCESSING_REQUIRED:
-            return Verdict(packet["Status"], token=_response(packet))
+            return Verdict(packet["Status"], token=self._response(packet))
         if packet["Status"] != STATUS_SUCCESS:
             return Verdict(packet["Status"])
-        flags = int(SMB2SessionSetup_Response(packet["Data"])["SessionFlags"])
+        flags, _ = self.read_set_up(packet["Data"])
         # MS-SMB2 3.2.5.3.1: the first 16 bytes; a session that is nobody's has no key.
-        key = b"" if flags & (SESSION_IS_GUEST | SESSION_IS_NULL) else proof(_response(packet))[:16]
+        key = b"" if flags & (SESSION_IS_GUEST | SESSION_IS_NULL) else proof(self._response(packet))[:16]
         return self._stand(packet, flags, key)
 
     def _set_up(self, token: bytes) -> SMB2Packet:
+        packet = self.SMB_PACKET()
+        packet["Command"] = SMB2_SESSION_SETUP
+        packet["Data"] = self.set_up(token)
+        return self.recvSMB(self.sendSMB(packet))
+
+    def _response(self, packet: SMB2Packet) -> bytes:
+        """The mechanism's token in a session set-up's answer; empty where there is none, which impacket cannot read."""
+        try:
+            _, token = self.read_set_up(packet["Data"])
+            return bytes(SPNEGO_NegTokenResp(token)["ResponseToken"])
+        except Exception:  # noqa: BLE001 - whatever its parser raises: then the host has said nothing of the ticket
+            return b""
+
+    # -- messages as impacket writes and reads them, which `smb_fast` does otherwise -----------------------------------
+
+    def read_packet(self, message: bytes) -> SMB2Packet:
+        return SMB2Packet(message)
+
+    def set_up(self, token: bytes) -> SMB2SessionSetup | bytes:
         request = SMB2SessionSetup()
         request["SecurityMode"] = SMB2_NEGOTIATE_SIGNING_ENABLED
         request["Flags"] = 0
         request["SecurityBufferLength"] = len(token)
         request["Buffer"] = token
-        packet = self.SMB_PACKET()
-        packet["Command"] = SMB2_SESSION_SETUP
-        packet["Data"] = request
-        return self.recvSMB(self.sendSMB(packet))
+        return request
+
+    def read_set_up(self, body: bytes) -> tuple[int, bytes]:
+        """The session's flags, and the token."""
+        answer = SMB2SessionSetup_Response(body)
+        return int(answer["SessionFlags"]), answer["Buffer"]
+
+    @staticmethod
+    def ntlm_offer() -> tuple[ntlm.NTLMAuthNegotiate, bytes]:
+        """NTLM's first message, and the token that it goes out in."""
+        init = SPNEGO_NegTokenInit()
+        init["MechTypes"] = [_NTLMSSP]
+        type1 = ntlm.getNTLMSSPType1("", "", signingRequired=True, use_ntlmv2=True)
+        init["MechToken"] = type1.getData()
+        return type1, init.getData()
+
+    def target_info(self, challenge: bytes) -> bytes:
+        """What NTLM's challenge says of the server (MS-NLMP 2.2.1.2): AV_PAIRs, or nothing."""
+        fields = ntlm.NTLMAuthChallenge(challenge)
+        info = bytes(fields["TargetInfoFields"])
+        if fields["TargetInfoFields_len"] and not info:
+            raise struct.error("a challenge that points out of its message")
+        return info
+
+    def ntlm_answer(
+        self, type1: ntlm.NTLMAuthNegotiate, challenge: bytes, user: str, nt_hash: bytes, domain: str
+    ) -> tuple[bytes, bytes]:
+        """NTLM's last message, and the session key."""
+        type3, key = ntlm.getNTLMSSPType3(type1, challenge, user, "", domain, nthash=nt_hash, use_ntlmv2=True)
+        return type3.getData(), key
 
     def _stand(self, packet: SMB2Packet, flags: int, key: bytes) -> Verdict:
         self._Session["SessionID"] = packet["SessionID"]
@@ -284,22 +328,12 @@ class SmbSession(smb3.SMB3):  # type: ignore[misc]  # impacket ships no types
             session[name] = crypto.KDF_CounterMode(key, label, context, 128)
 
 
-def _response(packet: SMB2Packet) -> bytes:
-    """The mechanism's token in a session set-up's answer; empty where there is none, which impacket cannot read."""
-    try:
-        token = SPNEGO_NegTokenResp(SMB2SessionSetup_Response(packet["Data"])["Buffer"])
-        return bytes(token["ResponseToken"])
-    except Exception:  # noqa: BLE001 - whatever its parser raises: then the host has said nothing of the ticket
-        return b""
-
-
-def _names(challenge: bytes) -> dict[str, str]:
+def names(target_info: bytes) -> dict[str, str]:
     """The names of the server in its challenge (MS-NLMP 2.2.2.1), safe to print."""
-    fields = ntlm.NTLMAuthChallenge(challenge)
-    names: dict[str, str] = {}
-    if fields["TargetInfoFields_len"] > 0:
-        pairs = ntlm.AV_PAIRS(fields["TargetInfoFields"][: fields["TargetInfoFields_len"]])
+    found: dict[str, str] = {}
+    if target_info:
+        pairs = ntlm.AV_PAIRS(target_info)
         for name, kind in _NAMES.items():
             if pairs[kind] is not None:
-                names[name] = peer_text(pairs[kind][1].decode("utf-16le", "replace"))
-    return names
+                found[name] = peer_text(pairs[kind][1].decode("utf-16le", "replace"))
+    return found

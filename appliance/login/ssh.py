@@ -19,7 +19,7 @@ import asyncssh
 from asyncssh.public_key import SSHKeyPair, SSHLocalKeyPair
 
 from appliance.contract import Candidate, Failure, Job, Phase, Signal, named, peer_text, raised
-from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
+from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges, ssh_fast
 from appliance.login.adopt import adopt
 from appliance.login.dial import os_error
 from appliance.login.privilege import CommandResult
@@ -38,9 +38,9 @@ CLOSE_S = 1.0
 
 
 @asynccontextmanager
-async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterator[Login]:
-    """A `LoginFactory`. The user of the job's first untried record is the one that logs in."""
-    login = SshLogin(sock, job, ledger)
+async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger, *, fast: bool = True) -> AsyncIterator[Login]:
+    """A `LoginFactory`. The user of the job's first untried record is the one that logs in. `fast`: by `ssh_fast`."""
+    login = SshLogin(sock, job, ledger, fast=fast)
     try:
         yield login
     finally:
@@ -48,7 +48,8 @@ async def ssh_login(sock: socket, job: Job, ledger: PhaseLedger) -> AsyncIterato
 
 
 class SshLogin:
-    def __init__(self, sock: socket, job: Job, ledger: PhaseLedger) -> None:
+    def __init__(self, sock: socket, job: Job, ledger: PhaseLedger, *, fast: bool = False) -> None:
+        self._fast = fast and ssh_fast.USABLE
         self._sock = sock
         self._ledger = ledger
         self._candidate: Candidate = next(c for c in job.candidates if c.record not in job.tried)
@@ -71,10 +72,12 @@ class SshLogin:
     async def greet(self) -> Failure | None:
         self._ledger.enter(Phase.NEGOTIATE)
         try:
-            opts = options(self._candidate, self._job, self._witness)
+            make = ssh_fast.fast_options if self._fast else options
+            opts = make(self._candidate, self._job, self._witness)
         except ValueError:  # SSH user names are prepared strings (RFC 4013), which this one cannot be
             return Failure(Phase.NEGOTIATE, named("UNKNOWN_USER"), "SSH cannot carry this user name")
-        connection = Connection(get_running_loop(), opts, self._witness, self._identified)
+        kind = ssh_fast.FastConnection if self._fast else Connection
+        connection = kind(get_running_loop(), opts, self._witness, self._identified)
         await adopt(self._sock, lambda: connection)
         self._connection = connection
         await self._witness.turn()

@@ -20,7 +20,7 @@ from asyncssh.connection import _ClientHostKey
 from asyncssh.constants import MSG_KEXINIT, MSG_USERAUTH_FAILURE, MSG_USERAUTH_SUCCESS
 from asyncssh.packet import PacketDecodeError, SSHPacket
 
-from appliance.contract import Candidate, Job
+from appliance.contract import Candidate, CryptoProfile, Job
 from appliance.login.quiet import silence
 from appliance.login.ssh_crypto import PROFILES, Offers, host_key_order, signature_algorithms
 from appliance.login.ssh_preface import Identification, Preface
@@ -37,16 +37,30 @@ Linux forgets TCP_QUICKACK after each read, so it is set again for as many reads
 
 
 def options(candidate: Candidate, job: Job, witness: Witness) -> asyncssh.SSHClientConnectionOptions:
-    """What a login offers. Nothing comes from the appliance's own account: no config, keys, agent or Kerberos ticket.
+    """What a login offers. Raises ValueError for a user name that SSH cannot carry."""
+    return own(build_options(candidate.user, candidate.crypto, host_keys_wanted(candidate, job)), witness)
+
+
+def host_keys_wanted(candidate: Candidate, job: Job) -> tuple[str, ...]:
+    return host_key_order(candidate.crypto, job.known_host_keys, certificates=bool(job.host_authorities))
+
+
+def own(opts: asyncssh.SSHClientConnectionOptions, witness: Witness) -> asyncssh.SSHClientConnectionOptions:
+    """Make them one connection's."""
+    opts.protocol_factory = lambda: witness
+    return opts
+
+
+def build_options(user: str, crypto: CryptoProfile, host_keys: tuple[str, ...]) -> asyncssh.SSHClientConnectionOptions:
+    """Nothing comes from the appliance's own account: no config, keys, agent or Kerberos ticket.
 
     asyncssh's time-outs are off. The order of methods is the server's; the witness declines what it must not answer.
-    Raises ValueError for a user name that SSH cannot carry.
+    Raises ValueError as `options` does.
     """
-    algorithms = PROFILES[candidate.crypto]
+    algorithms = PROFILES[crypto]
     return asyncssh.SSHClientConnectionOptions(
         config=None,
-        username=candidate.user,
-        client_factory=lambda: witness,
+        username=user,
         client_version="Keymuster",
         known_hosts=([], [], []),
         client_keys=None,
@@ -63,10 +77,8 @@ def options(candidate: Candidate, job: Job, witness: Witness) -> asyncssh.SSHCli
         encryption_algs=list(algorithms.ciphers),
         mac_algs=list(algorithms.macs),
         compression_algs=["none"],
-        signature_algs=list(signature_algorithms(candidate.crypto)),
-        server_host_key_algs=list(
-            host_key_order(candidate.crypto, job.known_host_keys, certificates=bool(job.host_authorities))
-        ),
+        signature_algs=list(signature_algorithms(crypto)),
+        server_host_key_algs=list(host_keys),
     )
 
 
@@ -126,12 +138,16 @@ class Connection(asyncssh.SSHClientConnection):
                 self._wire.pause_reading()
             self._identified(verdict.line)
             return
-        if self._witness.accepted and self._quick_reads and _QUICKACK is not None:
+        if self._witness.accepted and self._quick_reads:
             self._quick_reads -= 1
-            sock = self.get_extra_info("socket")
-            if sock is not None and sock.family != socket.AF_UNIX:  # which leads through a jump host
-                sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            self.acknowledge_at_once()
         super().data_received(data, datatype)
+
+    def acknowledge_at_once(self) -> None:
+        """What comes next, where the kernel can."""
+        sock = self.get_extra_info("socket") if _QUICKACK is not None else None
+        if sock is not None and sock.family != socket.AF_UNIX:  # which leads through a jump host
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
         try:

@@ -12,6 +12,7 @@ not allow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asyncssh.packet import SSHPacket
 
@@ -81,8 +82,12 @@ PROFILES = {
 
 _AUTHENTICATED = ("gcm@openssh.com", "chacha20-poly1305@openssh.com")
 """Ciphers that bring a MAC of their own."""
+AEAD_CIPHERS = tuple(name.encode() for name in _AUTHENTICATED)
+"""The same, as they end on the wire."""
 _NOTICES = ("ext-info-", "kex-strict-")
 """Names among the key exchanges that are none."""
+_KEPT = 64
+"""Offers that are remembered as read: the hosts of a fleet make the same few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +103,11 @@ class Offers:
     def read(cls, packet: SSHPacket) -> Offers:
         """From a KEXINIT behind its type. Raises PacketDecodeError."""
         packet.get_bytes(16)  # a cookie
-        kex, host_keys, *both = ([a.decode("ascii", "replace") for a in packet.get_namelist()] for _ in range(6))
-        ciphers, macs = ([a for a in both[i] if a in both[i + 1]] for i in (0, 2))
-        kex = [a for a in kex if not a.startswith(_NOTICES)]
-        return cls(tuple(kex), tuple(host_keys), tuple(ciphers), tuple(macs))
+        return _read(packet.get_remaining_payload())
 
     def facts(self) -> dict[str, str]:
         """All that the server offers, and the narrowest profile that would do: `none` where none is."""
-        needed = self.needed()
-        return {
-            "kex_offered": peer_text(",".join(self.kex)),
-            "host_keys_offered": peer_text(",".join(self.host_keys)),
-            "ciphers_offered": peer_text(",".join(self.ciphers)),
-            "macs_offered": peer_text(",".join(self.macs)),
-            "crypto_needed": needed.value if needed else "none",
-        }
+        return dict(_facts(self))
 
     def needed(self) -> CryptoProfile | None:
         """The narrowest profile that agrees with the server."""
@@ -149,6 +144,27 @@ class Offers:
         )
         needed = self.needed()
         return f"{f'the profile {needed} would do' if needed else 'no profile would do'}; {missing}"
+
+
+@lru_cache(_KEPT)
+def _read(lists: bytes) -> Offers:
+    packet = SSHPacket(lists)
+    kex, host_keys, *both = ([a.decode("ascii", "replace") for a in packet.get_namelist()] for _ in range(6))
+    ciphers, macs = ([a for a in both[i] if a in both[i + 1]] for i in (0, 2))
+    kex = [a for a in kex if not a.startswith(_NOTICES)]
+    return Offers(tuple(kex), tuple(host_keys), tuple(ciphers), tuple(macs))
+
+
+@lru_cache(_KEPT)
+def _facts(offers: Offers) -> dict[str, str]:
+    needed = offers.needed()
+    return {
+        "kex_offered": peer_text(",".join(offers.kex)),
+        "host_keys_offered": peer_text(",".join(offers.host_keys)),
+        "ciphers_offered": peer_text(",".join(offers.ciphers)),
+        "macs_offered": peer_text(",".join(offers.macs)),
+        "crypto_needed": needed.value if needed else "none",
+    }
 
 
 def _first(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str | None:

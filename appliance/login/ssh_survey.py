@@ -151,7 +151,13 @@ def _release(part: CommandResult | None, kernel: str) -> dict[str, str]:
     return {"os": f"{system} {version}", "os_version": version}
 
 
+_PLAIN = re.compile(r"""[\w.:/=@%+-]*|"[^"\\]*\"""", re.ASCII)
+"""Values as nearly all of them are; for these the shell's rules come to nothing but the quotes."""
+
+
 def _unquoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value.strip('"')
     try:
         words = shlex.split(value)
     except ValueError:

@@ -20,6 +20,7 @@ from orchestrator.cli.options import (
     Nats,
     NatsCa,
     NatsSeed,
+    NoFastPath,
     NoProgress,
     Output,
     ReportFormat,
@@ -101,6 +102,7 @@ def run(
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
+    no_fast_path: NoFastPath = False,
     no_progress: NoProgress = False,
 ) -> None:
     """Run a campaign, or go on with an interrupted run, and report."""
@@ -111,7 +113,7 @@ def run(
     if resume and targets:
         raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
@@ -358,6 +360,7 @@ def load(
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
     no_progress: NoProgress = False,
+    no_fast_path: NoFastPath = False,
 ) -> None:
     """Put vaults and hosts under a rate of logins, and say what held and what did not: docs/load.md.
 
@@ -375,7 +378,7 @@ def load(
         raise typer.BadParameter("--vault-only and --logins are two kinds of load; leave one out")
     what = loading.What.VAULT_ONLY if vault_only else loading.What.LOGINS
     outputs, named = tuple(output or ()), tuple(scope or ())
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     try:
         order = loading.load_order(file, rate, duration, what, named, outputs, json=json, progress=not no_progress)
     except CommandError as error:

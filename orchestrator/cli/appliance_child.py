@@ -78,7 +78,17 @@ class Admission:
 class ApplianceChild:
     """Keeps one supervisor process running."""
 
-    def __init__(self, *, name: str, zone: str, bus_url: str, bus_seed: str, capacity: int, log_file: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        zone: str,
+        bus_url: str,
+        bus_seed: str,
+        capacity: int,
+        log_file: Path,
+        fast_path: bool = True,
+    ) -> None:
         self._processes = min(os.cpu_count() or 1, capacity)
         self._identity = {
             "kind": "identity",
@@ -88,6 +98,7 @@ class ApplianceChild:
             "bus_seed": bus_seed,
             "capacity": capacity,
             "processes": self._processes,
+            "fast_path": fast_path,
         }
         self._log_file = log_file
         self._admissions: dict[str, Admission] = {}

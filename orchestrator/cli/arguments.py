@@ -56,6 +56,8 @@ class Where:
     nats: str | None = None
     nats_seed: Path | None = None
     nats_ca: Path | None = None
+    fast_path: bool = True
+    """Of our own appliance's logins (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True)

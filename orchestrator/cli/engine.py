@@ -137,7 +137,7 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def embedded(held: Held, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = True) -> AsyncIterator[Engine]:
     """An engine of our own in a state directory. Raises BadInput for one that cannot be used."""
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
@@ -156,6 +156,7 @@ async def embedded(held: Held, *, zone: str, capacity: int) -> AsyncIterator[Eng
             bus_seed=server.appliance_seeds[user],
             capacity=capacity,
             log_file=held.path / "appliance.log",
+            fast_path=fast_path,
         )
         settle_in()
         service = Service(store, bus, time.time)

@@ -96,6 +96,9 @@ async def _stay(desk: Desk, interrupt: anyio.Event) -> None:
 
 async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) -> Exit:
     """Let the holder execute the run; watch it, and report it from the shared store."""
+    if not where.fast_path:
+        who = f"process {holder.pid}, which holds {where.state} and has started its appliance already"
+        raise BadInput(f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
     async with interruptible() as interrupt, await connect(holder) as control:
         client = Client(control, holder)
         run_id = await submit(client)
@@ -127,8 +130,10 @@ async def engine_of(held: Held, where: Where, campaign: Campaign) -> AsyncIterat
     """The engine that the command line asks for."""
     zone, capacity = campaign.pace.zone, campaign.pace.capacity
     if where.nats is None:
-        async with embedded(held, zone=zone, capacity=capacity) as engine:
+        async with embedded(held, zone=zone, capacity=capacity, fast_path=where.fast_path) as engine:
             yield engine
+    elif not where.fast_path:
+        raise BadInput("--no-fast-path is for our own appliance; with --nats, give it to `keymuster appliance serve`")
     else:
         async with attached(held, where, zone=zone, capacity=capacity) as engine:
             yield engine

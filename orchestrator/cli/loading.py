@@ -10,7 +10,7 @@ import time
 import tomllib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ async def load(where: Where, state_named: bool, order: LoadOrder) -> Exit:
         )
     async with _home() as home, serving(order.file, home / "lab") as ready:
         campaign = await anyio.to_thread.run_sync(_campaign_of, ready, home / "campaign.toml", order.file.stem)
-        return await _test(where if state_named else Where(home / "state"), campaign, order)
+        return await _test(where if state_named else replace(where, state=home / "state"), campaign, order)
 
 
 @asynccontextmanager

@@ -41,6 +41,12 @@ ReportJson = Annotated[bool, typer.Option("--json", help="The same as --format j
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
 ]
+NoFastPath = Annotated[
+    bool,
+    typer.Option(
+        "--no-fast-path", help="Log in by the protocol libraries as they come: more CPU for the same outcomes."
+    ),
+]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars, even on a terminal.")]
 TargetFiles = Annotated[
     list[Path] | None,

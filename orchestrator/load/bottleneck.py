@@ -5,7 +5,7 @@ Samples are of the time in which arrivals were due. *Full*: as many attempts are
 
  B1  The schedule was held (`held`): none.
  B2  TOLD of the attempts or more ended with a word of the pacer's, or in more than half of the samples jobs waited for
-     others of their account: permits. Failure budgets and canaries let no more logons out.
+     others of their account while it was not full: permits. Failure budgets and canaries let no more logons out.
  B3  TOLD of the attempts or more ended with "too much" from a vault (or while they waited for our own limit on requests
      to it) or from hosts: vault or host, the one with more of them.
  B4  A scan process, this command or a supervisor took BUSY of a core at the median, or the bus of all cores: appliance
@@ -148,7 +148,7 @@ def _permits(seen: Observed) -> Found:
     told = _share(seen, PERMIT_WORDS)
     if told >= TOLD:
         return Name.PERMITS, f"{told:.0%} of the attempts had no permit"
-    held = _most(seen, lambda sample: sample.held > 0)
+    held = _most(seen, lambda sample: sample.held > 0 and not sample.full)
     return (Name.PERMITS, f"in {held:.0%} of the time jobs waited for others of their account") if held > 0.5 else None
 
 

@@ -1,4 +1,5 @@
-"""`make bench`: logins per second and client CPU per login, through the whole product beside the bare library.
+"""`make bench`: the login engines beside their peers (`engines`); then logins per second and client CPU per login,
+through the whole product beside the bare library.
 
 Both log in to the same servers in the same run. The product's figures are the difference between a large and a small
 campaign, so that start-up (a bus, a supervisor, scan processes) is not in them; its CPU is that of all its processes.
@@ -23,6 +24,7 @@ from targets import estate as simulated
 from targets import spec
 from tests.acceptance.lab import Lab, running_lab
 from tests.bench import vault_clients
+from tests.bench.engines import __main__ as engines
 from tests.peers.smbd import running_smbd
 
 KEYMUSTER = Path(sys.executable).parent / "keymuster"
@@ -136,6 +138,8 @@ def _made(home: str, name: str) -> Path:
 
 def main() -> int:
     print(f"{os.cpu_count()} cores; clients, servers and vault share them", flush=True)
+    engines.main([])
+    print("\nThe whole product beside the bare libraries")
     with tempfile.TemporaryDirectory(prefix="keymuster-bench-") as home:
         ssh(_made(home, "ssh"))
         if os.geteuid() == 0:

@@ -9,6 +9,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import anyio
 import pytest
 from Cryptodome.Hash import MD4
 from greenlet import greenlet  # type: ignore[import-untyped]  # ships no types
-from impacket import crypto, ntlm
+from impacket import crypto
 
 from appliance.contract import Failure, Phase, Technology
 from appliance.login.bridge import open_session, run_blocking
 from appliance.login.dial import dial
+from appliance.login.smb import smb_login
+from appliance.login.smb_fast import FastSmbSession
 from appliance.login.smb_hash import nt_hash
 from appliance.login.smb_session import SmbSession
 from appliance.phases import PhaseLedger
@@ -166,8 +169,9 @@ async def test_a_cancelled_login_keeps_no_secret_either(smbds: dict[str, Smbd], 
 @pytest.mark.peer
 @pytest.mark.parametrize("server", ["plain", "strict", "sealed", "smb302", "smb210"])
 @pytest.mark.parametrize("held_on", [False, True], ids=["let go", "held on"])
+@pytest.mark.parametrize("fast", [False, True], ids=["plain", "fast"])
 async def test_no_key_of_a_session_outlives_it(
-    smbds: dict[str, Smbd], server: str, held_on: bool, monkeypatch: pytest.MonkeyPatch
+    smbds: dict[str, Smbd], server: str, held_on: bool, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the session's key, nor those that are derived from it, nor the hash that opened it: even where somebody
     still holds the session itself.
@@ -182,7 +186,8 @@ async def test_no_key_of_a_session_outlives_it(
 
         return noted
 
-    monkeypatch.setattr(ntlm, "getNTLMSSPType3", noting(ntlm.getNTLMSSPType3, lambda made: made[1]))
+    kind = FastSmbSession if fast else SmbSession
+    monkeypatch.setattr(kind, "ntlm_answer", noting(kind.ntlm_answer, lambda made: made[1]))
     monkeypatch.setattr(crypto, "KDF_CounterMode", noting(crypto.KDF_CounterMode, lambda made: made))
     sessions: list[SmbSession] = []
     made = SmbSession.__init__
@@ -198,6 +203,7 @@ async def test_no_key_of_a_session_outlives_it(
         ended = await attempt(
             make_job(Technology.WINDOWS, "smbhash", smbds[server].port, nt_hash=True),
             Credential(password=digest_of(password).hex()),
+            factory=partial(smb_login, fast=fast),
         )
         assert ended.reason == "PASSED"
 

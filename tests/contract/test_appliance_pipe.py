@@ -39,9 +39,11 @@ def test_who_the_appliance_is() -> None:
         bus_seed="SUSEED",
         capacity=7,
         log_file=Path("x"),
+        fast_path=False,
     )
     read = over_the_pipe(child._identity)
     assert isinstance(read, IdentityMessage)
+    assert read.identity().fast_path is False
     identity = read.identity()
     assert (identity.appliance, identity.zone, identity.capacity) == ("embedded", "default", 7)
     assert identity.bus_seed.get_secret_value() == "SUSEED"

@@ -52,7 +52,7 @@ SSH_SAYS = {
     "SSH_METHOD_NOT_OFFERED": r"Permission denied \(publickey\)\.",
     "ACCOUNT_EXPIRED": r"Your account has expired; please contact your system administrator\.",
     "PASSWORD_EXPIRED": r"Password change required but no TTY available\.",
-    "PRIV_NO_SHELL": r"This account is currently not available\.",
+    "PRIV_NO_SHELL": r"This account is currently not available\.|open failed",
     "PRIV_FORCED_COMMAND": r"^(this host is looked after|rsync backup service, protocol 31)$",
     "HOST_KEY_CHANGED": r"REMOTE HOST IDENTIFICATION HAS CHANGED!",
     "KEX_NO_MATCH": r"no matching (key exchange method|cipher|host key type) found",

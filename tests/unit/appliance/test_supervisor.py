@@ -162,7 +162,8 @@ class Appliance:
         self.make: Callable[[], Child] = Child
         self.start_takes = 0.0
         sources = Sources("10.0.0.5", "2001:db8::5")
-        identity = Identity("a", "default", "nats://127.0.0.1:4222", SecretStr("SUSEED"), capacity, processes, sources)
+        where = ("a", "default", "nats://127.0.0.1:4222", SecretStr("SUSEED"))
+        identity = Identity(*where, capacity, processes, sources, fast_path=False)
         self.supervisor = Supervisor(
             identity,
             cast("ApplianceBus", self.bus),
@@ -224,6 +225,7 @@ async def test_every_open_run_has_its_processes_and_each_its_greeting(appliance:
     assert {(hello.source_v4, hello.source_v6) for hello in cast("list[Hello]", hellos)} == {
         ("10.0.0.5", "2001:db8::5")
     }
+    assert {hello.fast_path for hello in cast("list[Hello]", hellos)} == {False}
     assert sorted(cast("Hello", hello).run for hello in hellos) == ["r1", "r1", "r2", "r2"]
     assert "Pa55word" not in "".join(hello.model_dump_json() for hello in hellos), "the login stays with the supervisor"
 

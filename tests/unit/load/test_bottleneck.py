@@ -45,6 +45,7 @@ def seen(
         (seen(words={"PERMIT_WAIT": 49}), Name.UNKNOWN, "nothing was full"),
         (seen(held_jobs=3), Name.PERMITS, "in 100% of the time jobs waited"),
         (seen(held_jobs=3, few=True), Name.UNKNOWN, "nothing was full"),
+        (seen(held_jobs=3, **FULL), Name.CAPACITY, "all slots"),  # they wait for room
         (seen(words={"PERMIT_WAIT": 50, "VAULT_TIMEOUT": 500}), Name.PERMITS, "no permit"),
         # B3
         (seen(words={"VAULT_RATE_LIMITED": 30, "VAULT_TIMEOUT": 15, OWN_LIMIT: 5}), Name.VAULT, "5% of the attempts"),
