@@ -373,6 +373,8 @@ class Job(Wire):
     """What the vault's audit is told: campaign, run and target."""
     terms: tuple[AccessTerms, ...] = ()
     """Of those records whose vault has terms of its own."""
+    vault_only: bool = False
+    """A load test of the vault: the attempt ends once its secret has been read; nothing is dialled or submitted."""
 
 
 class SignalKind(StrEnum):
@@ -620,6 +622,10 @@ class Heartbeat(Wire):
     runs: tuple[str, ...] = ()
     sent_at: float
     draining: bool = False
+    pulling: int = 0
+    """Scan processes that take jobs, of all runs."""
+    loop_lag_ms: float = 0.0
+    """How late their event loops have been of late, the worst of them."""
 
 
 class RunNotice(Wire):

@@ -51,6 +51,7 @@ HOMES = {
     "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
     "ahocorasick_rs": ("appliance.leaks.finder",),
+    "hdrh": ("orchestrator.load.latency",),
 }
 """Libraries by the modules that may import them (shell patterns)."""
 
@@ -70,6 +71,10 @@ PURE = (
     "orchestrator.audit.pairing",
     "orchestrator.audit.judging",
     "orchestrator.least_privilege",
+    "orchestrator.load.bottleneck",
+    "orchestrator.load.held",
+    "orchestrator.load.rate",
+    "orchestrator.load.stages",
     "orchestrator.purposes",
 )
 IMPURE = (

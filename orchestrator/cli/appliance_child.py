@@ -89,6 +89,7 @@ class ApplianceChild:
         log_file: Path,
         fast_path: bool = True,
     ) -> None:
+        self._processes = min(os.cpu_count() or 1, capacity)
         self._identity = {
             "kind": "identity",
             "appliance": name,
@@ -96,7 +97,7 @@ class ApplianceChild:
             "bus_url": bus_url,
             "bus_seed": bus_seed,
             "capacity": capacity,
-            "processes": min(os.cpu_count() or 1, capacity),
+            "processes": self._processes,
             "fast_path": fast_path,
         }
         self._log_file = log_file
@@ -104,6 +105,11 @@ class ApplianceChild:
         self._pipe: SocketStream | None = None
         self._telling = anyio.Lock()
         self._process: Process | None = None
+
+    @property
+    def processes(self) -> int:
+        """Scan processes that it keeps for a run."""
+        return self._processes
 
     @property
     def pid(self) -> int | None:

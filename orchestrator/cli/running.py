@@ -44,11 +44,11 @@ class Order:
 
 
 def new_order(
-    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None
+    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None, prefix: str = ""
 ) -> Order:
-    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small."""
+    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small. `prefix`: of its id."""
     now = time.time()
-    run, seed = run_id(now, secrets.token_hex(2)), secrets.randbits(32)
+    run, seed = prefix + run_id(now, secrets.token_hex(2)), secrets.randbits(32)
     marks, jump_marks = _marks(campaign), _marks(campaign, jumps=True)
     try:
         prepared = prepare(
@@ -83,6 +83,13 @@ def recalled(record: RunRecord) -> Prepared:
 
 
 async def check_and_store(engine: Engine, order: Order) -> None:
+    """As `check`; what is new is stored."""
+    await check(engine, order)
+    if order.new:
+        await engine.store.runs.add(order.prepared.record)
+
+
+async def check(engine: Engine, order: Order) -> None:
     """Before anything is planned: every vault answers and takes its login. Raises Unreachable, Incomplete."""
     prepared = order.prepared
     if prepared.campaign.pace.zone != engine.zone:
@@ -93,7 +100,6 @@ async def check_and_store(engine: Engine, order: Order) -> None:
     await engine.check_vaults(prepared.record.id, prepared.campaign)
     if order.new:
         await engine.store.host_keys.pin(await anyio.to_thread.run_sync(_known_keys, prepared))
-        await engine.store.runs.add(prepared.record)
 
 
 def _known_keys(prepared: Prepared) -> list[SeenKey]:
