@@ -311,8 +311,9 @@ GOOD = [
 
 
 def tree_with(root: Path, file: str, text: str) -> Path:
-    skeleton = ["appliance/supervisor.py", "appliance/contract/__init__.py", "appliance/reasons.py", "appliance/classify.py",
-                "appliance/bus/__init__.py", "targets/estate.py", "orchestrator/plan.py"]  # fmt: skip
+    skeleton = ["appliance/supervisor.py", "appliance/contract/__init__.py", "appliance/reasons.py",
+                "appliance/classify.py", "appliance/bus/__init__.py", "targets/estate.py",
+                "orchestrator/plan.py"]  # fmt: skip
     for name in [*skeleton, file]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
