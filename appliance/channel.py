@@ -18,6 +18,8 @@ from appliance.leaks.orders import Search, Searched
 from appliance.vault.definition import Api, Hidden, VaultAccess
 from appliance.vault.tokens import Token
 
+HEARTBEAT_S = 3.0
+"""How often a supervisor says what its scan processes have told it."""
 MESSAGE_LIMIT = 1 << 26
 """A greeting lists every network that a run may dial; a search, every secret that it has read."""
 
@@ -90,10 +92,11 @@ class TokenGive(Wire):
 
 
 class Busy(Wire):
-    """From a scan process: how many jobs it has in hand."""
+    """From a scan process: how many jobs it has in hand, and how late its event loop has been since a heartbeat ago."""
 
     kind: Literal["busy"] = "busy"
     in_flight: int
+    loop_lag_ms: float = 0.0
 
 
 Message = Hello | Drain | TokenAsk | TokenGive | Busy | Search | Searched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from itertools import takewhile
 
 import anyio
 
@@ -30,4 +31,4 @@ class LoopLag:
     def worst(self, seconds: float) -> float:
         """The worst lag over the last `seconds`, in seconds."""
         since = time.monotonic() - seconds
-        return max((lag for at, lag in self._seen if at >= since), default=0.0)
+        return max((lag for _, lag in takewhile(lambda seen: seen[0] >= since, reversed(self._seen))), default=0.0)

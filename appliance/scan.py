@@ -120,6 +120,8 @@ class _Attempt:
         settled = await self.secrets.settle(choosable(candidates))
         if isinstance(settled, Later):
             return settled
+        if self.job.vault_only:
+            return await self._view(choosable(candidates)[0], settled)
 
         sock = await self._reach(candidates[0])
         if isinstance(sock, Failure | Later):
@@ -129,6 +131,15 @@ class _Attempt:
             self.ended(await self._converse(login, candidates, settled))
             self.ledger.enter(Phase.LOGOFF)
         return self.end
+
+    async def _view(self, candidate: Candidate, settled: Settled) -> End:
+        """The vault's part alone: read and forgotten. No permit is asked for, since nothing is submitted."""
+        self.candidate, handle = candidate, settled[candidate.secret]
+        credential = handle if isinstance(handle, Failure) else await self.secrets.fetch(candidate, handle)
+        if not isinstance(credential, Credential):
+            return credential
+        credential.forget()
+        return None
 
     async def _reach(self, candidate: Candidate) -> socket | Failure | Later:
         """A connection with the target: our own, or one that its record's jump host makes."""

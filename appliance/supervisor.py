@@ -20,7 +20,7 @@ from anyio.abc import Process, TaskGroup, TaskStatus
 from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
-from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
+from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.child import start_child
 from appliance.contract import Failure, Heartbeat, Phase, RunNotice, named
 from appliance.login.dial import ANY_SOURCE, Sources
@@ -30,7 +30,6 @@ from appliance.vault.definition import VaultLogin
 from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.tokens import Token
 
-HEARTBEAT_S = 3.0
 POLL_S = 1.0
 RESPAWN_S, LONGEST_RESPAWN_S = 0.5, 10.0
 """The pause before a crashed scan process is replaced, doubled while its successors crash too."""
@@ -136,7 +135,8 @@ class _Scanner:
     run: _OpenRun
     process: Process
     channel: Channel
-    in_flight: int = 0
+    busy: Busy | None = None
+    """Its newest word; None until it has taken jobs, or seen that there are none."""
 
 
 async def start_scanner() -> tuple[Process, Channel]:
@@ -278,7 +278,7 @@ class Supervisor:
                     name = f"supervisor: {scanner.run.run} token"
                     answers.start_soon(self._give, scanner, message, admission, name=name)
                 elif isinstance(message, Busy):
-                    scanner.in_flight = message.in_flight
+                    scanner.busy = message
             answers.cancel_scope.cancel()
 
     async def _give(self, scanner: _Scanner, ask: TokenAsk, admission: Admission) -> None:
@@ -320,14 +320,17 @@ class Supervisor:
             await anyio.sleep(HEARTBEAT_S)
 
     async def _send_beat(self) -> None:
+        busy = [scanner.busy for scanner in self._scanners if scanner.busy is not None]
         beat = Heartbeat(
             appliance=self.identity.appliance,
             zone=self.identity.zone,
             capacity=self.identity.capacity,
-            in_flight=sum(s.in_flight for s in self._scanners),
+            in_flight=sum(one.in_flight for one in busy),
             runs=tuple(self._notices),
             sent_at=self.clock(),
             draining=self.draining.is_set(),
+            pulling=len(busy),
+            loop_lag_ms=max((one.loop_lag_ms for one in busy), default=0.0),
         )
         try:
             await self.bus.heartbeat(beat)

@@ -19,7 +19,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
-from appliance.channel import Busy, Channel, Drain, Hello, TokenGive
+from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenGive
 from appliance.contract import Evidence, Outcome, Phase, Report, named
 from appliance.hardening import harden
 from appliance.lag import LoopLag
@@ -180,7 +180,7 @@ async def serve(sock: socket.socket) -> None:
     ):
 
         async def busy(in_flight: int) -> None:
-            await channel.send(Busy(in_flight=in_flight))
+            await channel.send(Busy(in_flight=in_flight, loop_lag_ms=round(1000 * lag.worst(HEARTBEAT_S), 1)))
 
         worker = Worker(hello.run, hello.capacity, bus, kit, busy)
         async with anyio.create_task_group() as tasks:

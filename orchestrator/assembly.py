@@ -191,12 +191,7 @@ def dispatcher(
     permit, if it had one, counts as a failed logon.
     """
     book, plan = prepared.book, prepared.plan
-
-    def allowed(account: Account) -> int:
-        shared = book.budget_for(account)
-        return shared.failures if shared is not None else 1
-
-    made = Dispatcher(plan, _pace(prepared.campaign), prepared.record.cursors, lease, allowed)
+    made = Dispatcher(plan, _pace(prepared.campaign), prepared.record.cursors, lease, logons_allowed(book))
     for job in unfinished:
         candidates = book.candidates(job.job.target, job.job.technology)
         if isinstance(candidates, NoCandidate):
@@ -204,6 +199,16 @@ def dispatcher(
         planned = Planned(job.job.job, job.job.technology, job.job.target, candidates)
         made.again(Repeat(planned, attempt=job.attempt + 1, not_before=now, tried=job.tried))
     return made
+
+
+def logons_allowed(book: RecordBook) -> Callable[[Account], int]:
+    """How many failed logons the records allow an account."""
+
+    def allowed(account: Account) -> int:
+        shared = book.budget_for(account)
+        return shared.failures if shared is not None else 1
+
+    return allowed
 
 
 def _pace(campaign: Campaign) -> Pace:

@@ -26,6 +26,7 @@ from appliance.contract import (
     named,
 )
 from appliance.reasons import REASONS, Status
+from orchestrator.attempt_book import AttemptBook
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
 from orchestrator.job_message import addresses_of, job_of, jump_of_job
@@ -34,7 +35,6 @@ from orchestrator.permits import PermitOffice
 from orchestrator.reconcile import Suspect, reconcile
 from orchestrator.run_plan import Progress, RunPlan
 from orchestrator.stops import Stops
-from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
 
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 class RunController:
     plan: RunPlan
     dispatcher: Dispatcher
-    attempts: Attempts
+    attempts: AttemptBook
     host_keys: HostKeys
     bus: OrchestratorBus
     office: PermitOffice

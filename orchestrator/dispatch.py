@@ -16,6 +16,7 @@ The rules, stated here and nowhere else:
                 login applies, and the permit decides.
  D8 approval    A job that only secrets whose approval is waited for could serve waits (`approval_watch`), and so does
                 one whose target has chosen such a secret; counted under D6's limit.
+ D9 due         A target is not taken before it is due, where whoever made the dispatcher says when (a load test).
 """
 
 from __future__ import annotations
@@ -151,6 +152,8 @@ class Pace:
 
 StopOn = Callable[[Candidate], Stop | None]
 """The admin's stop that binds a login, if there is one."""
+Due = Callable[[str, int], float]
+"""When the target at an index of a cursor is due. Those of one cursor are due in their order."""
 
 
 class Dispatcher:
@@ -163,7 +166,11 @@ class Dispatcher:
         cursors: Mapping[str, int],
         lease: Callable[[], str],
         budget: Callable[[Account], int],
+        due: Due = lambda _cursor, _index: 0.0,
     ) -> None:
+        self._due_at = due
+        self._opens: float | None = None
+        """When the next target is due, if that is all that keeps it."""
         self._source = source
         self._pace = pace
         self._lease = lease
@@ -185,6 +192,7 @@ class Dispatcher:
         self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
     ) -> Batch:
         """The next attempts. `broken` says whether an account's breaker is open for this run."""
+        self._opens = None
         room = min(WINDOW * capacity - len(self._open), limit)
         if room <= 0:
             return Batch(cursors=dict(self._next))
@@ -269,6 +277,9 @@ class Dispatcher:
             self._turn.rotate(-1)
             index = self._next[name]
             if index < self._source.count(name):
+                if (due := self._due_at(name, index)) > now:
+                    self._opens = due if self._opens is None else min(self._opens, due)
+                    continue
                 self._next[name] = index + 1
                 planned = self._source.at(name, index)
                 return planned if isinstance(planned, Unplannable) else Repeat(planned, attempt=1, not_before=now)
@@ -356,9 +367,14 @@ class Dispatcher:
     def in_flight(self) -> int:
         return len(self._open)
 
+    @property
+    def held(self) -> int:
+        """Jobs that wait for others of their account or subnet (D3, D4)."""
+        return len(self._held)
+
     def next_due(self) -> float | None:
         """When the earliest job that waits for its time, or for a vault, may go out."""
-        dues = [self._repeats[0][0] if self._repeats else None, self._watch.next_due()]
+        dues = [self._repeats[0][0] if self._repeats else None, self._watch.next_due(), self._opens]
         return min((due for due in dues if due is not None), default=None)
 
     @property

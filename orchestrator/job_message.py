@@ -51,4 +51,5 @@ def job_of(attempt: OpenAttempt, plan: RunPlan, keys: Mapping[str, Sequence[str]
         give_up_at=attempt.give_up_at,
         purpose=plan.purposes.plain(planned.target),
         terms=plan.purposes.of_job(planned.job, planned.target, planned.candidates),
+        vault_only=plan.vault_only,
     )

@@ -10,7 +10,8 @@ stated here and nowhere else:
               keys and certificates, which no directory counts; NTLM without a user name, which asks no account; a
               login that was cut or stalled before its verdict.
  L2 runs      The hosts' counters are of all runs since the estate came up. So they are held against the sum over all
-              runs that the state directory has begun since, retries and reruns included: a permit is per attempt.
+              runs that the state directory has begun since, retries and reruns included: a permit is per attempt. A
+              load test since then keeps them from being compared: it has permits, and no targets in the store.
  L3 account   A permit belongs to the account that its target asks, by the estate's truth. What the campaign takes for
               the account says what the budget is, and cannot make the two sides agree.
  L4 permits   An account may not have more logons than permits.

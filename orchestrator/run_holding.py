@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 
 from appliance.contract import CredentialRef
+from orchestrator.attempt_book import AttemptBook
 from orchestrator.controller import RunController
 from orchestrator.dispatch import OpenAttempt
 from orchestrator.purposes import Purposes
 from orchestrator.run_plan import RunPlan
-from orchestrator.store.attempts import Attempts
 from orchestrator.vault_use import VaultUse
 
 
@@ -22,7 +22,7 @@ class RunHolding:
 
     plan: RunPlan
     controller: RunController
-    attempts: Attempts
+    attempts: AttemptBook
     _uses: Mapping[CredentialRef, Sequence[str]] | None = field(default=None, init=False)
 
     @property

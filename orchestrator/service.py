@@ -18,6 +18,7 @@ from appliance.bus import BusError, OrchestratorBus, ReportDelivery
 from appliance.contract import Heartbeat
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.approvals import ApprovalOffice
+from orchestrator.attempt_book import AttemptBook
 from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController
 from orchestrator.dispatch import Dispatcher
@@ -116,9 +117,9 @@ class Service:
         """Jobs that the zone's living appliances carry together."""
         return sum(beat.capacity for beat in self._appliances.values() if beat.zone == zone and not beat.draining)
 
-    def appliances(self, zone: str) -> int:
-        """How many of them the zone has."""
-        return sum(beat.zone == zone and not beat.draining for beat in self._appliances.values())
+    def beats(self, zone: str) -> Sequence[Heartbeat]:
+        """The newest word of each of the zone's living appliances."""
+        return [beat for beat in self._appliances.values() if beat.zone == zone]
 
     async def wait_for_appliance(self, zone: str) -> None:
         while not self.capacity(zone):
@@ -152,13 +153,21 @@ class Service:
         return tuple(self._runs)
 
     async def execute(
-        self, plan: RunPlan, dispatcher: Dispatcher, *, controller_ready: Callable[[RunController], None]
+        self,
+        plan: RunPlan,
+        dispatcher: Dispatcher,
+        *,
+        controller_ready: Callable[[RunController], None],
+        book: AttemptBook | None = None,
     ) -> bool:
-        """Drive a run; True when it came to its end, False when it was stopped."""
+        """Drive a run; True when it came to its end, False when it was stopped. `book`: where what becomes of it is
+        written; by default the store.
+        """
+        attempts = self._store.attempts if book is None else book
         controller = RunController(
             plan=plan,
             dispatcher=dispatcher,
-            attempts=self._store.attempts,
+            attempts=attempts,
             host_keys=self._store.host_keys,
             bus=self._bus,
             office=self._office,
@@ -167,7 +176,7 @@ class Service:
             clock=self._clock,
             reconcile_every=self._reconcile_every,
         )
-        holding = RunHolding(plan, controller, self._store.attempts)
+        holding = RunHolding(plan, controller, attempts)
         await self._check_outs.enter(holding)
         await self._approvals.enter(holding)
         self._runs[plan.run] = controller

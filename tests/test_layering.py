@@ -51,6 +51,7 @@ HOMES = {
     "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
     "ahocorasick_rs": ("appliance.leaks.finder",),
+    "hdrh": ("orchestrator.load.latency",),
 }
 """Libraries by the modules that may import them (shell patterns)."""
 
@@ -70,6 +71,10 @@ PURE = (
     "orchestrator.audit.pairing",
     "orchestrator.audit.judging",
     "orchestrator.least_privilege",
+    "orchestrator.load.bottleneck",
+    "orchestrator.load.held",
+    "orchestrator.load.rate",
+    "orchestrator.load.stages",
     "orchestrator.purposes",
     "orchestrator.shares",
     "orchestrator.capacity.accounts",
@@ -315,8 +320,9 @@ GOOD = [
 
 
 def tree_with(root: Path, file: str, text: str) -> Path:
-    skeleton = ["appliance/supervisor.py", "appliance/contract.py", "appliance/reasons.py", "appliance/classify.py",
-                "appliance/bus/__init__.py", "targets/estate.py", "orchestrator/plan.py"]  # fmt: skip
+    skeleton = ["appliance/supervisor.py", "appliance/contract/__init__.py", "appliance/reasons.py",
+                "appliance/classify.py", "appliance/bus/__init__.py", "targets/estate.py",
+                "orchestrator/plan.py"]  # fmt: skip
     for name in [*skeleton, file]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()

@@ -33,7 +33,7 @@ class Cpu:
 
 
 @dataclass(frozen=True, slots=True)
-class CpuUse:
+class CpuSpent:
     """CPU seconds so far, by whom."""
 
     orchestrator: float
@@ -43,8 +43,8 @@ class CpuUse:
     machine: float
     """Everything that the machine has done."""
 
-    def __sub__(self, other: CpuUse) -> CpuUse:
-        return CpuUse(
+    def __sub__(self, other: CpuSpent) -> CpuSpent:
+        return CpuSpent(
             self.orchestrator - other.orchestrator,
             self.bus - other.bus,
             self.appliance - other.appliance,
@@ -62,7 +62,7 @@ class Spent:
     """Scan processes of its appliance; 0 where that is not ours, or others ran beside it: then `cpu` tells nothing."""
     cores: int = 0
     """Of the machine, likewise."""
-    cpu: CpuUse | None = None
+    cpu: CpuSpent | None = None
 
     @property
     def duration(self) -> float:
@@ -100,4 +100,4 @@ class Spent:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
         cpu = data.get("cpu")
-        return cls(data["began"], data["ended"], data["processes"], data["cores"], CpuUse(**cpu) if cpu else None)
+        return cls(data["began"], data["ended"], data["processes"], data["cores"], CpuSpent(**cpu) if cpu else None)

@@ -363,6 +363,66 @@ def demo(
     tell(context, story.demo, preset, hosts, seed, directory, not no_progress)
 
 
+@app.command()
+def load(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A campaign; or an estate, which is served for the time of the test.")],
+    rate: Annotated[
+        str, typer.Option(metavar="RATE", help="Arrivals per second: 200/s, or a ramp, 50/s..500/s.")
+    ] = "10/s",
+    duration: Annotated[str, typer.Option(metavar="TIME", help="For how long they arrive: 60s, 10m.")] = "60s",
+    vault_only: Annotated[bool, typer.Option("--vault-only", help="Read secrets; log in nowhere.")] = False,
+    logins: Annotated[bool, typer.Option("--logins", help="Whole logins, as a run makes them (default).")] = False,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CIDR",
+            help="What may be tested beside loopback: a CIDR block, an address, or a name. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the report there: .html with charts, or .json. Several times for both.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
+    no_progress: NoProgress = False,
+    no_fast_path: NoFastPath = False,
+) -> None:
+    """Put vaults and hosts under a rate of logins, and say what held and what did not: docs/load.md.
+
+    An open loop: arrivals come when they are due, whether or not those before them have ended, and each one's latency
+    counts from then. Every login has its permit, so a wrong secret ends the load and locks nobody out. Targets, jump
+    hosts, domain controllers and vaults off loopback are refused, unless --scope names them.
+
+    Reports throughput, p50/p95/p99 of each phase, errors by reason, the bottleneck, and the largest rate held. Ctrl-C
+    ends it with the report of what there is. No run is stored. Exit 0 whether or not the rate was held.
+    """
+    from orchestrator.cli import ending, loading
+    from orchestrator.cli.errors import CommandError
+
+    if vault_only and logins:
+        raise typer.BadParameter("--vault-only and --logins are two kinds of load; leave one out")
+    what = loading.What.VAULT_ONLY if vault_only else loading.What.LOGINS
+    outputs, named = tuple(output or ()), tuple(scope or ())
+    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
+    try:
+        order = loading.load_order(file, rate, duration, what, named, outputs, json=json, progress=not no_progress)
+    except CommandError as error:
+        raise typer.Exit(ending.told(error)) from None
+    tell(context, loading.load, where, state is not None, order)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def appliance(context: typer.Context) -> None:
     """Run a stand-alone appliance (`appliance init FILE`, `appliance serve FILE`)."""

@@ -94,6 +94,7 @@ class ApplianceChild:
         log_file: Path,
         fast_path: bool = True,
     ) -> None:
+        self._processes = scan_processes(capacity)
         self._identity = {
             "kind": "identity",
             "appliance": name,
@@ -101,15 +102,19 @@ class ApplianceChild:
             "bus_url": bus_url,
             "bus_seed": bus_seed,
             "capacity": capacity,
-            "processes": scan_processes(capacity),
+            "processes": self._processes,
             "fast_path": fast_path,
         }
-        self.processes = scan_processes(capacity)
         self._log_file = log_file
         self._admissions: dict[str, Admission] = {}
         self._pipe: SocketStream | None = None
         self._telling = anyio.Lock()
         self._process: Process | None = None
+
+    @property
+    def processes(self) -> int:
+        """Scan processes that it keeps for a run."""
+        return self._processes
 
     @property
     def pid(self) -> int | None:

@@ -58,6 +58,8 @@ class Desk:
     engine: Engine
     tasks: TaskGroup
     key: SealingKey = field(default_factory=SealingKey)
+    closed: str = ""
+    """Why no run is taken, if none is."""
     _controllers: dict[str, RunController] = field(default_factory=dict)
     _open: dict[str, anyio.Event] = field(default_factory=dict)
     _stopped: set[str] = field(default_factory=set)
@@ -112,6 +114,8 @@ class Desk:
 
     async def _start(self, order: Order) -> Mapping[str, Any]:
         run = order.prepared.record.id
+        if self.closed:
+            raise BadInput(self.closed)
         if run in self._open:
             raise BadInput(f"run {run} is under way")
         # Open from here on: the holder must not end while the vaults are still being asked.

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.capacity.spent import CpuUse, Spent
+from orchestrator.capacity.spent import CpuSpent, Spent
 
 _PROC = Path("/proc")
 
@@ -31,7 +31,7 @@ class Meter:
     alone: bool
     """No other run is under way."""
     _began: float = field(default_factory=time.time)
-    _first: CpuUse | None = field(init=False)
+    _first: CpuSpent | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._first = _use(self.pids)
@@ -47,11 +47,11 @@ class Meter:
         return Spent(self._began, ended, self.processes, os.cpu_count() or 1, spent)
 
 
-def _use(pids: Pids) -> CpuUse | None:
+def _use(pids: Pids) -> CpuSpent | None:
     if pids.bus is None or pids.appliance is None:
         return None
     try:
-        return CpuUse(sum(os.times()[:2]), _of(pids.bus), _of(pids.appliance), _of_the_machine())
+        return CpuSpent(sum(os.times()[:2]), _of(pids.bus), _of(pids.appliance), _of_the_machine())
     except (OSError, ValueError, IndexError):
         return None
 

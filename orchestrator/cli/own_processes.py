@@ -12,6 +12,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 SCAN_PROCESS = "scan process"
+APPLIANCE, BUS, COMMAND, ESTATE = "appliance", "bus", "command", "simulated estate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,26 @@ def own_processes(holder: int | None) -> list[OwnProcess]:
     return [OwnProcess(pid, what) for pid, what in sorted(found.items())]
 
 
+def own_family() -> list[OwnProcess]:
+    """This process and those below it alone: not the appliances of others. Blocking; empty where there is no /proc."""
+    argv = dict(_arguments())
+    family = {os.getpid(), *_below(os.getpid(), _parents(argv))}
+    return [OwnProcess(pid, _what(argv[pid], ours=True)) for pid in sorted(family) if pid in argv]
+
+
 def _what(words: list[str], *, ours: bool) -> str:
     """What a process is, by its arguments; empty for a stranger. An appliance is ours whoever has started it."""
     module = next((words[n + 1] for n, word in enumerate(words[:-1]) if word == "-m"), "")
     if module == "appliance.worker":
         return SCAN_PROCESS
     if module == "appliance":
-        return "appliance"
+        return APPLIANCE
     if not ours:
         return ""
+    if module == "targets":
+        return ESTATE
     program = Path(words[0]).name if words else ""
-    return "bus" if program.startswith("nats-server") else "command"
+    return BUS if program.startswith("nats-server") else COMMAND
 
 
 def _arguments() -> Iterator[tuple[int, list[str]]]:

@@ -51,11 +51,11 @@ class Order:
 
 
 def new_order(
-    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None
+    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None, prefix: str = ""
 ) -> Order:
-    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small."""
+    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small. `prefix`: of its id."""
     now = time.time()
-    run, seed = run_id(now, secrets.token_hex(2)), secrets.randbits(32)
+    run, seed = prefix + run_id(now, secrets.token_hex(2)), secrets.randbits(32)
     marks, jump_marks = _marks(campaign), _marks(campaign, jumps=True)
     try:
         prepared = prepare(
@@ -90,6 +90,13 @@ def recalled(record: RunRecord) -> Prepared:
 
 
 async def check_and_store(engine: Engine, order: Order) -> None:
+    """As `check`; what is new is stored, with what earlier runs let expect of it."""
+    await check(engine, order)
+    if order.new:
+        await engine.store.runs.add(await _with_prediction(engine, order.prepared))
+
+
+async def check(engine: Engine, order: Order) -> None:
     """Before anything is planned: every vault answers and takes its login. Raises Unreachable, Incomplete."""
     prepared = order.prepared
     if prepared.campaign.pace.zone != engine.zone:
@@ -100,14 +107,13 @@ async def check_and_store(engine: Engine, order: Order) -> None:
     await engine.check_vaults(prepared.record.id, prepared.campaign)
     if order.new:
         await engine.store.host_keys.pin(await anyio.to_thread.run_sync(_known_keys, prepared))
-        await engine.store.runs.add(await _with_prediction(engine, prepared))
 
 
 async def _with_prediction(engine: Engine, prepared: Prepared) -> RunRecord:
     """The run's row, with what earlier runs let expect of it."""
     costs = await learnt(engine.store, prepared.campaign.name)
-    capacity, beats = prepared.campaign.pace.capacity, engine.service.appliances(engine.zone)
-    site = own_site(capacity) if engine.appliance is not None else own_site(capacity, max(1, beats))
+    elsewhere = None if engine.appliance is not None else max(1, len(engine.service.beats(engine.zone)))
+    site = own_site(prepared.campaign.pace.capacity, elsewhere)
     told = await anyio.to_thread.run_sync(_foreseen, prepared, costs, site)
     return replace(prepared.record, snapshot={**prepared.record.snapshot, KEY: told.data()})
 

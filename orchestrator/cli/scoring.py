@@ -60,6 +60,11 @@ async def _logons(store: Store, run: RunRecord, truth: Truths, counts: HostCount
     runs = runs_counted(counts, await store.runs.all())
     if why := gap(counts, run, runs, time.time()):
         return why
+    if tests := await store.ledger.beside_runs(counts.since, counts.until):
+        return (
+            f"load test {tests[0]} has logged in to this lab too, and of a load test nothing is stored that the hosts' "
+            "counters could be held against; start the lab anew, and run again"
+        )
     ids = tuple(one.id for one in runs)
     try:
         campaign = Campaign.from_snapshot(dict(run.snapshot))

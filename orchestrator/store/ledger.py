@@ -15,7 +15,7 @@ from appliance.contract import Account, Part, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.store.database import Database
 from orchestrator.store.records import LogonCount, PermitCount
-from orchestrator.store.schema import jobs, permits
+from orchestrator.store.schema import jobs, permits, runs
 
 _APPEND = insert(permits)
 
@@ -86,6 +86,14 @@ class Ledger:
             )
             for (run, address, technology, authority, user), c in counts.items()
         ]
+
+    async def beside_runs(self, since: float, until: float | None) -> list[str]:
+        """Who was granted permits in this time and is no run of the store: load tests, oldest first."""
+        ours = permits.c.run.not_in(select(runs.c.id))
+        query = select(permits.c.run).where(permits.c.at >= since, permits.c.kind == EntryKind.GRANTED.value, ours)
+        query = query if until is None else query.where(permits.c.at <= until)
+        query = query.group_by(permits.c.run).order_by(func.min(permits.c.at))
+        return [row.run for row in await self._database.read(lambda connection: connection.execute(query).all())]
 
     async def load(self, since: float) -> list[LedgerEntry]:
         """The entries not older than `since`, in the order in which they were appended."""

@@ -113,6 +113,25 @@ def test_a_run_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_pat
         assert seen["vault"]["grants"] == 1
 
 
+def test_a_load_test_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_path: Path) -> None:
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        with serving(file):
+            where = ("--nats", url, "--nats-seed", seed)
+            ended = keymuster(
+                "load", campaign(tmp_path, lab, HOSTS), "--rate", "5/s", "--duration", "2s", "--json", *where
+            )
+        assert ended.code == 0, ended.stderr
+        assert ended.document["arrivals"]["succeeded"] == 10
+        assert "scan" not in ended.document["cpu"]["by_kind"], "its processes are not this command's"
+        assert sum(len(host["logons"]) for host in lab.metrics()["hosts"].values()) == 10
+
+
 def test_an_appliance_of_ones_own_dials_from_where_its_file_says(keymuster: Product, tmp_path: Path) -> None:
     orchestrator = new_user()
     seed = tmp_path / "orchestrator.seed"

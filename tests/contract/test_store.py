@@ -457,6 +457,17 @@ async def test_the_ledger_counts_what_a_run_has_asked_of_each_account(store: Sto
     assert await store.ledger.logons("another run") == []
 
 
+async def test_the_ledger_knows_whose_permits_are_no_runs(store: Store) -> None:
+    """Those of load tests, which leave no run."""
+    early, late = (replace(entry(EntryKind.GRANTED, at), run=f"load-{at:g}") for at in (5.0, 9.0))
+    refused = replace(entry(EntryKind.FAILURE, 6.0), run="load-never-granted")
+    await store.ledger.append([late, early, refused, entry(EntryKind.GRANTED, 7.0)])
+    assert await store.ledger.beside_runs(0.0, None) == ["load-5", "load-9"]
+    assert await store.ledger.beside_runs(6.0, None) == ["load-9"]
+    assert await store.ledger.beside_runs(0.0, 8.0) == ["load-5"]
+    assert await store.ledger.beside_runs(9.5, None) == []
+
+
 async def test_the_ledger_counts_what_runs_have_asked_at_each_target(store: Store) -> None:
     first, second = job("j1", address="10.0.0.1"), job("j2", address="10.0.0.2", technology="windows")
     await dispatch(store, first, second)

@@ -445,10 +445,12 @@ async def test_one_that_reads_nothing_holds_up_no_end(appliance: Appliance, task
 async def test_the_heartbeat_says_what_is_in_hand(appliance: Appliance, tasks: TaskGroup) -> None:
     appliance.bus.announce("r")
     await anyio.sleep(0.1)
-    for child, count in zip(appliance.children, (3, 4), strict=True):
-        await child.say(Busy(in_flight=count))
+    assert appliance.bus.beats[-1].pulling == 0, "processes have been started, and none takes jobs yet"
+    for child, count, lag in zip(appliance.children, (3, 4), (120.0, 7.5), strict=True):
+        await child.say(Busy(in_flight=count, loop_lag_ms=lag))
     await anyio.sleep(3.1)
     beat = appliance.bus.beats[-1]
+    assert (beat.pulling, beat.loop_lag_ms) == (2, 120.0)
     assert (beat.appliance, beat.zone, beat.capacity, beat.in_flight, beat.runs) == ("a", "default", 8, 7, ("r",))
     assert not beat.draining
 

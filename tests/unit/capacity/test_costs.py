@@ -9,7 +9,7 @@ import pytest
 from appliance.contract import Phase, Technology
 from orchestrator.capacity.accounts import account_pace
 from orchestrator.capacity.costs import UNTRIED, VERDICT_S, Costs, PastRun, costs_of
-from orchestrator.capacity.spent import OTHERS_AT_MOST, START_CPU_S, CpuUse, Spent
+from orchestrator.capacity.spent import OTHERS_AT_MOST, START_CPU_S, CpuSpent, Spent
 from orchestrator.store.records import TimedAttempt, VerdictTime
 from tests.unit.capacity.sizes import ACCOUNT
 
@@ -34,7 +34,7 @@ def attempt(job: int = 0, *, account: str = HOST, at: float = 100.0, **changes: 
     return replace(made, **changes)  # type: ignore[arg-type]  # the names and types are its own
 
 
-def spent(cpu: CpuUse | None = None, *, began: float = 100.0, ended: float = 110.0) -> Spent:
+def spent(cpu: CpuSpent | None = None, *, began: float = 100.0, ended: float = 110.0) -> Spent:
     return Spent(began, ended, processes=2, cores=2, cpu=cpu)
 
 
@@ -116,14 +116,14 @@ def test_the_pace_of_an_account_is_assumed_until_it_was_measured() -> None:
 
 def test_crowded_processors_make_attempts_and_views_look_slow() -> None:
     attempts = [attempt(n, at=100.0 + n / 100, phases={Phase.AUTH: 0.1 + n / 1000}) for n in range(100)]
-    idle = past(*attempts, spent=spent(CpuUse(0.01, 0.01, 1.2, 1.3)))
-    crowded = past(*attempts, spent=spent(CpuUse(0.2, 0.1, 2.9, 3.2)))
+    idle = past(*attempts, spent=spent(CpuSpent(0.01, 0.01, 1.2, 1.3)))
+    crowded = past(*attempts, spent=spent(CpuSpent(0.2, 0.1, 2.9, 3.2)))
     assert max(one.busy for one in costs_of([idle]).of(Technology.UNIX)) == pytest.approx(0.199)
     assert max(one.busy for one in costs_of([crowded]).of(Technology.UNIX)) == pytest.approx(0.104)
 
 
 def test_what_a_target_costs_the_processors() -> None:
-    run = past(attempt(0), attempt(1), spent=spent(CpuUse(1.0, 0.2, 2 * START_CPU_S + 4.0, 15.0)))
+    run = past(attempt(0), attempt(1), spent=spent(CpuSpent(1.0, 0.2, 2 * START_CPU_S + 4.0, 15.0)))
     cpu = costs_of([run]).cpu
     assert cpu is not None
     assert (cpu.orchestrator, cpu.bus) == (0.5, 0.1)
@@ -132,7 +132,7 @@ def test_what_a_target_costs_the_processors() -> None:
 
 
 def test_others_never_have_the_whole_machine() -> None:
-    cpu = costs_of([past(attempt(), spent=spent(CpuUse(0.1, 0.1, 0.2, 20.0)))]).cpu
+    cpu = costs_of([past(attempt(), spent=spent(CpuSpent(0.1, 0.1, 0.2, 20.0)))]).cpu
     assert cpu is not None
     assert cpu.others == OTHERS_AT_MOST
 
@@ -154,11 +154,11 @@ def test_a_rate_of_a_sample_is_that_of_the_whole() -> None:
 
 
 def test_the_latest_run_has_the_word_but_the_largest_on_processors() -> None:
-    small = past(attempt(phases={Phase.AUTH: 1.0}), spent=spent(CpuUse(9.0, 9.0, 9.0, 27.0)))
+    small = past(attempt(phases={Phase.AUTH: 1.0}), spent=spent(CpuSpent(9.0, 9.0, 9.0, 27.0)))
     large = past(
         *(attempt(n, phases={Phase.AUTH: 2.0}) for n in range(3)),
         attempt(9, account=ACCOUNT),
-        spent=spent(CpuUse(4.0, 4.0, 4.0, 12.0)),
+        spent=spent(CpuSpent(4.0, 4.0, 4.0, 12.0)),
     )
     known = costs_of([small, replace(large, run="r0")])
     assert known.runs == ("r1", "r0")
@@ -169,5 +169,5 @@ def test_the_latest_run_has_the_word_but_the_largest_on_processors() -> None:
 
 
 def test_what_was_spent_is_stored_as_it_was() -> None:
-    for one in (spent(), spent(CpuUse(1.0, 2.0, 3.0, 4.0))):
+    for one in (spent(), spent(CpuSpent(1.0, 2.0, 3.0, 4.0))):
         assert Spent.of(one.data()) == one

@@ -1,0 +1,135 @@
+"""What crosses the boundary between orchestrator and appliance. Frozen, typed, versioned; never a secret.
+
+Every message is one `Wire` model with a version. An unknown version or field is refused (`ContractError`), so two
+releases that disagree say so at once instead of dropping what they don't know. Times are Unix seconds (float, UTC),
+durations are seconds unless a name ends in `_ms`.
+
+The appliance reports *evidence*: the phase in which an attempt ended and the signal that ended it. What that means
+(reason, status, QID) is decided by `classify` and `reasons` on the orchestrator's side, and can be decided again later.
+"""
+
+from __future__ import annotations
+
+from appliance.contract.evidence import (
+    DEADLINE,
+    OK,
+    OUT_OF_SYNC,
+    Deferred,
+    Evidence,
+    Failure,
+    Outcome,
+    PhaseTime,
+    Report,
+    Reread,
+    Signal,
+    SignalKind,
+    View,
+    decode_report,
+    encode_report,
+    kerberos_error,
+    named,
+    ntstatus,
+    raised,
+)
+from appliance.contract.fleet import (
+    Heartbeat,
+    RunNotice,
+)
+from appliance.contract.jobs import (
+    HostAuthority,
+    Job,
+    Target,
+)
+from appliance.contract.logins import (
+    AccessTerms,
+    Account,
+    Candidate,
+    CredentialRef,
+    CryptoProfile,
+    Fallback,
+    HostKeyPolicy,
+    Jump,
+    KdcPlace,
+    KerberosTerms,
+    Part,
+    RootBy,
+    RootPassword,
+    SecretLookup,
+    Selection,
+    Ticket,
+    account_key,
+)
+from appliance.contract.permits import (
+    PermitAnswer,
+    PermitAsk,
+    PermitRelease,
+    PermitRequest,
+    PermitVerdict,
+)
+from appliance.contract.wire import (
+    PEER_TEXT_LIMIT,
+    VERSION,
+    ContractError,
+    Phase,
+    Technology,
+    Wire,
+    canonical,
+    peer_text,
+)
+
+__all__ = [
+    "DEADLINE",
+    "OK",
+    "OUT_OF_SYNC",
+    "PEER_TEXT_LIMIT",
+    "VERSION",
+    "AccessTerms",
+    "Account",
+    "Candidate",
+    "ContractError",
+    "CredentialRef",
+    "CryptoProfile",
+    "Deferred",
+    "Evidence",
+    "Failure",
+    "Fallback",
+    "Heartbeat",
+    "HostAuthority",
+    "HostKeyPolicy",
+    "Job",
+    "Jump",
+    "KdcPlace",
+    "KerberosTerms",
+    "Outcome",
+    "Part",
+    "PermitAnswer",
+    "PermitAsk",
+    "PermitRelease",
+    "PermitRequest",
+    "PermitVerdict",
+    "Phase",
+    "PhaseTime",
+    "Report",
+    "Reread",
+    "RootBy",
+    "RootPassword",
+    "RunNotice",
+    "SecretLookup",
+    "Selection",
+    "Signal",
+    "SignalKind",
+    "Target",
+    "Technology",
+    "Ticket",
+    "View",
+    "Wire",
+    "account_key",
+    "canonical",
+    "decode_report",
+    "encode_report",
+    "kerberos_error",
+    "named",
+    "ntstatus",
+    "peer_text",
+    "raised",
+]
