@@ -22,13 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import fmean
 
 from appliance.contract import Phase, Technology
 from appliance.reasons import REASONS, counts_towards_lockout
 from orchestrator.capacity.spent import Cpu, Spent
-from orchestrator.collect import RETRY_AFTER_S
 from orchestrator.store.records import TimedAttempt, VerdictTime
 
 SATURATED = 0.8
@@ -199,7 +198,7 @@ def _one(attempts: Sequence[TimedAttempt]) -> Tried:
     return Tried(
         busy=sum(_busy(attempt) for attempt in attempts if not attempt.cut_off),
         held=sum(map(_held, attempts)) - sum(sum(attempt.phases.values()) for attempt in cut_off),
-        pauses=RETRY_AFTER_S * (len(attempts) - 1),
+        pauses=sum(max(0.0, later.dispatched - earlier.ended) for earlier, later in pairwise(attempts)),
         cut_off=len(cut_off),
         logins=sum(attempt.submitted for attempt in attempts),
         views=sum(len(attempt.views) for attempt in attempts),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.capacity.bounds import Bound, Limit, Site, bounds_of
@@ -128,6 +128,7 @@ def relaxed(asked: Demand, known: Costs, site: Site, bound: Bound) -> tuple[Dema
             return replace(asked, deadline=asked.deadline / 2), replace(known, tried=halved), site
 
 
+@settings(deadline=None)
 @given(DEMANDS, COSTS)
 def test_the_limit_that_binds_is_the_one_whose_relaxing_helps(asked: Demand, known: Costs) -> None:
     first, *others = bounds_of(asked, known, SITE)
@@ -143,6 +144,7 @@ def test_the_limit_that_binds_is_the_one_whose_relaxing_helps(asked: Demand, kno
         assert bounds_of(*relaxed(asked, known, SITE, first))[0].seconds < first.seconds
 
 
+@settings(deadline=None)
 @given(DEMANDS, COSTS, st.integers(1, 4))
 def test_more_appliances_are_never_slower(asked: Demand, known: Costs, appliances: int) -> None:
     site = replace(SITE, appliances=appliances, together=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.capacity import schedule
@@ -55,12 +55,14 @@ def test_a_long_run_takes_as_long_as_its_work_fills_the_places() -> None:
     assert with_places(queue_of([(measured, count)]), 100) == pytest.approx(count * 0.55 / 100, rel=0.01)
 
 
+@settings(deadline=None)
 @given(BLOCKS, st.integers(1, 300), st.integers(1, 50))
 def test_more_places_are_never_slower(measured: list[Block], count: int, places: int) -> None:
     queue = queue_of([(measured, count)])
     assert with_places(queue, places + 1) <= with_places(queue, places)
 
 
+@settings(deadline=None)
 @given(BLOCKS, st.integers(1, 300), st.integers(1, 50))
 def test_no_run_is_shorter_than_its_work_or_its_slowest_target(measured: list[Block], count: int, places: int) -> None:
     queue = queue_of([(measured, count)])
@@ -69,6 +71,7 @@ def test_no_run_is_shorter_than_its_work_or_its_slowest_target(measured: list[Bl
     assert over * places >= count * queue.busy_mean * (1 - 1e-9)
 
 
+@settings(deadline=None)
 @given(BLOCKS, st.integers(1, 300), st.floats(0.1, 1000.0))
 def test_a_higher_rate_is_never_slower(measured: list[Block], count: int, per_s: float) -> None:
     queue = queue_of([(measured, count)])
