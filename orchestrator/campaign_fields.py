@@ -37,7 +37,8 @@ _PIN = re.compile(r"sha256//[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def _duration(value: object) -> float:
+def duration_of(value: object) -> float:
+    """Seconds of "30s", "2m" or "1h". Raises ValueError."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('is no duration; write a number with its unit in quotes, for example "30s", "2m" or "1h"')
@@ -238,7 +239,7 @@ def _gate(value: str) -> str:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 Duration = Annotated[
     float,
-    BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=f"^{_DURATION.pattern}$")]),
+    BeforeValidator(duration_of, json_schema_input_type=Annotated[str, Field(pattern=f"^{_DURATION.pattern}$")]),
     PlainSerializer(_duration_text, return_type=str),
 ]
 """Seconds; in the file "30s", "2m" or "1h"."""

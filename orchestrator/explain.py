@@ -1,13 +1,8 @@
 """What a plan would do, for `keymuster plan`: plain values, nothing is asked of vault or target.
 
-Figures are bounds, said as such. Views: a job reads its secret once when the target asks for it, and once again when
-the login is refused; a secret that has changed gets one more attempt with the same two reads; each retry may read
-once. A secret for root is read where the login has passed and the host has asked, and once more when it is refused; a
-login by key reads its own secret for sudo's question too. A Windows host whose record fails may be tried with one
-other. A host that does not answer costs none. Where a vault's views are shared, one view per secret is expected; each
-scan process has its own, anew after `max_age`, and the bound is the same, since sharing adds no view. Secret Server
-writes one audit row per view. Rate: a directory account has at most `failure_budget` verdicts outstanding, so it logs
-in at most that often per latency of one login; where sudo asks for its password too, that is half as many hosts.
+Views: as `shares` counts them; Secret Server writes one audit row per view. Rate: a directory account has at most
+`failure_budget` verdicts outstanding and a few times as many attempts open, so it logs in as often as their times allow
+(`capacity.accounts`); where sudo asks for its password too, that is half as many hosts.
 """
 
 from __future__ import annotations
@@ -17,18 +12,17 @@ from dataclasses import dataclass
 from itertools import islice
 
 from appliance.contract import Candidate, CredentialRef, Jump, RootPassword, SecretLookup, Selection, Technology
-from orchestrator.addresses import AddressSet
-from orchestrator.campaign_model import Campaign, Record, WindowsRecord
+from orchestrator.campaign_model import Campaign
+from orchestrator.capacity.accounts import account_pace
+from orchestrator.capacity.costs import NOTHING_KNOWN, Costs
 from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.exposure import exposures_of
 from orchestrator.plan import Plan
 from orchestrator.records import RecordBook, jump_of
+from orchestrator.shares import expected_views, targets_of, views_at_most
 
-_READS_PER_LOGIN = 2
 _NAMED = 5
 """Of the targets that no record serves, so many are named."""
-_ROTATION_LOGINS = 2
-"""The first attempt and the one after a rotation."""
 
 _WHY = {
     Selection.SERVICE_SELECTED: "if the host says that it is of domain {domain}",
@@ -84,6 +78,8 @@ class DirectoryRate:
     logins_per_s: float
     at_least_s: float
     """Time for all its targets at that rate, if every one is tried with this account."""
+    measured: bool
+    """By an earlier run's times; else by assumed ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,65 +95,19 @@ class Explanation:
     notes: tuple[str, ...]
 
 
-def explain(plan: Plan, campaign: Campaign, *, limit: int, login_s: float = 0.5) -> Explanation:
-    """Explain a plan; `login_s` is the assumed time from a permit to its verdict, in seconds."""
-    at_most = sum(count * _views(campaign, technology) for technology, count in plan.totals().items())
+def explain(plan: Plan, campaign: Campaign, *, limit: int, costs: Costs = NOTHING_KNOWN) -> Explanation:
+    """Explain a plan; `costs` are those of earlier runs."""
+    at_most = views_at_most(plan, campaign)
     return Explanation(
         totals=plan.totals(),
         rows=tuple(_row(unit) for unit in islice(plan.walk(), limit)),
-        vault_views_expected=_expected(plan, campaign),
+        vault_views_expected=sum(expected_views(plan, campaign)),
         vault_views_at_most=at_most,
         audit_rows_at_most=at_most,
-        directories=tuple(_rates(plan, login_s)),
+        directories=tuple(_rates(plan, costs)),
         gates=tuple(gate.text for gate in campaign.gates),
         notes=tuple(_notes(plan, campaign)),
     )
-
-
-def _expected(plan: Plan, campaign: Campaign) -> int:
-    """One per unit, by its first record; those of a vault whose views are shared, one per secret."""
-    shared = {vault.title for vault in campaign.vaults if vault.fetch == "shared"}
-    if not shared and not any(_root_reads(record) for record in campaign.records):
-        return plan.count_all
-    own, secrets = 0, set[tuple[CredentialRef, bool]]()
-    for unit in plan.walk():
-        for read in _first_reads(unit):
-            if read is not None and read[0].vault in shared:
-                secrets.add(read)
-            else:
-                own += 1
-    return own + len(secrets)
-
-
-def _first_reads(unit: Planned | Unplannable) -> Iterator[tuple[CredentialRef, bool] | None]:
-    """By its first record: of the login's secret, and of root's where that is one more."""
-    first = unit.candidates[0] if isinstance(unit, Planned) and unit.candidates else None
-    yield (first.secret, first.private_key) if first is not None else None
-    if first is not None and first.root is not None and (first.root.secret != first.secret or first.private_key):
-        yield first.root.secret, False
-
-
-def _root_reads(record: Record) -> int:
-    """At most so many reads of one login for root."""
-    if isinstance(record, WindowsRecord):
-        return 0
-    root = record.root_delegation
-    first = root.secret is not None or (root.password is not None and record.private_key)
-    return int(first) + int(first or root.password is not None)
-
-
-def _views(campaign: Campaign, technology: Technology) -> int:
-    """At most so many reads for one unit. A Unix target has one record; a Windows one a single fallback."""
-    records = [r for r in campaign.records if r.technology == technology.value]
-    tried = min(len(records), 2 if technology is Technology.WINDOWS else 1)
-    more = max((_root_reads(record) + _fallbacks(record) for record in records), default=0)
-    logins = tried * _READS_PER_LOGIN * _ROTATION_LOGINS + campaign.pace.retries
-    return logins + more if tried else 0
-
-
-def _fallbacks(record: Record) -> int:
-    """At most so many further reads of one login: its retry after a rotation goes through all of them again."""
-    return 0 if isinstance(record, WindowsRecord) else len(record.fallback) * _ROTATION_LOGINS
 
 
 def _row(unit: Planned | Unplannable) -> ExplainedTarget:
@@ -195,35 +145,23 @@ def _through(jump: Jump | None) -> str:
     return f"; reached through jump host {jump.place} as {jump.user}" if jump is not None else ""
 
 
-def _rates(plan: Plan, login_s: float) -> Iterator[DirectoryRate]:
+def _rates(plan: Plan, costs: Costs) -> Iterator[DirectoryRate]:
     for account, records in plan.book.directory_accounts().items():
         budget = plan.book.budget_for(account)
-        targets = _targets_of(plan, records)
+        targets = targets_of(plan, records)
         if budget is None or not targets:
             continue
-        rate = budget.failures / login_s
+        pace = account_pace(costs, Technology(records[0].technology), str(account), budget.failures)
         yield DirectoryRate(
             account=str(account),
             records=tuple(record.title for record in records),
             budget=budget.failures,
             window_s=budget.window_s,
             targets_at_most=targets,
-            logins_per_s=rate,
-            at_least_s=targets / rate,
+            logins_per_s=pace.logins_per_s,
+            at_least_s=targets / pace.logins_per_s,
+            measured=pace.measured,
         )
-
-
-def _targets_of(plan: Plan, records: tuple[Record, ...]) -> int:
-    """How many units these records could serve: exact by address, all of a cursor for one that goes by domain."""
-    total = 0
-    for part in plan.parts:
-        own = [r for r in records if r.technology == part.technology.value]
-        if any(isinstance(r, WindowsRecord) and not r.by_address for r in own):
-            total += part.count
-        else:
-            served = AddressSet.parse(entry for record in own for entry in record.ips)
-            total += min(part.count, part.targets.within(served).count)
-    return total
 
 
 def unserved(plan: Plan) -> str:

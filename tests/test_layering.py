@@ -76,6 +76,15 @@ PURE = (
     "orchestrator.load.rate",
     "orchestrator.load.stages",
     "orchestrator.purposes",
+    "orchestrator.shares",
+    "orchestrator.capacity.accounts",
+    "orchestrator.capacity.bounds",
+    "orchestrator.capacity.comparison",
+    "orchestrator.capacity.costs",
+    "orchestrator.capacity.demand",
+    "orchestrator.capacity.model",
+    "orchestrator.capacity.schedule",
+    "orchestrator.capacity.spent",
 )
 IMPURE = (
     "asyncio", "anyio", "threading", "multiprocessing", "subprocess", "concurrent", "signal",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import From, Preset, Show, Where, Which, state_path
+from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, state_path
 from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.options import (
     CampaignFile,
@@ -157,6 +157,33 @@ def plan(
             "--check-vault", help="Also ask the vault for every secret, without viewing any; exit 1 for gaps."
         ),
     ] = False,
+    capacity: Annotated[
+        bool,
+        typer.Option(
+            "--capacity", help="Say instead how long it would take, what bounds it, and what it asks of the vault."
+        ),
+    ] = False,
+    appliances: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="With --capacity: so many appliances on machines like this one; without it, the run's own.",
+            show_default=False,
+        ),
+    ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="With --capacity: how many appliances for this time (2h)?", show_default=False
+        ),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="With --capacity: by this run's times, not the campaign's latest.", show_default=False
+        ),
+    ] = None,
     targets: TargetFiles = None,
     targets_format: TargetsFormat = None,
     skip_refused: SkipRefused = False,
@@ -167,12 +194,22 @@ def plan(
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
 ) -> None:
-    """Explain what a run would do, without touching a target (or a vault, unless --check-vault says so)."""
+    """Explain what a run would do, without touching a target (or a vault, unless --check-vault says so).
+
+    Rates and times are those of earlier runs of the state directory, where there are any (docs/capacity.md).
+    """
     from orchestrator.cli import questions
 
+    if not capacity and (appliances or within or like):
+        raise typer.BadParameter("--appliances, --within and --like go with --capacity; add it")
+    if capacity and check_vault:
+        raise typer.BadParameter("--capacity and --check-vault are two questions; ask one after the other")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    where = Where(state_path(state), nats, nats_seed, nats_ca) if check_vault else None
-    tell(context, questions.plan, where, _load(campaign, lists), limit, json)
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    if capacity:
+        tell(context, questions.capacity, where, _load(campaign, lists), Sizing(appliances, within, like), json)
+    else:
+        tell(context, questions.plan, where, _load(campaign, lists), limit, check_vault, json)
 
 
 @app.command()

@@ -75,6 +75,11 @@ class Admission:
         }
 
 
+def scan_processes(capacity: int) -> int:
+    """How many the embedded appliance has on this machine."""
+    return min(os.cpu_count() or 1, capacity)
+
+
 class ApplianceChild:
     """Keeps one supervisor process running."""
 
@@ -89,7 +94,7 @@ class ApplianceChild:
         log_file: Path,
         fast_path: bool = True,
     ) -> None:
-        self._processes = min(os.cpu_count() or 1, capacity)
+        self._processes = scan_processes(capacity)
         self._identity = {
             "kind": "identity",
             "appliance": name,

@@ -82,5 +82,16 @@ class Which:
         return not (self.failed or self.unreached or self.reasons)
 
 
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """What a run's capacity is asked for."""
+
+    appliances: int | None
+    """None: the run's own, on this machine."""
+    within: str | None
+    like: str | None
+    """The run whose times are taken; None: the campaign's latest."""
+
+
 def state_path(given: Path | None) -> Path:
     return given if given is not None else user_state_path("keymuster")

@@ -27,6 +27,7 @@ from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
+from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
 from orchestrator.nats_binary import NatsServerError
@@ -58,6 +59,10 @@ class Engine:
     zone: str
     appliance: ApplianceChild | None
     """None on a bus of the user's own, whose appliances have their own policies and vault logins."""
+    server: EmbeddedServer | None = None
+    """Likewise."""
+    begun: int = 0
+    """Runs that have been executed, or are."""
 
     async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
         """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
@@ -98,17 +103,28 @@ class Engine:
         await self.store.runs.update(record.id, state=RunState.RUNNING)
         if unfinished or record.cursors:
             await self.service.purge(record.id, prepared.campaign.pace.zone)
-        state = RunState.FAILED
+        state, spent = RunState.FAILED, None
+        meter = self._meter()
+        whole = not unfinished and not record.cursors
         try:
             made = dispatcher(prepared, unfinished, new_lease, time.time())
             finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
             state = RunState.FINISHED if finished else RunState.STOPPED
+            if finished and whole:
+                spent = meter.read(alone=self.begun == meter.order).data()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await self.store.runs.update(record.id, state=state, finished_at=time.time())
+                await self.store.runs.update(record.id, state=state, finished_at=time.time(), spent=spent)
                 if self.appliance is not None:
                     await self.appliance.dismiss(record.id)
         return finished
+
+    def _meter(self) -> Meter:
+        self.begun += 1
+        appliance = self.appliance
+        pids = Pids(self.server.pid if self.server else None, appliance.pid if appliance else None)
+        alone = not self.service.open_runs()
+        return Meter(pids, appliance.processes if appliance else 0, self.begun, alone=alone)
 
 
 def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:
@@ -165,7 +181,7 @@ async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = Tr
             await tasks.start(service.run, name="engine: service")
             held.announce(server.url, server.control_seed)
             async with _owned(tasks, child):
-                yield Engine(store, service, bus, zone, child)
+                yield Engine(store, service, bus, zone, child, server)
             tasks.cancel_scope.cancel()
 
 

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich.console import Console
 
 from orchestrator.campaign_model import Campaign
+from orchestrator.capacity.costs import Costs
 from orchestrator.cli import vault_check
 from orchestrator.cli.vault_check import SecretCheck
 from orchestrator.explain import Explanation, explain
@@ -22,13 +23,14 @@ def write_plan(
     plan: Plan,
     campaign: Campaign,
     limit: int,
+    costs: Costs,
     checks: Sequence[SecretCheck] | None,
     out: TextIO,
     *,
     json: bool,
 ) -> None:
-    """`checks`: what the vault said of the plan's secrets, where it was asked."""
-    explanation = explain(plan, campaign, limit=limit)
+    """`costs`: of earlier runs; `checks`: what the vault said of the plan's secrets, where it was asked."""
+    explanation = explain(plan, campaign, limit=limit, costs=costs)
     if json:
         asked = None if checks is None else vault_check.document(checks)
         print(dumps({**_document(explanation), "vault_check": asked}), file=out)
@@ -51,7 +53,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         window = f"{rate.window_s / 60:g} min"
         yield (
             f"Account {account_name(rate.account)}: {rate.targets_at_most} targets at most, {rate.budget} failures per "
-            f"{window}; about {rate.logins_per_s:.1f} logins/s, so at least {rate.at_least_s:.0f} s."
+            f"{window}; about {rate.logins_per_s:.1f} logins/s ({'measured' if rate.measured else 'assumed'}), so at "
+            f"least {rate.at_least_s:.0f} s."
         )
     yield from (f"Gate: {gate}" for gate in explanation.gates)
     yield from (f"Note: {note}" for note in explanation.notes)
@@ -90,6 +93,7 @@ def _document(explanation: Explanation) -> dict[str, object]:
                 "targets_at_most": rate.targets_at_most,
                 "logins_per_s": rate.logins_per_s,
                 "at_least_s": rate.at_least_s,
+                "measured": rate.measured,
             }
             for rate in explanation.directories
         ],

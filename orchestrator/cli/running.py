@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -16,11 +16,18 @@ import anyio.to_thread
 from appliance.contract import Target
 from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.capacity.bounds import Site
+from orchestrator.capacity.comparison import KEY, Foreseen, foreseen
+from orchestrator.capacity.costs import Costs
+from orchestrator.capacity.demand import demand_of
+from orchestrator.capacity.history import learnt
+from orchestrator.capacity.model import predict
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import AbortedError, BadInput, Exit, NothingToDo
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
+from orchestrator.cli.sizing import own_site
 from orchestrator.cli.storing import find_run
 from orchestrator.controller import RunController
 from orchestrator.dispatch import Planned
@@ -83,10 +90,10 @@ def recalled(record: RunRecord) -> Prepared:
 
 
 async def check_and_store(engine: Engine, order: Order) -> None:
-    """As `check`; what is new is stored."""
+    """As `check`; what is new is stored, with what earlier runs let expect of it."""
     await check(engine, order)
     if order.new:
-        await engine.store.runs.add(order.prepared.record)
+        await engine.store.runs.add(await _with_prediction(engine, order.prepared))
 
 
 async def check(engine: Engine, order: Order) -> None:
@@ -100,6 +107,19 @@ async def check(engine: Engine, order: Order) -> None:
     await engine.check_vaults(prepared.record.id, prepared.campaign)
     if order.new:
         await engine.store.host_keys.pin(await anyio.to_thread.run_sync(_known_keys, prepared))
+
+
+async def _with_prediction(engine: Engine, prepared: Prepared) -> RunRecord:
+    """The run's row, with what earlier runs let expect of it."""
+    costs = await learnt(engine.store, prepared.campaign.name)
+    elsewhere = None if engine.appliance is not None else max(1, len(engine.service.beats(engine.zone)))
+    site = own_site(prepared.campaign.pace.capacity, elsewhere)
+    told = await anyio.to_thread.run_sync(_foreseen, prepared, costs, site)
+    return replace(prepared.record, snapshot={**prepared.record.snapshot, KEY: told.data()})
+
+
+def _foreseen(prepared: Prepared, costs: Costs, site: Site) -> Foreseen:
+    return foreseen(predict(demand_of(prepared.plan, prepared.campaign), costs, site), costs)
 
 
 def _known_keys(prepared: Prepared) -> list[SeenKey]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.reasons import Status
+from orchestrator.capacity.comparison import Comparison
 from orchestrator.report.rows import ReportRow
 from orchestrator.report.summary import Summary
 from orchestrator.store.records import RunRecord
@@ -100,6 +101,20 @@ def summary_document(summary: Summary) -> Document:
         ],
         "gates": [{"gate": gate.text, "actual": gate.actual, "ok": gate.ok} for gate in summary.gates],
         "warnings": list(summary.warnings),
+        "prediction": _comparison_document(summary.comparison),
+    }
+
+
+def _comparison_document(comparison: Comparison | None) -> Document | None:
+    if comparison is None:
+        return None
+    told, rows = comparison.foreseen, tuple(comparison.rows())
+    return {
+        "predicted": {name: round(predicted, 3) for name, predicted, _ in rows},
+        "actual": {name: round(actual, 3) for name, _, actual in rows},
+        "failed_logons_at_most": told.failed_at_most,
+        "bound_by": told.bound_by,
+        "measured_in": list(told.runs),
     }
 
 

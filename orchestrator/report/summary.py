@@ -7,7 +7,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from appliance.contract import Technology
-from appliance.reasons import Reason, Status
+from appliance.reasons import REASONS, Reason, Status, counts_towards_lockout
+from orchestrator.capacity.comparison import Comparison, compared
 from orchestrator.exposure import exposures_of
 from orchestrator.gates import GateResult
 from orchestrator.report.causes import Cause, Causes
@@ -33,6 +34,8 @@ class Summary:
     """By technology, then by status in the order of `Status`, the commonest reason first."""
     causes: tuple[Cause, ...]
     gates: tuple[GateResult, ...] = ()
+    comparison: Comparison | None = None
+    """With what was predicted; None for a run that was stopped or resumed."""
 
     @property
     def totals(self) -> Totals:
@@ -66,6 +69,7 @@ class Summariser:
         self._gates = tuple(gates)
         self._numbers: Counter[tuple[Technology, Reason]] = Counter()
         self._causes = Causes()
+        self._logins = self._views = self._failed = 0
 
     async def counted(self, rows: ReportRows) -> AsyncIterator[ReportRow]:
         """The rows, each one counted."""
@@ -76,12 +80,19 @@ class Summariser:
     def add(self, row: ReportRow) -> None:
         self._numbers[row.technology, row.reason] += 1
         self._causes.add(row)
+        evidence = row.evidence
+        self._logins += evidence.submitted + sum(past.submitted for past in row.earlier)
+        self._views += len(evidence.views) + sum(past.views for past in row.earlier)
+        ends = [(row.reason.code, evidence.submitted), *((past.reason, past.submitted) for past in row.earlier)]
+        self._failed += sum(counts_towards_lockout(REASONS[code], submitted=s) for code, s in ends if code in REASONS)
 
     def summary(self) -> Summary:
         order = list(Status)
         lines = [Line(technology, reason, number) for (technology, reason), number in self._numbers.items()]
         lines.sort(key=lambda e: (e.technology, order.index(e.reason.status), -e.number, e.reason.code))
-        return Summary(self._run, tuple(lines), self._causes.found(), self._gates)
+        run = self._run
+        beside = compared(run.snapshot, run.spent, logins=self._logins, views=self._views, failed=self._failed)
+        return Summary(run, tuple(lines), self._causes.found(), self._gates, beside)
 
 
 async def summarise(run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = ()) -> Summary:

@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from appliance.reasons import Status, qids
+from orchestrator.capacity.comparison import Comparison
 from orchestrator.report.causes import Cause, Factor
+from orchestrator.report.comparing import COMPARED, figure, source
 from orchestrator.report.summary import Line, Summary
 from orchestrator.report.tables import BAD, CODE, GOOD, FittedTable, cell, column
 from orchestrator.store.records import Totals
@@ -30,6 +32,8 @@ def table_report(summary: Summary) -> RenderableType:
         parts.append(_causes(summary.causes))
     if summary.gates:
         parts.append(_gates(summary))
+    if summary.comparison is not None:
+        parts += [_comparison(summary.comparison), cell(source(summary.comparison))]
     parts += [cell(f"warning: {warning}", BAD) for warning in summary.warnings]
     if summary.complaint:
         parts.append(cell(f"error: {summary.complaint}", BAD))
@@ -75,6 +79,14 @@ def _causes(causes: tuple[Cause, ...]) -> FittedTable:
             cell(cause.reason.owner.value),
             cell(cause.reason.advice),
         )
+    return table
+
+
+def _comparison(comparison: Comparison) -> FittedTable:
+    numbers = column("Predicted", right=True), column("Actual", right=True)
+    table = FittedTable("Predicted and actual", column(""), *numbers)
+    for name, predicted, actual in comparison.rows():
+        table.add_row(cell(COMPARED[name]), cell(figure(name, predicted)), cell(figure(name, actual)))
     return table
 
 

@@ -22,6 +22,7 @@ from orchestrator.store.runs import Runs
 from orchestrator.store.schema import approvals, check_outs
 from orchestrator.store.searches import Searches
 from orchestrator.store.stops import StopTable
+from orchestrator.store.timings import Timings
 from orchestrator.store.upgrade import upgrade
 
 OPENING_S, RETRY_S = 2.0, 0.05
@@ -44,6 +45,7 @@ class Store:
     approvals: RunSecrets[ApprovalRow]
     stops: StopTable
     searches: Searches
+    timings: Timings
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -85,6 +87,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         approvals=RunSecrets(durable, approvals, ApprovalRow),
         stops=StopTable(durable),
         searches=Searches(durable),
+        timings=Timings(main),
         _databases=(main, durable),
     )
     try:

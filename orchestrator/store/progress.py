@@ -107,7 +107,7 @@ async def dispatched_of(database: Database, run: str) -> AsyncIterator[Dispatche
                 attempt=row.attempt,
                 technology=Technology(row.technology),
                 target=_target(row),
-                records=_records(row),
+                records=records_of(row),
                 dispatched_at=row.dispatched_at,
                 ended_at=row.ended_at,
                 appliance=row.appliance or "",
@@ -182,7 +182,7 @@ def _outcome(
     row: Row[*tuple[Any, ...]], vault_types: Mapping[str, str], earlier: tuple[PastAttempt, ...]
 ) -> OutcomeRow:
     evidence = Evidence.model_validate_json(row.evidence)
-    used = _used(_records(row), evidence.record)
+    used = used_record(records_of(row), evidence.record)
     return OutcomeRow(
         run=row.run,
         job=row.job,
@@ -205,7 +205,7 @@ def _outcome(
     )
 
 
-def _used(records: tuple[RecordUse, ...], title: str) -> RecordUse:
+def used_record(records: tuple[RecordUse, ...], title: str) -> RecordUse:
     if not title and len(records) == 1:
         return records[0]
     return next((r for r in records if r.record == title), RecordUse(title, "", "", "", 0, ""))
@@ -213,7 +213,7 @@ def _used(records: tuple[RecordUse, ...], title: str) -> RecordUse:
 
 def _unfinished(rows: list[Row[Any]]) -> Unfinished:
     newest = rows[-1]
-    job = JobRow(newest.its_run, newest.its_job, Technology(newest.technology), _target(newest), _records(newest))
+    job = JobRow(newest.its_run, newest.its_job, Technology(newest.technology), _target(newest), records_of(newest))
     if newest.attempt is None:
         return Unfinished(job, 0, open=False, tried=(), history=())
     past = tuple(_past(row) for row in rows if row.ended_at is not None)
@@ -222,12 +222,12 @@ def _unfinished(rows: list[Row[Any]]) -> Unfinished:
 
 def _past(row: Row[*tuple[Any, ...]]) -> PastAttempt:
     evidence = Evidence.model_validate_json(row.evidence)
-    return PastAttempt(row.attempt, row.reason, evidence.record, evidence.submitted)
+    return PastAttempt(row.attempt, row.reason, evidence.record, evidence.submitted, len(evidence.views))
 
 
 def _target(row: Row[Any]) -> Target:
     return Target(address=row.address, host=row.host, fqdn=row.fqdn, domain=row.domain)
 
 
-def _records(row: Row[Any]) -> tuple[RecordUse, ...]:
+def records_of(row: Row[Any]) -> tuple[RecordUse, ...]:
     return tuple(RecordUse(*values) for values in row.records)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from appliance.contract import Account, Candidate, Evidence, Job, Target, Technology
+from appliance.contract import Account, Candidate, Evidence, Job, Phase, Target, Technology
 from appliance.reasons import Status
 
 
@@ -30,12 +30,16 @@ class RunRecord:
     state: RunState
     seed: int
     snapshot: Mapping[str, Any]
-    """The resolved campaign, as plain data. The store reads one thing in it: the vaults' titles and types."""
+    """The resolved campaign, as plain data, and what was predicted of the run. The store reads one thing in it: the
+    vaults' titles and types.
+    """
     planned: int = 0
     """Outcomes that the run will have when it is done."""
     parent: str | None = None
     """The run whose targets this one tries again."""
     finished_at: float | None = None
+    spent: Mapping[str, Any] | None = None
+    """What it has cost (`Spent.data`); None unless it went from its beginning to its end in one piece."""
     cursors: Mapping[str, int] = field(default_factory=dict)
     """How far each dispatch cursor has come."""
 
@@ -232,6 +236,8 @@ class PastAttempt:
     reason: str
     record: str
     submitted: bool
+    views: int = 0
+    """How often it has viewed a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +255,39 @@ class DispatchedAttempt:
     """None while nobody has reported it."""
     appliance: str
     evidence: Evidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedAttempt:
+    """An attempt that has ended, by its times: what a cost model is made of. Seconds."""
+
+    job: str
+    technology: Technology
+    account: str
+    """Of the record that was used: `user@authority`; empty where it came to none."""
+    reason: str
+    dispatched: float
+    """Unix seconds, like the next two."""
+    began: float
+    """When the appliance took it up; 0 where it never did."""
+    ended: float
+    """When its end was settled."""
+    phases: Mapping[Phase, float]
+    views: tuple[tuple[float, float], ...]
+    """When each view was asked for, and when it was answered."""
+    submitted: bool
+    cut_off: bool
+    """It was ended by the campaign's deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictTime:
+    """How long an account's permits were out until the login's success was known; seconds."""
+
+    account: str
+    """`user@authority`, as in an outcome."""
+    number: int
+    mean: float
 
 
 @dataclass(frozen=True, slots=True)

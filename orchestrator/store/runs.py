@@ -62,11 +62,12 @@ class Runs:
         state: RunState | None = None,
         finished_at: float | None = None,
         planned: int | None = None,
+        spent: Mapping[str, Any] | None = None,
         cursors: Mapping[str, int] | None = None,
     ) -> None:
         """Change what is given; an unknown run raises LookupError."""
         # The id is set to itself, so that there is always something to set and an unknown run is always noticed.
-        given = {"id": run, "state": state, "finished_at": finished_at, "planned": planned}
+        given = {"id": run, "state": state, "finished_at": finished_at, "planned": planned, "spent": spent}
         values = {name: value for name, value in given.items() if value is not None}
 
         def step(connection: Connection) -> None:

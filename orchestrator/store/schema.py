@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0006"
+HEAD = "0007"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -29,6 +29,7 @@ runs = Table(
     Column("planned", BigInteger, nullable=False),
     Column("parent", Text),
     Column("finished_at", Double),
+    Column("spent", JSON(none_as_null=True)),
 )
 
 cursors = Table(

@@ -207,6 +207,68 @@ def test_plan_touches_nothing(bench: Bench) -> None:
     assert bench.lab.metrics() == before
 
 
+def test_capacity_by_the_times_of_the_first_run(bench: Bench) -> None:
+    document = bench.keymuster("plan", bench.campaign, "--capacity", "--within", "2h", "--json").document
+    conforms(document, "capacity")
+    assert document["targets"] == PLANNED
+    assert (document["host_accounts"], document["accounts"]) == (PLANNED, [])
+    assert document["assumed"] == []
+    assert document["measured_in"]
+    assert document["appliances_needed"] == 1
+    assert document["logins"] >= 4  # by the closed one no password was sent
+    assert document["failed_logons"] == {"expected": 1, "at_most": 2 * PLANNED}
+    assert document["limits"][0]["limit"] == document["bound_by"]["limit"]
+    table = bench.keymuster("plan", bench.campaign, "--capacity", "--appliances", "3", "--like", bench.run)
+    assert table.code == 0
+    assert f"{PLANNED} targets with 3 appliances" in table.stdout
+    assert f"Measured in: {bench.run}." in table.stdout
+
+
+def test_capacity_before_any_run_is_assumed(bench: Bench, tmp_path: Path) -> None:
+    nowhere = Product(tmp_path / "none")
+    document = nowhere("plan", bench.campaign, "--capacity", "--json").document
+    conforms(document, "capacity")
+    assert document["measured_in"] == []
+    assert len(document["assumed"]) == 3
+    assert "no run yet" in nowhere("plan", bench.campaign, "--capacity").stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_report_shows_what_was_predicted(bench: Bench) -> None:
+    ended = bench.keymuster("run", bench.campaign, "--json")
+    told = ended.document["prediction"]
+    assert told["measured_in"]
+    assert told["failed_logons_at_most"] == 2 * PLANNED
+    assert told["predicted"]["failed_logons"] == told["actual"]["failed_logons"] == 1
+    assert told["predicted"]["secret_views"] == told["actual"]["secret_views"]
+    assert bench.first.document["prediction"]["measured_in"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--within", "2h"), "--appliances, --within and --like go with --capacity; add it"),
+        (("--capacity", "--check-vault"), "--capacity and --check-vault are two questions; ask one after the other"),
+    ],
+)
+def test_options_that_do_not_go_together(bench: Bench, arguments: tuple[str, ...], says: str) -> None:
+    ended = bench.keymuster("plan", bench.campaign, *arguments)
+    assert ended.code == 2
+    assert says in unboxed(ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--within", "soon"), "--within 'soon' is no duration; write a number with its unit"),
+        (("--within", "0s"), "--within 0 leaves no time; write how long the run may take, for example 2h"),
+        (("--like", "r0"), "there is no run r0; `keymuster runs` lists them"),
+    ],
+)
+def test_capacity_that_cannot_be_told(bench: Bench, arguments: tuple[str, ...], says: str) -> None:
+    refused(bench.keymuster("plan", bench.campaign, "--capacity", *arguments), says)
+
+
 def test_probe(bench: Bench) -> None:
     address = bench.address("none")
     ended = bench.keymuster("probe", address, "--record", "Unix", "--campaign", bench.campaign, "--json")

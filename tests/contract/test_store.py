@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from appliance.contract import (
+    DEADLINE,
     OK,
     Account,
     Candidate,
@@ -39,7 +41,7 @@ from orchestrator.store import (
     Undispatched,
     open_store,
 )
-from orchestrator.store.records import ApprovalRow, CheckOutRow
+from orchestrator.store.records import ApprovalRow, CheckOutRow, TimedAttempt
 
 RUN = "r1"
 
@@ -532,3 +534,66 @@ async def test_a_cancelled_caller_leaves_no_half_written_batch(store: Store) -> 
 
 def test_a_record_use_holds_names_only() -> None:
     assert RecordUse.of(candidate()) == RecordUse("unix", "scan", "Vault", "root-10.0.0.1", 22, "scan@dir:corp", [])
+
+
+async def test_times_of_ended_attempts(store: Store) -> None:
+    ended, again, open_ = job("a"), job("a", 2), job("b")
+    other = RunRecord("r2", "quarterly", 1.0, RunState.FINISHED, 1, {})
+    await store.runs.add(other)
+    await dispatch(store, ended, again, open_, job("c"))
+    seen: dict[str, Any] = {
+        "started_at": 1001.5,
+        "record": "unix",
+        "submitted": True,
+        "phases": [{"phase": "auth", "ms": 250.0}],
+        "views": [{"vault": "Vault", "secret_id": 7, "asked": 1001.6, "answered": 1001.7}],
+    }
+    silent: dict[str, Any] = {"phase": Phase.NEGOTIATE, "signal": DEADLINE}
+    await store.attempts.settle([settled(ended, "BANNER_TIMEOUT", final=False, **silent), settled(again, **seen)])
+    await store.attempts.settle([settled(job("c"))])
+    first, second, *more = await store.timings.attempts(RUN, 5)
+    assert (first.job, first.reason, first.cut_off, first.submitted, first.account) == (
+        *("a", "BANNER_TIMEOUT", True, False),
+        "scan@dir:corp",
+    )
+    assert second == TimedAttempt(
+        job="a",
+        technology=Technology.UNIX,
+        account="scan@dir:corp",
+        reason="PASSED",
+        dispatched=1001.0,
+        began=1001.5,
+        ended=1002.0,
+        phases={Phase.AUTH: 0.25},
+        views=((1001.6, 1001.7),),
+        submitted=True,
+        cut_off=False,
+    )
+    assert [one.job for one in more] == ["c"]
+    assert [one.job for one in await store.timings.attempts(RUN, 1)] == ["a", "a"]
+    assert await store.timings.attempts("r2", 5) == []
+
+
+async def test_times_from_a_permit_to_its_success(store: Store) -> None:
+    shared, own = Account(authority="dir:corp", user="scan"), Account(authority="host:10.0.0.1", user="scan")
+    lines = [
+        *((EntryKind.GRANTED, shared, "canary", 0.0), (EntryKind.SUCCESS, shared, "canary", 1.0)),
+        *((EntryKind.GRANTED, shared, "a", 1.0), (EntryKind.SUCCESS, shared, "a", 1.2)),
+        *((EntryKind.GRANTED, shared, "b", 2.0), (EntryKind.SUCCESS, shared, "b", 2.4)),
+        *((EntryKind.GRANTED, shared, "c", 3.0), (EntryKind.FAILURE, shared, "c", 9.0)),
+        *((EntryKind.GRANTED, own, "d", 3.0), (EntryKind.SUCCESS, own, "d", 4.0)),
+        (EntryKind.GRANTED, shared, "e", 5.0),
+    ]
+    await store.ledger.append([LedgerEntry(kind, account, RUN, name, 1, at) for kind, account, name, at in lines])
+    await store.ledger.append([LedgerEntry(EntryKind.SUCCESS, shared, "r2", "e", 1, 6.0)])
+    (verdict,) = await store.timings.verdicts(RUN)
+    assert (verdict.account, verdict.number) == ("scan@dir:corp", 2)
+    assert verdict.mean == pytest.approx(0.3)
+
+
+async def test_what_a_run_has_spent_is_there_when_it_was_told(store: Store) -> None:
+    assert (await store.runs.all())[0].spent is None
+    await store.runs.update(RUN, state=RunState.FINISHED, spent={"began": 1.0, "ended": 2.5})
+    found = await store.runs.get(RUN)
+    assert found is not None
+    assert found.spent == {"began": 1.0, "ended": 2.5}

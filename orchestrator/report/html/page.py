@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from appliance.reasons import Status
+from orchestrator.report.comparing import COMPARED, figure
 from orchestrator.report.documents import instant
 from orchestrator.report.escape import plain
 from orchestrator.report.html.survey import BINS, PhaseTimes, Survey
@@ -87,6 +88,8 @@ def render(survey: Survey, logons: Sequence[LogonCount], settings: Mapping[str, 
         phases=survey.phases(),
         columns=_columns,
         bins=[duration(b) for b in BINS[:-1]] + ["more"],
+        compared=COMPARED,
+        figure=figure,
         accounts=accounts[:ACCOUNTS_SHOWN],
         accounts_left=len(accounts) - ACCOUNTS_SHOWN,
         appliances=sorted(survey.appliances.items()),

@@ -27,6 +27,7 @@ from orchestrator.addresses import (
 )
 from orchestrator.assembly import Selection, prepare, recall, run_plan
 from orchestrator.campaign import Campaign, parse_campaign
+from orchestrator.capacity.costs import NOTHING_KNOWN, Costs
 from orchestrator.cli.engine import admission, campaign_networks
 from orchestrator.dispatch import Planned, Source, Unplannable
 from orchestrator.explain import Explanation, explain, unserved
@@ -422,11 +423,11 @@ def test_a_rerun_plans_just_the_given_units_that_are_still_planned() -> None:
 # -- what `plan` says --------------------------------------------------------------------------------------------------
 
 
-def explained(records: str, targets: str, limit: int = 100, login_s: float = 0.5) -> Explanation:
+def explained(records: str, targets: str, limit: int = 100, costs: Costs = NOTHING_KNOWN) -> Explanation:
     parsed = campaign(records, targets)
     plan = build_plan(parsed, RecordBook(parsed.records, parsed.vaults), run="r1", seed=1)
     assert isinstance(plan, Plan)
-    return explain(plan, parsed, limit=limit, login_s=login_s)
+    return explain(plan, parsed, limit=limit, costs=costs)
 
 
 def test_which_record_secret_and_account_and_why() -> None:
@@ -442,7 +443,9 @@ def test_which_record_secret_and_account_and_why() -> None:
 
 
 def test_bounds_of_vault_views_and_of_a_directorys_rate() -> None:
-    said = explained(UNIX, 'include = ["10.0.0.0/24", "192.0.2.0/24"]', limit=5, login_s=0.25)
+    said = explained(
+        UNIX, 'include = ["10.0.0.0/24", "192.0.2.0/24"]', limit=5, costs=Costs(verdicts={"scan@dir:corp": 0.25})
+    )
     assert len(said.rows) == 5
     assert said.totals == {Technology.UNIX: 256}
     # Two logins (the second after a rotation) of two reads each, and one retry.

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from appliance.contract import Evidence, Phase, PhaseTime, Reread, Signal, Target, Technology, named
 from appliance.reasons import REASONS
+from orchestrator.capacity.comparison import Foreseen
+from orchestrator.capacity.spent import Spent
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.store import OutcomeRow, RunRecord, RunState
 
@@ -68,6 +70,17 @@ async def rows(*outcomes: OutcomeRow) -> AsyncIterator[ReportRow]:
 def finished(outcomes: Iterable[OutcomeRow]) -> RunRecord:
     """The run that has these outcomes, and no more."""
     return replace(RUN, planned=len(list(outcomes)))
+
+
+FORESEEN = Foreseen(
+    duration_s=10.0, logins=40, views=50, failed=1, failed_at_most=9, bound_by=f"vault {HOSTILE!r}", runs=("r0",)
+)
+
+
+def foreseen_run(outcomes: Iterable[OutcomeRow]) -> RunRecord:
+    """The same, with a prediction, and over in one piece after 20 s."""
+    spent = Spent(RUN.created_at, RUN.created_at + 20).data()
+    return replace(finished(outcomes), snapshot={"prediction": FORESEEN.data()}, spent=spent)
 
 
 async def joined(pieces: AsyncIterator[str]) -> str:

@@ -19,7 +19,7 @@ from orchestrator.gates import GateResult
 from orchestrator.report.html import html_report
 from orchestrator.store import OutcomeRow
 from orchestrator.store.records import LogonCount
-from tests.unit.report.report_rows import HOSTILE, finished, joined, outcome, rows
+from tests.unit.report.report_rows import HOSTILE, finished, foreseen_run, joined, outcome, rows
 
 SETTINGS = {"name": "quarterly", "records": [{"title": "unix", "failure_budget": 2}], "pace": {"deadline": 30.0}}
 BREAKING = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)>" + HOSTILE
@@ -126,3 +126,12 @@ async def test_a_run_without_outcomes(number: int) -> None:
     text = await page([outcome("NO_RECORD")] * number, settings={"name": "x"})
     html5lib.HTMLParser(strict=True).parse(text)
     assert len(island(text)["rows"]) == number
+
+
+async def test_what_was_predicted_is_on_the_page_and_no_peer_writes_it() -> None:
+    run = foreseen_run(some())
+    text = await page(some(), snapshot=run.snapshot, spent=run.spent)
+    assert re.search(r"duration, s</th><td>10.0</td><td>20.0</td>", text)
+    assert "bound by vault" in text
+    assert HOSTILE not in text
+    assert "Predicted and actual" not in await page(some(), snapshot=run.snapshot)

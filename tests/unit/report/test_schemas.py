@@ -15,7 +15,7 @@ from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
 from orchestrator.store.records import PastAttempt
 from tests.schemas import SCHEMAS, conforms
-from tests.unit.report.report_rows import HOSTILE, finished, joined, outcome, rows
+from tests.unit.report.report_rows import HOSTILE, finished, foreseen_run, joined, outcome, rows
 
 GATES = (GateResult("coverage>=0.98", "0.5000 (1 of 2)", ok=False),)
 OUTCOMES = [
@@ -36,6 +36,22 @@ async def test_a_report_of_every_reason_is_as_published() -> None:
     document = await _report()
     assert {target["status"] for target in document["targets"]} == {status.value for status in Status}
     conforms(document, "report")
+
+
+async def test_a_prediction_is_as_published_in_both() -> None:
+    run = foreseen_run(OUTCOMES)
+    document = json.loads(await joined(json_report(run, rows(*OUTCOMES), GATES)))
+    conforms(document, "report")
+    lines = (await joined(ndjson_report(run, rows(*OUTCOMES), GATES))).splitlines()
+    conforms(json.loads(lines[-1]), "ndjson")
+    assert json.loads(lines[-1])["prediction"] == document["prediction"]
+    assert document["prediction"]["predicted"] == {
+        "duration_s": 10.0,
+        "logins_per_s": 4.0,
+        "secret_views": 50,
+        "failed_logons": 1,
+    }
+    assert document["prediction"]["actual"]["duration_s"] == 20.0
 
 
 async def test_every_line_of_ndjson_is_as_published() -> None:
@@ -79,5 +95,5 @@ def test_every_field_of_every_schema_is_described() -> None:
         return found + [gap for name, part in parts.items() for gap in undescribed(part, f"{path}.{name}")]
 
     files = sorted(SCHEMAS.glob("*.schema.json"))
-    assert len(files) == 13
+    assert len(files) == 14
     assert [gap for file in files for gap in undescribed(json.loads(file.read_text()), file.name)] == []

@@ -9,14 +9,16 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from appliance.contract import Technology
+from appliance.contract import Technology, View
 from appliance.reasons import REASONS
 from orchestrator.gates import GateResult
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report
-from orchestrator.store import OutcomeRow, RunRecord
+from orchestrator.store import OutcomeRow, PastAttempt, RunRecord
 from tests.drawn import cells, is_whole
-from tests.unit.report.report_rows import HOSTILE, RUN, finished, outcome, rows
+from tests.unit.report.report_rows import HOSTILE, RUN, finished, foreseen_run, outcome, rows
+
+PAST = PastAttempt(1, "VAULT_TIMEOUT", "unix", submitted=False, views=2)
 
 
 def shown(summary: Summary, *, width: int = 160, terminal: bool = False) -> str:
@@ -49,6 +51,28 @@ async def test_causes_come_with_owner_and_advice() -> None:
     assert "secret root in Vault" in text
     assert "Correct the record's secret, or share" in text
     assert [row for row in cells(text) if row[0] == "3" and "vault" in row]
+
+
+async def test_what_was_predicted_stands_beside_what_was() -> None:
+    view = {"vault": "Vault", "secret_id": 7, "asked": 1.0, "answered": 1.1}
+    tried = [outcome("BAD_CREDENTIALS", "10.0.0.1"), outcome(address="10.0.0.2", attempts=2, earlier=(PAST,))]
+    tried = [replace(o, evidence=o.evidence.model_copy(update={"submitted": True})) for o in tried]
+    read = tried[0].evidence.model_copy(update={"views": (View.model_validate(view),)})
+    tried[0] = replace(tried[0], evidence=read)
+    text = await report(*tried, run=foreseen_run(tried))
+    assert cells(text)[-4:] == [
+        ["duration, s", "10.0", "20.0"],
+        ["logins/s", "4.0", "0.1"],
+        ["secret views", "50", "3"],
+        ["failed logons", "1", "1"],
+    ]
+    assert "Predicted from earlier runs (r0); bound by vault" in text
+
+
+@pytest.mark.parametrize("lacks", ["spent", "snapshot"])
+async def test_without_a_prediction_or_a_whole_run_nothing_is_compared(lacks: str) -> None:
+    run = replace(foreseen_run([outcome()]), **{lacks: None if lacks == "spent" else {}})  # type: ignore[arg-type]  # as named
+    assert "Predicted" not in await report(outcome(), run=run)
 
 
 async def test_many_causes_are_cut_and_the_rest_is_told() -> None:

@@ -1,0 +1,68 @@
+"""`plan --capacity`: how long a run would take, what bounds it, and how many appliances are needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import anyio.to_thread
+
+from orchestrator.campaign_fields import duration_of
+from orchestrator.campaign_model import Campaign
+from orchestrator.capacity.bounds import Site
+from orchestrator.capacity.costs import NOTHING_KNOWN, Costs
+from orchestrator.capacity.demand import Demand, demand_of
+from orchestrator.capacity.history import learnt
+from orchestrator.capacity.model import Prediction, appliances_for, predict
+from orchestrator.cli.appliance_child import scan_processes
+from orchestrator.cli.arguments import Sizing
+from orchestrator.cli.errors import BadInput, Exit
+from orchestrator.cli.output import written_to
+from orchestrator.cli.storing import FILE, find_run, stored
+from orchestrator.plan import Plan
+from orchestrator.report.capacity_report import Sized, write_capacity
+
+
+def own_site(capacity: int, appliances: int | None = None) -> Site:
+    """This machine with the run's own appliance; or so many appliances on machines like it."""
+    cores = os.cpu_count() or 1
+    return Site(appliances or 1, scan_processes(capacity), cores, together=appliances is None)
+
+
+async def costs_in(state: Path, campaign: str, run: str | None = None) -> Costs:
+    """What the runs of a state directory have cost; nothing is known where there are none. Raises BadInput."""
+    if run is None and not await anyio.Path(state / FILE).exists():
+        return NOTHING_KNOWN
+    async with stored(state) as store:
+        if run is not None:
+            await find_run(store, run)
+        return await learnt(store, campaign, run)
+
+
+async def size(state: Path, campaign: Campaign, plan: Plan, asked: Sizing, *, json: bool) -> Exit:
+    """Raises BadInput."""
+    within = _within(asked.within)
+    costs = await costs_in(state, campaign.name, asked.like)
+    site = own_site(campaign.pace.capacity, asked.appliances)
+    sized = await anyio.to_thread.run_sync(_sized, demand_of(plan, campaign), costs, site, within)
+    with written_to(None) as out:
+        write_capacity(sized, out, json=json)
+    return Exit.OK
+
+
+def _sized(demand: Demand, costs: Costs, site: Site, within: float | None) -> Sized:
+    prediction: Prediction = predict(demand, costs, site)
+    needed = None if within is None else appliances_for(demand, costs, site, within)
+    return Sized(demand, costs, prediction, within, needed)
+
+
+def _within(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = duration_of(text)
+    except ValueError as error:
+        raise BadInput(f"--within {text!r} {error}") from None
+    if not seconds:
+        raise BadInput("--within 0 leaves no time; write how long the run may take, for example 2h")
+    return seconds
