@@ -8,7 +8,8 @@ The rules, stated here and nowhere else:
                 targets took (SATURATED), attempts and views waited for a processor; how long they take without that,
                 the quickest twentieth of them tells.
  M3 vault       A vault's request is as long as its views were. Where the vault turned attempts away since it throttles,
-                it gave all that it gives: the rate of the middle four fifths of the views is its limit.
+                it gave all that it gives: the rate of the middle four fifths of the views is its limit, and the wait
+                for it is no attempt's own time.
  M4 verdict     From the permit to the verdict, by account: the pacer's own times where the ledger has them, else the
                 phases `vault` and `auth`.
  M5 first wave  Of a directory account's targets those are left out that were dispatched before the first of them was
@@ -149,11 +150,15 @@ def _costs(run: PastRun) -> Costs:
         jobs.setdefault(account, []).append(job)
     views = sorted(answered - asked for attempt in attempts for asked, answered in attempt.views)
     cpu = spent.per_target(run.jobs) if spent is not None else None
+    vault_per_s = _vault_rate(run)
     return Costs(
-        tried={name: _tried(_warm(name, of_name), saturated=saturated) for name, of_name in jobs.items()},
+        tried={
+            name: _tried(_warm(name, of_name), saturated=saturated, throttled=vault_per_s is not None)
+            for name, of_name in jobs.items()
+        },
         verdicts=_verdicts(attempts) | {verdict.account: verdict.mean for verdict in run.verdicts},
         view_s=(_least(views) if saturated else fmean(views)) if views else None,
-        vault_per_s=_vault_rate(run),
+        vault_per_s=vault_per_s,
         cpu=cpu,
         cpu_targets=run.jobs if cpu is not None else 0,
         start_s=max(0.0, min(attempt.began for attempt in attempts) - spent.began) if spent is not None else 0.0,
@@ -179,8 +184,8 @@ def _warm(name: str, jobs: Sequence[Sequence[TimedAttempt]]) -> Sequence[Sequenc
     return [attempts for attempts in jobs if attempts[0].dispatched >= first] or jobs
 
 
-def _tried(jobs: Sequence[Sequence[TimedAttempt]], *, saturated: bool) -> tuple[Tried, ...]:
-    found = [_one(attempts) for attempts in jobs]
+def _tried(jobs: Sequence[Sequence[TimedAttempt]], *, saturated: bool, throttled: bool) -> tuple[Tried, ...]:
+    found = [_one(attempts, throttled=throttled) for attempts in jobs]
     whole = sorted(tried.busy for tried in found if not tried.cut_off)
     if not saturated or not whole:
         return tuple(found)
@@ -193,10 +198,10 @@ def _least(ordered: Sequence[float]) -> float:
     return ordered[max(0, len(ordered) // 20 - 1)]
 
 
-def _one(attempts: Sequence[TimedAttempt]) -> Tried:
+def _one(attempts: Sequence[TimedAttempt], *, throttled: bool) -> Tried:
     cut_off = [attempt for attempt in attempts if attempt.cut_off]
     return Tried(
-        busy=sum(_busy(attempt) for attempt in attempts if not attempt.cut_off),
+        busy=sum(_busy(attempt, throttled=throttled) for attempt in attempts if not attempt.cut_off),
         held=sum(map(_held, attempts)) - sum(sum(attempt.phases.values()) for attempt in cut_off),
         pauses=sum(max(0.0, later.dispatched - earlier.ended) for earlier, later in pairwise(attempts)),
         cut_off=len(cut_off),
@@ -206,8 +211,12 @@ def _one(attempts: Sequence[TimedAttempt]) -> Tried:
     )
 
 
-def _busy(attempt: TimedAttempt) -> float:
-    return sum(seconds for phase, seconds in attempt.phases.items() if phase is not Phase.PERMIT)  # M1
+def _busy(attempt: TimedAttempt, *, throttled: bool) -> float:
+    spent = sum(seconds for phase, seconds in attempt.phases.items() if phase is not Phase.PERMIT)  # M1
+    if not throttled:
+        return spent
+    reading = sum(answered - asked for asked, answered in attempt.views)
+    return spent - max(0.0, attempt.phases.get(Phase.VAULT, 0.0) - reading)  # M3
 
 
 def _held(attempt: TimedAttempt) -> float:

@@ -146,6 +146,7 @@ def test_a_vault_that_throttles_has_a_rate_and_another_has_none() -> None:
     throttled = costs_of([past(*[away] * 10, *calm)])
     assert throttled.vault_per_s == pytest.approx(20.0, rel=0.02)
     assert throttled.view_s == pytest.approx(0.04)
+    assert {round(one.busy, 3) for one in throttled.of(Technology.UNIX)} == {0.44}  # without the wait for the vault
 
 
 def test_a_rate_of_a_sample_is_that_of_the_whole() -> None:
