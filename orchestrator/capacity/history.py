@@ -11,7 +11,7 @@ RUNS = 3
 SAMPLE = 5_000
 """Targets of a run that are looked at: their evidence takes a second to read."""
 TELLING = 50
-"""Targets from which a run tells more than one with fewer, however late that was: a probe has one."""
+"""Up to so many targets, a run with more of them tells more, however early it was: a probe has one."""
 
 
 async def learnt(store: Store, campaign: str, run: str | None = None) -> Costs:
@@ -25,7 +25,7 @@ def _chosen(records: list[RunRecord], campaign: str, run: str | None) -> list[Ru
         return [record for record in records if record.id == run]
     finished = [record for record in reversed(records) if record.state is RunState.FINISHED]
     own = [record for record in finished if record.campaign == campaign]
-    return sorted(own or finished, key=lambda record: record.planned < TELLING)[:RUNS]
+    return sorted(own or finished, key=lambda record: -min(record.planned, TELLING))[:RUNS]
 
 
 async def _past(store: Store, record: RunRecord) -> PastRun:

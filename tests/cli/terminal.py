@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 ENDS_WITHIN_S = 60.0
+QUIET_S = 0.2
+"""Who asks says no more; a part of a longer text may end in a colon as well."""
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
@@ -52,16 +54,19 @@ def on_terminal(
         text, end = "", time.monotonic() + ENDS_WITHIN_S
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a read may end amid a character
         try:
+            asked = False
             while time.monotonic() < end:
-                if not select.select([terminal], [], [], 1.0)[0]:
+                if not select.select([terminal], [], [], QUIET_S if asked else 1.0)[0]:
+                    if asked:
+                        os.write(terminal.fileno(), answer)
+                    asked = False
                     continue
                 try:
                     some = decoder.decode(terminal.read(65536))
                 except OSError:  # EIO: nobody has the other side open any more
                     break
                 text += some
-                if some.rstrip(" ").endswith((":", "[y/N]")):
-                    os.write(terminal.fileno(), answer)
+                asked = some.rstrip(" ").endswith((":", "[y/N]"))
             written = process.stdout.read().decode() if process.stdout is not None else ""
             return Shown(process.wait(ENDS_WITHIN_S), text, written)
         finally:
