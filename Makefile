@@ -4,7 +4,7 @@
 #   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
 #   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
-#   make check                  two and a half minutes: lint, fast tests, 20 s of simulation
+#   make check                  three minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
