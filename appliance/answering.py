@@ -27,10 +27,14 @@ class Answers:
         self._settled = settled
         self._ledger = ledger
         self._facts = facts
-        self.current = self._all[first]
+        self._number = first
         self.credential: Credential | None = None
         self.later: Later | None = None
         """Why the attempt is to be told again, where an answer could not be had now."""
+
+    @property
+    def current(self) -> Candidate:
+        return self._all[self._number]
 
     def unsettled(self) -> Failure | Later | None:
         """Why the secret of the current one is not known to the vault; None: it is."""
@@ -52,14 +56,16 @@ class Answers:
         if had.user and had.user.lower() != self.current.user.lower():
             self._facts["warning"] = "the secret names another user than the record"
         if len(self._all) > 1:
-            number, kind = self._all.index(self.current) + 1, "key" if self.current.private_key else "password"
-            self._facts["answer"] = f"{number} of {len(self._all)}: {kind} of secret {self.current.secret.label}"
+            kind = "key" if self.current.private_key else "password"
+            self._facts["answer"] = (
+                f"{self._number + 1} of {len(self._all)}: {kind} of secret {self.current.secret.label}"
+            )
         return had
 
     async def following(self, number: int) -> Credential | Failure:
         """A `NextAnswer`: what came before has been refused."""
         self.forget()
-        self.current = self._all[number]
+        self._number = number
         had = await self.fetch()
         if isinstance(had, Later):
             self.later = had

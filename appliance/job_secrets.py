@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-import anyio
+from functools import partial
 
 from appliance.access import AccessKind
 from appliance.contract import (
@@ -25,7 +24,7 @@ from appliance.contract import (
     named,
 )
 from appliance.permit import DEFER_S, Later, PermitDesk
-from appliance.reading import SECOND_LOOK_S, ask_access, in_session, just_changed, read_secret, terms_of
+from appliance.reading import ask_access, in_session, read_secret, second_look, terms_of
 from appliance.reasons import Reason
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
@@ -84,33 +83,18 @@ class JobSecrets:
         self, candidate: Candidate, handle: SecretHandle, *, anew: bool, part: Part = Part.LOGIN
     ) -> Credential | Failure:
         """One look at the candidate's secret. Its views bear the secret's name where it is not the record's own."""
-        source, before = self.sources[candidate.secret.vault], len(self.views)
         own = any(c.secret == candidate.secret for c in self.job.candidates if c.record == candidate.record)
-        try:
-            return await read_secret(
-                self.job, candidate, handle, source, self.desk, views=self.views, anew=anew, part=part
-            )
-        finally:
-            if not own:
-                label = {"secret": candidate.secret.label}
-                self.views[before:] = [view.model_copy(update=label) for view in self.views[before:]]
+        label = "" if own else candidate.secret.label
+        source, desk, views = self.sources[candidate.secret.vault], self.desk, self.views
+        return await read_secret(
+            self.job, candidate, handle, source, desk, views=views, anew=anew, part=part, label=label
+        )
 
     async def second_look(
         self, candidate: Candidate, handle: SecretHandle, tried: Credential, part: Part = Part.LOGIN
     ) -> tuple[Reread, dict[str, str]]:
-        """Has the secret of a refused answer been rotated under us? What was found, and facts of it.
-
-        Host and vault get a new password one after the other, so the look comes a moment later: where the host was
-        first, the vault has the new one by then. Where the vault was, we have tried the new one already, and the vault
-        says when it has changed it; there the same password may be right in a moment.
-        """
-        await anyio.sleep(SECOND_LOOK_S)
-        again = await self.read(candidate, handle, anew=True, part=part)
-        if isinstance(again, Failure):
-            return Reread.FAILED, {}
-        same = again.same_secret_as(tried) and not just_changed(again, self.wall())
-        again.forget()
-        return Reread.UNCHANGED if same else Reread.CHANGED, again.standing.facts()
+        """Has the secret of a refused answer been rotated under us? What was found, and facts of it."""
+        return await second_look(partial(self.read, candidate, handle, anew=True, part=part), tried, self.wall)
 
     def later(self, failure: Failure, secret: CredentialRef) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -35,7 +36,7 @@ from appliance.contract import (
 from appliance.login import Gate
 from appliance.permit import DEFER_S, Later, Permit, PermitDesk, Verdict
 from appliance.phases import PhaseLedger
-from appliance.reading import SECOND_LOOK_S, just_changed, read_secret
+from appliance.reading import read_secret, second_look
 from appliance.reasons import REASONS, Lockout, Status
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
@@ -155,26 +156,19 @@ class Login:
         return None
 
     async def _read(self, *, anew: bool) -> Credential | Failure:
-        jump, views = self.attempt.jump, self.attempt.views
-        source, before = self.tools.sources[jump.secret.vault], len(views)
-        try:
-            candidate, desk = self.attempt.candidate, self.tools.desk
-            return await read_secret(self.job, candidate, self.handle, source, desk, views=views, anew=anew)
-        finally:
-            views[before:] = [view.model_copy(update={"secret": jump.secret.label}) for view in views[before:]]
+        secret, views = self.attempt.jump.secret, self.attempt.views
+        source, candidate, desk = self.tools.sources[secret.vault], self.attempt.candidate, self.tools.desk
+        return await read_secret(
+            self.job, candidate, self.handle, source, desk, views=views, anew=anew, label=secret.label
+        )
 
     async def _second_look(self, refused: Failure, tried: Credential) -> Reread:
         """As at a target: the secret may have been rotated under us."""
         code = _reason(refused, submitted=self.gate.submitted)
         if not self.gate.submitted or REASONS[code].lockout is not Lockout.YES:
             return Reread.NOT_DONE
-        await anyio.sleep(SECOND_LOOK_S)
-        again = await self._read(anew=True)
-        if isinstance(again, Failure):
-            return Reread.FAILED
-        same = again.same_secret_as(tried) and not just_changed(again, self.tools.wall())
-        again.forget()
-        return Reread.UNCHANGED if same else Reread.CHANGED
+        found, _ = await second_look(partial(self._read, anew=True), tried, self.tools.wall)
+        return found
 
 
 def blamed(attempt: Attempt, refusal: Refusal, *, submitted: bool) -> Refusal:

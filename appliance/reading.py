@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import anyio
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusUnavailable
-from appliance.contract import AccessTerms, Candidate, Failure, Job, Part, Phase, View, named
+from appliance.contract import AccessTerms, Candidate, Failure, Job, Part, Phase, Reread, View, named
 from appliance.permit import SESSION_WAIT_S, PermitDesk
 from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
@@ -71,9 +71,10 @@ async def read_secret(
     views: list[View],
     anew: bool,
     part: Part = Part.LOGIN,
+    label: str = "",
 ) -> Credential | Failure:
     """As `CredentialSource.fetch`. A secret that wants to be checked out first is, for the whole run, by whom the run
-    belongs to.
+    belongs to. The views bear `label`, where the secret is not the record's own.
     """
 
     async def fetched() -> Credential | Failure:
@@ -96,4 +97,27 @@ async def read_secret(
             return Failure(Phase.VAULT, named(answer.reason), answer.text)
         return await fetch(checked_out=True)
 
-    return await in_session(fetched())
+    before = len(views)
+    try:
+        return await in_session(fetched())
+    finally:
+        if label:
+            views[before:] = [view.model_copy(update={"secret": label}) for view in views[before:]]
+
+
+async def second_look(
+    read_anew: Callable[[], Awaitable[Credential | Failure]], tried: Credential, wall: Callable[[], float]
+) -> tuple[Reread, dict[str, str]]:
+    """Has the secret of a refused answer been rotated under us? What was found, and facts of it.
+
+    Host and vault get a new password one after the other, so the look comes a moment later: where the host was first,
+    the vault has the new one by then. Where the vault was, we have tried the new one already, and the vault says when
+    it has changed it; there the same password may be right in a moment.
+    """
+    await anyio.sleep(SECOND_LOOK_S)
+    again = await read_anew()
+    if isinstance(again, Failure):
+        return Reread.FAILED, {}
+    same = again.same_secret_as(tried) and not just_changed(again, wall())
+    again.forget()
+    return Reread.UNCHANGED if same else Reread.CHANGED, again.standing.facts()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance import job_secrets
+from appliance import reading
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.answering import Answers
 from appliance.contract import (
@@ -189,7 +189,7 @@ async def test_what_counts(by: RootBy, account: Account, state: Elevation, count
 async def test_a_second_look_after_a_refusal(
     again: Credential | Failure, reread: Reread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_secrets, "SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr(reading, "SECOND_LOOK_S", 0.0)
     lent = Lent(Desk(GRANTED), Credential(password="p"), again)
     await lent.answer()
     lent.answer.forget()
