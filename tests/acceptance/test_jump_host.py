@@ -70,7 +70,7 @@ def test_hosts_behind_a_jump_host(lab: Serve, keymuster: Product, campaign: Writ
     assert f"Note: jump host 127.0.0.1:{sshd.port}: every scan process logs in there once" in said
     checked = keymuster("plan", file, "--check-vault")
     assert "26 of 26 secrets can be read" in checked.stdout, checked.stdout + checked.stderr
-    since = sshd.log.stat().st_size
+    since = sshd.now()
     ended = keymuster.run(file)
     assert ended.code == 0, ended.stderr
     conforms(ended.document, "report")
@@ -90,7 +90,7 @@ def test_hosts_behind_a_jump_host(lab: Serve, keymuster: Product, campaign: Writ
 
 def test_a_jump_host_that_refuses_is_asked_once(lab: Serve, keymuster: Product, campaign: Write, sshd: Sshd) -> None:
     estate = lab(ESTATE.replace("PASSWORD", "Wr0ng-Marker-0817"))
-    since = sshd.log.stat().st_size
+    since = sshd.now()
     ended = keymuster.run(written(estate, campaign, sshd, ""))
     assert ended.code == 0, ended.stderr
     found = Counter(ended.reasons.values())
@@ -106,7 +106,7 @@ def test_a_jump_host_that_refuses_is_asked_once(lab: Serve, keymuster: Product, 
 def test_a_stop_binds_the_jump_hosts_account(lab: Serve, keymuster: Product, campaign: Write, sshd: Sshd) -> None:
     estate = lab(ESTATE.replace("PASSWORD", sshd.passwords["jumper"]))
     file = written(estate, campaign, sshd, "")
-    since = sshd.log.stat().st_size
+    since = sshd.now()
     stopped = keymuster("stop", "--account", "jumper@127.0.0.1", "--why", "ticket 4712")
     assert stopped.code == 0, stopped.stderr
     assert set(keymuster.run(file).reasons.values()) == {"STOPPED"}

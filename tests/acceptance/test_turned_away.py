@@ -67,7 +67,7 @@ def test_simulated_hosts(tmp_path: Path) -> None:
 async def test_a_real_penalty_is_waited_for(tmp_path: Path, newer_sshd: Sshd) -> None:
     """A refused login of somebody else's has this source banned; ours passes as soon as that is over."""
     port = newer_sshd.other_ports["long penalties"]
-    since = newer_sshd.log.stat().st_size
+    since = newer_sshd.now()
     secret = f'[[secrets]]\nname = "s"\ntemplate = "unix"\nuser = "good"\npassword = "{newer_sshd.passwords["good"]}"\n'
     with running_lab(tmp_path, secret) as lab:
         refused = await attempt(make_job(Technology.UNIX, "kbd", port), Credential(password=WRONG))

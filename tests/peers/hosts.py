@@ -91,7 +91,7 @@ class OpenSsh:
         self._sshd, self._row = sshd, row
         self.address, self.user = sshd.host, row.user
         self.port = sshd.other_ports[row.server] if row.server else sshd.port
-        self._since = sshd.log.stat().st_size
+        self._since = sshd.now()
         self._asked_for = row.root_user or (row.user if row.root is not RootBy.SU else "root")
         self._tally = sshd.tally() if row.root else 0
 
@@ -127,7 +127,7 @@ class OpenSsh:
 
     def logons(self) -> list[str]:
         found = self._sshd.logons(self.user, since=self._since)
-        self._since = self._sshd.log.stat().st_size
+        self._since = self._sshd.now()
         return [f"{logon.method.removesuffix('/pam')} {'ok' if logon.ok else 'failed'}" for logon in found]
 
     def worded(self, logons: Sequence[str]) -> list[str]:

@@ -221,17 +221,27 @@ class Sshd:
 
     def tally(self) -> int:
         """How many failures sudo and su have counted, once no connection has a process any more."""
-        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
+        self._end_all()
         command = ["faillock", "--dir", str(self.directory / "tally")]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return sum(line.rstrip().endswith(" V") for line in said.splitlines())
 
+    def now(self) -> int:
+        """The end of the log, for `logons`. The client is told a verdict before it is logged: what is over for the
+        client may yet have its line written.
+        """
+        self._end_all()
+        return self.log.stat().st_size
+
     def logons(self, user: str, *, since: int = 0) -> list[Logon]:
         """The verdicts on a user that follow byte `since` of the log, once no connection has a process any more."""
-        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
+        self._end_all()
         found = occurrences(self.log, r"^(Accepted|Failed|Partial) (\S+) for (?:invalid user )?(\S+) from ")
         verdicts = [Logon(m[3], m[2], m[1] == "Accepted") for m in found if m.start() >= since]
         return [v for v in verdicts if v.user == user and v.method != "none"]
+
+    def _end_all(self) -> None:
+        wait_for(lambda: not any(map(children, self.pids)), "sshd to end all connections")
 
 
 @contextmanager

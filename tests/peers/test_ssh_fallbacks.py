@@ -100,7 +100,7 @@ async def test_each_answer_is_given_once_and_in_order(
     reason: str,
     logons: list[str],
 ) -> None:
-    since = sshd.log.stat().st_size
+    since = sshd.now()
     story = await Story(sshd, keys, user, answers).told()
     assert (story.reason.rsplit(".", 1)[-1], story.asked) == (reason, asked)
     assert story.submitted is (reason != "SECRET_NOT_FOUND")
@@ -114,14 +114,14 @@ async def test_a_host_that_takes_no_keys_is_not_shown_one(sshd: Sshd, keys: dict
 
 
 async def test_a_host_that_has_had_enough_of_keys_costs_no_logon(sshd: Sshd, keys: dict[str, bytes]) -> None:
-    since = sshd.log.stat().st_size
+    since = sshd.now()
     story = await Story(sshd, keys, "good", ("stranger", "right"), server="one try").told()
     assert (story.reason, story.asked) == ("TOO_MANY_AUTH_FAILURES", [0])
     assert [logon.method for logon in sshd.logons("good", since=since)] == ["publickey"]
 
 
 async def test_it_can_be_cancelled_while_the_next_one_is_had(sshd: Sshd, keys: dict[str, bytes]) -> None:
-    since = sshd.log.stat().st_size
+    since = sshd.now()
     with anyio.move_on_after(2) as patience:
         await Story(sshd, keys, "good", ("stranger", "never")).told()
     assert patience.cancelled_caught

@@ -44,7 +44,7 @@ def turned_away(ended: Attempt, reason: str, words: str) -> None:
 
 
 async def test_a_penalty_is_no_refused_login_and_ends(newer_sshd: Sshd) -> None:
-    since = newer_sshd.log.stat().st_size
+    since = newer_sshd.now()
     ended = await log_in(newer_sshd, "penalties", WRONG)
     assert ended.reason == "BAD_CREDENTIALS"
     assert [logon.ok for logon in newer_sshd.logons("good", since=since)] == [False]  # it has reckoned, too
@@ -65,7 +65,7 @@ async def test_a_crowd_at_the_door(sshd: Sshd, newer_sshd: Sshd) -> None:
         (sshd, "SSH_THROTTLED", "Exceeded MaxStartups"),
         (newer_sshd, "SSH_PENALTY", "Not allowed at this time"),
     ):
-        since = server.log.stat().st_size
+        since = server.now()
         right = server.passwords["good"]
         async with await anyio.connect_tcp("127.0.0.1", server.other_ports["crowded"]) as waiting:
             assert (await waiting.receive()).startswith(b"SSH-2.0-OpenSSH_")
