@@ -11,13 +11,13 @@ import anyio
 import structlog
 
 from appliance.bus import BusError
+from appliance.bus.opening import open_bus
 from appliance.contract import ContractError
 from appliance.embedded import serve_embedded
 from appliance.hardening import harden
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admissions, Supervisor
-from appliance.wiring import open_bus
 
 BAD_INPUT, UNREACHABLE = 2, 3
 

@@ -15,12 +15,12 @@ import anyio
 from anyio.abc import SocketStream
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
+from appliance.bus.opening import open_bus
 from appliance.contract import ContractError, Wire, canonical
 from appliance.policy import Policy
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
 from appliance.vault.definition import VaultLogin
-from appliance.wiring import open_bus
 
 
 class IdentityMessage(Wire):

@@ -1,13 +1,14 @@
 """The supervisor: one per appliance. Owns the vault logins, the scan processes and the heartbeat.
 
 It makes the one grant per vault login and hands tokens to its scan processes by pipe. For every run that is open in its
-zone, and that it has been admitted to, it keeps one scan process per core while the run has jobs that nobody has ended.
-A paused run keeps none: its scan processes finish what they have in hand and end. When a run is closed, whoever is left
-of them is ended.
+zone, and that it has been admitted to, it keeps one scan process per core, fewer for a run of few targets, while the
+run has jobs that nobody has ended. A paused run keeps none: its scan processes finish what they have in hand and end.
+When a run is closed, whoever is left of them is ended.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,6 +32,8 @@ from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.tokens import Token
 
 POLL_S = 1.0
+WORTH = 64
+"""Targets of a run for which one more scan process is started: it costs as much CPU as some two hundred logins."""
 RESPAWN_S, LONGEST_RESPAWN_S = 0.5, 10.0
 """The pause before a crashed scan process is replaced, doubled while its successors crash too."""
 STEADY_S = 30.0
@@ -93,6 +96,15 @@ class Identity:
     fast_path: bool = True
     """False: its logins are made by the protocol libraries as they come."""
 
+    @property
+    def capacity_each(self) -> int:
+        """Targets that a scan process has in flight at most."""
+        return max(1, self.capacity // self.processes)
+
+    def processes_for(self, targets: int) -> int:
+        """How many scan processes a run is worth; its targets, if they are few, can be in flight at once all the same."""
+        return min(self.processes, max(1, math.ceil(targets / min(WORTH, self.capacity_each))))
+
 
 class Vaults:
     """One grantor per vault login, shared by every run and scan process that uses it."""
@@ -124,6 +136,7 @@ class _OpenRun:
     """A run that the zone's notices name."""
 
     run: str
+    targets: int
     scope: anyio.CancelScope
     paused: bool = False
 
@@ -184,7 +197,7 @@ class Supervisor:
                     if run in open_runs:
                         await self._pause(open_runs[run], paused=notice.paused)
                     else:
-                        known = open_runs[run] = _OpenRun(run, anyio.CancelScope(), notice.paused)
+                        known = open_runs[run] = _OpenRun(run, notice.targets, anyio.CancelScope(), notice.paused)
                         tasks.start_soon(self._serve_run, known, name=f"supervisor: run {run}")
 
     async def _pause(self, run: _OpenRun, *, paused: bool) -> None:
@@ -196,7 +209,7 @@ class Supervisor:
         with run.scope:
             admission = await self.admissions.wait_for(run.run)
             async with anyio.create_task_group() as tasks:
-                for index in range(self.identity.processes):
+                for index in range(self.identity.processes_for(run.targets)):
                     tasks.start_soon(self._keep_scanner, run, admission, name=f"supervisor: {run.run} scanner {index}")
 
     async def _keep_scanner(self, run: _OpenRun, admission: Admission) -> None:
@@ -264,7 +277,7 @@ class Supervisor:
             networks=admission.networks,
             host_keys=admission.policy.host_keys.value,
             vaults=tuple(login.access for login in admission.logins),
-            capacity=max(1, identity.capacity // identity.processes),
+            capacity=identity.capacity_each,
             source_v4=identity.sources.v4,
             source_v6=identity.sources.v6,
             fast_path=identity.fast_path,

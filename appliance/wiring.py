@@ -1,4 +1,4 @@
-"""The one module of the appliance that names its adapters: bus, logins, vault source, dial."""
+"""The one module of the appliance that names a scan's adapters: logins, vault source, dial."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import partial
 import anyio
 
 from appliance.bus import ApplianceBus
-from appliance.bus.appliance_side import connect_appliance
 from appliance.channel import Hello
 from appliance.contract import Failure, Technology
 from appliance.desk import open_desk
@@ -27,19 +26,7 @@ from appliance.vault.secret_server import open_source
 from appliance.vault.shared import open_shared
 from appliance.vault.tokens import Token
 
-CLOSE_S = 2.0
-
 TokenSource = Callable[[int | None], Awaitable[Token | Failure]]
-
-
-@asynccontextmanager
-async def open_bus(url: str, appliance: str, zone: str, seed: str) -> AsyncIterator[ApplianceBus]:
-    bus = await connect_appliance(url, name=appliance, zone=zone, seed=seed)
-    try:
-        yield bus
-    finally:
-        with anyio.move_on_after(CLOSE_S, shield=True):
-            await bus.close()
 
 
 @asynccontextmanager

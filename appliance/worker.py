@@ -165,7 +165,9 @@ async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abor
 
 async def serve(sock: socket.socket) -> None:
     """The whole life of a scan process, on its inherited end of the channel."""
-    from appliance.wiring import kit_for, open_bus  # noqa: PLC0415 - the adapters' libraries load after the greeting
+    # The adapters' libraries load after the greeting.
+    from appliance.bus.opening import open_bus  # noqa: PLC0415
+    from appliance.wiring import kit_for  # noqa: PLC0415
 
     channel = await Channel.over(sock)
     hello = await channel.receive()

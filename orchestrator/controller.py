@@ -181,7 +181,8 @@ class RunController:
         await self.bus.close_run(self.plan.run, self.plan.zone)
 
     def _notice(self, *, paused: bool) -> RunNotice:
-        return RunNotice(run=self.plan.run, zone=self.plan.zone, vaults=self.plan.vaults, paused=paused)
+        plan = self.plan
+        return RunNotice(run=plan.run, zone=plan.zone, vaults=plan.vaults, targets=plan.planned, paused=paused)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat an idempotent step until the bus takes it; whoever started the run decides how long to wait."""

@@ -31,4 +31,6 @@ class RunNotice(Wire):
     run: str
     zone: str
     vaults: tuple[str, ...]
+    targets: int
+    """That it has been planned for: as many scan processes as pay for their start are started at once."""
     paused: bool = False

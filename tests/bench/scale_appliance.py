@@ -12,13 +12,13 @@ from functools import partial
 import anyio
 from pydantic import SecretStr
 
+from appliance.bus.opening import open_bus
 from appliance.child import start_child
 from appliance.hardening import harden
 from appliance.policy import Policy
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
-from appliance.wiring import open_bus
 
 VAULT, URL = "Vault", "http://127.0.0.1:9"
 

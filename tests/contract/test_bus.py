@@ -100,7 +100,7 @@ def permit_release(of: Job) -> PermitRelease:
 
 
 def notice(run: str = "r1", zone: str = "z", *, paused: bool = False) -> RunNotice:
-    return RunNotice(run=run, zone=zone, vaults=("v",), paused=paused)
+    return RunNotice(run=run, zone=zone, vaults=("v",), targets=2, paused=paused)
 
 
 def beat(appliance: str, at: float = 1.0) -> Heartbeat:

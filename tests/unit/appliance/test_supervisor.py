@@ -30,6 +30,7 @@ from appliance.supervisor import (
     RESPAWN_S,
     STEADY_S,
     TELL_WAIT_S,
+    WORTH,
     Admission,
     Admissions,
     Identity,
@@ -120,14 +121,14 @@ class Bus:
     def __init__(self) -> None:
         self.beats: list[Heartbeat] = []
         self.jobs = 0
+        self.targets = 1000
         self.down = False
         self.notices, self._changes = anyio.create_memory_object_stream[Mapping[str, RunNotice]](100)
 
     def announce(self, *runs: str, paused: tuple[str, ...] = ()) -> None:
         """From now on these runs are open, and those of them are paused."""
-        self.notices.send_nowait(
-            {run: RunNotice(run=run, zone="default", vaults=("Vault",), paused=run in paused) for run in runs}
-        )
+        zone = {"zone": "default", "vaults": ("Vault",), "targets": self.targets}
+        self.notices.send_nowait({run: RunNotice(run=run, paused=run in paused, **zone) for run in runs})
 
     async def heartbeat(self, beat: Heartbeat) -> None:
         if self.down:
@@ -228,6 +229,21 @@ async def test_every_open_run_has_its_processes_and_each_its_greeting(appliance:
     assert {hello.fast_path for hello in cast("list[Hello]", hellos)} == {False}
     assert sorted(cast("Hello", hello).run for hello in hellos) == ["r1", "r1", "r2", "r2"]
     assert "Pa55word" not in "".join(hello.model_dump_json() for hello in hellos), "the login stays with the supervisor"
+
+
+@pytest.mark.parametrize(
+    ("targets", "capacity", "started"),
+    [(0, 256, 1), (1, 256, 1), (WORTH, 256, 1), (WORTH + 1, 256, 2), (8, 32, 1), (9, 32, 2), (10**7, 256, 4)],
+)
+def test_a_run_of_few_targets_has_as_many_processes_as_it_is_worth(targets: int, capacity: int, started: int) -> None:
+    @with_appliance(processes=4, capacity=capacity)
+    async def story(appliance: Appliance, tasks: TaskGroup) -> None:
+        appliance.bus.targets = targets
+        appliance.bus.announce("r")
+        await anyio.sleep(0.1)
+        assert len(appliance.children) == started
+
+    story()
 
 
 @with_appliance()
