@@ -102,7 +102,7 @@ class Identity:
         return max(1, self.capacity // self.processes)
 
     def processes_for(self, targets: int) -> int:
-        """How many scan processes a run is worth; its targets, if they are few, can be in flight at once all the same."""
+        """How many scan processes a run is worth; if they are few, all of them can be in flight at once."""
         return min(self.processes, max(1, math.ceil(targets / min(WORTH, self.capacity_each))))
 
 

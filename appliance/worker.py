@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenGive
 from appliance.contract import Evidence, Outcome, Phase, Report, named
+from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.login.resolver import be_brisk
@@ -35,7 +36,6 @@ LIFE_S = 900.0
 LEASE_WAIT_S = 1.0
 LEASE_BATCH = 64
 KEEP_EVERY_S = 3.0
-HANDSHAKES = 64
 GATHER_S = 0.02
 """A report waits so long for others: a message, its confirmation and its end cost as much for fifty as for one. Its job
 is in hand meanwhile, which at a second for a login takes one part in fifty of the capacity.
@@ -176,9 +176,10 @@ async def serve(sock: socket.socket) -> None:
     settle_in()
     lag = LoopLag()
     desk = TokenDesk(channel)
+    handshakes = anyio.CapacityLimiter(min(FEWEST, hello.capacity))
     async with (
         open_bus(hello.bus_url, hello.appliance, hello.zone, hello.bus_seed.get_secret_value()) as bus,
-        kit_for(hello, bus, desk.of, lag, anyio.CapacityLimiter(HANDSHAKES)) as kit,
+        kit_for(hello, bus, desk.of, lag, handshakes) as kit,
     ):
 
         async def busy(in_flight: int) -> None:
@@ -189,6 +190,7 @@ async def serve(sock: socket.socket) -> None:
             await tasks.start(drain_on_signal, worker.draining, tasks.cancel_scope, name="worker: signals")
             tasks.start_soon(_serve_channel, channel, desk, worker, tasks.cancel_scope, name="worker: channel")
             tasks.start_soon(lag.run, name="worker: loop lag")
+            tasks.start_soon(follow_load, handshakes, lag.worst, hello.capacity, name="worker: handshakes")
             await worker.work()
             tasks.cancel_scope.cancel()
     await channel.aclose()
