@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from appliance.access import AccessKind
+from appliance.classify import classify
 from appliance.contract import (
     Candidate,
     CredentialRef,
+    Evidence,
     Failure,
     Job,
     Part,
@@ -25,7 +27,6 @@ from appliance.contract import (
 )
 from appliance.permit import DEFER_S, Later, PermitDesk
 from appliance.reading import ask_access, in_session, read_secret, second_look, terms_of
-from appliance.reasons import Reason
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
@@ -45,7 +46,6 @@ class JobSecrets:
     """By vault title."""
     desk: PermitDesk
     wall: Callable[[], float]
-    reason: Callable[[Failure], Reason]
     views: list[View] = field(default_factory=list)
     """Those of the attempt so far, its jump host's too."""
 
@@ -98,7 +98,8 @@ class JobSecrets:
 
     def later(self, failure: Failure, secret: CredentialRef) -> Later | None:
         """A deferral, where waiting may help and there is still time to wait."""
-        reason, now = self.reason(failure), self.wall()
+        seen = Evidence(phase=failure.phase, signal=failure.signal, facts=failure.facts)
+        reason, now = classify(self.job.technology, seen), self.wall()
         if failure.facts.get(_WAITS_FOR) == _APPROVAL:  # whose end is the owner's of the run to say
             return Later(reason.code, now + DEFER_S, failure.text, secret=secret)
         if not reason.transient or now >= self.job.give_up_at:

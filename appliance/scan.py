@@ -102,7 +102,7 @@ class _Attempt:
 
     def __post_init__(self) -> None:
         kit = self.kit
-        self.secrets = JobSecrets(self.job, kit.sources, kit.desk, kit.wall, self._reason)
+        self.secrets = JobSecrets(self.job, kit.sources, kit.desk, kit.wall)
         self.began = kit.wall()
         self.ledger = PhaseLedger(self.kit.monotonic)
         self.ledger.enter(Phase.LEASE)

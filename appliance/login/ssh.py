@@ -59,7 +59,7 @@ class SshLogin:
         self._connection: Connection | None = None
         self._banner = ""
         self._certificate: UserCertificate | None = None
-        self._to_root = ToRoot(self._candidate, self._run)
+        self._to_root = ToRoot(self._candidate)
 
     @property
     def submitted(self) -> bool:
@@ -154,7 +154,7 @@ class SshLogin:
             return session
         assert self._connection is not None  # noqa: S101 - the steps come in order
         try:
-            gained = await self._to_root.gain(self._connection, session, ask_root)
+            gained = await self._to_root.gain(self._connection, self._run, session, ask_root)
         except (asyncssh.Error, OSError, ValueError) as error:
             gained = self._broken(error)
         if isinstance(gained, Failure):
@@ -172,6 +172,7 @@ class SshLogin:
         self._connection.close()
         with anyio.move_on_after(CLOSE_S, shield=True):
             await self._connection.wait_closed()
+        self._connection.let_go()
 
     async def _run(self, command: str, terminal: bool = False) -> CommandResult | Failure:
         assert self._connection is not None  # noqa: S101 - the steps come in order

@@ -25,14 +25,13 @@ Run = Callable[[str, bool], Awaitable[CommandResult | Failure]]
 class ToRoot:
     """One session's way to root. `state` is true at every moment, whatever interrupts it."""
 
-    def __init__(self, candidate: Candidate, run: Run) -> None:
+    def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate
-        self._run = run
         self._terminal = False
         self.state = Elevation.UNTRIED
 
     async def gain(
-        self, connection: asyncssh.SSHClientConnection, session: Session, ask_root: AskRoot | None
+        self, connection: asyncssh.SSHClientConnection, run: Run, session: Session, ask_root: AskRoot | None
     ) -> dict[str, str] | Failure:
         """Facts of all the rights that the record asks for, or what is missing. Raises what asyncssh raises when the
         connection fails.
@@ -42,17 +41,10 @@ class ToRoot:
             return {}
         if session.needs_terminal:
             self._terminal = True
-            free = await self._on_terminal()
+            free = await _on_terminal(run)
         if self._candidate.sudo and not (isinstance(free, Failure) and free.signal == named("PRIV_SUDO_PASSWORD")):
             return free
         return free if root is None or ask_root is None else await self._with_password(connection, root, ask_root)
-
-    async def _on_terminal(self) -> dict[str, str] | Failure:
-        listed = await self._run(rules.SUDO_LIST, True)
-        if isinstance(listed, Failure) or listed.status != 0:
-            return listed if isinstance(listed, Failure) else free_sudo(listed, None)
-        proof = await self._run(rules.SUDO_PROOF, True)
-        return proof if isinstance(proof, Failure) else free_sudo(listed, proof)
 
     async def _with_password(
         self, connection: asyncssh.SSHClientConnection, root: RootPassword, ask_root: AskRoot
@@ -101,6 +93,14 @@ class ToRoot:
         if accepted is not None:
             self.state = Elevation.ACCEPTED if accepted else Elevation.REFUSED
         return missing if missing is not None else _facts(root, "password")
+
+
+async def _on_terminal(run: Run) -> dict[str, str] | Failure:
+    listed = await run(rules.SUDO_LIST, True)
+    if isinstance(listed, Failure) or listed.status != 0:
+        return listed if isinstance(listed, Failure) else free_sudo(listed, None)
+    proof = await run(rules.SUDO_PROOF, True)
+    return proof if isinstance(proof, Failure) else free_sudo(listed, proof)
 
 
 def _typable(password: str | Failure) -> str | Failure:

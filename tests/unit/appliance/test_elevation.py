@@ -27,7 +27,6 @@ from appliance.elevation import ASKINGS, RootAnswer
 from appliance.job_secrets import JobSecrets
 from appliance.login import Elevation
 from appliance.phases import PhaseLedger
-from appliance.reasons import REASONS
 from appliance.vault import SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.failures import fail
@@ -90,7 +89,7 @@ class Lent:
         candidate = record.model_copy(update={"root": root})
         self.ledger = PhaseLedger(lambda: 0.0)
         self.ledger.enter(Phase.PRIVILEGE)
-        self.secrets = JobSecrets(job, {"Vault": vault}, desk, lambda: 0.0, lambda _: REASONS["VAULT_ERROR"])
+        self.secrets = JobSecrets(job, {"Vault": vault}, desk, lambda: 0.0)
         handles = {ref: settled or SecretHandle(ref, 1)}
         login = Answers(candidate, self.secrets, handles, self.ledger, {}, 0)
         login.credential = own or Credential(password="login")
