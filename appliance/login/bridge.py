@@ -111,6 +111,8 @@ class StreamSession:
         with anyio.move_on_after(CLOSE_S, shield=True):
             with contextlib.suppress(OSError):  # the peer was faster: a reset is as closed as can be
                 await self._writer.wait_closed()
+        if (error := self._reader.exception()) is not None:
+            error.__traceback__ = None  # it holds frames that hold us: a cycle, for the garbage collector alone
 
     async def receive(self) -> nmb.NetBIOSSessionPacket:
         """The next message; keep-alives are passed over in a loop, where impacket would recurse."""

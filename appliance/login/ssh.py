@@ -173,6 +173,7 @@ class SshLogin:
         with anyio.move_on_after(CLOSE_S, shield=True):
             await self._connection.wait_closed()
         self._connection.let_go()
+        self._witness.error = None  # whose traceback holds all of this
 
     async def _run(self, command: str, terminal: bool = False) -> CommandResult | Failure:
         assert self._connection is not None  # noqa: S101 - the steps come in order

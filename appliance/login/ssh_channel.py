@@ -25,7 +25,7 @@ class _Output(asyncssh.SSHClientSession[bytes]):
     def __init__(self) -> None:
         self.out = bytearray()
         self.status: int | None = None
-        self.error: Exception | None = None
+        self._error: Exception | None = None
         self.done = anyio.Event()
         self.news = anyio.Event()
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
@@ -43,9 +43,18 @@ class _Output(asyncssh.SSHClientSession[bytes]):
         self.status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.error = exc
+        self._error = exc
         self.done.set()
         self.news.set()
+
+    def raise_error(self) -> None:
+        """What has ended the connection, once; kept, it would hold the frames that hold this."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
 
 
 class Talk:
@@ -81,8 +90,7 @@ class Talk:
             if found is not None:
                 return found
             if session.done.is_set():
-                if session.error is not None:
-                    raise session.error
+                session.raise_error()
                 return None
             session.news = anyio.Event()
             waits = QUIET_S if quiet(self.output) else float("inf")
@@ -146,6 +154,5 @@ async def run(connection: asyncssh.SSHClientConnection, command: str, *, termina
         await session.done.wait()
     finally:
         channel.abort()
-    if session.error is not None:
-        raise session.error
+    session.raise_error()
     return CommandResult(session.status, bytes(session.out))
