@@ -9,7 +9,8 @@
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  CPU per login and logins per second, engines and whole product beside their peers; the vault's client;
-#                               and what a target costs beside its login, from 1,000 to 100,000 of them
+#                               what a target costs beside its login, from 1,000 to 100,000 of them; runs that wait, and their memory
+#   make soak [CPU=1800]        a steady load for so many seconds of CPU: does anything grow?
 #   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked? and is plan's rate right?
@@ -33,7 +34,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench bench-profile fuzz lockout mutate simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench bench-profile soak fuzz lockout mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -69,6 +70,10 @@ bench: .venv/.dev
 	@tests/bench/peers.sh
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.scale
+	@$(BIN)/python -m tests.bench.latency
+
+soak: .venv/.dev
+	@$(BIN)/python -m tests.bench.soak $(if $(CPU),--cpu $(CPU))
 
 bench-profile: .venv/.dev
 	@$(BIN)/python -m tests.bench.engines --profile
