@@ -5,7 +5,7 @@ repeats a rule, it repeats it in another way, over the ledger's entries and the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.contract import Account, Report
@@ -104,6 +104,10 @@ class Oracle:
         self.ambush = None
         self.ambush = None
         self._told.clear()
+
+    def lifted(self, stops: Sequence[Stop]) -> None:
+        """These do not hold any more; whoever gave one may have been told so after the order to lift all."""
+        self._told = [(stop, at) for stop, at in self._told if stop not in stops]
 
     def goes_out(self, attempts: Iterable[OpenAttempt]) -> None:
         """Attempts are about to be dispatched."""
