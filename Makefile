@@ -13,7 +13,7 @@
 #   make soak [CPU=1800]        a steady load for so many seconds of CPU: does anything grow?
 #   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
-#   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked? and is plan's rate right?
+#   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked? has it the rate that its budget allows?
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md, anew from the reason table
 #   make clean                  remove what make has made

@@ -7,7 +7,8 @@ The rules, stated here and nowhere else:
  C3 retry       A transient reason gets `pace.retries` more attempts, if nothing that counts towards lock-out was sent.
  C4 fallback    Where a service-selected Windows record was refused, a local record of the target gets one attempt.
  C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry. One that was put
-                off for an approval spends nothing of the patience with its vault: whoever asks for it has a limit.
+                off for an approval spends nothing of the patience with its vault: whoever asks for it has a limit. One
+                whose deadline struck while it queued for its permit was put off too: others had their turn meanwhile.
  C6 final       Everything else is the job's outcome.
  C7 vaults      A deferral may name a vault as away; an attempt that came to its target shows that its vault is there.
  C8 turned away A host that turned us away before the login (sshd's MaxStartups and PerSourcePenalties) is asked again
@@ -20,11 +21,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.classify import classify
-from appliance.contract import Deferred, Evidence, Outcome, Phase, Report, Selection, named
+from appliance.contract import DEADLINE, Deferred, Evidence, Outcome, Phase, Report, Selection, named
 from appliance.reasons import REASONS, Owner, Reason, Status, counts_towards_lockout
+from orchestrator.crowd import LONG_S, PUT_OFF
 from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Repeat, deferred, repeat_of, turned_away
 
 RETRY_AFTER_S = 3.0
+PERMIT_WAIT = "PERMIT_WAIT"
 TURNED_AWAY = frozenset({"SSH_THROTTLED", "SSH_PENALTY"})
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 5.0, 60.0
 """sshd's shortest penalty is 15 s, and over on the third attempt; a crowd at its door may be gone sooner."""
@@ -86,6 +89,8 @@ def _outcome(report: Outcome, attempt: OpenAttempt, pace: Pace, now: float) -> D
 
 def _judge(evidence: Evidence, attempt: OpenAttempt, pace: Pace, now: float) -> Decision:
     reason = classify(attempt.planned.technology, evidence)
+    if reason.code == PERMIT_WAIT and not evidence.submitted and _waited(evidence) >= LONG_S:  # C5
+        return Again(reason, evidence, deferred(attempt, not_before=now, for_vault=False, now=now))
     if reason.code == "ROTATED_MID_SCAN" and not attempt.rotations:  # C2
         return Again(reason, evidence, repeat_of(attempt, not_before=now, rotation=True))
     if reason.code in TURNED_AWAY and (later := _asked_again(attempt, pace, now)) is not None:  # C8
@@ -112,6 +117,24 @@ def note_vault(dispatcher: Dispatcher, attempt: OpenAttempt, decision: Again | F
         dispatcher.vault_away(decision.away, now=now, until=decision.repeat.not_before)
     elif shown := _vault_shown(decision.evidence, attempt):
         dispatcher.vault_back(shown, attempt)
+
+
+def permit_wait(decision: Decision) -> float | None:
+    """How long the attempt had to wait for its permit, in seconds: PUT_OFF where that took too long, 0 where the
+    deadline cut it off before it asked; None where it tells nothing of that.
+    """
+    if isinstance(decision, Stale):
+        return None
+    evidence = decision.evidence
+    if decision.reason.code == PERMIT_WAIT and not evidence.submitted:
+        return PUT_OFF
+    if any(time.phase is Phase.PERMIT for time in evidence.phases):
+        return _waited(evidence)
+    return 0.0 if evidence.signal == DEADLINE else None
+
+
+def _waited(evidence: Evidence) -> float:
+    return sum(time.ms for time in evidence.phases if time.phase is Phase.PERMIT) / 1000
 
 
 def _vault_shown(evidence: Evidence, attempt: OpenAttempt) -> str:

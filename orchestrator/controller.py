@@ -27,7 +27,7 @@ from appliance.contract import (
 )
 from appliance.reasons import REASONS, Status
 from orchestrator.attempt_book import AttemptBook
-from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault
+from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault, permit_wait
 from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
 from orchestrator.job_message import addresses_of, job_of, jump_of_job
 from orchestrator.pacing import STOPPED, Budget
@@ -275,6 +275,8 @@ class RunController:
                 continue
             self._placed.pop((attempt.planned.job, attempt.attempt), None)
             self._note_vault(attempt, decision, now)
+            if (waited := permit_wait(decision)) is not None:
+                self.dispatcher.permit_waited(attempt, waited, now=now)
             if isinstance(decision, Final):
                 self.dispatcher.close(attempt.planned.job)
                 self.office.job_over(self.plan.run, attempt.planned)

@@ -4,9 +4,10 @@ The rules, stated here and nowhere else:
 
  D1 window      At most WINDOW x capacity attempts are open at once, so that the stream never holds a run's whole plan.
  D2 round-robin New targets are taken from the cursors in turn; due repeats go before new targets.
- D3 account     At most WINDOW x budget attempts are open for one directory account that is known at plan, unless its
-                breaker is open (then nobody waits for a permit). What must wait is held, in order; when HELD_LIMIT
-                targets are held, no new ones are taken. Its cursor has passed a held target: the store must know of it.
+ D3 account     Of one directory account that is known at plan as many attempts are open as keep its permits in use
+                (`crowd`), and any number while its breaker is open (then nobody waits for a permit). What must wait is
+                held, in order; when HELD_LIMIT targets are held, no new ones are taken. Its cursor has passed a held
+                target: the store must know of it.
  D4 subnet      At most `per_subnet` attempts are open in one /24 (IPv4) or /64 (IPv6), where the campaign sets it.
  D5 one         At most one attempt of a job is open. A new attempt has the next number and a fresh lease token.
  D6 vault       A job that only vaults that are away could serve waits (`vault_watch`), apart from those held under D3;
@@ -30,6 +31,7 @@ from typing import Protocol, TypeVar
 
 from appliance.contract import Account, Candidate, CredentialRef, Target, Technology
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
+from orchestrator.crowd import Crowd
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 from orchestrator.waiting import Place, Waiting
@@ -184,6 +186,7 @@ class Dispatcher:
         self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
         self._held: Waiting[Repeat] = Waiting()
         self._by_account: dict[Account, int] = {}
+        self._crowds: dict[Account, Crowd] = {}
         self._by_subnet: dict[str, int] = {}
 
     # -- what goes out -------------------------------------------------------------------------------------------------
@@ -288,9 +291,12 @@ class Dispatcher:
     def _fits(self, place: Place, broken: Callable[[Account], bool]) -> bool:
         account, subnet = place
         crowd = self._by_account.get(account, 0) if account is not None else 0
-        if account is not None and crowd >= WINDOW * self._budget(account) and not broken(account):
+        if account is not None and crowd >= self._crowd(account).limit and not broken(account):
             return False
         return not subnet or self._by_subnet.get(subnet, 0) < self._pace.per_subnet
+
+    def _crowd(self, account: Account) -> Crowd:
+        return self._crowds.setdefault(account, Crowd(self._budget(account)))
 
     def _start(self, repeat: Repeat, now: float) -> OpenAttempt:
         waited = repeat.waiting_since
@@ -335,6 +341,13 @@ class Dispatcher:
             return
         self._sequence += 1
         heapq.heappush(self._repeats, (repeat.not_before, self._sequence, repeat))
+
+    def permit_waited(self, attempt: OpenAttempt, seconds: float, *, now: float) -> None:
+        """An attempt, which is still open, had to wait so long for its permit, or was `crowd.PUT_OFF`."""
+        account = attempt.planned.account
+        if account is not None:
+            open_now = self._by_account.get(account, 0)
+            self._crowd(account).waited(seconds, dispatched_at=attempt.dispatched_at, open_now=open_now, now=now)
 
     def vault_away(self, vault: str, *, now: float, until: float) -> None:
         self._watch.away(vault, now=now, until=until)

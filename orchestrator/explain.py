@@ -151,7 +151,7 @@ def _rates(plan: Plan, costs: Costs) -> Iterator[DirectoryRate]:
         targets = targets_of(plan, records)
         if budget is None or not targets:
             continue
-        pace = account_pace(costs, Technology(records[0].technology), str(account), budget.failures)
+        pace = account_pace(costs, str(account), budget.failures)
         yield DirectoryRate(
             account=str(account),
             records=tuple(record.title for record in records),

@@ -6,7 +6,7 @@ The rules, stated here and nowhere else:
                 and its limit is the one that binds. (Asymptotic bounds: where two are nearly alike, a run takes longer
                 than either.) So to relax a limit never makes a run longer, and only the binding one's makes it shorter.
  P2 places      In flight: `pace.capacity` of each appliance.
- P3 account     `accounts` says at which rate, and WINDOW times its budget are between dispatch and settled.
+ P3 account     `accounts` says at which rate.
  P4 subnet      `pace.per_subnet` targets of the fullest subnet are between dispatch and settled.
  P5 vault       `pace.vault_requests` requests of each scan process at once, each as long as its views were; or the rate
                 that the vault gave when more was wanted, whoever asks.
@@ -28,7 +28,6 @@ from orchestrator.capacity.accounts import account_pace
 from orchestrator.capacity.costs import ASSUMED_CPU, VIEW_S, Costs
 from orchestrator.capacity.demand import Demand, Stream
 from orchestrator.capacity.schedule import Block, Queue, at_rate, queue_of, with_places
-from orchestrator.dispatch import WINDOW
 
 GAIN = 0.05
 
@@ -132,10 +131,9 @@ def _accounts(demand: Demand, costs: Costs) -> list[Bound]:
 
 def _account(demand: Demand, costs: Costs, stream: Stream, factor: int) -> float:
     held = _queue([stream], costs, demand.deadline, held=True)
-    pace = account_pace(costs, stream.technology, stream.account, stream.budget)
+    pace = account_pace(costs, stream.account, stream.budget)
     logins = fmean(tried.logins for tried in costs.of(stream.technology, stream.account))
-    by_verdicts = at_rate(held, factor * pace.by_verdicts / logins) if logins else 0.0
-    return max(by_verdicts, with_places(held, factor * WINDOW * stream.budget))
+    return at_rate(held, factor * pace.logins_per_s / logins) if logins else held.slowest
 
 
 def _vaults(demand: Demand, costs: Costs, site: Site, queue: Queue) -> list[Bound]:

@@ -133,7 +133,7 @@ def _failed(stream: Stream, costs: Costs, windows: dict[str, int]) -> int:
 
 
 def _risk(stream: Stream, costs: Costs, windows: dict[str, int]) -> AccountRisk:
-    pace = account_pace(costs, stream.technology, stream.account, stream.budget)
+    pace = account_pace(costs, stream.account, stream.budget)
     return AccountRisk(
         account=stream.account,
         targets=stream.count,

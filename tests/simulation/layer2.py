@@ -270,7 +270,8 @@ class World:
     def _allow_use(self) -> None:
         async def order(service: Service) -> None:
             self.oracle.allowed()
-            if await service.stops.allow(None):
+            if lifted := await service.stops.allow(None):
+                self.oracle.lifted(lifted)
                 self._struck("allowed")
 
         if self._alive is not None:

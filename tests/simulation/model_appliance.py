@@ -20,6 +20,7 @@ from appliance.contract import (
     PermitRequest,
     PermitVerdict,
     Phase,
+    PhaseTime,
     Report,
     Reread,
     Signal,
@@ -174,6 +175,9 @@ class Scan:
         self.version = 0
         self.release_tries = 0
         self.asked = False
+        self.asked_at = 0.0
+        self.waited: float | None = None
+        """Seconds for its permit; None before it has asked."""
 
     @property
     def who(self) -> Submission:
@@ -237,6 +241,7 @@ class Scan:
             valid_for=self.home.options.deadline + GRACE_S,
         )
         self.permit_open = self.asked = True
+        self.asked_at, self.waited = self.kernel.now, 0.0
         self.home.office.ask(self.home, request, self._answered)
         self._then(ANSWER_WAIT_S, self._no_pacer)
 
@@ -248,6 +253,7 @@ class Scan:
         if self.over or not self.asked:
             return
         self.asked = False
+        self.waited = self.kernel.now - self.asked_at
         if answer.verdict is PermitVerdict.GRANTED:
             self._then(self.kernel.rng.uniform(0.01, 2.0), self._submit)
             return
@@ -314,6 +320,8 @@ class Scan:
         if self.submitted and self.who in self.truth.pending:
             self.truth.judge(self.who, self.kernel.now)
         phase = Phase.AUTH if self.submitted else Phase.PERMIT if self.candidate is not None else Phase.NEGOTIATE
+        if self.asked:
+            self.waited = self.kernel.now - self.asked_at
         self._end(phase, DEADLINE)
 
     def _end_later(self, reason: str, not_before: float, vault: str = "") -> None:
@@ -337,6 +345,7 @@ class Scan:
             record=self.candidate.record if self.candidate else "",
             submitted=self.submitted,
             reread=reread,
+            phases=() if self.waited is None else (PhaseTime(phase=Phase.PERMIT, ms=self.waited * 1000),),
         )
         report = Outcome(
             run=self.message.run,

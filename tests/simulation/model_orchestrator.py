@@ -22,7 +22,7 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import REASONS
-from orchestrator.collect import Again, Decision, Final, Stale, note_vault
+from orchestrator.collect import Again, Decision, Final, Stale, note_vault, permit_wait
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt, Pace, Repeat, Unplannable
 from orchestrator.pacing import STOPPED, Budget, LedgerEntry, Pacer, stopped
 from orchestrator.permits import HOLD_S, REMEMBER_S, PermitOffice
@@ -232,7 +232,7 @@ class Orchestrator(Actor):
         self.oracle.open(
             run.dispatcher.open_attempts(),
             most=max(WINDOW * self.capacity(), before.open),
-            per_account=0 if broken or before.lifted else WINDOW * self.options.budget,
+            per_account=None if broken else self.watch.room(before, run.dispatcher),
             per_subnet=run.pace.per_subnet,
         )
         if batch.attempts or batch.unplannable or batch.left_out or batch.held:
@@ -350,6 +350,8 @@ class Orchestrator(Actor):
         parked = run.dispatcher._watch.parked
         note_vault(run.dispatcher, attempt, decision, now=self.kernel.now)
         self.watch.vault_noted(run.dispatcher, decision, parked)
+        if (waited := permit_wait(decision)) is not None:
+            run.dispatcher.permit_waited(attempt, waited, now=self.kernel.now)
         if isinstance(decision, Again):
             run.dispatcher.again(decision.repeat)
         else:

@@ -5,7 +5,7 @@ repeats a rule, it repeats it in another way, over the ledger's entries and the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.contract import Account, Report
@@ -105,6 +105,10 @@ class Oracle:
         self.ambush = None
         self._told.clear()
 
+    def lifted(self, stops: Sequence[Stop]) -> None:
+        """These do not hold any more; whoever gave one may have been told so after the order to lift all."""
+        self._told = [(stop, at) for stop, at in self._told if stop not in stops]
+
     def goes_out(self, attempts: Iterable[OpenAttempt]) -> None:
         """Attempts are about to be dispatched."""
         for attempt in attempts:
@@ -156,8 +160,15 @@ class Oracle:
             raise Violation(f"{name} has its outcome, and yet gets attempt {number}")
         self._leases[lease] = None
 
-    def open(self, attempts: Iterable[OpenAttempt], *, most: int, per_account: int, per_subnet: int) -> None:
-        """D1, D3, D4. An account's breaker may lift D3: `per_account` is 0 then."""
+    def open(
+        self,
+        attempts: Iterable[OpenAttempt],
+        *,
+        most: int,
+        per_account: Callable[[Account], int] | None,
+        per_subnet: int,
+    ) -> None:
+        """D1, D3, D4. An account's breaker may lift D3: `per_account` is None then."""
         accounts: dict[Account, int] = defaultdict(int)
         subnets: dict[str, int] = defaultdict(int)
         number = 0
@@ -169,8 +180,9 @@ class Oracle:
                 accounts[account] += 1
         if number > most:
             raise Violation(f"{number} attempts are open, with room for {most}")
-        if per_account and max(accounts.values(), default=0) > per_account:
-            raise Violation(f"{max(accounts.values())} attempts of one account are open, with room for {per_account}")
+        for account, open_now in accounts.items():
+            if per_account is not None and open_now > per_account(account):
+                raise Violation(f"{open_now} attempts of {account} are open, with room for {per_account(account)}")
         if per_subnet and max(subnets.values(), default=0) > per_subnet:
             raise Violation(f"{max(subnets.values())} attempts in one subnet, with room for {per_subnet}")
 

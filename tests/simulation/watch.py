@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.contract import (
+    Account,
     Deferred,
     Outcome,
     PermitAnswer,
@@ -14,7 +15,8 @@ from appliance.contract import (
     PermitVerdict,
     Reread,
 )
-from orchestrator.collect import Again, Decision, Final, Stale
+from orchestrator.collect import PERMIT_WAIT, Again, Decision, Final, Stale
+from orchestrator.crowd import FIRST
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt
 from orchestrator.pacing import STOPPED, Breaker, EntryKind, LedgerEntry, Pacer
 from orchestrator.permits import PacedRun
@@ -37,8 +39,8 @@ class Before:
     open: int
     held: int
     repeats: int
-    lifted: bool
-    """An account holds more than its crowd already, from a time when its breaker was open."""
+    crowds: Mapping[Account, int]
+    """Open attempts of each account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,6 @@ class Asked:
 class Watch:
     def __init__(self, coverage: Coverage) -> None:
         self._hit = coverage.hit
-        self._lifted = False
 
     # -- pacing ------------------------------------------------------------------------------------------------------
 
@@ -123,10 +124,18 @@ class Watch:
 
     @staticmethod
     def crowded(dispatcher: Dispatcher) -> bool:
-        return any(n > WINDOW * dispatcher._budget(account) for account, n in dispatcher._by_account.items())
+        return any(n > dispatcher._crowd(account).limit for account, n in dispatcher._by_account.items())
 
     def before(self, dispatcher: Dispatcher) -> Before:
-        return Before(dispatcher.in_flight, len(dispatcher._held), len(dispatcher._repeats), self.crowded(dispatcher))
+        crowds = dict(dispatcher._by_account)
+        return Before(dispatcher.in_flight, len(dispatcher._held), len(dispatcher._repeats), crowds)
+
+    @staticmethod
+    def room(before: Before, dispatcher: Dispatcher) -> Callable[[Account], int]:
+        """For how many open attempts of an account: for those that it had, whenever and for whichever reason it had
+        them, and for others within its crowd.
+        """
+        return lambda account: max(dispatcher._crowd(account).limit, before.crowds.get(account, 0))
 
     def step(self, dispatcher: Dispatcher, batch: Batch, *, capacity: int, broken: bool) -> None:
         for job in batch.left_out:
@@ -149,6 +158,10 @@ class Watch:
             self._hit("D6 patience")
         if broken and self.crowded(dispatcher):
             self._hit("D3 stopped")
+        for account, crowd in dispatcher._crowds.items():
+            first = FIRST * dispatcher._budget(account)
+            if crowd.limit != first:
+                self._hit("D3 wider" if crowd.limit > first else "D3 narrower")
 
     @staticmethod
     def _by_subnet(dispatcher: Dispatcher) -> bool:
@@ -170,6 +183,8 @@ class Watch:
     def _again(report: Outcome | Deferred, attempt: OpenAttempt, decision: Again) -> str:
         if isinstance(report, Deferred):
             return "C5"
+        if decision.reason.code == PERMIT_WAIT and decision.repeat.retries == attempt.retries:
+            return "C5 queue"
         if decision.repeat.rotations > attempt.rotations:
             return "C2"
         return "C4" if len(decision.repeat.tried) > len(attempt.tried) else "C3"

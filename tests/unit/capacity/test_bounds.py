@@ -29,11 +29,9 @@ ROWS = [
         id="names looked up",
     ),
     pytest.param(demand(vaults=(vault(shared=True),)), costs(view_s=1.0), SITE, Limit.IN_FLIGHT, 10.0, id="shared"),
-    pytest.param(
-        demand(shared()), costs(verdicts={ACCOUNT: 1.0}), SITE, Limit.ACCOUNT, 501.2, id="account, by its verdicts"
-    ),
-    pytest.param(demand(shared()), costs(), SITE, Limit.ACCOUNT, 150.0, id="account, by its open attempts"),
-    pytest.param(demand(shared(budget=50), capacity=1000), costs(), SITE, Limit.ACCOUNT, 6.0, id="a larger budget"),
+    pytest.param(demand(shared()), costs(verdicts={ACCOUNT: 1.0}), SITE, Limit.ACCOUNT, 501.2, id="account"),
+    pytest.param(demand(shared()), costs(), SITE, Limit.ACCOUNT, 51.2, id="account with quick verdicts"),
+    pytest.param(demand(shared(budget=50)), costs(), SITE, Limit.IN_FLIGHT, 10.0, id="a larger budget"),
     pytest.param(demand(per_subnet=2, widest_subnet=250), costs(), SITE, Limit.SUBNET, 150.0, id="subnet"),
     pytest.param(
         demand(capacity=1000), costs(cpu=Cpu(0.001, 0.001, 0.1)), MANY, Limit.SCANNERS, 13.5, id="scan processes"

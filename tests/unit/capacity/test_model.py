@@ -75,7 +75,7 @@ def test_appliances_for_a_time() -> None:
 
 
 def test_no_number_of_appliances_hurries_an_account() -> None:
-    assert appliances_for(demand(shared()), costs(), SITE, 100.0) is None
+    assert appliances_for(demand(shared()), costs(), SITE, 45.0) is None
 
 
 @settings(deadline=None)  # a bisection over many predictions

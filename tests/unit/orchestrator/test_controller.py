@@ -27,6 +27,7 @@ from appliance.contract import (
     Jump,
     Outcome,
     Phase,
+    PhaseTime,
     RunNotice,
     SecretLookup,
     Selection,
@@ -76,6 +77,16 @@ def _planned(number: int) -> Planned:
     secret = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="s")
     candidate = Candidate(record="r", user="u", account=account, secret=secret, selection=Selection.IP, port=22)
     return Planned(f"job {number}", Technology.UNIX, Target(address=address), (candidate,))
+
+
+class _Shared(Plan):
+    """All log in as one directory account."""
+
+    def at(self, cursor: str, index: int) -> Planned:
+        unit = _planned(index)
+        account = Account(authority="dir:corp", user="u")
+        (candidate,) = unit.candidates
+        return replace(unit, candidates=(candidate.model_copy(update={"account": account}),))
 
 
 class _Single(Plan):
@@ -240,6 +251,25 @@ async def test_written_then_sent_settled_then_acknowledged(world: World) -> None
     for number in range(3):
         its = [event.split()[0] for event in world.story if event.endswith(f"job {number}:1")]
         assert its == ["stored", "put", "settled", "acknowledged"]
+
+
+@with_run(_Shared(200), appliances=100)
+async def test_as_many_are_sent_at_once_as_hardly_wait_for_their_permits(world: World) -> None:
+    appliance = world.broker.appliance("a", ZONE)
+    sent = []
+    for _ in range(6):
+        await anyio.sleep(1.0)
+        leases = await appliance.lease(RUN, 100, 1.0)
+        sent.append(len(leases))
+        for lease in leases:
+            job = lease.job
+            ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+            waited = (PhaseTime(phase=Phase.PERMIT, ms=5.0),)
+            await appliance.publish(Outcome(**ids, evidence=Evidence(phase=Phase.LOGOFF, signal=OK, phases=waited)))
+            await lease.done()
+    assert sent[:2] == [8, 8]
+    assert sent == sorted(sent)
+    assert sent[-1] > 16
 
 
 @with_run(Plan(1))
