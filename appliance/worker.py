@@ -1,7 +1,8 @@
 """The scan process: one per core and run. Takes capacity, then a job; scans; reports; ends.
 
 Its life is bounded, since the end of the process is what destroys the credentials: it ends with its run, after IDLE_S
-without a job, and after TARGETS_MAX targets or LIFE_S, whichever comes first. SIGTERM or `drain` takes no more jobs and
+without a job, and after TARGETS_MAX targets or LIFE_S, whichever comes first (sooner, where its greeting says so: what
+was started together must not end together). SIGTERM or `drain` takes no more jobs and
 finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 """
 
@@ -57,6 +58,8 @@ class Worker:
     busy: Callable[[int], Awaitable[None]]
     """Told how many jobs are in hand, after every change."""
     clock: Callable[[], float] = time.monotonic
+    life: float = 1.0
+    """The part of TARGETS_MAX and LIFE_S that is this one's."""
     draining: anyio.Event = field(default_factory=anyio.Event)
     _in_hand: dict[str, JobLease] = field(default_factory=dict)
     """By lease token: a newer attempt of a job may come while the older one still runs."""
@@ -78,17 +81,18 @@ class Worker:
             keeper.cancel_scope.cancel()
 
     async def _pull(self, scans: TaskGroup) -> None:
-        began = last = self.clock()
+        last = self.clock()
+        most, until = max(1, int(TARGETS_MAX * self.life)), last + LIFE_S * self.life
         while not self.draining.is_set():
             now = self.clock()
             last = now if self._in_hand else last
-            if self._taken >= TARGETS_MAX or now - began >= LIFE_S or now - last >= IDLE_S:
+            if self._taken >= most or now >= until or now - last >= IDLE_S:
                 return
             free = self.capacity - len(self._in_hand)
             if free <= 0:
                 await self._freed.wait()
                 continue
-            for lease in await self._lease(min(free, LEASE_BATCH, TARGETS_MAX - self._taken)):
+            for lease in await self._lease(min(free, LEASE_BATCH, most - self._taken)):
                 last = self.clock()
                 again = lease.job.lease in self._in_hand
                 self._in_hand[lease.job.lease] = lease
@@ -185,7 +189,7 @@ async def serve(sock: socket.socket) -> None:
         async def busy(in_flight: int) -> None:
             await channel.send(Busy(in_flight=in_flight, loop_lag_ms=round(1000 * lag.worst(HEARTBEAT_S), 1)))
 
-        worker = Worker(hello.run, hello.capacity, bus, kit, busy)
+        worker = Worker(hello.run, hello.capacity, bus, kit, busy, life=hello.life)
         async with anyio.create_task_group() as tasks:
             await tasks.start(drain_on_signal, worker.draining, tasks.cancel_scope, name="worker: signals")
             tasks.start_soon(_serve_channel, channel, desk, worker, tasks.cancel_scope, name="worker: channel")

@@ -24,11 +24,12 @@ from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, 
 class Process:
     """A worker with its queue and hosts."""
 
-    def __init__(self, *, capacity: int = 4, silent: bool = False) -> None:
+    def __init__(self, *, capacity: int = 4, silent: bool = False, life: float = 1.0) -> None:
         self.queue = Queue()
         self.hosts = Hosts(silent=silent)
         self.told: list[int] = []
-        self.worker = Worker("run", capacity, as_bus(self.queue), a_kit(self.hosts), self._busy, anyio.current_time)
+        bus, kit = as_bus(self.queue), a_kit(self.hosts)
+        self.worker = Worker("run", capacity, bus, kit, self._busy, anyio.current_time, life)
         self.ended_at: float | None = None
 
     async def _busy(self, in_flight: int) -> None:
@@ -181,16 +182,33 @@ async def test_a_job_in_hand_is_no_idleness(tasks: TaskGroup) -> None:
     assert len(process.hosts.dialled) == 2
 
 
-def test_after_so_many_targets_it_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("life", "targets"), [(1.0, 10), (0.5, 5), (0.01, 1)])
+def test_after_so_many_targets_it_takes_no_more(monkeypatch: pytest.MonkeyPatch, life: float, targets: int) -> None:
     monkeypatch.setattr(module, "TARGETS_MAX", 10)
 
     async def story() -> None:
-        process = Process(capacity=8)
+        process = Process(capacity=8, life=life)
         process.queue.put(*map(a_job, range(30)))
         await process.live()
-        assert len(process.hosts.dialled) == len(process.queue.reports) == 10
+        assert len(process.hosts.dialled) == len(process.queue.reports) == targets
 
     run_virtually(story, Random(1))  # noqa: S311 - a schedule, not a secret
+
+
+@virtually
+async def test_one_of_half_a_life_is_old_at_half_the_age(tasks: TaskGroup) -> None:
+    process = Process(silent=True, life=0.5)
+    process.queue.put(a_job().model_copy(update={"deadline": 2 * LIFE_S}))
+    tasks.start_soon(process.live)
+    await anyio.sleep(LIFE_S / 2 - 2)
+    process.queue.put(a_job(2))
+    await anyio.sleep(4)
+    assert len(process.hosts.dialled) == 2
+    process.queue.put(a_job(3))
+    process.hosts.refuse()
+    await anyio.sleep(1)
+    assert len(process.hosts.dialled) == 2
+    assert process.ended_at == pytest.approx(LIFE_S / 2 + 2, abs=1.1)
 
 
 @virtually
