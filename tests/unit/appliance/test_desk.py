@@ -23,7 +23,7 @@ from appliance.contract import (
     Phase,
     Technology,
 )
-from appliance.desk import ANSWER_S, RELEASE_PAUSE_S, RELEASE_TRIES, TOGETHER, GatheringDesk, open_desk
+from appliance.desk import ANSWER_S, FEW, GATHER_S, RELEASE_PAUSE_S, RELEASE_TRIES, TOGETHER, GatheringDesk, open_desk
 from tests.simulation.virtual_loop import run as run_virtually
 
 ACCOUNT = Account(authority="dir:corp", user="scan")
@@ -31,15 +31,19 @@ GRANTED = PermitAnswer(verdict=PermitVerdict.GRANTED)
 WAIT = PermitAnswer(verdict=PermitVerdict.WAIT)
 
 
-def request(job: str) -> PermitRequest:
+OWN = Account(authority="host:10.0.0.1", user="scan")
+ENOUGH = 4
+
+
+def request(job: str, account: Account = ACCOUNT) -> PermitRequest:
     ids = {"run": "r", "job": job, "attempt": 1, "lease": "l", "holder": job, "record": "Unix"}
-    return PermitRequest(**ids, account=ACCOUNT, valid_for=60.0)
+    return PermitRequest(**ids, account=account, valid_for=60.0)
 
 
-def release(job: str) -> PermitRelease:
+def release(job: str, account: Account = ACCOUNT) -> PermitRelease:
     ids = {"run": "r", "job": job, "attempt": 1, "lease": "l", "holder": job}
     verdict = {"phase": Phase.AUTH, "signal": OK, "submitted": True}
-    return PermitRelease(**ids, **verdict, technology=Technology.UNIX, account=ACCOUNT)
+    return PermitRelease(**ids, **verdict, technology=Technology.UNIX, account=account)
 
 
 @dataclass
@@ -72,7 +76,8 @@ def at_work(story: Callable[[GatheringDesk, Bus, TaskGroup], Awaitable[None]]) -
     def test() -> None:
         async def whole() -> None:
             bus = Bus()
-            async with open_desk(cast("ApplianceBus", bus)) as desk, anyio.create_task_group() as tasks:
+            working = open_desk(cast("ApplianceBus", bus), ENOUGH * FEW)
+            async with working as desk, anyio.create_task_group() as tasks:
                 await story(desk, bus, tasks)
                 tasks.cancel_scope.cancel()
 
@@ -95,6 +100,56 @@ async def test_a_lone_question_goes_at_once_and_a_crowd_goes_together(
     assert len(bus.messages) == 1, "one message is under way at a time"
     await anyio.sleep(0.1)
     assert bus.messages[1:] == [["release c", "request a", "request b"]]
+
+
+@at_work
+async def test_what_concerns_accounts_of_hosts_waits_a_moment_for_more(
+    desk: GatheringDesk, bus: Bus, tasks: TaskGroup
+) -> None:
+    tasks.start_soon(desk.permit, request("first", OWN), 7.0)
+    await anyio.sleep(0.01)
+    assert bus.messages == [["request first"]], "a lone one goes at once"
+    await anyio.sleep(0.1)  # it has its answer
+    tasks.start_soon(desk.permit, request("a", OWN), 7.0)
+    await anyio.sleep(GATHER_S / 2)
+    tasks.start_soon(desk.release, release("b", OWN))
+    await anyio.sleep(0.001)
+    assert len(bus.messages) == 1
+    await anyio.sleep(GATHER_S / 2)
+    assert bus.messages[1:] == [["release b", "request a"]]
+    await anyio.sleep(1.0)
+    tasks.start_soon(desk.permit, request("later", OWN), 7.0)
+    await anyio.sleep(0.001)
+    assert bus.messages[2:] == [["request later"]], "nothing has gone out a moment before"
+
+
+@at_work
+async def test_when_enough_wait_they_wait_no_longer(desk: GatheringDesk, bus: Bus, tasks: TaskGroup) -> None:
+    tasks.start_soon(desk.permit, request("first", OWN), 7.0)
+    await anyio.sleep(0.101)
+    for job in "abcd"[: ENOUGH - 1]:
+        tasks.start_soon(desk.permit, request(job, OWN), 7.0)
+    await anyio.sleep(0.001)
+    assert len(bus.messages) == 1
+    tasks.start_soon(desk.permit, request("last", OWN), 7.0)
+    await anyio.sleep(0.001)
+    assert bus.messages[1:] == [["request a", "request b", "request c", "request last"]]
+
+
+@at_work
+async def test_what_concerns_a_directory_waits_for_nobody_and_takes_all_along(
+    desk: GatheringDesk, bus: Bus, tasks: TaskGroup
+) -> None:
+    tasks.start_soon(desk.permit, request("first", OWN), 7.0)
+    await anyio.sleep(0.101)
+    tasks.start_soon(desk.permit, request("a", OWN), 7.0)
+    tasks.start_soon(desk.release, release("directory"))
+    await anyio.sleep(0.001)
+    assert bus.messages[1:] == [["release directory", "request a"]]
+    tasks.start_soon(desk.release, release("another"))  # while that is on its way
+    tasks.start_soon(desk.permit, request("b", OWN), 7.0)
+    await anyio.sleep(0.101)
+    assert bus.messages[2:] == [["release another", "request b"]]
 
 
 @at_work
