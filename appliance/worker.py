@@ -37,10 +37,10 @@ LIFE_S = 900.0
 LEASE_WAIT_S = 1.0
 LEASE_BATCH = 64
 KEEP_EVERY_S = 3.0
-GATHER_S = 0.02
-"""A report waits so long for others: a message, its confirmation and its end cost as much for fifty as for one. Its job
-is in hand meanwhile, which at a second for a login takes one part in fifty of the capacity.
-"""
+GATHER_S = 0.1
+"""A report waits so long for others: a message, its confirmation and its end cost as much for fifty as for one."""
+FEW = 16
+"""The part of the capacity that waits so, at most, since a job is in hand meanwhile."""
 TOGETHER = 100
 """Reports that are delivered at a time."""
 
@@ -66,6 +66,8 @@ class Worker:
     _reports: list[Report] = field(default_factory=list)
     """Of scans that have ended, to be delivered."""
     _ended: anyio.Event = field(default_factory=anyio.Event)
+    _enough: anyio.Event = field(default_factory=anyio.Event)
+    """There are so many reports that waiting for more would take capacity."""
     _freed: anyio.Event = field(default_factory=anyio.Event)
     _taken: int = 0
 
@@ -113,6 +115,8 @@ class Worker:
     async def _one(self, lease: JobLease) -> None:
         self._reports.append(await self._scan(lease))
         self._ended.set()
+        if len(self._reports) * FEW >= self.capacity:
+            self._enough.set()
 
     async def _scan(self, lease: JobLease) -> Report:
         job = lease.job
@@ -130,8 +134,9 @@ class Worker:
         """Publish reports, those that come within GATHER_S or while others are on their way in one message."""
         while True:
             await self._ended.wait()
-            await anyio.sleep(GATHER_S)
-            self._ended = anyio.Event()
+            with anyio.move_on_after(GATHER_S):
+                await self._enough.wait()
+            self._ended, self._enough = anyio.Event(), anyio.Event()
             while self._reports:
                 some = self._reports[:TOGETHER]
                 del self._reports[:TOGETHER]

@@ -16,7 +16,7 @@ from appliance.channel import TokenAsk, TokenGive
 from appliance.contract import Outcome, named
 from appliance.token_desk import TokenDesk
 from appliance.vault.tokens import Token
-from appliance.worker import GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, TOGETHER, Worker
+from appliance.worker import FEW, GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, TOGETHER, Worker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, as_bus
 
@@ -116,17 +116,31 @@ async def test_reports_of_the_same_moment_go_together_and_a_lone_one_waits_a_mom
     tasks.start_soon(process.live)
     await anyio.sleep(5.0)
     process.hosts.refuse()
-    await anyio.sleep(GATHER_S * 0.9)
-    assert process.queue.together == []
-    await anyio.sleep(GATHER_S * 0.2)
-    assert process.queue.together == [TOGETHER, TOGETHER, 1]
+    await anyio.sleep(GATHER_S * 0.1)
+    assert process.queue.together[0] == TOGETHER, "so many wait for nobody: they hold capacity"
+    await anyio.sleep(GATHER_S)
+    told = len(process.queue.together)
+    assert sum(process.queue.together) == 2 * TOGETHER + 1
+    assert told <= 4
     process.queue.put(a_job(1000))
     await anyio.sleep(1.0)
     process.hosts.refuse()
     await anyio.sleep(GATHER_S * 0.9)
-    assert process.queue.together[3:] == []
+    assert process.queue.together[told:] == []
     await anyio.sleep(GATHER_S * 0.2)
-    assert process.queue.together[3:] == [1]
+    assert process.queue.together[told:] == [1]
+
+
+@virtually
+async def test_reports_that_wait_hold_a_small_part_of_the_capacity(tasks: TaskGroup) -> None:
+    process = Process(capacity=3 * FEW)
+    tasks.start_soon(process.live)
+    process.queue.put(*map(a_job, range(2)))
+    await anyio.sleep(GATHER_S / 2)
+    assert process.queue.together == []
+    process.queue.put(a_job(2))
+    await anyio.sleep(GATHER_S / 4)
+    assert process.queue.together == [3]
 
 
 @virtually
