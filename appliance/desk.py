@@ -6,7 +6,8 @@ logins follow one upon the other and a campaign waits with them; whatever waits 
 
 With this, reports that go together (`worker`) and jobs that are posted in one go (`bus.posting`), a target's CPU fell
 from 0.68 to 0.36 ms in the orchestrator, 0.09 to 0.05 in nats-server and 0.38 to 0.30 in the scan processes (10,000
-targets, 128 scans in flight in each of two: `python -m tests.bench.scale --targets 10000`). Fewer in flight gather less.
+targets, 128 scans in flight in each of two: `python -m tests.bench.scale --targets 10000`). Waiting for enough saves a
+whole SSH login 0.44 ms of the orchestrator's CPU and 0.17 of nats-server's (`python -m tests.bench.product`).
 
 A request that may not be granted yet is asked again by itself, to be held by the pacer (`ApplianceBus.permit`).
 """
@@ -136,7 +137,9 @@ class GatheringDesk:
 
 @asynccontextmanager
 async def open_desk(bus: ApplianceBus, capacity: int) -> AsyncIterator[GatheringDesk]:
-    """A desk at work for so many scans at a time; it outlives the scans that ask there, so that an aborted one can still give its permit back."""
+    """A desk at work, for so many scans at a time; it outlives them, so that an aborted one can still give its permit
+    back.
+    """
     desk = GatheringDesk(bus, max(1, capacity // FEW))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(desk.run, name="desk: permits")

@@ -42,8 +42,8 @@ RECONCILE_S = 10.0
 IDLE_S = 1.0
 GATHER_S = 0.2
 STOCK = 2
-"""While the appliances have so many times their capacity before them, dispatching waits GATHER_S for more of them to end:
-a read, a write and a post cost nearly as much for five jobs as for fifty.
+"""While the appliances have so many times their capacity before them, dispatching waits GATHER_S for more to end: a
+read, a write and a post cost nearly as much for five jobs as for fifty.
 """
 DRAIN_POLL_S = 0.2
 DRAIN_GRACE_S = 10.0

@@ -64,7 +64,9 @@ class Kind:
         return self.name.upper()
 
 
-KINDS = (Kind("ssh", "unix", "127.50.0.0/16", 1.8, 450), Kind("smb", "windows", "127.60.0.0/16", 3.9, 300))
+SSH = Kind("ssh", "unix", "127.50.0.0/16", 1.8, 450)
+SMB = Kind("smb", "windows", "127.60.0.0/16", 3.9, 300)
+KINDS = (SSH, SMB)
 
 PARTS = {
     "nats-server": ("nats-server",),
