@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 
 import anyio
 import structlog
@@ -26,7 +25,7 @@ from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.login.resolver import be_brisk
-from appliance.long_lived import settle_in
+from appliance.long_lived import BACKEND_OPTIONS, settle_in
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
 from appliance.token_desk import TokenDesk
@@ -211,7 +210,7 @@ def main() -> None:
     be_brisk()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(False)
-    anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(serve, sock, backend_options=BACKEND_OPTIONS)
 
 
 if __name__ == "__main__":
