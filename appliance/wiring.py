@@ -48,7 +48,7 @@ async def kit_for(
             sources[access.title] = source if shared is None else await stack.enter_async_context(shared)
         from_, resolver = Sources(hello.source_v4, hello.source_v6), Resolver()
         connect = partial(dial, sources=from_, resolver=resolver)
-        desk = await stack.enter_async_context(open_desk(bus, hello.capacity))
+        desk = await stack.enter_async_context(open_desk(bus))
         jumps = await stack.enter_async_context(open_jumps(policy, sources, connect, ssh_gate, desk, handshakes))
         yield Kit(
             appliance=hello.appliance,

@@ -38,8 +38,8 @@ LEASE_BATCH = 64
 KEEP_EVERY_S = 3.0
 GATHER_S = 0.1
 """A report waits so long for others: a message, its confirmation and its end cost as much for fifty as for one."""
-FEW = 16
-"""The part of the capacity that waits so, at most, since a job is in hand meanwhile."""
+PART = 16
+"""No more than that part of the jobs in hand waits so: they take capacity. Of a few jobs none does."""
 TOGETHER = 100
 """Reports that are delivered at a time."""
 
@@ -114,7 +114,7 @@ class Worker:
     async def _one(self, lease: JobLease) -> None:
         self._reports.append(await self._scan(lease))
         self._ended.set()
-        if len(self._reports) * FEW >= self.capacity:
+        if len(self._reports) * PART >= len(self._in_hand):
             self._enough.set()
 
     async def _scan(self, lease: JobLease) -> Report:

@@ -127,7 +127,7 @@ async def instant_kit(
             assert allow(address), address
             return nowhere
 
-        async with open_desk(bus, hello.capacity) as desk:
+        async with open_desk(bus) as desk:
             yield Kit(
                 appliance=hello.appliance,
                 policy=Policy.of(hello.networks, hello.host_keys, urls),

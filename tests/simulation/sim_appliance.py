@@ -105,7 +105,7 @@ class Desk(GatheringDesk):
     """A killed process returns no permits, though its shielded cleanup tries."""
 
     def __init__(self, bus: ApplianceBus, process: ScanProcess) -> None:
-        super().__init__(bus, enough=2)
+        super().__init__(bus)
         self._process = process
 
     async def release(self, release: PermitRelease) -> None:

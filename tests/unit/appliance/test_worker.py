@@ -16,7 +16,7 @@ from appliance.channel import TokenAsk, TokenGive
 from appliance.contract import Outcome, named
 from appliance.token_desk import TokenDesk
 from appliance.vault.tokens import Token
-from appliance.worker import FEW, GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, TOGETHER, Worker
+from appliance.worker import GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, PART, TOGETHER, Worker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, as_bus
 
@@ -110,14 +110,14 @@ async def test_what_is_delivered_again_meanwhile_is_scanned_once_and_ended_as_th
 
 
 @virtually
-async def test_reports_of_the_same_moment_go_together_and_a_lone_one_waits_a_moment(tasks: TaskGroup) -> None:
+async def test_reports_of_the_same_moment_go_together_and_few_wait_for_nobody(tasks: TaskGroup) -> None:
     process = Process(capacity=3 * TOGETHER, silent=True)
     process.queue.put(*map(a_job, range(2 * TOGETHER + 1)))
     tasks.start_soon(process.live)
     await anyio.sleep(5.0)
     process.hosts.refuse()
     await anyio.sleep(GATHER_S * 0.1)
-    assert process.queue.together[0] == TOGETHER, "so many wait for nobody: they hold capacity"
+    assert process.queue.together[0] == TOGETHER
     await anyio.sleep(GATHER_S)
     told = len(process.queue.together)
     assert sum(process.queue.together) == 2 * TOGETHER + 1
@@ -125,22 +125,25 @@ async def test_reports_of_the_same_moment_go_together_and_a_lone_one_waits_a_mom
     process.queue.put(a_job(1000))
     await anyio.sleep(1.0)
     process.hosts.refuse()
-    await anyio.sleep(GATHER_S * 0.9)
-    assert process.queue.together[told:] == []
-    await anyio.sleep(GATHER_S * 0.2)
+    await anyio.sleep(GATHER_S * 0.1)
     assert process.queue.together[told:] == [1]
 
 
 @virtually
-async def test_reports_that_wait_hold_a_small_part_of_the_capacity(tasks: TaskGroup) -> None:
-    process = Process(capacity=3 * FEW)
+async def test_no_more_than_a_small_part_of_the_jobs_in_hand_waits_to_be_reported(tasks: TaskGroup) -> None:
+    process = Process(capacity=4 * PART, silent=True)
+    process.queue.put(*map(a_job, range(3 * PART)))
+    for number in range(6):  # two end at one second and four at two, long before the others
+        ends = {"deadline": 1.0 if number < 2 else 2.0}
+        process.queue.put(a_job(1000 + number).model_copy(update=ends))
+    began = anyio.current_time()
     tasks.start_soon(process.live)
-    process.queue.put(*map(a_job, range(2)))
-    await anyio.sleep(GATHER_S / 2)
+    await anyio.sleep_until(began + 1.0 + GATHER_S * 0.9)
     assert process.queue.together == []
-    process.queue.put(a_job(2))
-    await anyio.sleep(GATHER_S / 4)
-    assert process.queue.together == [3]
+    await anyio.sleep_until(began + 1.0 + GATHER_S * 1.2)
+    assert process.queue.together == [2]
+    await anyio.sleep_until(began + 2.0 + GATHER_S * 0.2)
+    assert process.queue.together[1] == 4, "they take capacity"
 
 
 @virtually
