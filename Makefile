@@ -8,8 +8,9 @@
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
-#   make bench                  CPU per login and logins per second, engines and whole product beside their peers; the vault's client;
-#                               what a target costs beside its login, from 1,000 to 100,000 of them; runs that wait, and their memory
+#   make bench                  CPU per login and logins per second: engines beside their peers, the whole product by process;
+#                               the vault's client; what a target costs beside its login, from 1,000 to 100,000 of them;
+#                               runs that wait, and their memory
 #   make soak [CPU=1800]        a steady load for so many seconds of CPU: does anything grow?
 #   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from importlib.util import find_spec
 
 import anyio
 import structlog
@@ -15,6 +14,7 @@ from appliance.bus.opening import open_bus
 from appliance.contract import ContractError
 from appliance.embedded import serve_embedded
 from appliance.hardening import harden
+from appliance.long_lived import BACKEND_OPTIONS
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admissions, Supervisor
@@ -60,18 +60,17 @@ def main() -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
-    backend = {"use_uvloop": find_spec("uvloop") is not None}
     try:
         if arguments.embedded:
             harden()
-            anyio.run(serve_embedded, backend_options=backend)
+            anyio.run(serve_embedded, backend_options=BACKEND_OPTIONS)
         elif arguments.command == "init":
             print(write_template(arguments.file, arguments.name, arguments.zone))  # noqa: T201 - the command's output
             said = f"{arguments.file} written; put the line above among the users of your NATS server, fill the file in"
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
-            anyio.run(serve_alone, Settings.load(arguments.file), arguments.fast_path, backend_options=backend)
+            anyio.run(serve_alone, Settings.load(arguments.file), arguments.fast_path, backend_options=BACKEND_OPTIONS)
         else:
             _parser().print_help()
             return BAD_INPUT

@@ -40,6 +40,8 @@ class Hello(Wire):
     source_v4: str | None = None
     source_v6: str | None = None
     fast_path: bool = True
+    life: float = 1.0
+    """The part of the longest life that this one has (`worker`)."""
 
     @field_serializer("bus_seed", when_used="json")
     def _reveal(self, seed: SecretStr) -> str:

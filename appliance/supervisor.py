@@ -209,23 +209,31 @@ class Supervisor:
         with run.scope:
             admission = await self.admissions.wait_for(run.run)
             async with anyio.create_task_group() as tasks:
-                for index in range(self.identity.processes_for(run.targets)):
-                    tasks.start_soon(self._keep_scanner, run, admission, name=f"supervisor: {run.run} scanner {index}")
+                processes = self.identity.processes_for(run.targets)
+                for index in range(processes):
+                    first = (index + 1) / processes
+                    name = f"supervisor: {run.run} scanner {index}"
+                    tasks.start_soon(self._keep_scanner, run, admission, first, name=name)
 
-    async def _keep_scanner(self, run: _OpenRun, admission: Admission) -> None:
-        """Keep one scan process while the run has jobs; a crashed one is replaced, an idle one when jobs come."""
-        needed, pause = True, RESPAWN_S
+    async def _keep_scanner(self, run: _OpenRun, admission: Admission, first: float) -> None:
+        """Keep one scan process while the run has jobs; a crashed one is replaced, an idle one when jobs come.
+
+        One that may have been started together with the run's others lives for the part `first` of a life, so that they
+        are replaced one after the other: a new one takes a second to come up, in which nobody would work.
+        """
+        needed, pause, life = True, RESPAWN_S, first
         while not self.draining.is_set():
             if run.paused or not (needed or await self._has_jobs(run.run)):
-                needed = needed or run.paused
+                needed, life = needed or run.paused, first
                 await anyio.sleep(POLL_S)
                 continue
             began = anyio.current_time()
-            async with self._scanner(run, admission) as scanner:
+            async with self._scanner(run, admission, life) as scanner:
                 await self._serve_scanner(scanner, admission)
             code = scanner.process.returncode
             # What a dead process held is redelivered only while somebody pulls, and shows as leased till then.
             needed = code != 0
+            life = first if needed else 1.0
             if needed:
                 pause = RESPAWN_S if anyio.current_time() - began >= STEADY_S else pause
                 log.warning("scan process ended", run=run.run, code=code, again_in=pause)
@@ -239,14 +247,14 @@ class Supervisor:
             return False
 
     @asynccontextmanager
-    async def _scanner(self, run: _OpenRun, admission: Admission) -> AsyncIterator[_Scanner]:
+    async def _scanner(self, run: _OpenRun, admission: Admission, life: float) -> AsyncIterator[_Scanner]:
         """A scan process, started and greeted; drained and then ended on the way out."""
         with anyio.CancelScope(shield=True):  # a fork is short, and a process that nobody knows of would not be ended
             process, channel = await self.start()
         scanner = _Scanner(run, process, channel)
         self._scanners.append(scanner)
         try:
-            await self._greet(scanner, admission)
+            await self._greet(scanner, admission, life)
             yield scanner
         finally:
             with anyio.CancelScope(shield=True):
@@ -254,9 +262,9 @@ class Supervisor:
             self._scanners.remove(scanner)
             self._note_end()
 
-    async def _greet(self, scanner: _Scanner, admission: Admission) -> None:
+    async def _greet(self, scanner: _Scanner, admission: Admission, life: float) -> None:
         try:
-            await scanner.channel.send(self._hello(scanner.run.run, admission))
+            await scanner.channel.send(self._hello(scanner.run.run, admission, life))
         except anyio.BrokenResourceError:
             log.info("scan process ended before its greeting")
         if scanner.run.paused or self.draining.is_set():  # while it was being started: the others were told then
@@ -266,7 +274,7 @@ class Supervisor:
         if self.draining.is_set() and not self._scanners:
             self._all_ended.set()
 
-    def _hello(self, run: str, admission: Admission) -> Hello:
+    def _hello(self, run: str, admission: Admission, life: float) -> Hello:
         identity = self.identity
         return Hello(
             appliance=identity.appliance,
@@ -281,6 +289,7 @@ class Supervisor:
             source_v4=identity.sources.v4,
             source_v6=identity.sources.v6,
             fast_path=identity.fast_path,
+            life=life,
         )
 
     async def _serve_scanner(self, scanner: _Scanner, admission: Admission) -> None:

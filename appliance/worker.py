@@ -1,7 +1,8 @@
 """The scan process: one per core and run. Takes capacity, then a job; scans; reports; ends.
 
 Its life is bounded, since the end of the process is what destroys the credentials: it ends with its run, after IDLE_S
-without a job, and after TARGETS_MAX targets or LIFE_S, whichever comes first. SIGTERM or `drain` takes no more jobs and
+without a job, and after TARGETS_MAX targets or LIFE_S, whichever comes first (sooner, where its greeting says so: what
+was started together must not end together). SIGTERM or `drain` takes no more jobs and
 finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 """
 
@@ -12,7 +13,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 
 import anyio
 import structlog
@@ -25,7 +25,7 @@ from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.login.resolver import be_brisk
-from appliance.long_lived import settle_in
+from appliance.long_lived import BACKEND_OPTIONS, settle_in
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
 from appliance.token_desk import TokenDesk
@@ -36,10 +36,10 @@ LIFE_S = 900.0
 LEASE_WAIT_S = 1.0
 LEASE_BATCH = 64
 KEEP_EVERY_S = 3.0
-GATHER_S = 0.02
-"""A report waits so long for others: a message, its confirmation and its end cost as much for fifty as for one. Its job
-is in hand meanwhile, which at a second for a login takes one part in fifty of the capacity.
-"""
+GATHER_S = 0.1
+"""A report waits so long for others: a message, its confirmation and its end cost as much for fifty as for one."""
+PART = 16
+"""No more than that part of the jobs in hand waits so: they take capacity. Of a few jobs none does."""
 TOGETHER = 100
 """Reports that are delivered at a time."""
 
@@ -57,12 +57,16 @@ class Worker:
     busy: Callable[[int], Awaitable[None]]
     """Told how many jobs are in hand, after every change."""
     clock: Callable[[], float] = time.monotonic
+    life: float = 1.0
+    """The part of TARGETS_MAX and LIFE_S that is this one's."""
     draining: anyio.Event = field(default_factory=anyio.Event)
     _in_hand: dict[str, JobLease] = field(default_factory=dict)
     """By lease token: a newer attempt of a job may come while the older one still runs."""
     _reports: list[Report] = field(default_factory=list)
     """Of scans that have ended, to be delivered."""
     _ended: anyio.Event = field(default_factory=anyio.Event)
+    _enough: anyio.Event = field(default_factory=anyio.Event)
+    """There are so many reports that waiting for more would take capacity."""
     _freed: anyio.Event = field(default_factory=anyio.Event)
     _taken: int = 0
 
@@ -78,17 +82,18 @@ class Worker:
             keeper.cancel_scope.cancel()
 
     async def _pull(self, scans: TaskGroup) -> None:
-        began = last = self.clock()
+        last = self.clock()
+        most, until = max(1, int(TARGETS_MAX * self.life)), last + LIFE_S * self.life
         while not self.draining.is_set():
             now = self.clock()
             last = now if self._in_hand else last
-            if self._taken >= TARGETS_MAX or now - began >= LIFE_S or now - last >= IDLE_S:
+            if self._taken >= most or now >= until or now - last >= IDLE_S:
                 return
             free = self.capacity - len(self._in_hand)
             if free <= 0:
                 await self._freed.wait()
                 continue
-            for lease in await self._lease(min(free, LEASE_BATCH, TARGETS_MAX - self._taken)):
+            for lease in await self._lease(min(free, LEASE_BATCH, most - self._taken)):
                 last = self.clock()
                 again = lease.job.lease in self._in_hand
                 self._in_hand[lease.job.lease] = lease
@@ -109,6 +114,8 @@ class Worker:
     async def _one(self, lease: JobLease) -> None:
         self._reports.append(await self._scan(lease))
         self._ended.set()
+        if len(self._reports) * PART >= len(self._in_hand):
+            self._enough.set()
 
     async def _scan(self, lease: JobLease) -> Report:
         job = lease.job
@@ -126,8 +133,9 @@ class Worker:
         """Publish reports, those that come within GATHER_S or while others are on their way in one message."""
         while True:
             await self._ended.wait()
-            await anyio.sleep(GATHER_S)
-            self._ended = anyio.Event()
+            with anyio.move_on_after(GATHER_S):
+                await self._enough.wait()
+            self._ended, self._enough = anyio.Event(), anyio.Event()
             while self._reports:
                 some = self._reports[:TOGETHER]
                 del self._reports[:TOGETHER]
@@ -185,7 +193,7 @@ async def serve(sock: socket.socket) -> None:
         async def busy(in_flight: int) -> None:
             await channel.send(Busy(in_flight=in_flight, loop_lag_ms=round(1000 * lag.worst(HEARTBEAT_S), 1)))
 
-        worker = Worker(hello.run, hello.capacity, bus, kit, busy)
+        worker = Worker(hello.run, hello.capacity, bus, kit, busy, life=hello.life)
         async with anyio.create_task_group() as tasks:
             await tasks.start(drain_on_signal, worker.draining, tasks.cancel_scope, name="worker: signals")
             tasks.start_soon(_serve_channel, channel, desk, worker, tasks.cancel_scope, name="worker: channel")
@@ -202,7 +210,7 @@ def main() -> None:
     be_brisk()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(False)
-    anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(serve, sock, backend_options=BACKEND_OPTIONS)
 
 
 if __name__ == "__main__":

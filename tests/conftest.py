@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from blockbuster import BlockBuster
 
 OURS = ("appliance", "orchestrator", "targets")
@@ -52,6 +53,12 @@ TURNS = 20
 """Turns of the loop that closing a transport may take: a TLS close is the longest at about five."""
 THREAD_GRACE_S = 2.0
 """A thread that has been told to end, ends; this only bounds the wait on a machine under load."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_loop_of_libuvs() -> None:
+    """The first in a process makes the pipe of its signals, which stays."""
+    uvloop.new_event_loop().close()
 
 
 @pytest.fixture(scope="session", autouse=True)

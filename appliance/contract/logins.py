@@ -243,6 +243,8 @@ class Candidate(Wire):
     @property
     def answers(self) -> tuple[Self, ...]:
         """What the login may be made with, in order, each in the form of a record with no other."""
+        if not self.fallbacks:  # as nearly all are, and each scan asks several times
+            return (self,)
         told = ({name: getattr(f, name) for name in Fallback.model_fields} for f in self.fallbacks)
         return tuple(self.model_copy(update={**update, "fallbacks": ()}) for update in ({}, *told))
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 
 import anyio
 import anyio.to_thread
@@ -22,6 +21,7 @@ from appliance.leaks.finder import Sought
 from appliance.leaks.forms import client_key_forms, key_forms, text_forms
 from appliance.leaks.orders import Search, Searched, Unread, Wanted
 from appliance.leaks.search import search
+from appliance.long_lived import BACKEND_OPTIONS
 from appliance.token_desk import TokenDesk
 from appliance.vault import DEFAULT_TERMS, CredentialSource
 from appliance.vault.credential import Credential
@@ -140,7 +140,7 @@ def main() -> None:
     harden()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(False)
-    anyio.run(serve, sock, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(serve, sock, backend_options=BACKEND_OPTIONS)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ AEAD_CIPHERS = tuple(name.encode() for name in _AUTHENTICATED)
 _NOTICES = ("ext-info-", "kex-strict-")
 """Names among the key exchanges that are none."""
 _KEPT = 64
-"""Offers that are remembered as read: the hosts of a fleet make the same few."""
+"""Offers that are remembered as read, and orders as made: the hosts of a fleet have the same few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,7 @@ _OF_KEY = {"ssh-rsa": ("rsa-sha2-256", "rsa-sha2-512", "ssh-rsa")}
 _CERTIFICATE = "-cert-v01@openssh.com"
 
 
+@lru_cache(_KEPT)
 def host_key_order(profile: CryptoProfile, known: tuple[str, ...], *, certificates: bool = False) -> tuple[str, ...]:
     """Host key algorithms: those of certificates first, where they are wanted; then those of the known keys, since a
     server with several keys then shows the one that we know.

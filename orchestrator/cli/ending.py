@@ -16,6 +16,7 @@ import anyio
 import typer
 
 from appliance.bus import BusError
+from appliance.long_lived import BACKEND_OPTIONS
 from orchestrator.campaign import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
 from orchestrator.cli.output import discard_stdout
@@ -38,7 +39,8 @@ _PIPE_CLOSED = 141
 
 def run_async(command: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any, verbose: int = 0) -> int:
     """A command's whole life in an event loop; its exit code."""
-    return run_sync(partial(anyio.run, command, *arguments), verbose=verbose)
+    run = partial(anyio.run, command, *arguments, backend_options=BACKEND_OPTIONS)
+    return run_sync(run, verbose=verbose)
 
 
 def run_sync(step: Callable[[], Exit], *, verbose: int = 0) -> int:

@@ -86,7 +86,8 @@ def make_engine(url: URL, *, busy_timeout: float, synchronous: str) -> Engine:
     power cut, NORMAL where an OS crash may undo the last commits (never damage the file).
     """
     settings = {"timeout": busy_timeout, "isolation_level": None}
-    engine = create_engine(url, pool_size=CONNECTIONS, connect_args=settings)
+    # The last one used comes first: what SQLite has cached on a connection is void once another one has written.
+    engine = create_engine(url, pool_size=CONNECTIONS, pool_use_lifo=True, connect_args=settings)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.lab import Lab, running_lab
-from tests.bench.__main__ import KEYMUSTER
+from tests.acceptance.product import KEYMUSTER
 
 BUDGET = 2
 """Failed logons that a record allows by default."""

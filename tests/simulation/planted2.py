@@ -57,8 +57,8 @@ async def _publishes_first(self: RunController, batch: Batch) -> None:
     await self._write(batch, rows, now)
 
 
-async def _one_process_and_no_more(self: Supervisor, run: _OpenRun, admission: Admission) -> None:
-    async with self._scanner(run, admission) as scanner:
+async def _one_process_and_no_more(self: Supervisor, run: _OpenRun, admission: Admission, first: float) -> None:
+    async with self._scanner(run, admission, first) as scanner:
         await self._serve_scanner(scanner, admission)
 
 

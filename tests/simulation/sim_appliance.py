@@ -153,14 +153,14 @@ class ScanProcess:
         hello = await self._pipe.receive()
         if not isinstance(hello, Hello):
             return
-        bus = Bus(self._around, hello.appliance, hello.zone)
+        bus = cast("ApplianceBus", Bus(self._around, hello.appliance, hello.zone))
 
         async def busy(in_flight: int) -> None:
             await self._pipe.send(Busy(in_flight=in_flight))
 
-        desk = Desk(cast("ApplianceBus", bus), self)
+        desk = Desk(bus, self)
         kit = self._kit(desk)
-        worker = Worker(hello.run, hello.capacity, cast("ApplianceBus", bus), kit, busy, anyio.current_time)
+        worker = Worker(hello.run, hello.capacity, bus, kit, busy, anyio.current_time, hello.life)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(desk.run, name="worker: desk")
             tasks.start_soon(self._listen, worker, tasks.cancel_scope, name="worker: channel")

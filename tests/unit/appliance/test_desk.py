@@ -23,7 +23,7 @@ from appliance.contract import (
     Phase,
     Technology,
 )
-from appliance.desk import ANSWER_S, RELEASE_PAUSE_S, RELEASE_TRIES, TOGETHER, GatheringDesk, open_desk
+from appliance.desk import ANSWER_S, GATHER_S, PART, RELEASE_PAUSE_S, RELEASE_TRIES, TOGETHER, GatheringDesk, open_desk
 from tests.simulation.virtual_loop import run as run_virtually
 
 ACCOUNT = Account(authority="dir:corp", user="scan")
@@ -31,15 +31,19 @@ GRANTED = PermitAnswer(verdict=PermitVerdict.GRANTED)
 WAIT = PermitAnswer(verdict=PermitVerdict.WAIT)
 
 
-def request(job: str) -> PermitRequest:
+OWN = Account(authority="host:10.0.0.1", user="scan")
+CROWD = 4 * PART
+
+
+def request(job: str, account: Account = ACCOUNT) -> PermitRequest:
     ids = {"run": "r", "job": job, "attempt": 1, "lease": "l", "holder": job, "record": "Unix"}
-    return PermitRequest(**ids, account=ACCOUNT, valid_for=60.0)
+    return PermitRequest(**ids, account=account, valid_for=60.0)
 
 
-def release(job: str) -> PermitRelease:
+def release(job: str, account: Account = ACCOUNT) -> PermitRelease:
     ids = {"run": "r", "job": job, "attempt": 1, "lease": "l", "holder": job}
     verdict = {"phase": Phase.AUTH, "signal": OK, "submitted": True}
-    return PermitRelease(**ids, **verdict, technology=Technology.UNIX, account=ACCOUNT)
+    return PermitRelease(**ids, **verdict, technology=Technology.UNIX, account=account)
 
 
 @dataclass
@@ -95,6 +99,78 @@ async def test_a_lone_question_goes_at_once_and_a_crowd_goes_together(
     assert len(bus.messages) == 1, "one message is under way at a time"
     await anyio.sleep(0.1)
     assert bus.messages[1:] == [["release c", "request a", "request b"]]
+
+
+async def crowd(desk: GatheringDesk, bus: Bus, tasks: TaskGroup) -> None:
+    """So many have their permits, and the last message about them has just been answered."""
+    for number in range(CROWD):
+        tasks.start_soon(desk.permit, request(f"in session {number}", OWN), 7.0)
+    await anyio.sleep(0.5)
+    bus.messages.clear()
+    await desk.permit(request("first", OWN), 7.0)
+    assert bus.messages == [["request first"]], "a lone one goes at once"
+    bus.messages.clear()
+
+
+@at_work
+async def test_in_a_crowd_what_concerns_accounts_of_hosts_waits_a_moment_for_more(
+    desk: GatheringDesk, bus: Bus, tasks: TaskGroup
+) -> None:
+    await crowd(desk, bus, tasks)
+    tasks.start_soon(desk.permit, request("a", OWN), 7.0)
+    await anyio.sleep(GATHER_S / 2)
+    tasks.start_soon(desk.release, release("in session 0", OWN))
+    await anyio.sleep(0.001)
+    assert bus.messages == []
+    await anyio.sleep(GATHER_S / 2)
+    assert bus.messages == [["release in session 0", "request a"]]
+
+
+@at_work
+async def test_when_enough_wait_they_wait_no_longer(desk: GatheringDesk, bus: Bus, tasks: TaskGroup) -> None:
+    await crowd(desk, bus, tasks)
+    for job in "abc":
+        tasks.start_soon(desk.permit, request(job, OWN), 7.0)
+    await anyio.sleep(0.001)
+    assert bus.messages == []
+    tasks.start_soon(desk.permit, request("d", OWN), 7.0)
+    tasks.start_soon(desk.permit, request("e", OWN), 7.0)
+    await anyio.sleep(0.001)
+    assert bus.messages == [["request a", "request b", "request c", "request d", "request e"]]
+
+
+@at_work
+async def test_few_wait_for_nobody(desk: GatheringDesk, bus: Bus, tasks: TaskGroup) -> None:
+    """Neither those who never had a permit nor those who have given theirs back make a crowd."""
+    await crowd(desk, bus, tasks)
+    bus.lost = 1
+    with pytest.raises(NoPacer):
+        await desk.permit(request("lost", OWN), 7.0)
+    for job in ("first", *(f"in session {number}" for number in range(CROWD))):
+        tasks.start_soon(desk.release, release(job, OWN))
+    await anyio.sleep(1.0)
+    for job in ("a", "b"):
+        bus.messages.clear()
+        await desk.permit(request(job, OWN), 7.0)
+        tasks.start_soon(desk.release, release(job, OWN))
+        await anyio.sleep(0.001)
+        assert bus.messages == [[f"request {job}"], [f"release {job}"]]
+        await anyio.sleep(0.1)
+
+
+@at_work
+async def test_what_concerns_a_directory_waits_for_nobody_and_takes_all_along(
+    desk: GatheringDesk, bus: Bus, tasks: TaskGroup
+) -> None:
+    await crowd(desk, bus, tasks)
+    tasks.start_soon(desk.permit, request("a", OWN), 7.0)
+    tasks.start_soon(desk.release, release("directory"))
+    await anyio.sleep(0.001)
+    assert bus.messages == [["release directory", "request a"]]
+    tasks.start_soon(desk.release, release("another"))  # while that is on its way
+    tasks.start_soon(desk.permit, request("b", OWN), 7.0)
+    await anyio.sleep(0.101)
+    assert bus.messages[1:] == [["release another", "request b"]]
 
 
 @at_work

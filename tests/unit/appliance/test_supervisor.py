@@ -246,6 +246,32 @@ def test_a_run_of_few_targets_has_as_many_processes_as_it_is_worth(targets: int,
     story()
 
 
+def lives(children: list[Child]) -> list[float]:
+    return [cast("Hello", child.heard[0]).life for child in children]
+
+
+@with_appliance(processes=4)
+async def test_what_was_started_together_does_not_end_together(appliance: Appliance, tasks: TaskGroup) -> None:
+    appliance.bus.jobs = 100
+    appliance.bus.announce("r")
+    await anyio.sleep(0.1)
+    assert sorted(lives(appliance.children)) == [0.25, 0.5, 0.75, 1.0]
+    appliance.children[0].end(0)
+    await anyio.sleep(0.1)
+    assert lives(appliance.children[4:]) == [1.0], "a successor is by itself"
+    for child in appliance.alive:
+        child.end(KILLED)
+    await anyio.sleep(RESPAWN_S + 0.1)
+    assert sorted(lives(appliance.alive)) == [0.25, 0.5, 0.75, 1.0], "all have crashed at once"
+    appliance.bus.jobs = 0
+    for child in appliance.alive:
+        child.end(0)
+    await anyio.sleep(2 * POLL_S)
+    appliance.bus.jobs = 100
+    await anyio.sleep(POLL_S + 0.1)
+    assert sorted(lives(appliance.alive)) == [0.25, 0.5, 0.75, 1.0], "all were idle, and jobs have come"
+
+
 @with_appliance()
 async def test_an_idle_process_is_replaced_when_there_are_jobs(appliance: Appliance, tasks: TaskGroup) -> None:
     appliance.bus.announce("r")

@@ -16,7 +16,7 @@ from appliance.channel import TokenAsk, TokenGive
 from appliance.contract import Outcome, named
 from appliance.token_desk import TokenDesk
 from appliance.vault.tokens import Token
-from appliance.worker import GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, TOGETHER, Worker
+from appliance.worker import GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, PART, TOGETHER, Worker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, as_bus
 
@@ -24,11 +24,12 @@ from tests.unit.appliance.scripted import DEADLINE, Hosts, Queue, a_job, a_kit, 
 class Process:
     """A worker with its queue and hosts."""
 
-    def __init__(self, *, capacity: int = 4, silent: bool = False) -> None:
+    def __init__(self, *, capacity: int = 4, silent: bool = False, life: float = 1.0) -> None:
         self.queue = Queue()
         self.hosts = Hosts(silent=silent)
         self.told: list[int] = []
-        self.worker = Worker("run", capacity, as_bus(self.queue), a_kit(self.hosts), self._busy, anyio.current_time)
+        bus, kit = as_bus(self.queue), a_kit(self.hosts)
+        self.worker = Worker("run", capacity, bus, kit, self._busy, anyio.current_time, life)
         self.ended_at: float | None = None
 
     async def _busy(self, in_flight: int) -> None:
@@ -109,23 +110,40 @@ async def test_what_is_delivered_again_meanwhile_is_scanned_once_and_ended_as_th
 
 
 @virtually
-async def test_reports_of_the_same_moment_go_together_and_a_lone_one_waits_a_moment(tasks: TaskGroup) -> None:
+async def test_reports_of_the_same_moment_go_together_and_few_wait_for_nobody(tasks: TaskGroup) -> None:
     process = Process(capacity=3 * TOGETHER, silent=True)
     process.queue.put(*map(a_job, range(2 * TOGETHER + 1)))
     tasks.start_soon(process.live)
     await anyio.sleep(5.0)
     process.hosts.refuse()
-    await anyio.sleep(GATHER_S * 0.9)
-    assert process.queue.together == []
-    await anyio.sleep(GATHER_S * 0.2)
-    assert process.queue.together == [TOGETHER, TOGETHER, 1]
+    await anyio.sleep(GATHER_S * 0.1)
+    assert process.queue.together[0] == TOGETHER
+    await anyio.sleep(GATHER_S)
+    told = len(process.queue.together)
+    assert sum(process.queue.together) == 2 * TOGETHER + 1
+    assert told <= 4
     process.queue.put(a_job(1000))
     await anyio.sleep(1.0)
     process.hosts.refuse()
-    await anyio.sleep(GATHER_S * 0.9)
-    assert process.queue.together[3:] == []
-    await anyio.sleep(GATHER_S * 0.2)
-    assert process.queue.together[3:] == [1]
+    await anyio.sleep(GATHER_S * 0.1)
+    assert process.queue.together[told:] == [1]
+
+
+@virtually
+async def test_no_more_than_a_small_part_of_the_jobs_in_hand_waits_to_be_reported(tasks: TaskGroup) -> None:
+    process = Process(capacity=4 * PART, silent=True)
+    process.queue.put(*map(a_job, range(3 * PART)))
+    for number in range(6):  # two end at one second and four at two, long before the others
+        ends = {"deadline": 1.0 if number < 2 else 2.0}
+        process.queue.put(a_job(1000 + number).model_copy(update=ends))
+    began = anyio.current_time()
+    tasks.start_soon(process.live)
+    await anyio.sleep_until(began + 1.0 + GATHER_S * 0.9)
+    assert process.queue.together == []
+    await anyio.sleep_until(began + 1.0 + GATHER_S * 1.2)
+    assert process.queue.together == [2]
+    await anyio.sleep_until(began + 2.0 + GATHER_S * 0.2)
+    assert process.queue.together[1] == 4, "they take capacity"
 
 
 @virtually
@@ -181,16 +199,33 @@ async def test_a_job_in_hand_is_no_idleness(tasks: TaskGroup) -> None:
     assert len(process.hosts.dialled) == 2
 
 
-def test_after_so_many_targets_it_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("life", "targets"), [(1.0, 10), (0.5, 5), (0.01, 1)])
+def test_after_so_many_targets_it_takes_no_more(monkeypatch: pytest.MonkeyPatch, life: float, targets: int) -> None:
     monkeypatch.setattr(module, "TARGETS_MAX", 10)
 
     async def story() -> None:
-        process = Process(capacity=8)
+        process = Process(capacity=8, life=life)
         process.queue.put(*map(a_job, range(30)))
         await process.live()
-        assert len(process.hosts.dialled) == len(process.queue.reports) == 10
+        assert len(process.hosts.dialled) == len(process.queue.reports) == targets
 
     run_virtually(story, Random(1))  # noqa: S311 - a schedule, not a secret
+
+
+@virtually
+async def test_one_of_half_a_life_is_old_at_half_the_age(tasks: TaskGroup) -> None:
+    process = Process(silent=True, life=0.5)
+    process.queue.put(a_job().model_copy(update={"deadline": 2 * LIFE_S}))
+    tasks.start_soon(process.live)
+    await anyio.sleep(LIFE_S / 2 - 2)
+    process.queue.put(a_job(2))
+    await anyio.sleep(4)
+    assert len(process.hosts.dialled) == 2
+    process.queue.put(a_job(3))
+    process.hosts.refuse()
+    await anyio.sleep(1)
+    assert len(process.hosts.dialled) == 2
+    assert process.ended_at == pytest.approx(LIFE_S / 2 + 2, abs=1.1)
 
 
 @virtually

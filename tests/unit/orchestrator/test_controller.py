@@ -35,8 +35,8 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import Status
-from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, RunController
-from orchestrator.dispatch import Dispatcher, Pace, Planned, Unplannable
+from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, GATHER_S, RunController
+from orchestrator.dispatch import WINDOW, Dispatcher, Pace, Planned, Unplannable
 from orchestrator.known_hosts import Marked
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
@@ -101,6 +101,8 @@ class Store:
 
     def __init__(self, story: list[str]) -> None:
         self.story = story
+        self.batches: list[int] = []
+        """Attempts that were written together."""
         self.settled: list[Settled] = []
         self.unsent: list[Undispatched] = []
         self.learnt: list[Any] = []
@@ -116,6 +118,7 @@ class Store:
     ) -> list[bool]:
         await anyio.sleep(0.01)
         self.unsent += ended
+        self.batches.append(len(rows))
         self.story += [f"finished {row.job.job} {row.reason}" for row in ended]
         self.story += [f"stored {job.job}:{attempt.attempt}" for job, attempt in rows if attempt is not None]
         return [True] * len(ended)
@@ -302,6 +305,30 @@ async def test_a_key_that_a_ca_vouches_for_is_not_learnt(world: World) -> None:
     await anyio.sleep(1.0)
     assert world.passed == 2
     assert [key for _, _, key, _ in world.store.learnt] == ["ssh-ed25519 AAAA"]
+
+
+# -- how much at a time ------------------------------------------------------------------------------------------------
+
+
+@with_run(Plan(250), appliances=30)
+async def test_while_the_appliances_have_enough_dispatching_gathers(world: World) -> None:
+    await world.work(10)
+    began = anyio.current_time()
+    for _ in range(100):
+        await world.work(1)
+        await anyio.sleep(0.01)
+    took = anyio.current_time() - began
+    assert world.store.batches[0] == WINDOW * 30
+    assert len(world.store.batches) <= 2 + took / GATHER_S
+
+
+@with_run(Plan(200), appliances=1)
+async def test_and_no_appliance_waits_for_that(world: World) -> None:
+    """One that empties its stock faster than that has the next jobs when it is half empty."""
+    await world.work(200)
+    took = anyio.current_time()
+    assert max(world.store.batches) <= WINDOW
+    assert took < 200 / WINDOW * GATHER_S, "as long as it would take by the timer"
 
 
 # -- jump hosts --------------------------------------------------------------------------------------------------------
