@@ -432,7 +432,7 @@ def _vaults(repeat: Repeat) -> tuple[str, ...]:
 
 def _only_vault(planned: Planned, tried: Sequence[str]) -> str:
     """The one that alone could serve the job; empty where there are several."""
-    vaults = {secret.vault for c in planned.candidates if c.record not in tried for secret in c.secrets}
+    vaults = dict.fromkeys(secret.vault for c in planned.candidates if c.record not in tried for secret in c.secrets)
     return next(iter(vaults)) if len(vaults) == 1 else ""
 
 
