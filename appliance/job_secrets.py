@@ -30,6 +30,7 @@ from appliance.reading import ask_access, in_session, read_secret, second_look, 
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.breaker import seconds_away
 from appliance.vault.credential import Credential
+from appliance.vault.turns import PACED
 
 NEEDS_APPROVAL = named("SECRET_NEEDS_APPROVAL")
 _WAITS_FOR, _APPROVAL = "waits_for", "approval"
@@ -48,6 +49,19 @@ class JobSecrets:
     wall: Callable[[], float]
     views: list[View] = field(default_factory=list)
     """Those of the attempt so far, its jump host's too."""
+    asks: Callable[[], None] = lambda: None
+    """To be called once the attempt asks for its secret, or ends (`CredentialSource.turn`)."""
+
+    async def turn(self, candidates: list[Candidate]) -> Failure | Later | None:
+        """Wait for the rate of the vault that alone could serve the job, where it limits it."""
+        if len({candidate.secret.vault for candidate in candidates}) > 1:
+            return None
+        secret = candidates[0].secret
+        entered = await self.sources[secret.vault].turn(secret)
+        if isinstance(entered, Failure):
+            return self.later(entered, secret) or entered
+        self.asks = entered
+        return None
 
     async def settle(self, candidates: list[Candidate]) -> Settled | Later:
         """Names to ids, without a view. Where no record's secrets can be had now, the job is deferred; where the target
@@ -69,6 +83,7 @@ class JobSecrets:
 
     async def fetch(self, candidate: Candidate, handle: SecretHandle) -> Credential | Failure | Later:
         """The login's secret, read only now that the target has asked for it."""
+        self.asks()
         credential = await self.read(candidate, handle, anew=self.job.rotated)
         asks = terms_of(self.job, candidate.record).approval
         if isinstance(credential, Failure) and credential.signal == NEEDS_APPROVAL and asks:
@@ -100,6 +115,8 @@ class JobSecrets:
         """A deferral, where waiting may help and there is still time to wait."""
         seen = Evidence(phase=failure.phase, signal=failure.signal, facts=failure.facts)
         reason, now = classify(self.job.technology, seen), self.wall()
+        if PACED in failure.facts:  # whoever waits longest goes first, so that everybody's turn comes
+            return Later(reason.code, now + DEFER_S, failure.text, secret.vault, paced=True)
         if failure.facts.get(_WAITS_FOR) == _APPROVAL:  # whose end is the owner's of the run to say
             return Later(reason.code, now + DEFER_S, failure.text, secret=secret)
         if not reason.transient or now >= self.job.give_up_at:

@@ -63,6 +63,8 @@ class Later:
     """The vault that is away, if that is the reason."""
     secret: CredentialRef | None = None
     """The secret whose approval is waited for, if that is the reason."""
+    paced: bool = False
+    """Its turn did not come at a vault that limits its rate, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,18 @@ The ledger is contiguous: entering a phase ends the one before, so the phases al
 A phase that is entered twice (a key-exchange redial) adds to its first entry.
 
 The deadline is absolute and ours; library time-outs are off. "The deadline has expired" is asked before any exception
-is looked at, since a cancelled library raises whatever it likes.
+is looked at, since a cancelled library raises whatever it likes. It stands still only while a vault that limits its
+rate keeps the attempt waiting for its turn, which has a limit of its own: that is no time of the target's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import anyio
 
 from appliance.contract import Phase, PhaseTime
 
@@ -46,3 +51,49 @@ class PhaseLedger:
         if self._current is not None:
             self._spent[self._current] = self._spent.get(self._current, 0.0) + now - self._since
         self._since = now
+
+
+class Deadline:
+    """The time that is left to an attempt, as a cancel scope has it."""
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self._scope = scope
+        self._left = 0.0
+        self._waits = 0
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        if not self._waits:
+            self._left, self._scope.deadline = self._scope.deadline - anyio.current_time(), float("inf")
+        self._waits += 1
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if not self._waits:
+                self._scope.deadline = anyio.current_time() + self._left
+
+
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Whatever is done within is cancelled after so many seconds, but for those that are `off_the_clock`."""
+    with anyio.move_on_after(seconds) as scope:
+        token = _deadline.set(Deadline(scope))
+        try:
+            yield
+        finally:
+            _deadline.reset(token)
+
+
+@contextmanager
+def off_the_clock() -> Iterator[None]:
+    """The deadline of the attempt that this task is about, if it has one, stands still meanwhile."""
+    current = _deadline.get()
+    if current is None:
+        yield
+        return
+    with current.stopped():
+        yield

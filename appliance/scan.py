@@ -38,7 +38,7 @@ from appliance.job_secrets import JobSecrets, Settled
 from appliance.jump import Jumps, Passage
 from appliance.login import Dial, Elevation, Login, LoginFactory, Negotiated
 from appliance.permit import Later, Permit, PermitDesk, Verdict
-from appliance.phases import PhaseLedger
+from appliance.phases import PhaseLedger, deadline
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
 from appliance.vault import CredentialSource
@@ -72,11 +72,18 @@ class Kit:
 async def scan(job: Job, kit: Kit) -> Report:
     """Run one attempt to its end. Expected failures are evidence; only bugs and cancellation raise."""
     attempt = _Attempt(job, kit)
-    with anyio.move_on_after(job.deadline):
-        try:
-            attempt.ended(await attempt.story())
-        finally:
-            await attempt.return_permits()
+    not_begun = attempt.refusal() or await attempt.turn()
+    if not_begun is not None:
+        attempt.ended(not_begun)
+        return attempt.report()
+    try:
+        with deadline(job.deadline):
+            try:
+                attempt.ended(await attempt.story())
+            finally:
+                await attempt.return_permits()
+    finally:
+        attempt.secrets.asks()
     if not attempt.over:
         attempt.ended(attempt.out_of_time())
     return attempt.report()
@@ -109,13 +116,18 @@ class _Attempt:
 
     # -- the story -----------------------------------------------------------------------------------------------------
 
-    async def story(self) -> End:
+    def refusal(self) -> Failure | None:
         if refusal := self.kit.policy.refusal(self.job):
             return Failure(Phase.LEASE, named("REFUSED_BY_POLICY"), refusal)
-        candidates = [c for c in self.job.candidates if c.record not in self.job.tried]
-        if not candidates:
-            return Failure(Phase.LEASE, named("NO_RECORD"))
+        return None if self._candidates else Failure(Phase.LEASE, named("NO_RECORD"))
 
+    async def turn(self) -> End:
+        """The wait for a vault that limits its rate: for nobody's answer, and so none of the deadline's time."""
+        self.ledger.enter(Phase.VAULT)
+        return await self.secrets.turn(choosable(self._candidates))
+
+    async def story(self) -> End:
+        candidates = self._candidates
         self.ledger.enter(Phase.VAULT)
         settled = await self.secrets.settle(choosable(candidates))
         if isinstance(settled, Later):
@@ -237,6 +249,10 @@ class _Attempt:
             self.facts.update(facts)
         return failure
 
+    @property
+    def _candidates(self) -> list[Candidate]:
+        return [c for c in self.job.candidates if c.record not in self.job.tried]
+
     # -- the end -------------------------------------------------------------------------------------------------------
 
     @property
@@ -275,6 +291,7 @@ class _Attempt:
         if isinstance(end, Later):
             not_before = max(end.not_before, self.kit.wall())
             put_off = {"reason": end.reason, "text": end.text, "vault": end.vault, "not_before": not_before}
+            put_off["paced"] = end.paced
             return Deferred(**ids, **put_off, secret=end.secret, attempt=job.attempt, views=tuple(self.secrets.views))
         return Outcome(**ids, attempt=job.attempt, evidence=self._evidence(end or Failure(Phase.LOGOFF, OK)))
 

@@ -22,7 +22,7 @@ from appliance.login.ssh_jump import ssh_gate
 from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.vault import CredentialSource
-from appliance.vault.secret_server import open_source
+from appliance.vault.secret_server import FETCH_PATIENCE, open_source
 from appliance.vault.shared import open_shared
 from appliance.vault.tokens import Token
 
@@ -43,7 +43,13 @@ async def kit_for(
     async with AsyncExitStack() as stack:
         sources: dict[str, CredentialSource] = {}
         for access in hello.vaults:
-            source = await stack.enter_async_context(open_source(access, tokens(access.title)))
+            opened = open_source(
+                access,
+                tokens(access.title),
+                settle_patience=FETCH_PATIENCE,  # a scan waits no longer for either
+                room=hello.capacity // len(hello.vaults),
+            )
+            source = await stack.enter_async_context(opened)
             shared = open_shared(source, access.max_age) if access.fetch == "shared" else None
             sources[access.title] = source if shared is None else await stack.enter_async_context(shared)
         from_, resolver = Sources(hello.source_v4, hello.source_v6), Resolver()

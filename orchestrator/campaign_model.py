@@ -446,7 +446,9 @@ class Pace(Table):
     per_subnet: Annotated[StrictInt, Field(ge=0)] = 0
     """Targets in flight per /24 or /64; 0 is no cap."""
     vault_requests: Annotated[StrictInt, Field(ge=1, le=256)] = 8
-    """At most so many at once from one scan process to one vault; fewer while the vault throttles or is slow."""
+    """At most so many at once from one scan process to one vault; fewer while the vault is slow or overloaded.
+    A vault that limits requests in time is paced besides.
+    """
     vault_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 120.0
     throttle_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 300.0
     """For how long an SSH host that turns us away (MaxStartups, PerSourcePenalties) is asked again."""

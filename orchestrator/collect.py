@@ -7,10 +7,12 @@ The rules, stated here and nowhere else:
  C3 retry       A transient reason gets `pace.retries` more attempts, if nothing that counts towards lock-out was sent.
  C4 fallback    Where a service-selected Windows record was refused, a local record of the target gets one attempt.
  C5 deferral    An attempt that ended before anything was sent is dispatched again; that is no retry. One that was put
-                off for an approval spends nothing of the patience with its vault: whoever asks for it has a limit. One
+                off for an approval spends nothing of the patience with its vault: whoever asks for it has a limit. Nor
+                does one whose turn did not come at a vault that limits its rate: it answers others, and they end. One
                 whose deadline struck while it queued for its permit was put off too: others had their turn meanwhile.
  C6 final       Everything else is the job's outcome.
- C7 vaults      A deferral may name a vault as away; an attempt that came to its target shows that its vault is there.
+ C7 vaults      A deferral may name a vault as away, or as one that has no room for more; an attempt that came to its
+                target shows that its vault is there.
  C8 turned away A host that turned us away before the login (sshd's MaxStartups and PerSourcePenalties) is asked again
                 after a while that doubles, for as long as `pace.throttle_patience` allows. That is no retry: nothing
                 was tried.
@@ -47,6 +49,8 @@ class Again:
     repeat: Repeat
     away: str = ""
     """A vault that is away."""
+    full: str = ""
+    """A vault that limits its rate, and that has more attempts waiting than it can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,11 @@ def lost(attempt: OpenAttempt, pace: Pace, *, now: float, text: str) -> Decision
 def _deferral(report: Deferred, attempt: OpenAttempt, now: float) -> Decision:
     evidence = Evidence(phase=Phase.DISPATCH, signal=named(report.reason), text=report.text, views=report.views)
     reason = REASONS.get(report.reason, REASONS["INTERNAL"])
-    for_vault = reason.owner is Owner.VAULT and report.secret is None
+    for_vault = reason.owner is Owner.VAULT and report.secret is None and not report.paced
     not_before, secret = report.not_before, report.secret
     repeat = deferred(attempt, not_before=not_before, for_vault=for_vault, now=now, waits_for=secret)
+    if report.paced:
+        return Again(reason, evidence, repeat, full=report.vault)  # C5
     return Again(reason, evidence, repeat, report.vault)  # C5
 
 
@@ -113,6 +119,10 @@ def _asked_again(attempt: OpenAttempt, pace: Pace, now: float) -> float | None:
 
 def note_vault(dispatcher: Dispatcher, attempt: OpenAttempt, decision: Again | Final, *, now: float) -> None:  # C7
     """Tell the dispatcher what an attempt shows of its vault; before its job is dispatched again."""
+    if isinstance(decision, Again) and decision.full:
+        dispatcher.vault_full(decision.full, now=now)
+        return
+    dispatcher.vault_has_room(attempt, now=now)
     if isinstance(decision, Again) and decision.away:
         dispatcher.vault_away(decision.away, now=now, until=decision.repeat.not_before)
     elif shown := _vault_shown(decision.evidence, attempt):

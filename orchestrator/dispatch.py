@@ -18,6 +18,8 @@ The rules, stated here and nowhere else:
  D8 approval    A job that only secrets whose approval is waited for could serve waits (`approval_watch`), and so does
                 one whose target has chosen such a secret; counted under D6's limit.
  D9 due         A target is not taken before it is due, where whoever made the dispatcher says when (a load test).
+ D10 rate       For a vault that limits its rate as many attempts are open as its appliances have room for
+                (`vault_room`). What must wait is held as under D3.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from appliance.contract import Account, Candidate, CredentialRef, Target, Techno
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
 from orchestrator.crowd import Crowd
 from orchestrator.stops import Stop
+from orchestrator.vault_room import VaultRoom
 from orchestrator.vault_watch import Away, VaultWatch
 from orchestrator.waiting import Place, Waiting
 
@@ -184,6 +187,7 @@ class Dispatcher:
         self._sequence = 0
         self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
         self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
+        self._room = VaultRoom()
         self._held: Waiting[Repeat] = Waiting()
         self._by_account: dict[Account, int] = {}
         self._crowds: dict[Account, Crowd] = {}
@@ -196,6 +200,7 @@ class Dispatcher:
     ) -> Batch:
         """The next attempts. `broken` says whether an account's breaker is open for this run."""
         self._opens = None
+        self._room.forget(now)
         room = min(WINDOW * capacity - len(self._open), limit)
         if room <= 0:
             return Batch(cursors=dict(self._next))
@@ -256,7 +261,8 @@ class Dispatcher:
 
     def _place(self, repeat: Repeat) -> Place:
         """Where it needs room."""
-        return repeat.planned.account, subnet_of(repeat.planned.target) if self._pace.per_subnet else ""
+        subnet = subnet_of(repeat.planned.target) if self._pace.per_subnet else ""
+        return repeat.planned.account, subnet, _only_vault(repeat.planned, repeat.tried)
 
     @property
     def _may_hold(self) -> bool:
@@ -289,9 +295,11 @@ class Dispatcher:
         return None
 
     def _fits(self, place: Place, broken: Callable[[Account], bool]) -> bool:
-        account, subnet = place
+        account, subnet, vault = place
         crowd = self._by_account.get(account, 0) if account is not None else 0
         if account is not None and crowd >= self._crowd(account).limit and not broken(account):
+            return False
+        if vault and not self._room.has_room(vault):
             return False
         return not subnet or self._by_subnet.get(subnet, 0) < self._pace.per_subnet
 
@@ -357,6 +365,14 @@ class Dispatcher:
         for repeat in self._watch.back(vault, attempt.dispatched_at):
             self._hold(repeat)
 
+    def vault_full(self, vault: str, *, now: float) -> None:
+        """An attempt found no room there, since the vault limits its rate; to be told before its job goes on."""
+        self._room.full(vault, now)
+
+    def vault_has_room(self, attempt: OpenAttempt, *, now: float) -> None:
+        """An attempt ended, and not for that."""
+        self._room.ended(_only_vault(attempt.planned, attempt.tried), now)
+
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         self._approvals.waits(secret, since)
 
@@ -381,9 +397,14 @@ class Dispatcher:
         return len(self._open)
 
     @property
+    def waiting(self) -> int:
+        """Jobs that wait for others of their account, subnet or vault (D3, D4, D10)."""
+        return len(self._held)
+
+    @property
     def held(self) -> int:
         """Jobs that wait for others of their account or subnet (D3, D4)."""
-        return len(self._held)
+        return self._held.count(lambda place: not place[2] or self._room.has_room(place[2]))
 
     def next_due(self) -> float | None:
         """When the earliest job that waits for its time, or for a vault, may go out."""
@@ -404,6 +425,8 @@ class Dispatcher:
             _add(self._by_account, account, step)
         if self._pace.per_subnet:
             _add(self._by_subnet, subnet_of(attempt.planned.target), step)
+        if vault := _only_vault(attempt.planned, attempt.tried):
+            self._room.count(vault, step)
 
 
 def _add(counts: dict[K, int], key: K, step: int) -> None:
@@ -418,6 +441,12 @@ def _add(counts: dict[K, int], key: K, step: int) -> None:
 def _vaults(repeat: Repeat) -> tuple[str, ...]:
     """Those that could serve the job."""
     return tuple(s.vault for c in repeat.planned.candidates if c.record not in repeat.tried for s in c.secrets)
+
+
+def _only_vault(planned: Planned, tried: Sequence[str]) -> str:
+    """The one that alone could serve the job; empty where there are several."""
+    vaults = dict.fromkeys(secret.vault for c in planned.candidates if c.record not in tried for secret in c.secrets)
+    return next(iter(vaults)) if len(vaults) == 1 else ""
 
 
 def _secrets(repeat: Repeat) -> tuple[CredentialRef, ...]:

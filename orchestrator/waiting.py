@@ -1,6 +1,6 @@
-"""Jobs that wait for room: at an account of a directory, in a subnet, or in the window. Pure.
+"""Jobs that wait for room: at an account of a directory, in a subnet, at a vault, or in the window. Pure.
 
-They wait in queues, one for each pair of account and subnet, since that alone decides whether a job fits: so a step
+They wait in queues, one for each account, subnet and vault, since that alone decides whether a job fits: so a step
 looks at the heads of the queues, and not at each of thousands that wait for one account. (2,500 targets of one
 directory account: of 33 s that a run took, 11.6 s were spent on asking each of the held ones again, step by step.)
 """
@@ -15,8 +15,10 @@ from typing import Generic, TypeVar
 from appliance.contract import Account
 
 T = TypeVar("T")
-Place = tuple[Account | None, str]
-"""Where there must be room: the directory account, if the plan knows it, and the subnet, where one is capped."""
+Place = tuple[Account | None, str, str]
+"""Where there must be room: the directory account, if the plan knows it; the subnet, where one is capped; and the
+vault, where only one could serve the job.
+"""
 
 
 class Waiting(Generic[T]):
@@ -29,6 +31,10 @@ class Waiting(Generic[T]):
 
     def __len__(self) -> int:
         return self._length
+
+    def count(self, of: Callable[[Place], bool]) -> int:
+        """Of those in such places."""
+        return sum(len(queue) for place, queue in self._queues.items() if of(place))
 
     def put(self, place: Place, job: T) -> None:
         self._last += 1

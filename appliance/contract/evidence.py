@@ -99,6 +99,8 @@ class View(Wire):
     """When its answer was there, or the wait for it was over: the vault wrote its row in between."""
     sure: bool = True
     """False where the vault may have answered, and may have not: cut off, or a server's error."""
+    paced: float = 0.0
+    """Seconds for which its request, and what had to be asked before it, waited for the vault's rate."""
     secret: str = ""
     """What the record calls it, where it is not its own: the jump host's, root's, or that of a fallback."""
 
@@ -156,6 +158,8 @@ class Deferred(Wire):
     """The title of the vault that is away as a whole, where that is the reason; whoever needs it need not be sent."""
     secret: CredentialRef | None = None
     """The secret whose approval it waits for, where that is the reason; it need not be sent before that has come."""
+    paced: bool = False
+    """Its turn did not come in time at a vault that limits its rate, and answers others: nothing speaks against it."""
     views: tuple[View, ...] = ()
     """As in evidence: an attempt may be put off in the middle of its reading."""
 

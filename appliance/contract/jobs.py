@@ -54,7 +54,9 @@ class Job(Wire):
     jump_authorities: tuple[HostAuthority, ...] = ()
     revoked_jump_keys: tuple[str, ...] = ()
     deadline: float
-    """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs."""
+    """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs. The wait for a vault
+    that limits its rate does not count.
+    """
     give_up_at: float
     """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""
     purpose: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,15 @@ class SecretHandle:
 
 class CredentialSource(Protocol):
     """Where credentials come from. Expected failures are values (`Failure` in phase VAULT, a named signal)."""
+
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:
+        """Wait until a job that is going to ask for this secret may begin, where the vault limits its rate (`entry`):
+        before its target is dialled. Returns what to call once the job asks for it, or ends without.
+
+        Fails with VAULT_RATE_LIMITED where the job had better come again, with the fact `turns.PACED`, or with
+        `breaker.AWAY` where the vault answers nobody.
+        """
+        ...
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         """Turn a reference into an id without viewing the secret.

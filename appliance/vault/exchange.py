@@ -2,16 +2,18 @@
 
 Rules:
 1. Only GET is repeated, and a POST that is a mere question, on 408, 429, 500, 502, 503, 504 and connection errors:
-   three tries, 200 ms pause, doubled, and no other once the breaker is open or in doubt. A Retry-After of up to 5 s is
-   kept, by every request of this exchange; a longer one is the caller's business, who is told of it by `ready`.
+   three tries, 200 ms pause, doubled, and no other once the breaker is open or in doubt. One that the vault's rate has
+   turned away waits for its turn instead, before all others. A Retry-After of more than 5 s is the caller's business,
+   who is told of it by `ready`.
 2. No time-out of aiohttp's: the caller's scope bounds everything, waiting for a free slot included, and cancels at any
    await.
 3. No redirect is followed, no proxy or netrc taken from the environment (the vault's definition may name a proxy), no
    cookie kept, no body decompressed.
 4. The body of an error answer loses the bearer and the request's own secrets before anything reads it; one that still
    spells out one of them in a way that cannot be cut out, is dropped as a whole.
-5. How many requests are in flight is decided in `window`, when the vault is left alone in `breaker`; both are told here
-   what became of each request. One that is cut off after UNANSWERED seconds was not answered, whoever cut it off.
+5. How many requests are in flight is decided in `window`, how many go out in a second in `pace`, when the vault is left
+   alone in `breaker`; all are told here what became of each request. One that is cut off after UNANSWERED seconds was
+   not answered, whoever cut it off.
 6. Each try of a view is noted where its caller keeps count (`Trip.views`), once its head was on the wire: the vault's
    audit shows those that got their answer, perhaps those that were cut off or met an error, and no refused one.
 """
@@ -35,12 +37,16 @@ import anyio
 import yarl
 
 from appliance.contract import Failure, View
-from appliance.vault.breaker import LONGEST_WAIT, Breaker, Probe
+from appliance.phases import off_the_clock
+from appliance.vault.breaker import LONGEST_REST, LONGEST_WAIT, Breaker, Probe
 from appliance.vault.definition import Hidden, VaultAccess
+from appliance.vault.entry import UNBOUNDED, Entry
 from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer, Request, retry_after
+from appliance.vault.pace import Pace, Turn
 from appliance.vault.slots import Slots
 from appliance.vault.tls import PinningConnector, TlsUnusableError, hung_up, tls_trouble
+from appliance.vault.turns import Rank, Turns
 from appliance.vault.window import Sent, Window
 from appliance.vault.withholding import without
 
@@ -54,7 +60,6 @@ UNANSWERED = 4.0
 KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept; IIS keeps them for 120."""
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
-THROTTLED = frozenset({429, 503})
 
 
 class Stage(Enum):
@@ -76,6 +81,12 @@ class Trip:
     stage: Stage = Stage.QUEUED
     held_up: str = ""
     """While it is queued: the reason, where it is the vault's doing that it must wait."""
+    rank: Rank = Rank.NOBODY_WAITS
+    """Whose turn comes first, where the vault limits its rate."""
+    late: Failure | None = None
+    """What to say of one that was cut off while it waited for the vault's rate."""
+    paced: float = 0.0
+    """Seconds for which it has waited for the vault's rate, since its latest view."""
     views: list[View] = field(default_factory=list)
     """Of all its requests, in order."""
     sent_at: float = 0.0
@@ -83,6 +94,8 @@ class Trip:
 
     def timed_out(self, patience: float) -> Failure:
         """The failure of one whose time ran out here. Waiting for our own slots is our overload, not the vault's."""
+        if self.late is not None:
+            return self.late
         if self.stage is Stage.QUEUED and self.held_up:
             return fail(self.held_up, f"the vault lets so few requests in that none was free within {patience:g} s")
         if self.stage is Stage.QUEUED:
@@ -117,6 +130,7 @@ class Exchange:
         connector: PinningConnector,
         unusable: Failure | None,
         clock: Callable[[], float],
+        room: int,
     ) -> None:
         self._access = access
         self._session = session
@@ -127,7 +141,10 @@ class Exchange:
         self._window = Window(access.requests)
         self._slots = Slots(lambda: self._window.size, access.requests, clock)
         self._breaker = Breaker(lambda: self._jitter.uniform(0.8, 1.2))
-        self._held_until = 0.0
+        self._pace = Pace(self._jitter.random)
+        self._turns = Turns(self._pace, clock)
+        self.entry = Entry(self._pace, self._turns, clock, room)
+        """For jobs that are going to ask."""
         self._complaint = "VAULT_TIMEOUT"
         """What narrowed the window last."""
 
@@ -138,9 +155,6 @@ class Exchange:
         """
         if self._unusable is not None:
             return self._unusable
-        if (wait := self._held_until - self._clock()) > 0:
-            trip.stage, trip.held_up = Stage.QUEUED, "VAULT_RATE_LIMITED"
-            await anyio.sleep(wait * self._jitter.uniform(1.0, 1.2))
         result = await self._insisted(request, trip, token)
         if (ill := _illness(result)) is not None:
             self._breaker.failed(ill)
@@ -169,7 +183,8 @@ class Exchange:
         ill: Failure | None = fail("VAULT_TIMEOUT", f"no answer within {PROBE_PATIENCE:g} s")
         try:
             with anyio.move_on_after(PROBE_PATIENCE):
-                answer = await self._tried(probe, trip, None)  # without a slot: those who hold one may be what is stuck
+                # Without a slot: those who hold one may be what is stuck. Nor does it wait for its turn.
+                answer = await self._tried(probe, trip, None, self._turns.at_once())
                 ill = _illness(answer) or _throttling(answer)
         except anyio.get_cancelled_exc_class():
             self._breaker.probe_given_up()
@@ -187,31 +202,55 @@ class Exchange:
             self._breaker.failed(ill)
 
     async def _insisted(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
-        pause = FIRST_PAUSE
+        pause, again = FIRST_PAUSE, False
         for last in (False,) * (TRIES - 1) + (True,):
-            result = await self._once(request, trip, token)
+            result = await self._once(request, trip, token, again=again)
             if last or not self._may_repeat(request) or not _worth_repeating(result):
                 break
             wait = result.asked_pause if isinstance(result, Answer) else 0.0
             if wait > LONGEST_WAIT:
                 break
-            await anyio.sleep(max(wait, pause * self._jitter.uniform(0.8, 1.2)))
+            again = isinstance(result, Answer) and _limits_rate(result)
+            if not again:
+                await anyio.sleep(max(wait, pause * self._jitter.uniform(0.8, 1.2)))
             pause *= 2
         return result
 
     def _may_repeat(self, request: Request) -> bool:
         return (request.method == "GET" or request.question) and self._breaker.is_calm
 
-    async def _once(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
+    async def _once(self, request: Request, trip: Trip, token: Hidden | None, *, again: bool) -> Answer | Failure:
         trip.stage = Stage.QUEUED
-        trip.held_up = self._complaint if self._window.narrowed else ""
-        slot = await self._slots.take()
-        try:
-            return await self._tried(request, trip, token)
-        finally:
-            self._slots.give_back(slot)
+        while True:
+            turn = self._turns.free() or await self._turn(trip, again=again)
+            if isinstance(turn, Failure):
+                return turn
+            trip.held_up = self._complaint if self._window.narrowed else ""
+            try:
+                slot = await self._slots.take()
+            except anyio.get_cancelled_exc_class():
+                self._turns.give_back(turn)
+                raise
+            try:
+                if self._turns.holds(turn):
+                    return await self._tried(request, trip, token, turn)
+            finally:
+                self._slots.give_back(slot)
+            again = True  # while it waited for a slot, the vault has turned others away
 
-    async def _tried(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
+    async def _turn(self, trip: Trip, *, again: bool) -> Turn | Failure:
+        """Wait until the vault's rate allows one more request."""
+        began = self._clock()
+        try:
+            with off_the_clock():
+                return await self._turns.take(Rank.AGAIN if again else trip.rank)
+        except anyio.get_cancelled_exc_class():
+            trip.late = self._turns.late(f"no turn within {self._clock() - began:.1f} s")
+            raise
+        finally:
+            trip.paced += self._clock() - began
+
+    async def _tried(self, request: Request, trip: Trip, token: Hidden | None, turn: Turn) -> Answer | Failure:
         trip.stage = Stage.CONNECTING
         sent = self._window.sent(self._clock(), self._slots.taken)
         result: Answer | Failure | None = None
@@ -226,7 +265,7 @@ class Exchange:
         finally:  # a cut-off view is noted too
             if request.viewed and trip.stage is Stage.SENT:
                 self._note_view(request, trip, result)
-        self._observe(request, sent, result)
+        self._observe(request, sent, turn, result)
         return result
 
     def _note_view(self, request: Request, trip: Trip, result: Answer | Failure | None) -> None:
@@ -238,22 +277,26 @@ class Exchange:
                 asked=trip.sent_at,
                 answered=time.time(),
                 sure=sure,
+                paced=trip.paced,
             )
             trip.views.append(view)
+            trip.paced = 0.0
 
-    def _observe(self, request: Request, sent: Sent, result: Answer | Failure) -> None:
+    def _observe(self, request: Request, sent: Sent, turn: Turn, result: Answer | Failure) -> None:
         now = self._clock()
         if isinstance(result, Failure):
             self._window.refused(sent)
-        elif (throttling := _throttling(result)) is not None:
-            self._complaint = "VAULT_RATE_LIMITED"
-            self._window.refused(sent)
-            if (wait := result.asked_pause) > LONGEST_WAIT:
-                self._breaker.asked_to_wait(now, wait, throttling)
-            else:
-                self._held_until = max(self._held_until, now + wait)
+        elif _limits_rate(result):
+            pause = min(result.asked_pause, LONGEST_REST)
+            self._turns.turned_away(turn, now, pause)
+            self._breaker.asked_to_wait(now, pause, refusal(result))
         else:
-            self._window.answered(sent, now, request.kind)
+            self._turns.answered(turn, now)
+            if result.status == 503:
+                self._complaint = "VAULT_RATE_LIMITED"
+                self._window.refused(sent)
+            else:
+                self._window.answered(sent, now, request.kind)
         self._slots.wake()
 
     def _cut_off(self, sent: Sent, trip: Trip) -> None:
@@ -312,8 +355,10 @@ async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
 
 
 @asynccontextmanager
-async def open_exchange(access: VaultAccess, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Exchange]:
-    """An exchange and its connections, closed on the way out."""
+async def open_exchange(
+    access: VaultAccess, clock: Callable[[], float] = time.monotonic, room: int = UNBOUNDED
+) -> AsyncIterator[Exchange]:
+    """An exchange and its connections, closed on the way out. `room`: see `Entry`."""
     unusable: Failure | None = None
     try:
         context = access.tls.context()
@@ -329,7 +374,7 @@ async def open_exchange(access: VaultAccess, clock: Callable[[], float] = time.m
         headers={"User-Agent": "keymuster"},
     )
     async with session:
-        yield Exchange(access, session, connector, unusable, clock)
+        yield Exchange(access, session, connector, unusable, clock, room)
 
 
 class _Connector(PinningConnector):
@@ -372,7 +417,12 @@ def _illness(result: Answer | Failure) -> Failure | None:
 
 
 def _throttling(result: Answer | Failure) -> Failure | None:
-    return refusal(result) if isinstance(result, Answer) and result.status in THROTTLED else None
+    return refusal(result) if isinstance(result, Answer) and result.status in (429, 503) else None
+
+
+def _limits_rate(answer: Answer) -> bool:
+    """Was the request turned away for coming too early?"""
+    return answer.status == 429 or (answer.status == 503 and answer.asked_pause > 0)
 
 
 def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:

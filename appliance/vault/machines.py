@@ -35,6 +35,7 @@ from appliance.vault.dialogue import Dialogue
 from appliance.vault.exchange import Trip
 from appliance.vault.flight import SingleFlight
 from appliance.vault.session import Session
+from appliance.vault.turns import Rank
 
 FIRST = 16
 READ_ON = 3.0
@@ -150,7 +151,7 @@ class Machines:
         began = self._clock()
         try:
             while listing.worth_reading:
-                step = await session.converse(lambda dialect: _next(dialect, listing), Trip())
+                step = await session.converse(lambda dialect: _next(dialect, listing), Trip(rank=Rank.ALL_WAIT))
                 if isinstance(step, Failure):
                     listing.failures += 1
                     break

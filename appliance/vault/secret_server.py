@@ -6,11 +6,12 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from appliance.contract import AccessTerms, CredentialRef, Failure, SecretLookup, View
+from appliance.phases import off_the_clock
 from appliance.reasons import REASONS
 from appliance.vault import DEFAULT_TERMS, SecretHandle, answers
 from appliance.vault.choice import Machine, chosen
@@ -18,6 +19,7 @@ from appliance.vault.credential import Credential
 from appliance.vault.definition import VaultAccess
 from appliance.vault.dialect import Dialect, Found, standing
 from appliance.vault.dialogue import Dialogue, said
+from appliance.vault.entry import UNBOUNDED
 from appliance.vault.exchange import Exchange, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.flight import SingleFlight
@@ -26,6 +28,7 @@ from appliance.vault.messages import UNTOLD, Why
 from appliance.vault.reading import credential
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
+from appliance.vault.turns import Rank
 
 SETTLE_PATIENCE = 30.0
 """Seconds for settling a reference: nobody is connected to a target meanwhile."""
@@ -55,6 +58,7 @@ class SecretServerSource:
     ) -> None:
         """`machines`: what others have read of this vault, where it is to serve for longer than this source."""
         self._session = Session(exchange, token)
+        self._entry = exchange.entry
         self._machines = machines if machines is not None else Machines()
         self._settle_patience = settle_patience
         self._fetch_patience = fetch_patience
@@ -69,6 +73,9 @@ class SecretServerSource:
         self._gating: SingleFlight[Failure | None] = SingleFlight()
 
     # -- the seam ------------------------------------------------------------------------------------------------------
+
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:  # noqa: ARG002 - each is read anew
+        return await self._entry.enter()
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         if not self._session.clear and (away := await within(self._settle_patience, self._session.ready)) is not None:
@@ -108,6 +115,7 @@ class SecretServerSource:
             return self._fetch(dialect, secret_id, why, told=told, private_key=private_key, checked_out=checked_out)
 
         async def work(trip: Trip) -> Credential | Failure:
+            trip.rank = Rank.TARGET_WAITS
             away = await self._session.ready(trip)
             return away if away is not None else await self._session.converse(begin, trip)
 
@@ -137,7 +145,8 @@ class SecretServerSource:
         if ref.by is not SecretLookup.MACHINE:
             return await self._session.converse(lambda dialect: self._find(dialect, ref), trip)
         machine = Machine(ref.key, ref.template, ref.folder)
-        hits = await self._machines.hits(machine, self._session, trip)
+        with off_the_clock():  # one listing serves all, and waits for its turns in the task of another attempt
+            hits = await self._machines.hits(machine, self._session, trip)
         one = hits if isinstance(hits, Failure) else chosen(hits, machine)
         if isinstance(one, Failure):
             return one
@@ -218,7 +227,10 @@ async def open_source(
     *,
     settle_patience: float = SETTLE_PATIENCE,
     fetch_patience: float = FETCH_PATIENCE,
+    room: int = UNBOUNDED,
 ) -> AsyncIterator[SecretServerSource]:
-    """A source with connections of its own, closed on the way out. One per vault, run and scan process."""
-    async with open_exchange(access) as exchange:
+    """A source with connections of its own, closed on the way out. One per vault, run and scan process. `room`: so many
+    jobs may wait for the vault's rate at most.
+    """
+    async with open_exchange(access, room=room) as exchange:
         yield SecretServerSource(exchange, token, settle_patience=settle_patience, fetch_patience=fetch_patience)

@@ -46,11 +46,22 @@ class SharedSource:
         self._max_age = max_age
         self._clock = clock
         self._kept: dict[_Key, _Kept] = {}
+        self._settled: dict[CredentialRef, int] = {}
         self._reading: SingleFlight[Credential | Failure] = SingleFlight()
         self._more = anyio.Event()
 
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:
+        """What is kept asks nothing of the vault."""
+        self._forget_old()
+        settled = self._settled.get(ref)
+        kept = settled is not None and any((settled, key) in self._kept for key in (False, True))
+        return (lambda: None) if kept else await self._source.turn(ref)
+
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
-        return await self._source.settle(ref)
+        found = await self._source.settle(ref)
+        if isinstance(found, SecretHandle):
+            self._settled[ref] = found.secret_id
+        return found
 
     async def approval(self, handle: SecretHandle) -> Failure | None:
         return await self._source.approval(handle)

@@ -47,6 +47,10 @@ class Slots:
         """Those that count."""
         return len(self._counted)
 
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
     async def take(self) -> Slot:
         """A free slot costs no turn of the loop. Whoever is cancelled while it waits has none."""
         if not self._queue and self._is_free():

@@ -6,7 +6,7 @@ Rules:
 2. An answer in good time to a request that went out with half the window in use, or more, widens it: by 1 until the
    vault has complained for the first time, afterwards by 1/window, so by at most 1 per round trip. A window that is not
    used proves nothing.
-3. A vault that throttles (429, 503) or cannot be reached halves it; so does a request that is not answered, unless one
+3. A vault that is overloaded (503) or cannot be reached halves it; so does a request that is not answered, unless one
    that was sent after it has been: then the vault is well, and chokes on this one.
 4. A late answer narrows it by a tenth: one that took LATE_FACTOR times the least that such a request has taken of late,
    and LATE_SLACK besides. "Of late" is up to 2 x MEMORY, so that a vault that has become slower for good is not late.
@@ -90,7 +90,7 @@ class Window:
             self._wide = min(self._wide + (1 / self._wide if self._complained else 1.0), float(self._ceiling))
 
     def refused(self, sent: Sent) -> None:
-        """The vault throttles, or cannot be reached."""
+        """The vault is overloaded, or cannot be reached."""
         if sent.round == self._round:
             self._narrow(0.5)
 

@@ -9,7 +9,7 @@ The rules, stated here and nowhere else:
  P3 account     `accounts` says at which rate.
  P4 subnet      `pace.per_subnet` targets of the fullest subnet are between dispatch and settled.
  P5 vault       `pace.vault_requests` requests of each scan process at once, each as long as its views were; or the rate
-                that the vault gave when more was wanted, whoever asks.
+                that the vault gave when more was wanted, whoever asks, and the time that it takes to find it.
  P6 processor   A scan process and the orchestrator each have one core at most; where all are on one machine, its cores
                 are theirs together, but for the share that everything else had there.
  P7 hosts       No run is shorter than its slowest target. Where doubling what binds would gain less than a twentieth,
@@ -145,9 +145,10 @@ def _vaults(demand: Demand, costs: Costs, site: Site, queue: Queue) -> list[Boun
         if not requests:
             continue
         rate = site.all_processes * demand.vault_requests / (costs.view_s or VIEW_S)
-        if costs.vault_per_s is not None:
-            rate = min(rate, costs.vault_per_s * vault.requests_per_view)
-        found.append(_bound(Limit.VAULT, partial(_paced, queue, queue.count * rate / requests), vault.title))
+        seconds = partial(_paced, queue, queue.count * rate / requests)
+        if costs.vault_per_s is not None and (limit := costs.vault_per_s * vault.requests_per_view) < rate:
+            seconds = partial(_limited, costs.vault_found_s, queue, queue.count * limit / requests)
+        found.append(_bound(Limit.VAULT, seconds, vault.title))
     return found
 
 
@@ -164,6 +165,10 @@ def _processors(costs: Costs, site: Site, queue: Queue) -> list[Bound]:
 
 def _paced(queue: Queue, per_s: float, factor: int) -> float:
     return at_rate(queue, factor * per_s)
+
+
+def _limited(found_s: float, queue: Queue, per_s: float, factor: int) -> float:
+    return found_s + at_rate(queue, factor * per_s)
 
 
 def _queue(streams: Sequence[Stream], costs: Costs, deadline: float, *, held: bool) -> Queue:

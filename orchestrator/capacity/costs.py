@@ -7,9 +7,10 @@ The rules, stated here and nowhere else:
  M2 waiting     Where the scan processes or the machine were at work all the time that the middle four fifths of the
                 targets took (SATURATED), attempts and views waited for a processor; how long they take without that,
                 the quickest twentieth of them tells.
- M3 vault       A vault's request is as long as its views were. Where the vault turned attempts away since it throttles,
-                it gave all that it gives: the rate of the middle four fifths of the views is its limit, and the wait
-                for it is no attempt's own time.
+ M3 vault       A vault's request is as long as its views were. Where more than half (THROTTLED) of the attempts that
+                read waited for their turn at a vault that limits its rate, it gave all that it gives: the rate of the
+                views between the first third and the last tenth of them is its limit, and the wait for it is no
+                attempt's own time. What the first third took longer than at that rate is what it takes to find it.
  M4 verdict     From the permit to the verdict, by account: the pacer's own times where the ledger has them, else the
                 phases `vault` and `auth`.
  M5 first wave  Of a directory account's targets those are left out that were dispatched before the first of them was
@@ -32,9 +33,12 @@ from orchestrator.capacity.spent import Cpu, Spent
 from orchestrator.store.records import TimedAttempt, VerdictTime
 
 SATURATED = 0.8
-THROTTLED = 0.01
-"""The share of attempts that a vault turned away from which it is said to throttle."""
+THROTTLED = 0.5
+WAITED_S = 0.02
+"""What is less is no wait for a rate that binds, but for the last one's turn to be over."""
 _MIDDLE = 0.8
+_FOUND, _LAST = 3, 10
+"""By a third of the views the client has found the rate; with the last tenth jobs become fewer."""
 
 ATTEMPT_S = 0.5
 """Assumed: five round trips of a wide network, and PAM's or a domain controller's time."""
@@ -84,6 +88,8 @@ class Costs:
     view_s: float | None = None
     vault_per_s: float | None = None
     """Views a second that the vaults gave when more were wanted."""
+    vault_found_s: float = 0.0
+    """What it took to find that out."""
     cpu: Cpu | None = None
     cpu_targets: int = 0
     """Of the run that `cpu` is from."""
@@ -129,6 +135,7 @@ def _completed(later: Costs, earlier: Costs) -> Costs:
         verdicts={**earlier.verdicts, **later.verdicts},
         view_s=later.view_s if later.view_s is not None else earlier.view_s,
         vault_per_s=later.vault_per_s if later.view_s is not None else earlier.vault_per_s,
+        vault_found_s=later.vault_found_s if later.view_s is not None else earlier.vault_found_s,
         cpu=later.cpu if later.cpu_targets >= earlier.cpu_targets else earlier.cpu,
         cpu_targets=max(later.cpu_targets, earlier.cpu_targets),
         start_s=later.start_s or earlier.start_s,
@@ -150,7 +157,7 @@ def _costs(run: PastRun) -> Costs:
         jobs.setdefault(account, []).append(job)
     views = sorted(answered - asked for attempt in attempts for asked, answered in attempt.views)
     cpu = spent.per_target(run.jobs) if spent is not None else None
-    vault_per_s = _vault_rate(run)
+    vault_per_s, vault_found_s = _vault_rate(run)
     return Costs(
         tried={
             name: _tried(_warm(name, of_name), saturated=saturated, throttled=vault_per_s is not None)
@@ -159,6 +166,7 @@ def _costs(run: PastRun) -> Costs:
         verdicts=_verdicts(attempts) | {verdict.account: verdict.mean for verdict in run.verdicts},
         view_s=(_least(views) if saturated else fmean(views)) if views else None,
         vault_per_s=vault_per_s,
+        vault_found_s=vault_found_s,
         cpu=cpu,
         cpu_targets=run.jobs if cpu is not None else 0,
         start_s=max(0.0, min(attempt.began for attempt in attempts) - spent.began) if spent is not None else 0.0,
@@ -234,11 +242,15 @@ def _middle(ordered: Sequence[float]) -> float:
     return max(ordered[-1 - cut] - ordered[cut], 1e-3)
 
 
-def _vault_rate(run: PastRun) -> float | None:
-    """The views a second of a vault that throttled (M3)."""
-    turned_away = sum(attempt.reason == "VAULT_RATE_LIMITED" for attempt in run.attempts)
-    answers = sorted(answered for attempt in run.attempts for _, answered in attempt.views)
-    if turned_away < THROTTLED * len(run.attempts) or not turned_away or len(answers) < 2:
-        return None
+def _vault_rate(run: PastRun) -> tuple[float | None, float]:
+    """The views a second of a vault that limits them, and the seconds that it took to find them (M3)."""
+    reading = [attempt for attempt in run.attempts if attempt.views]
+    waited = sum(attempt.paced >= WAITED_S for attempt in reading)
+    answers = sorted(answered for attempt in reading for _, answered in attempt.views)
+    steady = answers[len(answers) // _FOUND : len(answers) - len(answers) // _LAST]
+    if waited <= THROTTLED * len(reading) or len(steady) < 2:
+        return None, 0.0
     sampled = len({attempt.job for attempt in run.attempts})
-    return _MIDDLE * len(answers) / _middle(answers) * run.jobs / sampled
+    rate = (len(steady) - 1) / max(steady[-1] - steady[0], 1e-3)
+    began = min(attempt.began for attempt in run.attempts if attempt.began)
+    return rate * run.jobs / sampled, max(0.0, steady[0] - began - len(answers) // _FOUND / rate)

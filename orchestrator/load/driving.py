@@ -119,7 +119,7 @@ class Driver:
                 at=now - arrivals.began,
                 out=dispatcher.in_flight,
                 capacity=self.capacity(),
-                waiting=arrivals.waiting(now) + dispatcher.held,
+                waiting=arrivals.waiting(now) + dispatcher.waiting,
                 held=dispatcher.held,
                 own_lag_ms=1000 * self._lag,
                 appliance_lag_ms=max((beat.loop_lag_ms for beat in self.beats()), default=0.0),

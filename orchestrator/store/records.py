@@ -278,6 +278,8 @@ class TimedAttempt:
     submitted: bool
     cut_off: bool
     """It was ended by the campaign's deadline."""
+    paced: float = 0.0
+    """Seconds for which what it asked of its vaults waited for their rate, where it came to a view."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,4 +78,5 @@ def _timed(row: Row[*tuple[Any, ...]]) -> TimedAttempt:
         views=tuple((view.asked, view.answered) for view in evidence.views),
         submitted=evidence.submitted,
         cut_off=evidence.signal.kind is SignalKind.DEADLINE,
+        paced=sum(view.paced for view in evidence.views),
     )

@@ -163,8 +163,21 @@ async def test_a_wait_for_a_slot_is_cut_off() -> None:
 async def test_a_wait_between_tries_is_cut_off() -> None:
     async with scripted_vault() as vault, opened(vault, SHORT) as source:
         vault.on("GET", SECRET, reply(503, Retry_After="5"))
-        assert reason(await fetch(source)) == "VAULT_TIMEOUT"
+        assert reason(await fetch(source)) == "VAULT_RATE_LIMITED"
         assert len(vault.asked) == 1
+
+
+async def test_a_wait_for_the_vaults_rate_that_is_cancelled_takes_nobodys_turn() -> None:
+    async with scripted_vault() as vault, opened(vault) as source, anyio.create_task_group() as tasks:
+        vault.on("GET", SECRET, reply(429, Retry_After="1"), reply(200, windows_secret(7)))
+        tasks.start_soon(fetch, source)
+        await anyio.sleep(0.3)
+        with anyio.move_on_after(0.1) as scope:
+            await fetch(source)
+        assert scope.cancelled_caught
+        with anyio.fail_after(5):
+            while len(vault.asked) < 2:  # noqa: ASYNC110 - the stand-in has no event for it
+                await anyio.sleep(0.01)
 
 
 async def test_a_supervisor_that_gives_no_token() -> None:

@@ -57,6 +57,9 @@ class SimSource:
         self._vault = vault
         self.issued: list[Credential] = []
 
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:
+        return lambda: None
+
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         if down := await self._vault.reach():
             return down

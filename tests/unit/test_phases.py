@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.contract import Phase, PhaseTime
-from appliance.phases import PhaseLedger
+from appliance.phases import PhaseLedger, deadline, off_the_clock
 
 
 class Clock:
@@ -73,3 +74,26 @@ def test_the_phases_add_up_to_the_total(steps: list[tuple[Phase, float]]) -> Non
     # Each of the phases is rounded to a microsecond.
     assert sum(t.ms for t in times) == pytest.approx((clock.now - began) * 1000, abs=0.0006 * len(times))
     assert [t.phase for t in times] == list(dict.fromkeys(phase for phase, _ in steps))
+
+
+async def test_the_deadline_ends_what_hangs_and_stands_still_for_who_is_off_the_clock() -> None:
+    ends = []
+    began = anyio.current_time()
+    with deadline(0.2):
+        with off_the_clock():
+            await anyio.sleep(0.3)
+        ends.append("waited")
+        with off_the_clock(), off_the_clock():
+            await anyio.sleep(0.1)
+        ends.append("waited twice")
+        await anyio.sleep(10)
+        ends.append("hung")
+    assert ends == ["waited", "waited twice"]
+    assert 0.55 <= anyio.current_time() - began < 5
+
+
+async def test_who_has_no_deadline_may_be_off_the_clock() -> None:
+    with deadline(1.0):
+        pass
+    with off_the_clock():
+        await anyio.sleep(0.001)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -97,6 +97,9 @@ class Source:
     """The reason why a secret cannot be had, which a check-out settles."""
     told: dict[str, AccessTerms] = field(default_factory=dict)
     lent: list[Credential] = field(default_factory=list)
+
+    async def turn(self, ref: CredentialRef) -> Callable[[], None]:
+        return lambda: None
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         if ref.key not in self.passwords:

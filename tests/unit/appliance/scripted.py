@@ -130,6 +130,9 @@ class Queue:
 class Source:
     """A vault that knows every secret and is never asked for one."""
 
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:
+        return lambda: None
+
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, 1)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
+
+import anyio
+import pytest
 
 from appliance.contract import CredentialRef, Deferred, Failure, Job, Outcome, Report, SecretLookup, Selection
 from appliance.permit import DEFER_S
@@ -13,6 +16,7 @@ from appliance.scan import scan
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.breaker import AWAY
 from appliance.vault.failures import fail
+from appliance.vault.turns import PACED
 from tests.unit.appliance.scripted import Hosts, a_job, a_kit
 
 REST = 12.0
@@ -21,9 +25,17 @@ BUSY = fail("VAULT_TIMEOUT", "no answer within 4.5 s")
 
 
 class Vault:
-    def __init__(self, ill: Failure | None) -> None:
+    def __init__(self, ill: Failure | None, late: Failure | None = None, wait: float = 0.0) -> None:
         self.ill = ill
+        self.late = late
+        self.wait = wait
         self.asked = 0
+        self.turns: list[str] = []
+
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:
+        await anyio.sleep(self.wait)
+        self.turns.append("entered")
+        return self.late or (lambda: self.turns.append("left"))
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         self.asked += 1
@@ -92,3 +104,40 @@ async def test_a_vault_that_cannot_be_chosen_is_not_asked() -> None:
     what = job(A=Selection.USER_SELECTED, B=Selection.LOCAL)
     assert isinstance(await scanned(what, hosts, vaults), Outcome)
     assert (len(hosts.dialled), vaults["B"].asked) == (1, 0)
+
+
+async def test_a_turn_that_does_not_come_is_a_deferral_that_speaks_against_nobody() -> None:
+    late = fail("VAULT_RATE_LIMITED", "40 jobs wait for it already", **{PACED: "yes"})
+    hosts, vault = Hosts(), Vault(None, late=late)
+    what = job(A=Selection.IP).model_copy(update={"give_up_at": 0.0})
+    report = await scanned(what, hosts, {"A": vault})
+    assert isinstance(report, Deferred)
+    assert (report.reason, report.vault, report.paced, report.text) == ("VAULT_RATE_LIMITED", "A", True, late.text)
+    assert (hosts.dialled, vault.asked) == ([], 0)
+
+
+async def test_a_vault_that_answers_nobody_is_away() -> None:
+    late = fail("VAULT_RATE_LIMITED", "no turn within 30 s", **{AWAY: "5.0"})
+    report = await scanned(job(A=Selection.IP), Hosts(), {"A": Vault(None, late=late)})
+    assert isinstance(report, Deferred)
+    assert (report.vault, report.paced) == ("A", False)
+
+
+async def test_waiting_for_a_turn_is_no_time_of_the_deadline() -> None:
+    vault = Vault(BUSY, wait=0.3)
+    report = await scanned(job(A=Selection.IP).model_copy(update={"deadline": 0.2}), Hosts(), {"A": vault})
+    assert isinstance(report, Deferred)
+    assert (report.reason, vault.asked) == ("VAULT_TIMEOUT", 1)
+
+
+@pytest.mark.parametrize("ill", [BUSY, None])
+async def test_whatever_ends_the_job_its_place_is_given_back(ill: Failure | None) -> None:
+    vault = Vault(ill)
+    await scanned(job(A=Selection.IP), Hosts(), {"A": vault})
+    assert vault.turns == ["entered", "left"]
+
+
+async def test_a_job_that_either_of_two_vaults_could_serve_waits_for_none() -> None:
+    vaults = {"A": Vault(BUSY), "B": Vault(BUSY)}
+    await scanned(job(A=Selection.SERVICE_SELECTED, B=Selection.IP), Hosts(), vaults)
+    assert [vault.turns for vault in vaults.values()] == [[], []]

@@ -21,6 +21,9 @@ ROWS = [
     pytest.param(demand(), costs(view_s=1.0), SITE, Limit.VAULT, 63.5, id="slow vault"),
     pytest.param(demand(), costs(vault_per_s=50.0), SITE, Limit.VAULT, 21.0, id="throttling vault"),
     pytest.param(
+        demand(), costs(vault_per_s=50.0, vault_found_s=3.0), SITE, Limit.VAULT, 24.0, id="whose rate has to be found"
+    ),
+    pytest.param(
         demand(vaults=(vault(requests_per_view=2.0),)),
         costs(view_s=1.0),
         SITE,

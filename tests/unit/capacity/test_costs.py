@@ -141,8 +141,7 @@ def test_a_vault_that_throttles_has_a_rate_and_another_has_none() -> None:
     """One view every 50 ms."""
     calm = [attempt(n, views=((100.0 + n / 20, 100.04 + n / 20),)) for n in range(200)]
     assert costs_of([past(*calm)]).vault_per_s is None
-    away = attempt(0, reason="VAULT_RATE_LIMITED", views=(), began=0.0)
-    throttled = costs_of([past(*[away] * 10, *calm)])
+    throttled = costs_of([past(*(replace(one, paced=0.5) for one in calm))])
     assert throttled.vault_per_s == pytest.approx(20.0, rel=0.02)
     assert throttled.view_s == pytest.approx(0.04)
     assert {round(one.busy, 3) for one in throttled.of(Technology.UNIX)} == {0.44}  # without the wait for the vault
@@ -150,8 +149,27 @@ def test_a_vault_that_throttles_has_a_rate_and_another_has_none() -> None:
 
 def test_a_rate_of_a_sample_is_that_of_the_whole() -> None:
     calm = [attempt(n, views=((100.0 + n / 20, 100.04 + n / 20),)) for n in range(200)]
-    away = [attempt(n, reason="VAULT_RATE_LIMITED", views=(), began=0.0) for n in range(10)]
-    assert costs_of([past(*away, *calm, jobs=1000)]).vault_per_s == pytest.approx(100.0, rel=0.02)
+    waited = [replace(one, paced=0.5) for one in calm]
+    assert costs_of([past(*waited, jobs=1000)]).vault_per_s == pytest.approx(100.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("waited", "limits"), [(100, False), (101, True)])
+def test_a_vault_limits_the_rate_where_most_have_waited_for_it(waited: int, limits: bool) -> None:
+    views = [
+        attempt(n, views=((100.0 + n / 20, 100.04 + n / 20),), paced=0.5 if n < waited else 0.01) for n in range(200)
+    ]
+    dead = [attempt(n, views=(), reason="TCP_TIMEOUT", submitted=False) for n in range(200, 500)]
+    assert (costs_of([past(*views, *dead)]).vault_per_s is not None) == limits
+
+
+def test_the_time_in_which_the_rate_is_found_is_not_the_rate() -> None:
+    """Five a second at first, twenty from then on, and few at the end."""
+    moments = [n / 5 for n in range(50)] + [10.0 + n / 20 for n in range(150)] + [20.0 + n for n in range(15)]
+    found = [attempt(n, views=((100.0 + at, 100.01 + at),), paced=0.4) for n, at in enumerate(moments)]
+    costs = costs_of([past(*found)])
+    assert costs.vault_per_s == pytest.approx(20.0, rel=0.02)
+    # 71 views behind 11 s, and the attempts began a second after they were sent.
+    assert costs.vault_found_s == pytest.approx(10.0 + 21 / 20 - 1.0 - 71 / 20, abs=0.1)
 
 
 def test_the_latest_run_has_the_word_but_the_largest_on_processors() -> None:

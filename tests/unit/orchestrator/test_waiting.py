@@ -7,9 +7,9 @@ from appliance.contract import Account
 from orchestrator.waiting import Place, Waiting
 
 PLACES: list[Place] = [
-    (None, ""),
-    (Account(authority="dir:a", user="u"), ""),
-    (Account(authority="dir:b", user="u"), "10.0.0.0/24"),
+    (None, "", "V"),
+    (Account(authority="dir:a", user="u"), "", "V"),
+    (Account(authority="dir:b", user="u"), "10.0.0.0/24", ""),
 ]
 
 

@@ -30,6 +30,7 @@ from appliance.vault.exchange import (
 )
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, UNTOLD, Answer, Request
+from appliance.vault.turns import LEAST_WAITING, PACED
 from appliance.vault.withholding import without
 from tests.unit.vault.proxy import Proxy, proxied
 from tests.unit.vault.scripted import (
@@ -46,6 +47,7 @@ from tests.unit.vault.scripted import (
 )
 
 GET = Request("GET", f"{API}/secrets/1")
+OTHER = Request("GET", f"{API}/secrets/2")
 POST = Request("POST", "/oauth2/token", body=b"x=y", content_type="application/x-www-form-urlencoded")
 
 
@@ -118,18 +120,37 @@ async def test_a_long_retry_after_is_the_callers_business(vault: ScriptedVault) 
     assert len(vault.asked) == 1
 
 
-async def test_a_short_retry_after_is_kept(vault: ScriptedVault, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    real = anyio.sleep
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_short_retry_after_is_kept_by_all(vault: ScriptedVault, status: int) -> None:
+    """In whichever form: nobody asks before, and who was turned away is the first to ask then."""
+    when = {"Retry_After": "Wed, 25 Nov 2026 10:00:01 GMT", "Date": "Wed, 25 Nov 2026 10:00:00 GMT"}
+    vault.on("GET", GET.path, reply(status, **when), reply(200, {"a": 1}))
+    vault.on("GET", OTHER.path, reply(200))
+    async with open_exchange(vault.access()) as exchange, anyio.create_task_group() as tasks:
+        began = anyio.current_time()
+        tasks.start_soon(exchange.send, GET, Trip())
+        with anyio.fail_after(5):
+            while not vault.asked:  # noqa: ASYNC110 - the stand-in has no event for it
+                await anyio.sleep(0.005)
+        await anyio.sleep(0.1)
+        await exchange.send(OTHER, Trip())
+        assert anyio.current_time() - began >= 1.0
+    assert [request.path for request in vault.asked] == [GET.path, GET.path, OTHER.path]
 
-    async def note(seconds: float) -> None:
-        slept.append(seconds)
-        await real(0)
 
-    monkeypatch.setattr("appliance.vault.exchange.anyio.sleep", note)
-    await ask(vault, GET, reply(429, Retry_After="5"), reply(503), reply(200))
-    assert slept[0] == 5.0
-    assert 0.32 <= slept[1] <= 0.48
+async def test_who_waits_for_a_slot_when_another_is_turned_away_waits_for_its_turn(vault: ScriptedVault) -> None:
+    refusing = Gate(reply(429, Retry_After="2"))
+    vault.on("GET", GET.path, refusing)
+    vault.on("GET", OTHER.path, reply(200))
+    async with open_exchange(vault.access(requests=1)) as exchange, anyio.create_task_group() as tasks:
+        tasks.start_soon(exchange.send, GET, Trip())
+        await refusing.reached.wait()
+        tasks.start_soon(exchange.send, OTHER, Trip())
+        await anyio.sleep(0.05)
+        refusing.open.set()
+        await anyio.sleep(0.5)
+        assert len(vault.asked) == 1
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_cut_connection_is_tried_again(vault: ScriptedVault) -> None:
@@ -555,9 +576,9 @@ async def test_a_long_retry_after_keeps_everybody_away(vault: ScriptedVault) -> 
         assert (vault.count(HEALTH.path), len(vault.asked)) == (0, 1)
 
 
-async def test_a_throttling_vault_gets_fewer_at_once(vault: ScriptedVault) -> None:
+async def test_an_overloaded_vault_gets_fewer_at_once(vault: ScriptedVault) -> None:
     """Whoever waits then waits for the vault: it is not our own overload."""
-    refusing = Gate(reply(429))
+    refusing = Gate(reply(503))
     vault.on("POST", POST.path, refusing)
     async with open_exchange(vault.access(requests=4)) as exchange:
         async with anyio.create_task_group() as tasks:
@@ -575,6 +596,57 @@ async def test_a_throttling_vault_gets_fewer_at_once(vault: ScriptedVault) -> No
             tasks.cancel_scope.cancel()
     assert vault.peak == 2
     assert reason(kept) == "VAULT_RATE_LIMITED"
+
+
+async def test_a_rate_limits_no_requests_at_once(vault: ScriptedVault) -> None:
+    """After a 429 a slow vault may still have as many in flight as before."""
+    vault.on("GET", OTHER.path, reply(429), reply(200))
+    vault.on("GET", GET.path, hang := Hang())
+    async with open_exchange(vault.access(requests=4)) as exchange:
+        await exchange.send(OTHER, Trip())
+        vault.peak = 0
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(exchange.send, GET, Trip())
+            with anyio.fail_after(10):
+                while vault.peak < 4:  # noqa: ASYNC110 - likewise
+                    await anyio.sleep(0.01)
+            assert hang.reached.is_set()
+            tasks.cancel_scope.cancel()
+
+
+async def test_whose_turn_does_not_come_in_time_says_so(vault: ScriptedVault) -> None:
+    """As long as the vault answers others, it is no word against the vault; else it is away."""
+    vault.on("GET", OTHER.path, reply(200), reply(429, Retry_After="5"), reply(429, Retry_After="5"))
+    for served in (True, False):
+        async with on_clock(vault) as (exchange, _):
+            if served:
+                await exchange.send(OTHER, Trip())
+            await within(0.2, lambda trip, exchange=exchange: exchange.send(OTHER, trip))  # type: ignore[misc]
+            late = await within(0.05, lambda trip, exchange=exchange: exchange.send(GET, trip))  # type: ignore[misc]
+            assert reason(late) == "VAULT_RATE_LIMITED"
+            assert isinstance(late, Failure)
+            assert (PACED in late.facts, seconds_away(late) is None) == (served, served)
+
+
+async def test_where_too_many_wait_the_next_is_told_so_at_once(vault: ScriptedVault) -> None:
+    vault.on("GET", OTHER.path, reply(429, Retry_After="5"))
+    told: list[Answer | Failure] = []
+
+    async def ask_too(exchange: Exchange) -> None:
+        told.append(await exchange.send(GET, Trip()))
+
+    async with open_exchange(vault.access()) as exchange, anyio.create_task_group() as tasks:
+        tasks.start_soon(exchange.send, OTHER, Trip())
+        with anyio.fail_after(5):
+            while not vault.asked:  # noqa: ASYNC110 - the stand-in has no event for it
+                await anyio.sleep(0.005)
+        await anyio.sleep(0.05)
+        for _ in range(LEAST_WAITING + 2):  # and the first one waits to ask again
+            tasks.start_soon(ask_too, exchange)
+        await anyio.sleep(0.1)
+        assert [reason(one) for one in told] == ["VAULT_RATE_LIMITED"] * 3
+        tasks.cancel_scope.cancel()
 
 
 # -- through a proxy ---------------------------------------------------------------------------------------------------

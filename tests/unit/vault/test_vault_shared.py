@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
@@ -39,8 +41,13 @@ class Vault:
         self.ill: Failure | None = None
         self.given: list[Watched] = []
         self.purposes: list[str] = []
+        self.turns: list[str] = []
         self.gate = anyio.Event()
         self.gate.set()
+
+    async def turn(self, ref: CredentialRef) -> Callable[[], None] | Failure:
+        self.turns.append(ref.key)
+        return lambda: None
 
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         return SecretHandle(ref, int(ref.key))
@@ -191,3 +198,16 @@ async def test_it_is_forgotten_in_time_though_nobody_asks_and_at_the_end() -> No
         credential(await source.fetch(OTHER, private_key=False, purpose="p"))
         assert not vault.given[1].forgotten
     assert vault.given[1].forgotten
+
+
+async def test_what_is_kept_waits_for_no_turn(bench: Bench) -> None:
+    seven = CredentialRef(vault="V", by=SecretLookup.ID, key="7")
+    handle = await bench.source.settle(seven)
+    assert isinstance(handle, SecretHandle)
+    assert callable(await bench.source.turn(seven))
+    await bench.ask(handle)
+    assert callable(await bench.source.turn(seven))
+    assert bench.vault.turns == ["7"]
+    bench.now = MAX_AGE
+    assert callable(await bench.source.turn(seven))
+    assert bench.vault.turns == ["7", "7"]
