@@ -30,9 +30,12 @@ def slots(now: int, waiting: int, lag: float, most: int) -> int:
 
 
 async def follow_load(limiter: anyio.CapacityLimiter, lag: Callable[[float], float], most: int) -> None:
-    """Set the limiter's slots by the loop's lag (its worst of the last seconds) until cancelled."""
+    """Set the limiter's slots by the loop's lag (its worst of so many seconds) until cancelled."""
     while True:
+        due = anyio.current_time() + EVERY_S
         await anyio.sleep(EVERY_S)
-        wanted = slots(int(limiter.total_tokens), limiter.statistics().tasks_waiting, lag(EVERY_S), most)
+        late = anyio.current_time() - due  # of a stall that the other meter, whose timer comes next, has not seen yet
+        worst = max(lag(EVERY_S), late)
+        wanted = slots(int(limiter.total_tokens), limiter.statistics().tasks_waiting, worst, most)
         if wanted != limiter.total_tokens:
             limiter.total_tokens = wanted

@@ -39,7 +39,9 @@ from appliance.phases import PhaseLedger
 from appliance.reading import read_secret, second_look
 from appliance.reasons import REASONS, Lockout, Status
 from appliance.vault import CredentialSource, SecretHandle
+from appliance.vault.breaker import AWAY
 from appliance.vault.credential import Credential
+from appliance.vault.turns import PACED
 
 REFUSED_S = 10.0
 AWAY_S = 3.0
@@ -181,7 +183,7 @@ def blamed(attempt: Attempt, refusal: Refusal, *, submitted: bool) -> Refusal:
     attempt.facts["jump_phase"] = refusal.phase.value
     code = _as_jump(own)
     text = peer_text(f"{place}: {own} in phase {refusal.phase}: {refusal.text}")
-    kept = {key: value for key, value in facts.items() if key in ("cause", "vault_away")}
+    kept = {key: value for key, value in facts.items() if key in ("cause", AWAY, PACED)}
     phase = Phase.VAULT if _of_vault(code) else Phase.JUMP
     return Failure(phase, named(code), text, {**kept, "jump_reason": own})
 

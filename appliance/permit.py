@@ -36,7 +36,11 @@ ANSWER_WAIT_S = SESSION_WAIT_S + 2.0
 """The pacer holds a request for SESSION_WAIT_S at most; what takes longer is a pacer that is not there."""
 DEFER_S = 2.0
 GRACE_S = 10.0
-"""Beyond the attempt's deadline, the time a verdict may take to reach the pacer."""
+"""Beyond the attempt's deadline, the time a verdict may take to reach the pacer; and that for which an answer and a
+second look may wait for a vault that limits its rate, which does not count.
+"""
+READ_S = 5.0
+"""For which each further answer may wait so."""
 RELEASE_WAIT_S = 5.0
 
 log = structlog.get_logger()
@@ -113,7 +117,7 @@ class Permit:
             account=self._candidate.account,
             record=self._candidate.record,
             part=self._part,
-            valid_for=job.deadline + GRACE_S,
+            valid_for=job.deadline + GRACE_S + READ_S * len(self._candidate.fallbacks),
             logons=self._logons,
         )
         self._open = True  # the pacer may hold a permit for us even if its answer never arrives

@@ -8,7 +8,6 @@ When a run is closed, whoever is left of them is ended.
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,7 +22,7 @@ from pydantic import SecretStr
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.child import start_child
-from appliance.contract import Failure, Heartbeat, Phase, RunNotice, named
+from appliance.contract import Failure, Heartbeat, Phase, RunNotice, capacity_each, named, processes_for
 from appliance.login.dial import ANY_SOURCE, Sources
 from appliance.policy import Policy
 from appliance.questions import VaultAnswer, VaultQuery
@@ -32,8 +31,6 @@ from appliance.vault.grantor import Grantor, open_grantor
 from appliance.vault.tokens import Token
 
 POLL_S = 1.0
-WORTH = 64
-"""Targets of a run for which one more scan process is started: it costs as much CPU as some two hundred logins."""
 RESPAWN_S, LONGEST_RESPAWN_S = 0.5, 10.0
 """The pause before a crashed scan process is replaced, doubled while its successors crash too."""
 STEADY_S = 30.0
@@ -95,15 +92,6 @@ class Identity:
     """What targets are dialled from."""
     fast_path: bool = True
     """False: its logins are made by the protocol libraries as they come."""
-
-    @property
-    def capacity_each(self) -> int:
-        """Targets that a scan process has in flight at most."""
-        return max(1, self.capacity // self.processes)
-
-    def processes_for(self, targets: int) -> int:
-        """How many scan processes a run is worth; if they are few, all of them can be in flight at once."""
-        return min(self.processes, max(1, math.ceil(targets / min(WORTH, self.capacity_each))))
 
 
 class Vaults:
@@ -209,7 +197,7 @@ class Supervisor:
         with run.scope:
             admission = await self.admissions.wait_for(run.run)
             async with anyio.create_task_group() as tasks:
-                processes = self.identity.processes_for(run.targets)
+                processes = processes_for(run.targets, self.identity.capacity, self.identity.processes)
                 for index in range(processes):
                     first = (index + 1) / processes
                     name = f"supervisor: {run.run} scanner {index}"
@@ -285,7 +273,7 @@ class Supervisor:
             networks=admission.networks,
             host_keys=admission.policy.host_keys.value,
             vaults=tuple(login.access for login in admission.logins),
-            capacity=identity.capacity_each,
+            capacity=capacity_each(identity.capacity, identity.processes),
             source_v4=identity.sources.v4,
             source_v6=identity.sources.v6,
             fast_path=identity.fast_path,

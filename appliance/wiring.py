@@ -47,7 +47,7 @@ async def kit_for(
                 access,
                 tokens(access.title),
                 settle_patience=FETCH_PATIENCE,  # a scan waits no longer for either
-                room=hello.capacity // len(hello.vaults),
+                room=max(1, hello.capacity // len(hello.vaults)),
             )
             source = await stack.enter_async_context(opened)
             shared = open_shared(source, access.max_age) if access.fetch == "shared" else None

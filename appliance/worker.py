@@ -1,4 +1,4 @@
-"""The scan process: one per core and run. Takes capacity, then a job; scans; reports; ends.
+"""The scan process: one or more for each run, a core each. Takes capacity, then a job; scans; reports; ends.
 
 Its life is bounded, since the end of the process is what destroys the credentials: it ends with its run, after IDLE_S
 without a job, and after TARGETS_MAX targets or LIFE_S, whichever comes first (sooner, where its greeting says so: what

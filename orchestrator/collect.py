@@ -138,6 +138,8 @@ def permit_wait(decision: Decision) -> float | None:
     evidence = decision.evidence
     if decision.reason.code == PERMIT_WAIT and not evidence.submitted:
         return PUT_OFF
+    if evidence.phase is Phase.PERMIT:
+        return None  # refused: that says nothing of permits that lie idle
     if any(time.phase is Phase.PERMIT for time in evidence.phases):
         return _waited(evidence)
     return 0.0 if evidence.signal == DEADLINE else None

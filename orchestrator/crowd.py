@@ -24,7 +24,7 @@ from math import inf
 FIRST, LEAST = 4, 2
 GAIN = 2.0
 SHORT_S = 0.1
-"""Twice the time for which the collector gathers reports: with less than that ahead, permits lie idle in between."""
+"""Reports and dispatching are gathered for about as long: with less than that ahead, permits lie idle in between."""
 LONG_S = 1.0
 """A host keeps a session open for a login that waits; after 5 s we give it up, and the attempt is put off."""
 PUT_OFF = inf

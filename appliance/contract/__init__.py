@@ -34,6 +34,8 @@ from appliance.contract.evidence import (
 from appliance.contract.fleet import (
     Heartbeat,
     RunNotice,
+    capacity_each,
+    processes_for,
 )
 from appliance.contract.jobs import (
     HostAuthority,
@@ -125,11 +127,13 @@ __all__ = [
     "Wire",
     "account_key",
     "canonical",
+    "capacity_each",
     "decode_report",
     "encode_report",
     "kerberos_error",
     "named",
     "ntstatus",
     "peer_text",
+    "processes_for",
     "raised",
 ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from appliance.contract.wire import VERSION, Wire
+
+WORTH = 64
+"""Targets of a run for which one more scan process is started: it costs as much CPU as some two hundred logins."""
 
 
 class Heartbeat(Wire):
@@ -32,5 +36,15 @@ class RunNotice(Wire):
     zone: str
     vaults: tuple[str, ...]
     targets: int
-    """That it has been planned for: as many scan processes as pay for their start are started at once."""
+    """That it has been planned for; `processes_for` so many."""
     paused: bool = False
+
+
+def capacity_each(capacity: int, processes: int) -> int:
+    """Targets that one of an appliance's scan processes has in flight at most."""
+    return max(1, capacity // processes)
+
+
+def processes_for(targets: int, capacity: int, processes: int) -> int:
+    """How many a run is worth, of as many as the appliance has; its targets, if they are few, fit into one at once."""
+    return min(processes, max(1, math.ceil(targets / min(WORTH, capacity_each(capacity, processes)))))

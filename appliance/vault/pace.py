@@ -107,6 +107,8 @@ class Pace:
         self._barren = 0
         """Rounds in a row without an answer."""
         self._answered = float("-inf")
+        self._unanswered: float | None = None
+        """Since when requests have gone out and none was answered."""
 
     @property
     def searching(self) -> bool:
@@ -114,8 +116,8 @@ class Pace:
         return self._searching
 
     def serves(self, now: float, within: float) -> bool:
-        """Has the vault answered anybody within so many seconds?"""
-        return now - self._answered <= within
+        """Has the vault answered anybody within so many seconds, if it was asked?"""
+        return self._unanswered is None or now - self._unanswered <= within
 
     def due(self, now: float) -> float:
         """When the next request may go: `now`, or later."""
@@ -123,6 +125,7 @@ class Pace:
 
     def sent(self, now: float, *, waited: bool = False) -> Turn:
         """A request goes out (when it may, see `due`)."""
+        self._unanswered = now if self._unanswered is None else self._unanswered
         if self.rate is not None:
             self._next = max(now - SLACK, self._next) + 1 / self.rate
         return Turn(self._round, waited)
@@ -138,7 +141,7 @@ class Pace:
 
     def answered(self, turn: Turn, now: float) -> None:
         """Any answer but one that turns the request away."""
-        last, self._answered = self._answered, now
+        last, self._answered, self._unanswered = self._answered, now, None
         self._meter.note(now)
         self._long.note(now)
         if self.rate is None:
@@ -161,6 +164,7 @@ class Pace:
     def turned_away(self, turn: Turn, now: float, pause: float) -> None:
         """`pause`: seconds of Retry-After, 0 where it named none."""
         self._refused = now
+        self._unanswered = now if self._unanswered is None else self._unanswered
         self._not_before = max(self._not_before, now + pause)
         if turn.round == self._round:
             self._round += 1

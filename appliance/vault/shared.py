@@ -26,6 +26,9 @@ from appliance.vault import DEFAULT_TERMS, CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
 from appliance.vault.flight import SingleFlight
 
+MOST_SETTLED = 20_000
+"""Names whose ids are remembered."""
+
 _Key = tuple[int, bool]
 """The secret's id, and whether its private key is wanted."""
 _Read = Callable[[], Awaitable[Credential | Failure]]
@@ -60,6 +63,8 @@ class SharedSource:
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         found = await self._source.settle(ref)
         if isinstance(found, SecretHandle):
+            if len(self._settled) >= MOST_SETTLED:
+                del self._settled[next(iter(self._settled))]
             self._settled[ref] = found.secret_id
         return found
 

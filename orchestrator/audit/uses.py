@@ -22,8 +22,10 @@ from orchestrator.store.records import DispatchedAttempt, RunRecord, SearchRow
 UNHEARD_VIEWS = 6
 SEARCH_S = 600.0
 """How long a search that was killed may have been reading."""
-LATE_S = 10.0
-"""What an attempt may take beyond its deadline until its process has noticed."""
+LATE_S = 60.0
+"""What an attempt may take beyond its deadline: a vault that limits its rate has it wait before, and its process may be
+late to notice.
+"""
 _AT_LOGIN = (Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF)
 
 

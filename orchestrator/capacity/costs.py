@@ -47,7 +47,7 @@ VERDICT_S = 0.5
 VIEW_S = 0.05
 """Assumed of a vault that nobody has asked yet."""
 SETTLED_S = 0.1
-"""Assumed: what an attempt waits on its way out, and its report on its way back; the collector gathers for 50 ms."""
+"""Assumed: what an attempt waits on its way out, and its report on its way back; both are gathered."""
 
 
 ASSUMED_CPU = Cpu(orchestrator=0.00045, bus=0.0001, appliance=0.0021)

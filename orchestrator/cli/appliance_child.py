@@ -21,6 +21,8 @@ import anyio
 import structlog
 from anyio.abc import Process, SocketStream
 
+from appliance.contract import processes_for
+
 RESTART_S = 0.5
 STOP_S = 20.0
 
@@ -94,7 +96,7 @@ class ApplianceChild:
         log_file: Path,
         fast_path: bool = True,
     ) -> None:
-        self._processes = scan_processes(capacity)
+        self._capacity, self._processes = capacity, scan_processes(capacity)
         self._identity = {
             "kind": "identity",
             "appliance": name,
@@ -111,10 +113,9 @@ class ApplianceChild:
         self._telling = anyio.Lock()
         self._process: Process | None = None
 
-    @property
-    def processes(self) -> int:
-        """Scan processes that it keeps for a run."""
-        return self._processes
+    def processes_for(self, targets: int) -> int:
+        """Scan processes that it keeps for a run of so many targets."""
+        return processes_for(targets, self._capacity, self._processes)
 
     @property
     def pid(self) -> int | None:

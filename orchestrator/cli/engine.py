@@ -104,7 +104,7 @@ class Engine:
         if unfinished or record.cursors:
             await self.service.purge(record.id, prepared.campaign.pace.zone)
         state, spent = RunState.FAILED, None
-        meter = self._meter()
+        meter = self._meter(record.planned)
         whole = not unfinished and not record.cursors
         try:
             made = dispatcher(prepared, unfinished, new_lease, time.time())
@@ -119,12 +119,13 @@ class Engine:
                     await self.appliance.dismiss(record.id)
         return finished
 
-    def _meter(self) -> Meter:
+    def _meter(self, targets: int) -> Meter:
         self.begun += 1
         appliance = self.appliance
         pids = Pids(self.server.pid if self.server else None, appliance.pid if appliance else None)
         alone = not self.service.open_runs()
-        return Meter(pids, appliance.processes if appliance else 0, self.begun, alone=alone)
+        processes = appliance.processes_for(targets) if appliance else 0
+        return Meter(pids, processes, self.begun, alone=alone)
 
 
 def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:

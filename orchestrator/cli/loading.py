@@ -212,7 +212,7 @@ async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display
                 test=test,
                 controller=controller,
                 beats=lambda: engine.service.beats(zone),
-                expected=engine.appliance.processes if engine.appliance is not None else 1,
+                expected=engine.appliance.processes_for(test.plan.planned) if engine.appliance is not None else 1,
                 capacity=lambda: engine.service.capacity(zone),
                 cpu=lambda: anyio.to_thread.run_sync(meter),
             )

@@ -113,7 +113,7 @@ async def _with_prediction(engine: Engine, prepared: Prepared) -> RunRecord:
     """The run's row, with what earlier runs let expect of it."""
     costs = await learnt(engine.store, prepared.campaign.name)
     elsewhere = None if engine.appliance is not None else max(1, len(engine.service.beats(engine.zone)))
-    site = own_site(prepared.campaign.pace.capacity, elsewhere)
+    site = own_site(prepared.campaign.pace.capacity, prepared.record.planned, elsewhere)
     told = await anyio.to_thread.run_sync(_foreseen, prepared, costs, site)
     return replace(prepared.record, snapshot={**prepared.record.snapshot, KEY: told.data()})
 

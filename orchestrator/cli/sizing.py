@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from appliance.contract import processes_for
 from orchestrator.campaign_fields import duration_of
 from orchestrator.campaign_model import Campaign
 from orchestrator.capacity.bounds import Site
@@ -23,10 +24,11 @@ from orchestrator.plan import Plan
 from orchestrator.report.capacity_report import Sized, write_capacity
 
 
-def own_site(capacity: int, appliances: int | None = None) -> Site:
+def own_site(capacity: int, targets: int, appliances: int | None = None) -> Site:
     """This machine with the run's own appliance; or so many appliances on machines like it."""
     cores = os.cpu_count() or 1
-    return Site(appliances or 1, scan_processes(capacity), cores, together=appliances is None)
+    processes = processes_for(targets, capacity, scan_processes(capacity))
+    return Site(appliances or 1, processes, cores, together=appliances is None)
 
 
 async def costs_in(state: Path, campaign: str, run: str | None = None) -> Costs:
@@ -43,8 +45,9 @@ async def size(state: Path, campaign: Campaign, plan: Plan, asked: Sizing, *, js
     """Raises BadInput."""
     within = _within(asked.within)
     costs = await costs_in(state, campaign.name, asked.like)
-    site = own_site(campaign.pace.capacity, asked.appliances)
-    sized = await anyio.to_thread.run_sync(_sized, demand_of(plan, campaign), costs, site, within)
+    demand = demand_of(plan, campaign)
+    site = own_site(campaign.pace.capacity, demand.count, asked.appliances)
+    sized = await anyio.to_thread.run_sync(_sized, demand, costs, site, within)
     with written_to(None) as out:
         write_capacity(sized, out, json=json)
     return Exit.OK

@@ -17,6 +17,19 @@ from appliance.vault.tokens import Token
 SECRET = "KMS-token-marker"
 
 
+HELLO = Hello(
+    appliance="a",
+    zone="default",
+    run="r",
+    bus_url="nats://127.0.0.1:4222",
+    bus_seed=SecretStr(SECRET),
+    networks=tuple(f"10.0.{n // 250}.{n % 250}/32" for n in range(5000)),
+    host_keys="tofu",
+    vaults=(VaultAccess(title="V", url="https://vault.example"),),
+    capacity=4,
+)
+
+
 @pytest.fixture
 async def pair() -> AsyncIterator[tuple[Channel, Channel]]:
     left, right = socket.socketpair()
@@ -28,17 +41,6 @@ async def pair() -> AsyncIterator[tuple[Channel, Channel]]:
 
 async def test_messages_arrive_whole_and_in_order(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
-    hello = Hello(
-        appliance="a",
-        zone="default",
-        run="r",
-        bus_url="nats://127.0.0.1:4222",
-        bus_seed=SecretStr(SECRET),
-        networks=tuple(f"10.0.{n // 250}.{n % 250}/32" for n in range(5000)),
-        host_keys="tofu",
-        vaults=(VaultAccess(title="V", url="https://vault.example"),),
-        capacity=4,
-    )
     received: list[object] = []
 
     async def read() -> None:
@@ -46,9 +48,9 @@ async def test_messages_arrive_whole_and_in_order(pair: tuple[Channel, Channel])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
-        for message in (hello, Busy(in_flight=3), TokenAsk(id=1, vault="V"), Drain()):
+        for message in (HELLO, Busy(in_flight=3), TokenAsk(id=1, vault="V"), Drain()):
             await one.send(message)
-    assert [hello, Busy(in_flight=3), TokenAsk(id=1, vault="V"), Drain()] == received
+    assert [HELLO, Busy(in_flight=3), TokenAsk(id=1, vault="V"), Drain()] == received
     assert SECRET not in repr(received)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import anyio
@@ -49,4 +50,15 @@ async def test_those_who_wait_are_let_in_while_the_loop_is_easy_and_no_more_when
             await anyio.sleep(EVERY_S)
         assert limiter.total_tokens == FEWEST
         assert limiter.borrowed_tokens == 250, "who is under way goes on"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_stall_that_the_other_meter_has_not_seen_yet_lets_nobody_in() -> None:
+    limiter = anyio.CapacityLimiter(256)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow_load, limiter, lambda _: 0.0, 500)
+        await anyio.sleep(EVERY_S / 2)
+        time.sleep(EVERY_S / 2 + 2 * LATE_S)  # noqa: ASYNC251 - the stall
+        await anyio.sleep(EVERY_S / 2)
+        assert limiter.total_tokens == 128
         tasks.cancel_scope.cancel()

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.channel import Busy, Channel, Drain, Hello, Message, TokenAsk, TokenGive
 from appliance.contract import Failure, Heartbeat, RunNotice, named
+from appliance.contract.fleet import WORTH
 from appliance.login.dial import Sources
 from appliance.policy import Policy
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
@@ -30,7 +31,6 @@ from appliance.supervisor import (
     RESPAWN_S,
     STEADY_S,
     TELL_WAIT_S,
-    WORTH,
     Admission,
     Admissions,
     Identity,

@@ -58,7 +58,7 @@ def put_off(reason: str) -> Decision:
     ("decision", "waited"),
     [
         pytest.param(told(Phase.LOGOFF, OK, submitted=True, tcp=0.1, permit=0.25, auth=1.0), 0.25, id="logged in"),
-        pytest.param(told(Phase.PERMIT, named("SKIPPED_BREAKER"), permit=0.01), 0.01, id="skipped"),
+        pytest.param(told(Phase.PERMIT, named("SKIPPED_BREAKER"), permit=0.01), None, id="skipped"),
         pytest.param(told(Phase.AUTH, DEADLINE, submitted=True, permit=0.5, auth=29.0), 0.5, id="cut off later"),
         pytest.param(told(Phase.NEGOTIATE, DEADLINE, tcp=0.1, negotiate=29.9), 0.0, id="cut off before it asked"),
         pytest.param(told(Phase.PERMIT, DEADLINE, tcp=28.0, permit=2.0), PUT_OFF, id="cut off in the queue"),

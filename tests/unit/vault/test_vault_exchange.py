@@ -616,13 +616,14 @@ async def test_a_rate_limits_no_requests_at_once(vault: ScriptedVault) -> None:
 
 
 async def test_whose_turn_does_not_come_in_time_says_so(vault: ScriptedVault) -> None:
-    """As long as the vault answers others, it is no word against the vault; else it is away."""
-    vault.on("GET", OTHER.path, reply(200), reply(429, Retry_After="5"), reply(429, Retry_After="5"))
+    """As long as the vault answers others, it is no word against the vault; else, after a while, it is away."""
+    vault.on("GET", OTHER.path, reply(200), reply(429, Retry_After="30"), reply(429, Retry_After="30"))
     for served in (True, False):
-        async with on_clock(vault) as (exchange, _):
+        async with on_clock(vault) as (exchange, clock):
             if served:
                 await exchange.send(OTHER, Trip())
             await within(0.2, lambda trip, exchange=exchange: exchange.send(OTHER, trip))  # type: ignore[misc]
+            clock.now += 1.0 if served else 16.0
             late = await within(0.05, lambda trip, exchange=exchange: exchange.send(GET, trip))  # type: ignore[misc]
             assert reason(late) == "VAULT_RATE_LIMITED"
             assert isinstance(late, Failure)

@@ -142,6 +142,16 @@ def test_a_vault_that_answers_nobody_is_asked_ever_less_and_found_again() -> Non
     assert pace.serves(now, 15.0)
 
 
+def test_a_vault_that_nobody_asks_is_not_away() -> None:
+    pace = Pace(lambda: 0.0)
+    limited(pace)
+    pace.answered(pace.sent(2.0, waited=True), 2.1)
+    assert pace.serves(100.0, 15.0)
+    pace.sent(100.0, waited=True)
+    assert pace.serves(114.0, 15.0)
+    assert not pace.serves(116.0, 15.0)
+
+
 def test_one_who_gives_up_takes_no_turn() -> None:
     pace = Pace(lambda: 0.0)
     limited(pace)
