@@ -26,6 +26,8 @@ LATE_S = 60.0
 """What an attempt may take beyond its deadline: a vault that limits its rate has it wait before, and its process may be
 late to notice.
 """
+_OF_THE_BUS = (named("APPLIANCE_LOST"), named("NO_PACER"))
+"""Ends of an attempt whose job the bus may have delivered twice: the other process's report came too late to count."""
 _AT_LOGIN = (Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF)
 
 
@@ -168,7 +170,7 @@ def _named(attempt: DispatchedAttempt, record: str, vault: str) -> str:
 
 def _is_unheard(attempt: DispatchedAttempt) -> bool:
     evidence = attempt.evidence
-    if evidence is None or evidence.signal == named("APPLIANCE_LOST"):
+    if evidence is None or evidence.signal in _OF_THE_BUS:
         return True
     return not evidence.views and had_credential(evidence)
 

@@ -102,10 +102,11 @@ async def test_each_view_that_an_attempt_tells_is_a_use(store: Store) -> None:
     [
         ({"signal": named("APPLIANCE_LOST"), "phase": Phase.LEASE, "submitted": False}, 1010.0),
         ({"signal": named("APPLIANCE_LOST"), "phase": Phase.PERMIT, "submitted": False}, 1010.0),
+        ({"signal": named("NO_PACER"), "phase": Phase.DISPATCH, "submitted": False}, 1010.0),
         ({"phase": Phase.AUTH}, 1010.0),
         ({"ended": False}, NOW),
     ],
-    ids=["lost", "redelivered", "of a release that noted no views", "not reported"],
+    ids=["lost", "redelivered", "put off while the bus was away", "of a release that noted no views", "not reported"],
 )
 async def test_an_attempt_of_which_nothing_was_heard_may_have_read(
     store: Store, how: dict[str, Any], until: float
