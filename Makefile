@@ -3,7 +3,7 @@
 #   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
 #   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
-#   make test [WORKERS=4]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
+#   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
 #   make check                  three minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
@@ -26,9 +26,9 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
-# Tests run in processes of their own, a file at a time, the long ones of acceptance first; two for each core, since
-# half of their time they wait.
-WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) * 2)))
+# Tests run in processes of their own, a file at a time, the long ones of acceptance first; one more than there are
+# cores, since many of them wait.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
