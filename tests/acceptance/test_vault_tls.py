@@ -233,7 +233,7 @@ def test_the_client_key_is_where_the_vault_is_asked_from(lab: Serve, keymuster: 
     forms = client_key_forms(Path(vault.ready["vault_client_key"]).read_bytes())
     with running(keymuster.command("run", written(vault, trusting(vault, *own(vault)), deadline="60s")), {}) as command:
         until(lambda: vault.vault_seen()["requests"] > 0, "a question to the vault")
-        until(lambda: len(scan_processes(command)) == os.cpu_count(), "the scan processes")
+        until(lambda: bool(scan_processes(command)), "the scan processes")
         until(lambda: all(holds(pid, forms) for pid in scan_processes(command)), "the key in all of them")
         [appliance], [bus] = supervisor(command), nats_server(command)
         held = {pid: holds(pid, forms) for pid in (command, appliance, bus, *scan_processes(command))}

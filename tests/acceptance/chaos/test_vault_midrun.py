@@ -104,11 +104,17 @@ def test_tokens_that_die(start: Start, hosts: Estate) -> None:
 
 
 def test_a_rotation(start: Start, shared: Estate) -> None:
-    """Who had the old password in hand fails within the budget, sees the new one, and gets in with that."""
+    """Who had the old password in hand fails within the budget, sees the new one, and gets in with that. Where all
+    permits that were out had the old one, the budget is spent: the rest wait for another run.
+    """
     command = begin(start, shared, CORP)
     shared.rotate(SECRET, "both")
-    assert ended(command).reasons == {"PASSED": HOSTS}
-    assert failed_logons(shared) <= 2
+    reasons = ended(command).reasons
+    if (failed := failed_logons(shared)) < 2:
+        assert reasons == {"PASSED": HOSTS}
+    else:
+        assert failed == 2
+        assert reasons.keys() == {"PASSED", "SKIPPED_BREAKER"}
 
 
 def test_a_rotation_that_the_vault_does_not_hear_of(start: Start, shared: Estate) -> None:
