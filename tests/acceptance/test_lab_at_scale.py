@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.product import KEYMUSTER, Product
-from tests.bench.estate import memory
+from tests.bench.estate import pss_mib
 from tests.cli.test_lab import lab_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -163,7 +163,7 @@ def test_65536_hosts_are_up_at_once_and_small(tmp_path: Path) -> None:
             for row in well[:: len(well) // 50]:
                 with socket.create_connection((row["address"], ready["ssh_port"]), timeout=10) as client:
                     assert client.recv(8) == b"SSH-2.0-", row["address"]
-            assert memory(lab.pid) < 2048, "MiB"
+            assert pss_mib(lab.pid) < 2048, "MiB"
         finally:
             lab.terminate()
         assert lab.wait(30) == 0

@@ -22,6 +22,7 @@ from typing import Any
 
 from targets import estate, spec
 from tests.acceptance.lab import ROOT
+from tests.bench.processes import cpu_of, family, smaps_of
 
 TEXT = """
 seed = 7
@@ -93,13 +94,13 @@ def measured(text: str, what: estate.Estate, shards: int, logins: int) -> Figure
             try:
                 assert lab.stdout is not None
                 ready = json.loads(lab.stdout.readline())
-                ready_s, mib = time.monotonic() - began, memory(lab.pid)
+                ready_s, mib = time.monotonic() - began, pss_mib(lab.pid)
                 rates, cpu = {}, {}
                 for protocol, technology in (("ssh", "unix"), ("smb", "windows")):
-                    before = cpu_seconds(lab.pid)
+                    before = sum(map(cpu_of, family(lab.pid)))
                     rates[protocol] = driven(protocol, ready, hosts_of(what, technology, logins))
-                    cpu[protocol] = (cpu_seconds(lab.pid) - before) / logins * 1000
-                return Figures(ready_s, mib, memory(lab.pid), rates, cpu)
+                    cpu[protocol] = (sum(map(cpu_of, family(lab.pid))) - before) / logins * 1000
+                return Figures(ready_s, mib, pss_mib(lab.pid), rates, cpu)
             finally:
                 lab.terminate()
 
@@ -126,29 +127,9 @@ def driven(protocol: str, ready: dict[str, Any], hosts: Sequence[str]) -> float:
     return sum(int(logins) / float(seconds) for logins, seconds, _ in said)
 
 
-def family(pid: int) -> Iterator[int]:
-    """A process and its descendants."""
-    yield pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
-        yield from family(int(child))
-
-
-def memory(pid: int) -> float:
-    """MiB of a process and its descendants, each shared page once."""
-    kib = 0
-    for each in family(pid):
-        lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        kib += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return kib / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system, of a process and its descendants."""
-    ticks = 0
-    for each in family(pid):
-        fields = Path(f"/proc/{each}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def pss_mib(pid: int) -> float:
+    """Of a process and its descendants, each shared page once."""
+    return sum(smaps_of(each, "Pss") for each in family(pid)) / 1024
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from orchestrator.cli.lab import campaign_text
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_family
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER
+from tests.bench.processes import smaps_of
 
 SHORTEST_S, LONGEST_S, DEADLINE_S, SILENT = 0.5, 5.0, 10.0, 0.05
 ESTATE = """
@@ -100,15 +101,6 @@ def ideal(hosts: int, places: int) -> Ideal:
     return Ideal(sum(durations) / places, max(free))
 
 
-def anonymous(pid: int) -> int:
-    """KiB of a process's own pages; 0 when it is gone."""
-    try:
-        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(row.split()[1]) for row in rows if row.startswith("Anonymous:")), 0)
-
-
 def run(home: Path, campaign: str, places: int) -> Ran:
     """Run a campaign, which has no pace yet, with so many places."""
     file = home / f"in-flight-{places}.toml"
@@ -124,7 +116,7 @@ def run(home: Path, campaign: str, places: int) -> Ran:
                 process.terminate()
                 raise TimeoutError(f"the run took more than {COMMAND_S} s")
             scanners = [one.pid for one in own_family() if one.what == SCAN_PROCESS]
-            most = max(most, sum(map(anonymous, scanners)))
+            most = max(most, sum(smaps_of(pid, "Anonymous") for pid in scanners))
             time.sleep(POLL_S)
         out.seek(0)
         document = json.load(out)

@@ -32,7 +32,7 @@ from tests.acceptance.product import KEYMUSTER
 from tests.bench.engines.contest import Figure, PythonClient
 from tests.bench.engines.measure import WARM, Host
 from tests.bench.engines.targets import Check, judge
-from tests.bench.scale_run import cpu_of
+from tests.bench.processes import below, cpu_of
 
 HOSTS, ROUNDS = 4_000, 3
 USER = "scan"
@@ -120,13 +120,12 @@ class Processes:
     def _walk(self, pid: int) -> None:
         try:
             part = part_of(pid)
-            below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         except OSError:
             return
         if part is not None:
             self._spent[pid] = (part, cpu_of(pid))
-        for child in below:
-            self._walk(int(child))
+        for child in below(pid):
+            self._walk(child)
 
 
 def campaign(lab: Lab, kind: Kind) -> str:

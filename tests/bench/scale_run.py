@@ -36,10 +36,10 @@ from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.plan import NothingSelected
 from orchestrator.service import Service
 from orchestrator.state_dir import Held, StateDir
+from tests.bench.processes import cpu_of, rss_of
 from tests.bench.scale_appliance import URL, VAULT
 
 ZONE = "default"
-_TICK = os.sysconf("SC_CLK_TCK")
 SAMPLE_S = 0.5
 
 
@@ -61,24 +61,6 @@ class Measured:
     started_s: float
     """From the campaign to the first job on the bus."""
     samples: list[Sample]
-
-
-def cpu_of(pid: int, *, children: bool = False) -> float:
-    """CPU seconds of a process, and of those of its children that have ended (`children`: of the living too)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        spent = sum(map(int, fields[11:15] if children else fields[11:13])) / _TICK
-        if children:
-            living = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            spent += sum(cpu_of(int(child), children=True) for child in living)
-    except OSError:
-        return 0.0
-    return spent
-
-
-def rss_of(pid: int) -> int:
-    """Resident memory, in KiB."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def campaign_of(targets: int, capacity: int) -> Campaign:

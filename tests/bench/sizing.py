@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from orchestrator.cli.estates import estate_text
 from orchestrator.cli.lab import campaign_text
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER
+from tests.bench.processes import family, rss_of
 
 COMMAND_S = 3600
 POLL_S = 0.5
@@ -42,16 +42,6 @@ def document(state: Path, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def resident(pid: int) -> int:
-    """KiB of a process and all below it."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024 + sum(map(resident, map(int, below)))
-
-
 def watched(state: Path, *arguments: str) -> tuple[dict[str, Any], float, int]:
     """The command's document, its CPU seconds (all children included), and the most memory that it had, in KiB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -61,7 +51,7 @@ def watched(state: Path, *arguments: str) -> tuple[dict[str, Any], float, int]:
         subprocess.Popen(command(state, *arguments), stdout=out, stderr=subprocess.DEVNULL) as process,
     ):
         while process.poll() is None:
-            most = max(most, resident(process.pid))
+            most = max(most, sum(map(rss_of, family(process.pid))))
             time.sleep(POLL_S)
         assert process.returncode == 0, process.returncode
         out.seek(0)

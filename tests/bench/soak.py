@@ -27,6 +27,7 @@ from orchestrator.cli.lab import campaign_text
 from orchestrator.cli.own_processes import ESTATE, SCAN_PROCESS, own_family
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER
+from tests.bench.processes import cpu_of, smaps_of
 
 LAB = """
 seed = 23
@@ -44,7 +45,6 @@ LOOK_S = 5.0
 LONGEST_S = 7200
 GROWTH, ROOM_KIB = 0.05, 2048
 """What a process may have more in the last quarter than in the first: a share, and something for the allocator."""
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,12 @@ class Watched:
 
 
 def look(pid: int, at: float) -> Look | None:
-    process = Path(f"/proc/{pid}")
     try:
-        rows = (process / "smaps_rollup").read_text().splitlines()
-        words = (process / "stat").read_text().rpartition(")")[2].split()
-        files = len(list((process / "fd").iterdir()))
+        files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return None  # it has ended meanwhile
-    kib = next((int(row.split()[1]) for row in rows if row.startswith("Anonymous:")), 0)
-    return Look(at, kib, files, int(words[17]), (int(words[11]) + int(words[12])) / _TICKS)
+    return Look(at, smaps_of(pid, "Anonymous"), files, threads, cpu_of(pid))
 
 
 def soak(campaign: Path, home: Path, rate: str, cpu_s: float) -> tuple[dict[int, Watched], dict[str, object]]:

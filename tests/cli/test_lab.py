@@ -15,7 +15,7 @@ import pytest
 
 from targets.faults import FREE, HOST_FAULTS
 from tests.acceptance.product import KEYMUSTER, Product
-from tests.bench.estate import family
+from tests.bench.processes import family
 from tests.cli.refusals import refused
 from tests.schemas import conforms
 
