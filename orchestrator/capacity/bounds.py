@@ -11,7 +11,8 @@ The rules, stated here and nowhere else:
  P5 vault       `pace.vault_requests` requests of each scan process at once, each as long as its views were; or the rate
                 that the vault gave when more was wanted, whoever asks, and the time that it takes to find it.
  P6 processor   A scan process and the orchestrator each have one core at most; where all are on one machine, its cores
-                are theirs together, but for the share that everything else had there.
+                are theirs together, and those of other programs that the targets keep at work (hosts or a directory on
+                the same machine); but for the share that other programs have in any case.
  P7 hosts       No run is shorter than its slowest target. Where doubling what binds would gain less than a twentieth,
                 that is what binds.
 """
@@ -159,7 +160,8 @@ def _processors(costs: Costs, site: Site, queue: Queue) -> list[Bound]:
         _bound(Limit.ORCHESTRATOR, partial(_paced, queue, 1 / cpu.orchestrator)),
     ]
     if site.together:
-        found.append(_bound(Limit.MACHINE, partial(_paced, queue, site.cores * (1 - cpu.others) / cpu.together)))
+        per_s = site.cores * (1 - cpu.background) / (cpu.together + cpu.others)
+        found.append(_bound(Limit.MACHINE, partial(_paced, queue, per_s)))
     return found
 
 

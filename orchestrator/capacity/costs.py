@@ -15,7 +15,8 @@ The rules, stated here and nowhere else:
                 phases `vault` and `auth`.
  M5 first wave  Of a directory account's targets those are left out that were dispatched before the first of them was
                 settled: they waited for scan processes to start, for the vault's token and for the account's canary.
- M6 processor   CPU per target of the orchestrator, its bus and the appliance, as the operating system has counted them.
+ M6 processor   CPU per target of the orchestrator, its bus and the appliance, as the operating system has counted them;
+                and of everything else on the machine, without what that has when the run has little to do.
  M7 several     Of several runs the latest that tells a thing says it; but what a target costs the processors, the one
                 with the most targets: scan processes cost half a second before their first.
 """

@@ -12,7 +12,7 @@ hosts, on a core of 2.6 GHz.
 """
 
 
-OTHERS_AT_MOST = 0.6
+BACKGROUND_AT_MOST = 0.6
 """Whatever else has run: it had what nobody wanted, too, and a scheduler that is fair leaves a run about so much."""
 
 
@@ -24,7 +24,9 @@ class Cpu:
     bus: float
     appliance: float
     others: float = 0.0
-    """The share of the machine that everything else had, from 0 to 1."""
+    """What other programs of the machine did because of it: a directory, a vault, hosts that are simulated."""
+    background: float = 0.0
+    """The share of the machine, from 0 to 1, that other programs have whether a run is there or not."""
 
     @property
     def together(self) -> float:
@@ -42,6 +44,10 @@ class CpuSpent:
     """Supervisor and scan processes, the ended ones too."""
     machine: float
     """Everything that the machine has done."""
+
+    @property
+    def others(self) -> float:
+        return max(0.0, self.machine - self.orchestrator - self.bus - self.appliance)
 
     def __sub__(self, other: CpuSpent) -> CpuSpent:
         return CpuSpent(
@@ -63,6 +69,10 @@ class Spent:
     cores: int = 0
     """Of the machine, likewise."""
     cpu: CpuSpent | None = None
+    background: float = 0.0
+    """The least share of the machine that other programs had in any moment of the run: while it has little to do, in
+    its first moments or its last, they have little to do for it.
+    """
 
     @property
     def duration(self) -> float:
@@ -71,9 +81,11 @@ class Spent:
     def per_target(self, targets: int) -> Cpu | None:
         if self.cpu is None or not targets:
             return None
-        cpu, others = self.cpu, self._others
+        cpu = self.cpu
         start = min(START_CPU_S * self.processes, cpu.appliance / 2)
-        return Cpu(cpu.orchestrator / targets, cpu.bus / targets, (cpu.appliance - start) / targets, others)
+        appliance = (cpu.appliance - start) / targets
+        others = self._others / targets
+        return Cpu(cpu.orchestrator / targets, cpu.bus / targets, appliance, others, self._background)
 
     def busy(self, seconds: float) -> float:
         """How busy the scan processes or the machine were, whichever were more (1: all the time), if all that they did
@@ -83,21 +95,25 @@ class Spent:
             return 0.0
         start = min(START_CPU_S * self.processes, self.cpu.appliance / 2)
         scanners = (self.cpu.appliance - start) / (self.processes * seconds)
-        ours = (self.cpu.orchestrator + self.cpu.bus + self.cpu.appliance - start) / (self.cores * seconds)
-        return max(scanners, ours + self._others)
+        ours = self.cpu.orchestrator + self.cpu.bus + self.cpu.appliance - start
+        return max(scanners, (ours + self._others) / (self.cores * seconds) + self._background)
+
+    @property
+    def _background(self) -> float:
+        return min(BACKGROUND_AT_MOST, self.background)
 
     @property
     def _others(self) -> float:
-        """The share of the machine that everything else had."""
-        if self.cpu is None or not self.cores:
+        """Seconds of CPU that everything else had above the background."""
+        if self.cpu is None:
             return 0.0
-        ours = self.cpu.orchestrator + self.cpu.bus + self.cpu.appliance
-        return min(OTHERS_AT_MOST, max(0.0, (self.cpu.machine - ours) / (self.cores * self.duration)))
+        return max(0.0, self.cpu.others - self._background * self.cores * self.duration)
 
     def data(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
-        cpu = data.get("cpu")
-        return cls(data["began"], data["ended"], data["processes"], data["cores"], CpuSpent(**cpu) if cpu else None)
+        cpu, background = data.get("cpu"), data.get("background", 0.0)
+        spent = CpuSpent(**cpu) if cpu else None
+        return cls(data["began"], data["ended"], data["processes"], data["cores"], spent, background)

@@ -108,7 +108,10 @@ class Engine:
         whole = not unfinished and not record.cursors
         try:
             made = dispatcher(prepared, unfinished, new_lease, time.time())
-            finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(meter.watch, name=f"meter {record.id}")
+                finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
+                tasks.cancel_scope.cancel()
             state = RunState.FINISHED if finished else RunState.STOPPED
             if finished and whole:
                 spent = meter.read(alone=self.begun == meter.order).data()

@@ -7,8 +7,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+
 from orchestrator.capacity.spent import CpuSpent, Spent
 
+LOOK_S = 0.5
+"""Scan processes take about as long to start: one look, at least, is of a run that has hardly begun."""
 _PROC = Path("/proc")
 
 
@@ -32,9 +36,23 @@ class Meter:
     """No other run is under way."""
     _began: float = field(default_factory=time.time)
     _first: CpuSpent | None = field(init=False)
+    _background: float | None = None
 
     def __post_init__(self) -> None:
         self._first = _use(self.pids)
+
+    async def watch(self) -> None:
+        """Look for the background, until cancelled."""
+        cores = os.cpu_count() or 1
+        before, at = self._first, time.monotonic()
+        while before is not None:
+            await anyio.sleep(LOOK_S)
+            now, seen = time.monotonic(), _use(self.pids)
+            if seen is None:
+                return
+            share = (seen - before).others / (cores * (now - at))
+            self._background = share if self._background is None else min(share, self._background)
+            before, at = seen, now
 
     def read(self, *, alone: bool) -> Spent:
         """What has been spent since. `alone`: no other run has begun meanwhile."""
@@ -44,7 +62,7 @@ class Meter:
         spent = last - self._first
         if spent.bus < 0 or spent.appliance < 0:  # one of them was started again
             return Spent(self._began, ended)
-        return Spent(self._began, ended, self.processes, os.cpu_count() or 1, spent)
+        return Spent(self._began, ended, self.processes, os.cpu_count() or 1, spent, self._background or 0.0)
 
 
 def _use(pids: Pids) -> CpuSpent | None:

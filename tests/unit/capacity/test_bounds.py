@@ -43,7 +43,10 @@ ROWS = [
         demand(capacity=1000), costs(cpu=Cpu(0.02, 0.001, 0.002)), MANY, Limit.ORCHESTRATOR, 21.0, id="orchestrator"
     ),
     pytest.param(
-        demand(capacity=1000), costs(cpu=Cpu(0.001, 0.001, 0.002, 0.8)), SITE, Limit.MACHINE, 11.0, id="others"
+        demand(capacity=1000), costs(cpu=Cpu(0.001, 0.001, 0.002, background=0.8)), SITE, Limit.MACHINE, 11.0, id="busy"
+    ),
+    pytest.param(
+        demand(capacity=1000), costs(cpu=Cpu(0.001, 0.001, 0.002, 0.016)), SITE, Limit.MACHINE, 11.0, id="hosts on it"
     ),
     pytest.param(
         demand(capacity=1000), costs(tried={"unix": (LOGIN,) * 19 + (SILENT,)}), SITE, Limit.HOSTS, 63.0, id="silent"

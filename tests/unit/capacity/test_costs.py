@@ -9,7 +9,7 @@ import pytest
 from appliance.contract import Phase, Technology
 from orchestrator.capacity.accounts import account_pace
 from orchestrator.capacity.costs import UNTRIED, VERDICT_S, Costs, PastRun, costs_of
-from orchestrator.capacity.spent import OTHERS_AT_MOST, START_CPU_S, CpuSpent, Spent
+from orchestrator.capacity.spent import BACKGROUND_AT_MOST, START_CPU_S, CpuSpent, Spent
 from orchestrator.store.records import TimedAttempt, VerdictTime
 from tests.unit.capacity.sizes import ACCOUNT
 
@@ -128,13 +128,24 @@ def test_what_a_target_costs_the_processors() -> None:
     assert cpu is not None
     assert (cpu.orchestrator, cpu.bus) == (0.5, 0.1)
     assert cpu.appliance == pytest.approx(2.0)
-    assert cpu.others == pytest.approx((15.0 - 1.2 - 4.0 - 2 * START_CPU_S) / 20.0)
+    assert cpu.others == pytest.approx((15.0 - 1.2 - 4.0 - 2 * START_CPU_S) / 2)
+    assert cpu.background == 0.0
 
 
-def test_others_never_have_the_whole_machine() -> None:
-    cpu = costs_of([past(attempt(), spent=spent(CpuSpent(0.1, 0.1, 0.2, 20.0)))]).cpu
+def test_the_background_is_not_for_the_targets() -> None:
+    """Two cores for ten seconds, of which half a core was taken by what has nothing to do with us."""
+    run = past(attempt(0), attempt(1), spent=replace(spent(CpuSpent(1.0, 0.0, 1.0, 10.0)), background=0.25))
+    cpu = costs_of([run]).cpu
     assert cpu is not None
-    assert cpu.others == OTHERS_AT_MOST
+    assert cpu.others == pytest.approx((10.0 - 2.0 - 0.25 * 2 * 10.0) / 2)
+    assert cpu.background == 0.25
+
+
+def test_the_background_never_has_the_whole_machine() -> None:
+    run = past(attempt(), spent=replace(spent(CpuSpent(0.1, 0.1, 0.2, 20.0)), background=0.99))
+    cpu = costs_of([run]).cpu
+    assert cpu is not None
+    assert cpu.background == BACKGROUND_AT_MOST
 
 
 def test_a_vault_that_throttles_has_a_rate_and_another_has_none() -> None:

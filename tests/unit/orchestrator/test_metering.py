@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from orchestrator.capacity.spent import CpuSpent
+from orchestrator.cli import metering
 from orchestrator.cli.metering import Meter, Pids
 
 BURN = "import subprocess, sys\nn = sum(range(3_000_000))\n"
@@ -35,6 +37,23 @@ def test_a_process_and_its_ended_children_are_counted() -> None:
     assert spent.cpu.machine > 0
     assert (spent.processes, spent.cores) == (2, os.cpu_count())
     assert spent.ended >= spent.began
+
+
+async def test_the_background_is_the_least_that_others_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked at every tenth of a second; their share is first half of the machine, then an eighth, then all of it."""
+    cores = os.cpu_count() or 1
+    machine = [share * 0.1 * cores for share in (0.0, 0.5, 0.625, 1.625)]
+    looks = iter([*(CpuSpent(0.0, 0.0, 0.0, seconds) for seconds in machine), None, CpuSpent(0.0, 0.0, 0.0, 9.0)])
+
+    def use(_: Pids) -> CpuSpent | None:
+        return next(looks)
+
+    monkeypatch.setattr(metering, "LOOK_S", 0.1)
+    monkeypatch.setattr(metering, "_use", use)
+    meter = Meter(Pids(1, 2), processes=2, order=1, alone=True)
+    await meter.watch()
+    # A busy machine looks later than it meant to, and so takes the share for less.
+    assert 0.0 < meter.read(alone=True).background <= 0.125
 
 
 @pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
