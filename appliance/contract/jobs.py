@@ -55,7 +55,7 @@ class Job(Wire):
     revoked_jump_keys: tuple[str, ...] = ()
     deadline: float
     """Seconds from the first byte of work to the last; absolute for the attempt, whatever hangs. The wait for a vault
-    that limits its rate does not count, nor the listing of machines that serves all targets.
+    that limits its rate does not count, nor the listing of secrets that serves all targets.
     """
     give_up_at: float
     """Unix time after which waiting for the vault or the pacer ends as a failure instead of a deferral."""

@@ -35,12 +35,12 @@ class CredentialSource(Protocol):
     async def settle(self, ref: CredentialRef) -> SecretHandle | Failure:
         """Turn a reference into an id without viewing the secret.
 
-        Asked once per run and reference, shared by all that wait for the same one; of secrets by machine, many may be
-        answered from one listing (`machines`). Fails with SECRET_NOT_FOUND (no hit), SECRET_AMBIGUOUS_NAME (several
-        exact hits), SECRET_INACTIVE, and every VAULT_* reason; with OWN_OVERLOAD where the wait was for our own limit
-        on requests. A transient failure is not remembered. While the vault as a whole is left alone (`breaker`), every
-        settle fails at once with the fact `vault_away`, a known one too: nobody should dial a target for a credential
-        that cannot be had.
+        Asked once per run and reference, shared by all that wait for the same one; of secrets by name or machine, many
+        may be answered from one listing (`listing`). Fails with SECRET_NOT_FOUND (no hit), SECRET_AMBIGUOUS_NAME
+        (several exact hits), SECRET_INACTIVE, and every VAULT_* reason; with OWN_OVERLOAD where the wait was for our
+        own limit on requests. A transient failure is not remembered. While the vault as a whole is left alone
+        (`breaker`), every settle fails at once with the fact `vault_away`, a known one too: nobody should dial a target
+        for a credential that cannot be had.
         """
         ...
 

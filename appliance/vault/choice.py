@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.contract import Failure
@@ -50,7 +50,7 @@ def folded(text: str) -> str:
     return text.strip().casefold()
 
 
-def only(hits: list[Summary]) -> Summary | Failure:
+def only(hits: Sequence[Summary]) -> Summary | Failure:
     """The one active secret among those of one name, or for one machine."""
     active = [s for s in hits if s.active]
     if len(active) == 1:

@@ -19,12 +19,12 @@ from appliance.contract import CredentialRef, Failure
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import answers, dialects, rest
 from appliance.vault.approvals import APPROVAL_KINDS, VaultApprovals, files_none
+from appliance.vault.catalogue import Catalogue
 from appliance.vault.checkouts import VaultCheckouts, told
 from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Dialect, standing
 from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
-from appliance.vault.machines import Machines
 from appliance.vault.messages import Answer
 from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
 from appliance.vault.secret_server import SecretServerSource
@@ -57,7 +57,7 @@ class Grantor:
         self._clock = clock
         self._book = TokenBook()
         api = login.access.api
-        self._machines = Machines(LISTING_AGE, clock)
+        self._catalogue = Catalogue(LISTING_AGE, clock)
         self._dialect = None if api == "auto" else dialects.of(api)
         self._renewal: anyio.Event | None = None
         self._closed = False
@@ -88,7 +88,7 @@ class Grantor:
             dialect = await within(self._patience, self._spoken)
             if isinstance(dialect, Failure):
                 return told(dialect)
-            record = VaultRecord(self._exchange, self.token, self._patience, machines=self._machines)
+            record = VaultRecord(self._exchange, self.token, self._patience, catalogue=self._catalogue)
             return needs_rest(dialect.api) or await record.answer(query)
         if query.kind in APPROVAL_KINDS:
             dialect = await within(self._patience, self._spoken)
@@ -118,10 +118,10 @@ class Grantor:
         return replace(failure, facts={**failure.facts, "pin": pin}) if isinstance(pin, str) and pin else failure
 
     async def look(self, ref: CredentialRef) -> VaultAnswer:
-        """Does the secret resolve, and could it be read now? No value is fetched, and nothing remembered but a listing
-        of machines, for a moment.
+        """Does the secret resolve, and could it be read now? No value is fetched, and nothing remembered but a listing,
+        for a moment.
         """
-        source = SecretServerSource(self._exchange, self.token, machines=self._machines)
+        source = SecretServerSource(self._exchange, self.token, catalogue=self._catalogue)
         handle = await source.settle(ref)
         if isinstance(handle, Failure):
             return told(handle)

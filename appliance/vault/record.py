@@ -15,11 +15,11 @@ from typing import TypeVar
 from appliance.contract import Failure
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import record_answers, rest, rest_dialect
+from appliance.vault.catalogue import Catalogue
 from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask
 from appliance.vault.exchange import Exchange, Trip, within
 from appliance.vault.failures import fail
-from appliance.vault.machines import Machines
 from appliance.vault.messages import Answer, Request
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
@@ -42,11 +42,11 @@ class VaultRecord:
         patience: float,
         clock: Callable[[], float] = time.time,
         *,
-        machines: Machines | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._exchange = exchange
         self._session = Session(exchange, token)
-        self._source = SecretServerSource(exchange, token, machines=machines)
+        self._source = SecretServerSource(exchange, token, catalogue=catalogue)
         self._patience = patience
         self._clock = clock
 

@@ -76,11 +76,13 @@ def search_machine(machine: str, skip: int) -> Request:
     return Request("GET", f"{_API}/secrets", tuple(query.items()))
 
 
-def machines(skip: int) -> Request:
-    """All secrets with what they show of their machine. They are counted once: that is slow on a large vault."""
+def listing(skip: int, *, machines: bool = False) -> Request:
+    """All secrets, with what they show of their machine where asked for. They are counted once: that is slow on a large
+    vault.
+    """
     query = {
         **_EVERY,
-        "filter.extendedFields": "Machine",
+        **({"filter.extendedFields": "Machine"} if machines else {}),
         **({"filter.doNotCalculateTotal": "true"} if skip else {}),
         "skip": str(skip),
         "take": str(LISTED),

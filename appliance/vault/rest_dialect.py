@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from appliance.contract import Failure, named
 from appliance.vault import answers, rest
 from appliance.vault.answers import Grant, Item, Page, Secret, State, Summary
-from appliance.vault.choice import Machine, only
+from appliance.vault.choice import Machine
 from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Found, held_by_another, not_there
 from appliance.vault.dialogue import Dialogue, Question, ask
@@ -58,17 +58,18 @@ class RestDialect:
     def is_dead(self, answer: Answer, _read: object) -> bool:
         return wants_new_token(answer)
 
-    def by_name(self, name: str) -> Dialogue[Found | Failure]:
+    def by_name(self, name: str) -> Dialogue[list[Summary] | Failure]:
         """The search also hits other fields and other spellings, so names are compared here, letter by letter."""
-        hits = yield from _searched(partial(rest.search, name), lambda found: found.name == name)
-        found = hits if isinstance(hits, Failure) else only(hits)
-        return found if isinstance(found, Failure) else (yield from self.free(found))
+        return _searched(partial(rest.search, name), lambda found: found.name == name)
+
+    def names(self, skip: int) -> Dialogue[Page | Failure]:
+        return ask(question(rest.listing(skip), partial(answers.read_page, take=rest.LISTED)))
 
     def by_machine(self, wanted: Machine) -> Dialogue[list[Summary] | Failure]:
         return _searched(partial(rest.search_machine, wanted.value), wanted.is_of)
 
     def machines(self, skip: int) -> Dialogue[Page | Failure]:
-        return ask(question(rest.machines(skip), partial(answers.read_page, take=rest.LISTED)))
+        return ask(question(rest.listing(skip, machines=True), partial(answers.read_page, take=rest.LISTED)))
 
     def has_machine(self, template_id: int) -> Dialogue[bool | Failure]:
         slugs = yield from ask(question(rest.template(template_id), answers.read_slugs))

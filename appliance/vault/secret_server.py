@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from appliance.contract import AccessTerms, CredentialRef, Failure, SecretLookup, View
-from appliance.phases import off_the_clock
 from appliance.reasons import REASONS
 from appliance.vault import DEFAULT_TERMS, SecretHandle, answers
-from appliance.vault.choice import Machine, chosen
+from appliance.vault.answers import Summary
+from appliance.vault.catalogue import Catalogue
+from appliance.vault.choice import Machine, chosen, only
 from appliance.vault.credential import Credential
 from appliance.vault.definition import VaultAccess
 from appliance.vault.dialect import Dialect, Found, standing
@@ -23,7 +24,6 @@ from appliance.vault.entry import UNBOUNDED
 from appliance.vault.exchange import Exchange, Trip, open_exchange, within
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.flight import SingleFlight
-from appliance.vault.machines import Machines
 from appliance.vault.messages import UNTOLD, Why
 from appliance.vault.reading import credential
 from appliance.vault.session import Session
@@ -54,12 +54,12 @@ class SecretServerSource:
         *,
         settle_patience: float = SETTLE_PATIENCE,
         fetch_patience: float = FETCH_PATIENCE,
-        machines: Machines | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
-        """`machines`: what others have read of this vault, where it is to serve for longer than this source."""
+        """`catalogue`: what others have read of this vault, where it is to serve for longer than this source."""
         self._session = Session(exchange, token)
         self._entry = exchange.entry
-        self._machines = machines if machines is not None else Machines()
+        self._catalogue = catalogue if catalogue is not None else Catalogue()
         self._settle_patience = settle_patience
         self._fetch_patience = fetch_patience
         self._settling: SingleFlight[SecretHandle | Failure] = SingleFlight()
@@ -142,19 +142,23 @@ class SecretServerSource:
         return found
 
     async def _looked_for(self, ref: CredentialRef, trip: Trip) -> SecretHandle | Failure:
-        if ref.by is not SecretLookup.MACHINE:
+        if ref.by not in _SEARCHED:
             return await self._session.converse(lambda dialect: self._find(dialect, ref), trip)
-        machine = Machine(ref.key, ref.template, ref.folder)
-        with off_the_clock():  # one listing serves all, and waits for its turns in the task of another attempt
-            hits = await self._machines.hits(machine, self._session, trip)
-        one = hits if isinstance(hits, Failure) else chosen(hits, machine)
+        one = await (self._named(ref.key, trip) if ref.by is SecretLookup.NAME else self._of_machine(ref, trip))
         if isinstance(one, Failure):
             return one
         return await self._session.converse(lambda dialect: self._handle(ref, dialect.free(one)), trip)
 
+    async def _named(self, name: str, trip: Trip) -> Summary | Failure:
+        hits = await self._catalogue.names.hits(name, self._session, trip)
+        return hits if isinstance(hits, Failure) else only(hits)
+
+    async def _of_machine(self, ref: CredentialRef, trip: Trip) -> Summary | Failure:
+        machine = Machine(ref.key, ref.template, ref.folder)
+        hits = await self._catalogue.machines.hits(machine, self._session, trip)
+        return hits if isinstance(hits, Failure) else chosen(hits, machine)
+
     def _find(self, dialect: Dialect, ref: CredentialRef) -> Dialogue[SecretHandle | Failure]:
-        if ref.by is SecretLookup.NAME:
-            return self._handle(ref, dialect.by_name(ref.key))
         if ref.by is SecretLookup.PATH:
             return self._handle(ref, dialect.by_path(ref.key))
         if ref.key.isascii() and ref.key.isdigit() and len(ref.key) <= 18 and int(ref.key) > 0:

@@ -19,7 +19,7 @@ from typing import Final
 from appliance.contract import Failure, named
 from appliance.vault import soap, soap_answers
 from appliance.vault.answers import Grant, Item, Page, Secret, State, Summary
-from appliance.vault.choice import Machine, only
+from appliance.vault.choice import Machine
 from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import ALIVE, Found, held_by_another, not_there
 from appliance.vault.dialogue import Dialogue, Question, ask, said
@@ -64,7 +64,7 @@ class SoapDialect:
             return False
         return Question(soap.token_is_valid, soap_answers.read_token_is_valid)
 
-    def by_name(self, name: str) -> Dialogue[Found | Failure]:
+    def by_name(self, name: str) -> Dialogue[list[Summary] | Failure]:
         """A search does not tell the inactive ones from the others, so it is asked once without and once with them."""
         hits: list[Summary] = []
         for inactive in (False, True):
@@ -74,8 +74,10 @@ class SoapDialect:
             hits = [replace(s, active=not inactive) for s in page.records if s.name == name]
             if hits:
                 break
-        found = only(hits)
-        return found if isinstance(found, Failure) else (yield from self.free(found))
+        return hits
+
+    def names(self, _skip: int) -> Dialogue[None]:
+        return said(None)
 
     def by_machine(self, wanted: Machine) -> Dialogue[list[Summary] | Failure]:
         """As by name: the inactive ones are looked for where no active one fits."""

@@ -114,7 +114,8 @@ def _vaults(plan: Plan, campaign: Campaign) -> Iterator[VaultDemand]:
 
 def _looked_up(secret: SecretReference, *, by_soap: bool) -> bool:
     """Does each target cost a request that finds its secret?"""
-    return _own(secret) and (secret.by is not SecretLookup.MACHINE or by_soap)
+    listed = secret.by in (SecretLookup.MACHINE, SecretLookup.NAME) and not by_soap
+    return _own(secret) and not listed
 
 
 def _own(secret: SecretReference) -> bool:

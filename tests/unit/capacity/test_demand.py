@@ -70,13 +70,15 @@ def test_targets_that_no_record_serves_log_in_as_nobody() -> None:
     ("secret", "api", "requests"),
     [
         ('"one-for-all"', "rest", 1.0),
-        ('"unix-{address}"', "rest", 2.0),
+        ('"unix-{address}"', "rest", 1.0),
+        ('"unix-{address}"', "soap", 2.0),
+        ('{ path = "/Scan/{address}" }', "rest", 2.0),
         ("{ id = 7 }", "rest", 1.0),
         ('{ machine = "{address}" }', "rest", 1.0),
         ('{ machine = "{address}" }', "soap", 2.0),
     ],
 )
-def test_a_name_of_its_own_is_looked_up_for_each_target(secret: str, api: str, requests: float) -> None:
+def test_a_secret_of_its_own_is_looked_up_where_no_listing_has_it(secret: str, api: str, requests: float) -> None:
     told = asked(LOCAL.replace('"unix-{address}"', secret), 'include = ["10.0.0.0/24"]', vault=f'api = "{api}"')
     assert [(v.title, v.share, v.requests_per_view) for v in told.vaults] == [("Vault", 1.0, requests)]
 

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.contract import CredentialRef, Failure, SecretLookup
-from appliance.vault import SecretHandle, machines
+from appliance.vault import SecretHandle, listing
 from appliance.vault.answers import Page, Summary, read_page, read_slugs
 from appliance.vault.choice import Machine, chosen
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
 from appliance.vault.failures import reason_of
 from appliance.vault.grantor import Grantor, open_grantor
-from appliance.vault.machines import FIRST, Listing
+from appliance.vault.listing import FIRST, Listing
+from appliance.vault.machines import MachineListing
 from appliance.vault.messages import Answer
 from appliance.vault.rest import LISTED
 from appliance.vault.secret_server import SecretServerSource, open_source
@@ -125,7 +126,7 @@ async def test_what_a_template_narrows_is_no_longer_ambiguous(tmp_path: Path) ->
 async def test_a_vault_too_large_or_slow_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(machines, limit, 0.0)
+    monkeypatch.setattr(listing, limit, 0.0)
     async with vault(tmp_path) as (source, _grantor, world):
         hosts = range(1, 61)
         expected = {n: one for n, one in as_the_vault_has_it(world).items() if n in hosts}
@@ -137,10 +138,10 @@ async def test_a_listing_that_takes_too_long_in_all_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("READ_ON", "PATIENCE"):
-        monkeypatch.setattr(machines, limit, 0.0)
+        monkeypatch.setattr(listing, limit, 0.0)
     async with vault(tmp_path) as (source, _grantor, world):
         await settle_all(source, range(1, FIRST + 2))
-        monkeypatch.setattr(machines, "READ_ON", 3.0)
+        monkeypatch.setattr(listing, "READ_ON", 3.0)
         before = world.metrics.vault.searches
         await settle_all(source, range(100, 140))
         assert world.metrics.vault.searches == before + 40
@@ -152,12 +153,12 @@ async def test_what_one_has_read_the_next_goes_on_from(tmp_path: Path, monkeypat
     taken: list[int] = []
     take = Listing.take
 
-    def noted(listing: Listing, page: Page) -> None:
-        taken.append(listing.skip)
-        take(listing, page)
+    def noted(read: Listing[Machine], page: Page) -> None:
+        taken.append(read.skip)
+        take(read, page)
 
     monkeypatch.setattr(Listing, "take", noted)
-    monkeypatch.setattr(machines, "READ_ON", 0.8)
+    monkeypatch.setattr(listing, "READ_ON", 0.8)
     async with vault(tmp_path, spec=VaultSpec(slow=0.5)) as (source, _grantor, world):
         await settle_all(source, range(1, FIRST + 1))
         world.order_vault_faults(frozenset({"slow"}))
@@ -174,7 +175,7 @@ async def test_a_listing_that_the_vault_refuses_is_not_tried_for_ever(tmp_path: 
     async with vault(tmp_path) as (source, _grantor, world):
         await settle_all(source, range(1, FIRST + 1))
         world.order_vault_faults(frozenset({"forbidden"}))
-        for number in range(100, 100 + machines.FAILURES + 2):
+        for number in range(100, 100 + listing.FAILURES + 2):
             assert isinstance(await source.settle(ref(f"h{number}")), Failure)
         world.order_vault_faults(frozenset())
         before = world.metrics.vault.searches
@@ -204,27 +205,27 @@ def summary(number: int, machine: str | None, template: int = 1, folder: str = "
     return Summary(number, "n", folder, template=f"T{template}", template_id=template, machine=machine)
 
 
-def whole(*records: Summary, total: int | None = None) -> Listing:
-    listing = Listing()
-    listing.take(Page(records, more=False, total=total))
-    listing.whole_at = 0.0
-    return listing
+def whole(*records: Summary, total: int | None = None) -> MachineListing:
+    read = MachineListing()
+    read.take(Page(records, more=False, total=total))
+    read.whole_at = 0.0
+    return read
 
 
 def test_a_listing_answers_for_what_it_shows() -> None:
-    listing = whole(summary(1, " Web1 "), summary(2, "web2"), summary(3, ""))
-    assert [s.id for s in listing.hits(Machine("WEB1")) or ()] == [1]
-    assert listing.hits(Machine("web3")) == ()
-    assert listing.hits(Machine("")) == ()
+    read = whole(summary(1, " Web1 "), summary(2, "web2"), summary(3, ""))
+    assert [s.id for s in read.hits(Machine("WEB1")) or ()] == [1]
+    assert read.hits(Machine("web3")) == ()
+    assert read.hits(Machine("")) == ()
 
 
 def test_a_template_that_shows_none_may_have_another_secret() -> None:
-    listing = whole(summary(1, "web1"), summary(2, None, 2))
-    assert listing.hits(Machine("web1")) is None
-    assert listing.hits(Machine("web1", "T2")) is None
-    assert listing.hits(Machine("web1", "t1")) is not None, "narrowed to one that shows it"
-    listing.has_no_machine(2)
-    assert listing.hits(Machine("web2")) == ()
+    read = whole(summary(1, "web1"), summary(2, None, 2))
+    assert read.hits(Machine("web1")) is None
+    assert read.hits(Machine("web1", "T2")) is None
+    assert read.hits(Machine("web1", "t1")) is not None, "narrowed to one that shows it"
+    read.has_no_machine(2)
+    assert read.hits(Machine("web2")) == ()
 
 
 def test_an_empty_field_of_a_template_that_shows_others_hides_nothing() -> None:
