@@ -15,6 +15,8 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from string import Formatter
 
 from appliance.contract import (
     Account,
@@ -36,6 +38,8 @@ from orchestrator.addresses import AddressSet, number_of
 from orchestrator.campaign_model import Record, SecretReference, UnixRecord, Vault, WindowsRecord
 from orchestrator.pacing import Budget
 
+_ADDRESS = frozenset({"address"})
+
 
 @dataclass(frozen=True, slots=True)
 class NoCandidate:
@@ -43,12 +47,6 @@ class NoCandidate:
 
     reason: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    record: Record
-    addresses: AddressSet
 
 
 class RecordBook:
@@ -116,8 +114,7 @@ class RecordBook:
             elif isinstance(fallbacks, NoCandidate):
                 lacking.append(fallbacks.text)
             else:
-                more = {"root": root, "fallbacks": fallbacks}
-                found.append(_candidate(record, target, secret).model_copy(update=more))
+                found.append(_candidate(record, target, secret, root, fallbacks))
         if found:
             return tuple(found)
         return NoCandidate("NO_RECORD", "; ".join(lacking) or f"no {technology} record contains {target.address}")
@@ -213,7 +210,7 @@ def _resolved(title: str, vault: str, reference: SecretReference, target: Target
     if reference.by is SecretLookup.ID:
         return CredentialRef(vault=vault, by=SecretLookup.ID, key=reference.text)
     try:
-        key = reference.text.format(**template_values(target))
+        key = reference.text.format(**_values_for(reference.text, target))
     except KeyError as error:
         return NoCandidate(
             "NO_RECORD",
@@ -222,6 +219,16 @@ def _resolved(title: str, vault: str, reference: SecretReference, target: Target
         )
     narrowed = {"template": reference.template or "", "folder": reference.folder or ""}
     return CredentialRef(vault=vault, by=reference.by, key=key, **narrowed)
+
+
+def _values_for(text: str, target: Target) -> dict[str, str]:
+    """The same, or only what most names take: this is done for each target of a run."""
+    return {"address": target.address} if _fields(text) <= _ADDRESS else template_values(target)
+
+
+@lru_cache(maxsize=1024)
+def _fields(text: str) -> frozenset[str]:
+    return frozenset(name for _, name, _, _ in Formatter().parse(text) if name)
 
 
 def root_account_of(record: Record, address: str) -> Account | None:
@@ -294,7 +301,9 @@ def _terms(record: WindowsRecord, target: Target) -> KerberosTerms | None:
     )
 
 
-def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candidate:
+def _candidate(
+    record: Record, target: Target, secret: CredentialRef, root: RootPassword | None, fallbacks: tuple[Fallback, ...]
+) -> Candidate:
     account = account_of(record, target.address)
     if isinstance(record, WindowsRecord):
         return Candidate(
@@ -321,6 +330,8 @@ def _candidate(record: Record, target: Target, secret: CredentialRef) -> Candida
         host_keys=record.host_keys,
         crypto=record.crypto,
         jump=jump_of(record),
+        root=root,
+        fallbacks=fallbacks,
     )
 
 

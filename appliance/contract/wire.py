@@ -83,6 +83,9 @@ def peer_text(raw: bytes | str) -> str:
     return encoded[: PEER_TEXT_LIMIT - 3].decode("utf-8", "ignore") + "..."
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(value: Any) -> bytes:
     """Stable JSON of plain data: what ids and snapshots are hashed over."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(value).encode()
