@@ -25,8 +25,7 @@ BAD_INPUT, UNREACHABLE = 2, 3
 async def serve_alone(settings: Settings, fast_path: bool) -> None:
     """A stand-alone appliance: every run of its zone is served, within its own policy."""
     admission, identity = settings.admission(), settings.identity(fast_path=fast_path)
-    seed = identity.bus_seed.get_secret_value()
-    async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
+    async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
         supervisor = Supervisor(identity, bus, Admissions(admission))
         async with anyio.create_task_group() as tasks:
             await tasks.start(drain_on_signal, supervisor.draining, tasks.cancel_scope, name="supervisor: signals")

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import SocketStream
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
 
+from appliance.bus.credentials import BusLogin
 from appliance.contract import ContractError, Failure, Phase, Signal, Wire, named
 from appliance.leaks.orders import Search, Searched
 from appliance.vault.definition import Api, Hidden, VaultAccess
@@ -31,8 +32,7 @@ class Hello(Wire):
     appliance: str
     zone: str
     run: str
-    bus_url: str
-    bus_seed: SecretStr
+    bus: BusLogin
     networks: tuple[str, ...]
     host_keys: str
     vaults: tuple[VaultAccess, ...]
@@ -42,10 +42,6 @@ class Hello(Wire):
     fast_path: bool = True
     life: float = 1.0
     """The part of the longest life that this one has (`worker`)."""
-
-    @field_serializer("bus_seed", when_used="json")
-    def _reveal(self, seed: SecretStr) -> str:
-        return seed.get_secret_value()
 
 
 class Drain(Wire):

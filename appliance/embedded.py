@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 import anyio
 from anyio.abc import SocketStream
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from appliance.bus.credentials import BusLogin
 from appliance.bus.opening import open_bus
 from appliance.contract import ContractError, Wire, canonical
 from appliance.policy import Policy
@@ -27,15 +28,13 @@ class IdentityMessage(Wire):
     kind: Literal["identity"]
     appliance: str
     zone: str
-    bus_url: str
-    bus_seed: SecretStr
+    bus: BusLogin
     capacity: int = Field(ge=1)
     processes: int = Field(ge=1)
     fast_path: bool = True
 
     def identity(self) -> Identity:
-        where = (self.appliance, self.zone, self.bus_url, self.bus_seed)
-        return Identity(*where, self.capacity, self.processes, fast_path=self.fast_path)
+        return Identity(self.appliance, self.zone, self.bus, self.capacity, self.processes, fast_path=self.fast_path)
 
 
 class AdmitMessage(Wire):
@@ -95,8 +94,7 @@ async def serve_embedded() -> None:
     if not isinstance(first, IdentityMessage):
         raise ContractError("the first message must say who this appliance is")
     identity = first.identity()
-    seed = identity.bus_seed.get_secret_value()
-    async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
+    async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
         admissions = Admissions()
         supervisor = Supervisor(identity, bus, admissions)
         async with anyio.create_task_group() as tasks:

@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from appliance.bus.credentials import BusLogin
 from appliance.bus.users import appliance_permissions, new_user
 from appliance.certificates import CertificateError, ClientCertificate, client_certificate
 from appliance.contract import HostKeyPolicy
@@ -54,7 +55,16 @@ class _Table(BaseModel):
 class Bus(_Table):
     url: str
     seed: SecretStr
-    """This appliance's nkey seed; the server's configuration holds the public half."""
+    """This appliance's nkey seed; the server's configuration, or the token, holds the public half."""
+    token: str = ""
+    """What the account says of this appliance's user, where the server goes by that."""
+    ca: str = ""
+    """Path of a PEM file, or the certificates themselves; empty for the system's authorities."""
+
+    def login(self) -> BusLogin:
+        """Raises SettingsError."""
+        ca = self.ca if not self.ca or "-----BEGIN" in self.ca else _text(self.ca, "CA file")
+        return BusLogin(url=self.url, seed=self.seed, token=self.token, ca=ca)
 
 
 class PasswordReference(_Table):
@@ -220,10 +230,10 @@ class Settings(_Table):
             raise SettingsError(_faults(path, error)) from None
 
     def identity(self, *, fast_path: bool = True) -> Identity:
+        """Raises SettingsError."""
         v4, v6 = (next((str(a) for a in self.source if a.version == version), None) for version in (4, 6))
         sources = Sources(v4, v6)
-        where = (self.name, self.zone, self.bus.url, self.bus.seed)
-        return Identity(*where, self.capacity, self.processes, sources, fast_path)
+        return Identity(self.name, self.zone, self.bus.login(), self.capacity, self.processes, sources, fast_path)
 
     def admission(self) -> Admission:
         """Raises SettingsError for a password or a CA that cannot be read, and for a vault that cannot be used."""
@@ -255,6 +265,7 @@ host_keys = "tofu"          # the weakest SSH host-key policy a job may ask for:
 
 [bus]
 url = "tls://nats.example:4222"
+# ca = "nats-ca.pem"         # the only authorities to trust for it; default: the system's
 seed = "{seed}"
 # The NATS server must know this appliance by its public key, and allow it what `appliance init` printed:
 #   {public}

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 from anyio.abc import Process, TaskGroup, TaskStatus
-from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
+from appliance.bus.credentials import BusLogin
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.child import start_child
 from appliance.contract import Failure, Heartbeat, Phase, RunNotice, capacity_each, named, processes_for
@@ -84,8 +84,7 @@ class Identity:
 
     appliance: str
     zone: str
-    bus_url: str
-    bus_seed: SecretStr
+    bus: BusLogin
     capacity: int
     processes: int
     sources: Sources = ANY_SOURCE
@@ -268,8 +267,7 @@ class Supervisor:
             appliance=identity.appliance,
             zone=identity.zone,
             run=run,
-            bus_url=identity.bus_url,
-            bus_seed=identity.bus_seed,
+            bus=identity.bus,
             networks=admission.networks,
             host_keys=admission.policy.host_keys.value,
             vaults=tuple(login.access for login in admission.logins),

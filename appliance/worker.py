@@ -186,7 +186,7 @@ async def serve(sock: socket.socket) -> None:
     desk = TokenDesk(channel)
     handshakes = anyio.CapacityLimiter(min(FEWEST, hello.capacity))
     async with (
-        open_bus(hello.bus_url, hello.appliance, hello.zone, hello.bus_seed.get_secret_value()) as bus,
+        open_bus(hello.bus, hello.appliance, hello.zone) as bus,
         kit_for(hello, bus, desk.of, lag, handshakes) as kit,
     ):
 

@@ -27,8 +27,8 @@ import structlog
 from anyio import to_thread
 from anyio.abc import Process
 
+from appliance.bus.claims import KeyPair
 from appliance.bus.users import (
-    KeyPair,
     appliance_permissions,
     control_permissions,
     new_user,

@@ -259,16 +259,17 @@ async def connect_appliance(
     name: str,
     zone: str,
     seed: str | None = None,
-    creds: str | None = None,
+    token: str = "",
     tls: ssl.SSLContext | None = None,
     timing: Timing | None = None,
 ) -> JetStreamAppliance:
-    """Connect as the appliance whose user `seed` (an nkey) or `creds` (path of a credentials file) proves.
+    """Connect as the appliance whose user `seed` (an nkey) proves; `token`: what its account says of it, if the server
+    goes by that.
 
     Raises BusRefused, BusUnavailable; ValueError for a name that is no NATS token.
     """
     inbox = subjects.appliance_inbox(zone, name)
     link = await Link.open(
-        url, name=f"keymuster {name}", inbox=inbox, seed=seed, creds=creds, tls=tls, timing=timing or Timing()
+        url, name=f"keymuster {name}", inbox=inbox, seed=seed, token=token, tls=tls, timing=timing or Timing()
     )
     return JetStreamAppliance(link, zone, name)

@@ -33,7 +33,7 @@ class ControlClient:
 
 
 async def connect_control(
-    url: str, *, seed: str, tls: ssl.SSLContext | None = None, timing: Timing | None = None
+    url: str, *, seed: str, token: str = "", tls: ssl.SSLContext | None = None, timing: Timing | None = None
 ) -> ControlClient:
     """Connect with the seed that the holder's record names. Raises BusRefused, BusUnavailable."""
     link = await Link.open(
@@ -41,7 +41,7 @@ async def connect_control(
         name="keymuster control",
         inbox=subjects.CONTROL_INBOX,
         seed=seed,
-        creds=None,
+        token=token,
         tls=tls,
         timing=timing or Timing(),
     )

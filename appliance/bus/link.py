@@ -25,11 +25,12 @@ from urllib.parse import urlsplit
 import anyio
 import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, Timing
+from appliance.bus.credentials import credentials_text
 from appliance.bus.users import is_seed
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,7 @@ class Link:
         name: str,
         inbox: str,
         seed: str | None,
-        creds: str | None,
+        token: str,
         tls: ssl.SSLContext | None,
         timing: Timing,
     ) -> Self:
@@ -127,8 +128,8 @@ class Link:
                     servers=[url],
                     name=name,
                     inbox_prefix=inbox,
-                    nkeys_seed_str=seed,
-                    user_credentials=creds,
+                    nkeys_seed_str=None if token else seed,
+                    user_credentials=RawCredentials(credentials_text(seed, token)) if seed and token else None,
                     tls=tls,
                     error_cb=link._on_error,
                     disconnected_cb=link._on_disconnected,

@@ -286,11 +286,11 @@ async def connect_orchestrator(
     url: str,
     *,
     seed: str | None = None,
-    creds: str | None = None,
+    token: str = "",
     tls: ssl.SSLContext | None = None,
     timing: Timing | None = None,
 ) -> JetStreamOrchestrator:
-    """Connect as the orchestrator, by `seed` (an nkey) or `creds` (path of a credentials file), and make what all zones
+    """Connect as the orchestrator, by `seed` (an nkey) and, where the server goes by that, `token`; make what all zones
     share. Raises BusRefused, BusUnavailable, BusError.
     """
     link = await Link.open(
@@ -298,7 +298,7 @@ async def connect_orchestrator(
         name="keymuster orchestrator",
         inbox=subjects.ORCHESTRATOR_INBOX,
         seed=seed,
-        creds=creds,
+        token=token,
         tls=tls,
         timing=timing or Timing(),
     )

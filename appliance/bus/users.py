@@ -8,38 +8,24 @@ subject of its creation; the server refuses a body that differs from it.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
 from typing import Any
 
-import nkeys
-
 from appliance.bus import subjects
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    seed: str = field(repr=False)
-    """Secret: proves the user. It is handed on by file descriptor or in a file of mode 0600, never by argv."""
-    public: str
+from appliance.bus.claims import BadKey, KeyKind, KeyPair, new_key, public_of
 
 
 def new_user() -> KeyPair:
     """A fresh user key pair."""
-    seed: bytes = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-    pair = nkeys.from_seed(bytearray(seed))
-    public: bytes = pair.public_key
-    pair.wipe()
-    return KeyPair(seed=seed.decode(), public=public.decode())
+    return new_key(KeyKind.USER)
 
 
 def is_seed(text: str) -> bool:
     """Is this the seed of a user's key pair?"""
     try:
-        nkeys.from_seed(bytearray(text.encode())).wipe()
-    except (nkeys.NkeysError, ValueError):  # ValueError: what is not base32 at all
+        public_of(text, KeyKind.USER)
+    except BadKey:
         return False
-    return text.startswith("SU")
+    return True
 
 
 def orchestrator_permissions() -> dict[str, Any]:
@@ -66,7 +52,7 @@ def appliance_permissions(zone: str, name: str) -> dict[str, Any]:
         },
         "subscribe": {"allow": [f"{subjects.appliance_inbox(zone, name)}.>", subjects.vault(zone)]},
         # Answers to vault queries go to the asker's inbox, once each.
-        "allow_responses": {"max": 1, "expires": "5m"},
+        "allow_responses": {"max": 1, "expires": "300s"},
     }
 
 

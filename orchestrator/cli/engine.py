@@ -7,7 +7,6 @@ With a NATS URL it uses that bus and the appliances that are on it.
 from __future__ import annotations
 
 import secrets
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,8 +14,10 @@ from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
+from pydantic import SecretStr
 
 from appliance.bus import BusError, OrchestratorBus
+from appliance.bus.credentials import BusLogin
 from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.contract import CredentialRef
 from appliance.long_lived import settle_in
@@ -28,6 +29,7 @@ from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
 from orchestrator.cli.metering import Meter, Pids
+from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
 from orchestrator.nats_binary import NatsServerError
@@ -167,7 +169,7 @@ async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = Tr
             server = await stack.enter_async_context(EmbeddedServer(held, [user]))
         except NatsServerError as error:
             raise BadInput(str(error)) from None
-        bus = await _bus(stack, server.url, server.orchestrator_seed)
+        bus = await _bus(stack, BusLogin(url=server.url, seed=SecretStr(server.orchestrator_seed)))
         await bus.open_zone(zone, capacity)
         child = ApplianceChild(
             name=NAME,
@@ -213,11 +215,11 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 @asynccontextmanager
 async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
-    url, seed, tls = bus_credentials(where)
+    login = bus_login(where)
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
         stack.push_async_callback(_close, store.close)
-        bus = await _bus(stack, url, seed, tls)
+        bus = await _bus(stack, login)
         await bus.open_zone(zone, capacity)
         settle_in()
         service = Service(store, bus, time.time)
@@ -227,28 +229,12 @@ async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> Asy
             tasks.cancel_scope.cancel()
 
 
-def bus_credentials(where: Where) -> tuple[str, str, ssl.SSLContext | None]:
-    """URL, nkey seed and TLS context of the user's own bus. Raises BadInput."""
-    if where.nats is None or where.nats_seed is None:
-        raise BadInput("--nats needs --nats-seed FILE, the nkey seed of the orchestrator's user")
+async def _bus(stack: AsyncExitStack, login: BusLogin) -> OrchestratorBus:
+    seed = login.seed.get_secret_value()
     try:
-        seed = where.nats_seed.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        raise BadInput(f"cannot read {where.nats_seed}: {why}") from None
-    if where.nats_ca is None:
-        return where.nats, seed, None
-    try:
-        return where.nats, seed, ssl.create_default_context(cafile=str(where.nats_ca))
-    except (OSError, ssl.SSLError):
-        raise BadInput(f"cannot read the CA file {where.nats_ca}") from None
-
-
-async def _bus(stack: AsyncExitStack, url: str, seed: str, tls: ssl.SSLContext | None = None) -> OrchestratorBus:
-    try:
-        bus = await connect_orchestrator(url, seed=seed, tls=tls)
+        bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())
     except (BusError, ValueError) as error:
-        raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
+        raise Unreachable(f"the bus at {login.url} cannot be used: {error}") from None
     stack.push_async_callback(_close, bus.close)
     return bus
 

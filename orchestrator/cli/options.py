@@ -26,7 +26,10 @@ Nats = Annotated[
 NatsSeed = Annotated[
     Path | None,
     typer.Option(
-        "--nats-seed", envvar="KEYMUSTER_NATS_SEED", help="File with the nkey seed for --nats.", show_default=False
+        "--nats-seed",
+        envvar="KEYMUSTER_NATS_SEED",
+        help="File with the credentials, or the nkey seed, for --nats.",
+        show_default=False,
     ),
 ]
 NatsCa = Annotated[

@@ -26,10 +26,10 @@ from appliance.bus.control import connect_control
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Client, connect
-from orchestrator.cli.engine import bus_credentials
 from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
 from orchestrator.cli.holding import acquire
 from orchestrator.cli.output import written_to
+from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import FILE, opened, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.tables import FittedTable, cell, column
@@ -181,11 +181,12 @@ async def _client(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
     if where.nats is None or holder.url is not None:
         control = await connect(holder)
     else:
-        url, seed, tls = bus_credentials(where)
+        login = bus_login(where)
+        seed = login.seed.get_secret_value()
         try:
-            control = await connect_control(url, seed=seed, tls=tls)
+            control = await connect_control(login.url, seed=seed, token=login.token, tls=login.tls())
         except (BusError, ValueError) as error:
-            raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
+            raise Unreachable(f"the bus at {login.url} cannot be used: {error}") from None
     async with control:
         yield Client(control, holder)
 

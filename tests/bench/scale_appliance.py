@@ -12,6 +12,7 @@ from functools import partial
 import anyio
 from pydantic import SecretStr
 
+from appliance.bus.credentials import BusLogin
 from appliance.bus.opening import open_bus
 from appliance.child import start_child
 from appliance.hardening import harden
@@ -27,9 +28,9 @@ async def serve() -> None:
     told = json.loads(sys.stdin.readline())
     login = VaultLogin(VaultAccess(title=VAULT, url=URL), Hidden("nobody asks"))
     policy = Policy.of(told["networks"], "any", {VAULT: URL})
-    seed = SecretStr(told["seed"])
-    identity = Identity(told["name"], told["zone"], told["url"], seed, told["capacity"], told["processes"])
-    async with open_bus(identity.bus_url, identity.appliance, identity.zone, told["seed"]) as bus:
+    bus_login = BusLogin(url=told["url"], seed=SecretStr(told["seed"]))
+    identity = Identity(told["name"], told["zone"], bus_login, told["capacity"], told["processes"])
+    async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
         admissions = Admissions(Admission(policy, tuple(told["networks"]), (login,)))
         supervisor = Supervisor(identity, bus, admissions, start=partial(start_child, "tests.bench.scale_scanner"))
         async with anyio.create_task_group() as tasks:

@@ -90,7 +90,7 @@ def test_a_bus_in_plain_text_is_refused_off_this_machine(keymuster: Product, wri
 
 def test_a_bus_without_a_seed(keymuster: Product, write: Write) -> None:
     ended = keymuster("run", write(), "--nats", "nats://127.0.0.1:1", env=PASSWORD)
-    refused(ended, "--nats needs --nats-seed FILE, the nkey seed of the orchestrator's user")
+    refused(ended, "--nats needs --nats-seed FILE, the nkey seed or the credentials of the orchestrator's user")
 
 
 # -- the state directory -----------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bus.users import KeyPair, new_user
+from appliance.bus.claims import KeyPair
+from appliance.bus.users import new_user
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.nats import nats_server

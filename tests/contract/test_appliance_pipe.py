@@ -46,7 +46,7 @@ def test_who_the_appliance_is() -> None:
     assert read.identity().fast_path is False
     identity = read.identity()
     assert (identity.appliance, identity.zone, identity.capacity) == ("embedded", "default", 7)
-    assert identity.bus_seed.get_secret_value() == "SUSEED"
+    assert identity.bus.seed.get_secret_value() == "SUSEED"
     assert "SUSEED" not in repr(read)
 
 

@@ -41,7 +41,7 @@ QUICK = Timing(retry=0.6)
 async def raw(nats: NatsParties, seed: str, inbox: str) -> AsyncIterator[Link]:
     """A connection that says whatever the test wants, as one of the users."""
     link = await Link.open(
-        nats.server.url, name="raw", inbox=inbox, seed=seed, creds=None, tls=None, timing=Timing(retry=2)
+        nats.server.url, name="raw", inbox=inbox, seed=seed, token="", tls=None, timing=Timing(retry=2)
     )
     try:
         yield link

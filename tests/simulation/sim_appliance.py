@@ -16,6 +16,7 @@ from anyio.abc import Process, TaskGroup
 from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus
+from appliance.bus.credentials import BusLogin
 from appliance.channel import Busy, Channel, Drain, Hello, Message
 from appliance.contract import PermitRelease, Report, Technology
 from appliance.desk import GatheringDesk
@@ -30,6 +31,7 @@ from tests.simulation.sim_bus import SimBroker
 from tests.simulation.sim_targets import SimSource, SimTargets, SimVault
 
 ZONE = "default"
+NO_BUS = BusLogin(url="", seed=SecretStr(""))
 NETWORKS = ("10.0.0.0/8",)
 KILLED = -9
 URL = "https://vault.example"
@@ -205,7 +207,7 @@ class SimHost:
         """Until cancelled."""
         while True:
             bus = cast("ApplianceBus", self.around.broker.appliance(self.name, ZONE))
-            identity = Identity(self.name, ZONE, "", SecretStr(""), self.capacity, self.processes)
+            identity = Identity(self.name, ZONE, NO_BUS, self.capacity, self.processes)
             supervisor = Supervisor(identity, bus, Admissions(ADMISSION), clock=anyio.current_time, start=self._start)
             with anyio.CancelScope() as self._supervisor:
                 await supervisor.serve()

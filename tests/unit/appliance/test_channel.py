@@ -9,6 +9,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from appliance.bus.credentials import BusLogin
 from appliance.channel import Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.contract import ContractError, Failure, Phase, named
 from appliance.vault.definition import Hidden, VaultAccess
@@ -21,8 +22,7 @@ HELLO = Hello(
     appliance="a",
     zone="default",
     run="r",
-    bus_url="nats://127.0.0.1:4222",
-    bus_seed=SecretStr(SECRET),
+    bus=BusLogin(url="nats://127.0.0.1:4222", seed=SecretStr(SECRET)),
     networks=tuple(f"10.0.{n // 250}.{n % 250}/32" for n in range(5000)),
     host_keys="tofu",
     vaults=(VaultAccess(title="V", url="https://vault.example"),),

@@ -18,6 +18,7 @@ from anyio.abc import Process, TaskGroup
 from pydantic import SecretStr
 
 from appliance.bus import ApplianceBus, BusUnavailable
+from appliance.bus.credentials import BusLogin
 from appliance.channel import Busy, Channel, Drain, Hello, Message, TokenAsk, TokenGive
 from appliance.contract import Failure, Heartbeat, RunNotice, named
 from appliance.contract.fleet import WORTH
@@ -163,7 +164,7 @@ class Appliance:
         self.make: Callable[[], Child] = Child
         self.start_takes = 0.0
         sources = Sources("10.0.0.5", "2001:db8::5")
-        where = ("a", "default", "nats://127.0.0.1:4222", SecretStr("SUSEED"))
+        where = ("a", "default", BusLogin(url="nats://127.0.0.1:4222", seed=SecretStr("SUSEED")))
         identity = Identity(*where, capacity, processes, sources, fast_path=False)
         self.supervisor = Supervisor(
             identity,
