@@ -10,9 +10,11 @@ import anyio
 import structlog
 
 from appliance.bus import BusError
+from appliance.bus.credentials import CredentialsError
 from appliance.bus.opening import open_bus
-from appliance.contract import ContractError
+from appliance.contract import ContractError, HostKeyPolicy
 from appliance.embedded import serve_embedded
+from appliance.enrolling import enrol, read_token
 from appliance.hardening import harden
 from appliance.long_lived import BACKEND_OPTIONS
 from appliance.settings import Settings, SettingsError, write_template
@@ -41,6 +43,17 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("file", nargs="?", default="appliance.toml")
     init.add_argument("--name", default="appliance-1")
     init.add_argument("--zone", default="default", help="the zone whose campaigns it serves")
+    enroll = commands.add_parser(
+        "enroll",
+        help="make this machine an appliance of a fleet, by a token of `keymuster fleet add`",
+        description="The token is read from --token-file, the environment (KEYMUSTER_ENROLMENT_TOKEN), a prompt or "
+        "standard input.",
+    )
+    enroll.add_argument("file", nargs="?", default="appliance.toml")
+    enroll.add_argument("--name", required=True, help="this appliance's, in the whole fleet")
+    enroll.add_argument("--network", action="append", required=True, metavar="CIDR", help="may be dialled; repeatable")
+    enroll.add_argument("--host-keys", choices=[*HostKeyPolicy], default=HostKeyPolicy.TOFU, help="the weakest policy")
+    enroll.add_argument("--token-file", metavar="FILE")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
     slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
@@ -67,13 +80,19 @@ def main() -> int:
             print(write_template(arguments.file, arguments.name, arguments.zone))  # noqa: T201 - the command's output
             said = f"{arguments.file} written; put the line above among the users of your NATS server, fill the file in"
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
+        elif arguments.command == "enroll":
+            token = read_token(arguments.token_file)
+            given = (arguments.file, arguments.name, arguments.network, str(arguments.host_keys))
+            zone = anyio.run(enrol, token, *given)
+            said = f"{arguments.file} written: {arguments.name} is an appliance of zone {zone}; name its vaults there"
+            print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
             anyio.run(serve_alone, Settings.load(arguments.file), arguments.fast_path, backend_options=BACKEND_OPTIONS)
         else:
             _parser().print_help()
             return BAD_INPUT
-    except (SettingsError, ContractError) as error:
+    except (SettingsError, ContractError, CredentialsError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's output
         return BAD_INPUT
     except BusError as error:

@@ -215,13 +215,19 @@ class Settings(_Table):
     def load(cls, path: str) -> Self:
         """Raises SettingsError."""
         try:
-            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            return cls.of(Path(path).read_text(encoding="utf-8"), path)
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}; `keymuster appliance init {path}` writes one") from None
-        except RecursionError:
-            raise SettingsError(f"{path}: is nested too deeply; flatten it") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+
+    @classmethod
+    def of(cls, text: str, path: str) -> Self:
+        """From what the file holds. Raises SettingsError."""
+        try:
+            data = tomllib.loads(text)
+        except RecursionError:
+            raise SettingsError(f"{path}: is nested too deeply; flatten it") from None
         except ValueError as error:  # of the TOML, or of a number in it that Python refuses; it quotes no value
             raise SettingsError(f"{path}: {error}") from None
         try:

@@ -40,7 +40,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.contract import Heartbeat, Job, PermitAnswer, PermitAsk, PermitRequest, Report, RunNotice
+from appliance.contract import (
+    EnrolmentAnswer,
+    EnrolmentRequest,
+    Heartbeat,
+    Job,
+    PermitAnswer,
+    PermitAsk,
+    PermitRequest,
+    Report,
+    RunNotice,
+)
 from appliance.questions import VaultAnswer, VaultQuery
 
 
@@ -270,6 +280,18 @@ class OrchestratorBus(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class EnrolmentBus(Protocol):
+    """What a fleet's office needs besides. The orchestrator's adapter has it too."""
+
+    def enrolments(
+        self, answer: Callable[[EnrolmentRequest, str], Awaitable[EnrolmentAnswer]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer machines that want to be appliances while the context is open; the second argument is the invitation
+        that the subject names. An unreadable request is refused.
+        """
+        ...
 
 
 class ControlBus(Protocol):

@@ -21,6 +21,8 @@ from appliance.bus.serve import serve
 from appliance.bus.watch import KeyWatch, watch
 from appliance.contract import (
     ContractError,
+    EnrolmentAnswer,
+    EnrolmentRequest,
     Heartbeat,
     Job,
     PermitAnswer,
@@ -238,6 +240,19 @@ class JetStreamOrchestrator:
             return await answer(message.subject.split(".", 1)[1], message.data)
 
         return serve(self._link, subjects.CONTROL, reply)
+
+    def enrolments(
+        self, answer: Callable[[EnrolmentRequest, str], Awaitable[EnrolmentAnswer]]
+    ) -> AbstractAsyncContextManager[None]:
+        async def reply(message: Message) -> bytes:
+            try:
+                request = EnrolmentRequest.decode(message.data)
+            except ContractError as error:
+                log.warning("bus.unreadable", what="enrolment", text=str(error))
+                return EnrolmentAnswer(ok=False, text=str(error)).encode()
+            return (await answer(request, message.subject.split(".", 1)[1])).encode()
+
+        return serve(self._link, subjects.ENROLMENT, reply)
 
     @asynccontextmanager
     async def appliances(self) -> AsyncIterator[AsyncIterator[Mapping[str, Heartbeat]]]:

@@ -21,6 +21,8 @@ ACCESS = "access.*.*"
 VAULT_QUEUE = "vault"
 """The queue group of the supervisors of a zone: one of them answers a vault query."""
 CONTROL = "control.*"
+ENROLMENT = "enroll.*"
+"""Where machines that want to be appliances ask: by invitation."""
 
 LOST = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 JOBS_PREFIX = "JOBS_"
@@ -72,6 +74,14 @@ def vault(zone: str) -> str:
 
 def control(verb: str) -> str:
     return f"control.{token(verb, 'verb')}"
+
+
+def enrolment(invitation: str) -> str:
+    return f"enroll.{token(invitation, 'invitation')}"
+
+
+def enrolment_inbox(invitation: str) -> str:
+    return f"_INBOX.enroll.{token(invitation, 'invitation')}"
 
 
 def heartbeat(zone: str, appliance: str) -> str:

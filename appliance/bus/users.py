@@ -56,6 +56,14 @@ def appliance_permissions(zone: str, name: str) -> dict[str, Any]:
     }
 
 
+def enrolment_permissions(invitation: str) -> dict[str, Any]:
+    """To ask for being enrolled by this invitation, and no more."""
+    return {
+        "publish": {"allow": [subjects.enrolment(invitation)]},
+        "subscribe": {"allow": [f"{subjects.enrolment_inbox(invitation)}.>"]},
+    }
+
+
 def control_permissions() -> dict[str, Any]:
     """What a second command line needs to submit to the holder of a state directory."""
     return {"publish": {"allow": [subjects.CONTROL]}, "subscribe": {"allow": [f"{subjects.CONTROL_INBOX}.>"]}}

@@ -10,6 +10,7 @@ The appliance reports *evidence*: the phase in which an attempt ended and the si
 
 from __future__ import annotations
 
+from appliance.contract.enrolment import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
 from appliance.contract.evidence import (
     DEADLINE,
     OK,
@@ -92,6 +93,9 @@ __all__ = [
     "CredentialRef",
     "CryptoProfile",
     "Deferred",
+    "EnrolmentAnswer",
+    "EnrolmentRequest",
+    "EnrolmentToken",
     "Evidence",
     "Failure",
     "Fallback",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, state_path
+from orchestrator.cli.fleet_commands import fleet_app
 from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.options import (
     CampaignFile,
@@ -51,6 +52,7 @@ config_app = typer.Typer(help="Campaign files.", no_args_is_help=True)
 app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
 app.add_typer(lab_app, name="lab")
+app.add_typer(fleet_app, name="fleet")
 app.add_typer(stop_app)
 
 

@@ -11,14 +11,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
 
 from appliance.bus import BusError, OrchestratorBus
 from appliance.bus.credentials import BusLogin
-from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
 from appliance.contract import CredentialRef
 from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
@@ -28,10 +30,13 @@ from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
+from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
+from orchestrator.fleet.keys import FleetKeys, has_fleet
+from orchestrator.fleet.office import EnrolmentOffice
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.pacing import STOPPED
@@ -216,6 +221,7 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     login = bus_login(where)
+    keys = await to_thread.run_sync(_fleet, held.path)
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
         stack.push_async_callback(_close, store.close)
@@ -223,13 +229,20 @@ async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> Asy
         await bus.open_zone(zone, capacity)
         settle_in()
         service = Service(store, bus, time.time)
+        if keys is not None:
+            await stack.enter_async_context(bus.enrolments(EnrolmentOffice(store.fleet, keys, time.time).answer))
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="engine: service")
             yield Engine(store, service, bus, zone, None)
             tasks.cancel_scope.cancel()
 
 
-async def _bus(stack: AsyncExitStack, login: BusLogin) -> OrchestratorBus:
+def _fleet(state: Path) -> FleetKeys | None:
+    """Whose machines may enrol here. Raises BadInput."""
+    return keys_in(state)[0] if has_fleet(state) else None
+
+
+async def _bus(stack: AsyncExitStack, login: BusLogin) -> JetStreamOrchestrator:
     seed = login.seed.get_secret_value()
     try:
         bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())

@@ -14,6 +14,7 @@ from orchestrator.store.attempts import Attempts
 from orchestrator.store.condition import Condition, condition_of
 from orchestrator.store.database import Database, make_engine
 from orchestrator.store.errors import StoreBusyError, StoreError
+from orchestrator.store.fleet import FleetTable
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.records import ApprovalRow, CheckOutRow
@@ -46,6 +47,7 @@ class Store:
     stops: StopTable
     searches: Searches
     timings: Timings
+    fleet: FleetTable
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -88,6 +90,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         stops=StopTable(durable),
         searches=Searches(durable),
         timings=Timings(main),
+        fleet=FleetTable(durable),
         _databases=(main, durable),
     )
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0007"
+HEAD = "0008"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -172,5 +172,29 @@ stops = Table(
     Column("since", Double, nullable=False),
     Column("by", Text, nullable=False),
     Column("why", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("zone", Text, nullable=False),
+    Column("enrolments", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+appliances = Table(
+    "appliances",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("public", Text, primary_key=True),
+    Column("zone", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("invitation", Text, nullable=False),
+    Column("enrolled_at", Double, nullable=False),
+    Column("revoked_at", Double),
     sqlite_with_rowid=False,
 )

@@ -12,9 +12,9 @@ from tests.peers.private import free_port
 
 
 @contextmanager
-def nats_server(directory: Path, configuration: str = "") -> Iterator[str]:
+def nats_server(directory: Path, configuration: str = "", port: int | None = None) -> Iterator[str]:
     """A server of the user's own, that nobody may log in to but whom the configuration names; its URL."""
-    port = free_port()
+    port = port or free_port()
     file = directory / "nats.conf"
     file.write_text(f'host: "127.0.0.1"\nport: {port}\njetstream {{ store_dir: "{directory}" }}\n{configuration}')
     binary = Path(sys.executable).parent / "nats-server"

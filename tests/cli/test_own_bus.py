@@ -56,6 +56,7 @@ def filled_in(file: Path, url: str, lab: Lab) -> None:
 
 @contextmanager
 def serving(file: Path) -> Iterator[None]:
+    """Until it has drained."""
     command = [str(KEYMUSTER), "appliance", "serve", str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:

@@ -1,0 +1,113 @@
+"""`appliance enroll`: this machine becomes an appliance of a fleet.
+
+Its key is made here and stays here; the orchestrator hears of the public half. What it may dial is written down now, by
+whoever enrols it: no job and no message changes that later.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import SecretStr
+
+from appliance.bus.claims import KeyPair
+from appliance.bus.credentials import BusLogin
+from appliance.bus.enrolling import ask_for_enrolment
+from appliance.bus.users import new_user
+from appliance.contract import EnrolmentRequest, EnrolmentToken
+from appliance.settings import Settings, SettingsError
+
+TOKEN_IN = "KEYMUSTER_ENROLMENT_TOKEN"  # noqa: S105 - the name of a variable
+
+_FILE = """\
+# A Keymuster appliance, enrolled in a fleet. Keep this file to yourself (mode 0600): it holds the appliance's key.
+name = {name}
+zone = {zone}
+capacity = 256              # targets in flight
+# processes = 2             # scan processes; default: one per core
+
+# Only these networks are ever dialled, whatever a job asks for; the domain controllers of Kerberos records too.
+networks = {networks}
+host_keys = {host_keys}          # the weakest SSH host-key policy a job may ask for: pinned, tofu, any
+# source = "10.0.0.5"       # the address of this machine that targets are dialled from; ["10.0.0.5", "2001:db8::5"]
+
+[bus]
+url = {url}
+seed = {seed}
+token = {token}
+ca = {ca}
+
+# The vaults that this appliance may read, as their campaigns call them.
+# [[vaults]]
+# title = "Secret Server Vault"
+# url = "https://vault.example/SecretServer"
+# user = "svc-keymuster"
+# password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}   # or {{ file = "PATH" }}
+# tls = {{ ca = "vault-ca.pem" }}   # and pin, client_cert, client_key..., as in a campaign
+"""
+
+
+def read_token(file: str | None) -> EnrolmentToken:
+    """From a file, the environment (dropped from it at once), a prompt or standard input; never from the command line.
+    Raises SettingsError, ContractError.
+    """
+    if file is not None:
+        try:
+            return EnrolmentToken.of(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not text"
+            raise SettingsError(f"cannot read the token file {file}: {why}") from None
+    if text := os.environ.pop(TOKEN_IN, ""):
+        return EnrolmentToken.of(text)
+    return EnrolmentToken.of(getpass.getpass("Enrolment token: ") if sys.stdin.isatty() else sys.stdin.read())
+
+
+async def enrol(token: EnrolmentToken, path: str, name: str, networks: list[str], host_keys: str) -> str:
+    """Writes the appliance's file; its zone. Raises SettingsError, BusError, ContractError, CredentialsError."""
+    pair = new_user()
+    draft = _text(token, pair, name, networks, host_keys, zone=token.zone, user="")
+    Settings.of(draft, path)  # whatever is wrong with what was given is told before anybody has enrolled
+    login = BusLogin(url=token.url, seed=SecretStr(token.seed), token=token.user, ca=token.ca)
+    request = EnrolmentRequest(name=name, public=pair.public, release=version("keymuster"))
+    with _new_file(path) as file:
+        answer = await ask_for_enrolment(token, request, tls=login.tls())
+        if not answer.ok:
+            raise SettingsError(answer.text)
+        file.write(_text(token, pair, name, networks, host_keys, zone=answer.zone, user=answer.user))
+    return answer.zone
+
+
+def _text(
+    token: EnrolmentToken, pair: KeyPair, name: str, networks: list[str], host_keys: str, *, zone: str, user: str
+) -> str:
+    values = {"name": name, "zone": zone, "networks": networks, "host_keys": host_keys, "url": token.url}
+    values |= {"seed": pair.seed, "token": user, "ca": token.ca}
+    # A string or a list of strings in JSON is one in TOML too.
+    return _FILE.format(**{key: json.dumps(value) for key, value in values.items()})
+
+
+@contextmanager
+def _new_file(path: str) -> Iterator[TextIO]:
+    """Before anybody is asked, so that no key is enrolled that cannot be written down; gone again where that fails.
+    Raises SettingsError.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise SettingsError(f"{path} is already there; it was left as it is") from None
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException:
+        os.unlink(path)  # noqa: PTH108 - a path is a string here
+        raise

@@ -1,0 +1,264 @@
+"""`keymuster fleet`: found a fleet, invite machines into it, see who is there, cut one off."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from appliance.bus import BusError
+from appliance.bus.claims import BadKey, BadToken, KeyKind, KeyPair, public_of, user_token
+from appliance.bus.credentials import BusLogin, CredentialsError, read_credentials
+from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.bus.system import put_account, system_permissions
+from appliance.bus.users import new_user
+from appliance.contract import EnrolmentToken
+from orchestrator.cli.errors import BadInput, Exit, Unreachable
+from orchestrator.cli.fleet_keys import key_for_a_new_fleet, keys_in
+from orchestrator.cli.output import written_to
+from orchestrator.cli.storing import opened
+from orchestrator.fleet.founding import Founded, account_word, found, joined, orchestrator_credentials
+from orchestrator.fleet.keys import FILE, FleetError, FleetKeys, has_fleet, write_keys
+from orchestrator.fleet.office import MOST_ENROLMENTS, VALID_S, EnrolmentOffice, invite
+from orchestrator.fleet.roster import Member
+from orchestrator.store import Store
+
+POLL_S = 0.5
+PUSH_S = 60.0
+"""How long the system user lives that hands out a revocation."""
+SERVER_FILE, CREDENTIALS_FILE = "fleet.conf", "orchestrator.creds"
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """What `fleet init` was asked."""
+
+    url: str
+    ca: Path | None
+    directory: Path
+    """For what the servers and the orchestrator are to be given."""
+    account: Path | None
+    """The token of somebody else's account, and `signing` the seed of its signing key."""
+    signing: Path | None
+
+
+async def init(state: Path, asked: Founding) -> Exit:
+    """Raises BadInput."""
+    return await to_thread.run_sync(_init, state, asked)
+
+
+def _init(state: Path, asked: Founding) -> Exit:
+    if has_fleet(state):
+        raise BadInput(f"{state / FILE} is there already: one state directory has one fleet")
+    ca = _text(asked.ca) if asked.ca is not None else ""
+    _usable(asked.url, ca)
+    made = _founded(asked, ca)
+    files = {CREDENTIALS_FILE: made.credentials} | ({SERVER_FILE: made.server} if made.server else {})
+    for name in files:
+        if (asked.directory / name).exists():
+            raise BadInput(f"{asked.directory / name} is there already; name another directory with --directory")
+    key, beside = key_for_a_new_fleet(state)
+    try:
+        write_keys(state, made.keys, key)
+    except FleetError as error:
+        raise BadInput(str(error)) from None
+    for name, text in files.items():
+        _write(asked.directory / name, text)
+    _tell_founded(asked, made, beside)
+    return Exit.OK
+
+
+def _founded(asked: Founding, ca: str) -> Founded:
+    if (asked.account is None) != (asked.signing is None):
+        raise BadInput("--account and --signing-key go together: the account's token, and the seed that signs for it")
+    now = time.time()
+    if asked.account is None or asked.signing is None:
+        return found(asked.url, ca, now)
+    try:
+        seed = _text(asked.signing).strip()
+        signing = KeyPair(seed=seed, public=public_of(seed, KeyKind.ACCOUNT))
+        return joined(_text(asked.account).strip(), signing, asked.url, ca, now)
+    except BadKey as error:
+        raise BadInput(f"{asked.signing}: {error}") from None
+    except (BadToken, FleetError) as error:
+        raise BadInput(f"{asked.account}: {error}") from None
+
+
+def _usable(url: str, ca: str) -> None:
+    if not url.startswith(("nats://", "tls://")) or url.count("/") > 2:
+        raise BadInput(f"--url {url!r} is no address of a bus; write tls://HOST:PORT")
+    try:
+        BusLogin(url=url, seed=SecretStr(""), ca=ca).tls()
+    except CredentialsError as error:
+        raise BadInput(str(error)) from None
+
+
+def _tell_founded(asked: Founding, made: Founded, beside: Path | None) -> None:
+    say = sys.stderr.write
+    if made.server:
+        say(f"{asked.directory / SERVER_FILE}: include it in the configuration of each nats-server, and start them\n")
+    say(f"{asked.directory / CREDENTIALS_FILE}: the orchestrator's login (--nats {asked.url} --nats-seed that file)\n")
+    if beside is not None:
+        say(
+            f"{beside}: the key that the fleet's keys are encrypted under. Where it lies beside them it protects "
+            "nothing but backups that leave it out: better keep it in the keyring, or in a file elsewhere "
+            "(docs/fleet.md)\n"
+        )
+
+
+async def add(state: Path, zone: str, count: int, wait: bool, url: str | None, as_json: bool) -> Exit:
+    """`wait`: answer the machines ourselves, until all have come or the invitation is over. Raises BadInput,
+    Unreachable.
+    """
+    if not 1 <= count <= MOST_ENROLMENTS:
+        raise BadInput(f"--count {count}: one invitation is for 1 to {MOST_ENROLMENTS} appliances")
+    keys, _ = await to_thread.run_sync(keys_in, state)
+    async with opened(state) as store:
+        try:
+            token = await invite(store.fleet, keys, zone, count, time.time())
+        except ValueError as error:
+            raise BadInput(f"--zone: {error}") from None
+        _tell(token, count, as_json)
+        if wait:
+            await _answer(store, keys, token, url or keys.url)
+    return Exit.OK
+
+
+def _tell(token: EnrolmentToken, count: int, as_json: bool) -> None:
+    with written_to(None) as out:
+        if as_json:
+            told = {"token": token.text(), "zone": token.zone, "count": count, "expires_at": token.expires_at}
+            print(json.dumps(told), file=out)
+        else:
+            print(token.text(), file=out)
+    machines = "1 machine" if count == 1 else f"{count} machines"
+    sys.stderr.write(
+        f"the token above lets {machines} become appliances of zone {token.zone!r} within {VALID_S / 60:.0f} minutes, "
+        "while an orchestrator of this state directory is on the bus: `keymuster appliance enroll`\n"
+    )
+
+
+async def _answer(store: Store, keys: FleetKeys, token: EnrolmentToken, url: str) -> None:
+    """Raises Unreachable."""
+    seed, word = read_credentials(orchestrator_credentials(keys, time.time()))
+    login = BusLogin(url=url, seed=SecretStr(seed), token=word, ca=keys.ca)
+    try:
+        bus = await connect_orchestrator(url, seed=seed, token=word, tls=login.tls())
+    except (BusError, ValueError) as error:
+        raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
+    office = EnrolmentOffice(store.fleet, keys, time.time)
+    sys.stderr.write("waiting for them; Ctrl-C ends the waiting, not the invitation\n")
+    async with bus, bus.enrolments(office.answer):
+        while (known := await store.fleet.invitation(token.id)) is not None and known.left > 0:
+            if time.time() >= known.expires_at:
+                sys.stderr.write(f"the invitation is over; {known.used} of {known.enrolments} have enrolled\n")
+                return
+            await anyio.sleep(POLL_S)
+        await anyio.sleep(POLL_S)  # the last answer is on its way
+    sys.stderr.write("all have enrolled\n")
+
+
+async def show(state: Path, as_json: bool) -> Exit:
+    """Raises BadInput."""
+    async with opened(state) as store:
+        members = await store.fleet.members()
+    with written_to(None) as out:
+        if as_json:
+            print(json.dumps({"appliances": [asdict(member) for member in members]}), file=out)
+        else:
+            Console(file=out).print(_table(members))
+    return Exit.OK
+
+
+def _table(members: list[Member]) -> Table:
+    table = Table("appliance", "zone", "release", "enrolled", "revoked", box=None)
+    for one in members:
+        revoked = "" if one.revoked_at is None else _moment(one.revoked_at)
+        table.add_row(one.name, one.zone, one.release, _moment(one.enrolled_at), revoked)
+    return table
+
+
+def _moment(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+
+
+async def revoke(state: Path, name: str, url: str | None) -> Exit:
+    """Raises BadInput, Unreachable."""
+    keys, key = await to_thread.run_sync(keys_in, state)
+    now = time.time()
+    async with opened(state) as store:
+        known = [member for member in await store.fleet.members() if member.name == name]
+        if not known:
+            raise BadInput(f"no appliance {name!r} has enrolled; `keymuster fleet list` shows them")
+        await store.fleet.revoke(name, now)
+    # Every key that has borne the name: a revocation that did not reach the servers is repeated by the same command.
+    keys = replace(keys, revoked=keys.revoked | {member.public: now for member in known})
+    try:
+        await to_thread.run_sync(write_keys, state, keys, key)
+    except FleetError as error:
+        raise BadInput(str(error)) from None
+    if not keys.revokes:
+        sys.stderr.write(
+            f"{name} can enrol nothing and is on no list any more, but its user is known to servers whose operator is "
+            "somebody else. Revoke it there, for example:\n"
+            + "".join(
+                f"  nsc revocations add-user --account {keys.account} --user-public-key {member.public}\n"
+                for member in known
+            )
+            + "  nsc push\n"
+        )
+        return Exit.INCOMPLETE
+    await _push(keys, url or keys.url, now)
+    sys.stderr.write(f"{name} is cut off\n")
+    return Exit.OK
+
+
+async def _push(keys: FleetKeys, url: str, now: float) -> None:
+    """Hand the account's new token to the servers. Raises Unreachable."""
+    if keys.system is None:
+        return
+    user, permissions = new_user(), system_permissions()
+    word = user_token(
+        keys.system,
+        keys.system.public,
+        user.public,
+        name="fleet",
+        permissions=permissions,
+        now=now,
+        expires_at=now + PUSH_S,
+    )
+    login = BusLogin(url=url, seed=SecretStr(user.seed), ca=keys.ca)
+    try:
+        await put_account(url, account_word(keys, now), seed=user.seed, token=word, tls=login.tls())
+    except BusError as error:
+        raise Unreachable(
+            f"the servers have not heard of it ({error}): the appliance is connected still. Repeat the command when "
+            "the bus is there"
+        ) from None
+
+
+def _text(path: Path) -> str:
+    """Raises BadInput."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text"
+        raise BadInput(f"cannot read {path}: {why}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,57 @@
+"""Who has enrolled, and by which invitation. The store keeps them (`FleetRows`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """So many machines may become appliances of this zone until then. Times are Unix seconds."""
+
+    id: str
+    zone: str
+    enrolments: int
+    expires_at: float
+    used: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.enrolments - self.used
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An appliance that has enrolled."""
+
+    name: str
+    public: str
+    """Its nkey."""
+    zone: str
+    release: str
+    invitation: str
+    enrolled_at: float
+    revoked_at: float | None = None
+
+
+class FleetRows(Protocol):
+    """Each method raises StoreError; what it wrote is durable when it returns."""
+
+    async def invite(self, invitation: Invitation) -> None: ...
+
+    async def invitation(self, invitation: str) -> Invitation | None: ...
+
+    async def enrol(self, member: Member, now: float) -> str:
+        """Note it against its invitation, in one step; or why not: `expired`, `used up`, `unknown`, `taken` (its name
+        is another one's). The same key under the same name enrols once, however often it asks.
+        """
+        ...
+
+    async def members(self) -> list[Member]:
+        """By name, revoked ones too."""
+        ...
+
+    async def revoke(self, name: str, at: float) -> list[Member]:
+        """Those of this name that were not revoked yet, as they are now."""
+        ...

@@ -1,0 +1,91 @@
+"""Appliances that have enrolled, and invitations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from orchestrator.fleet.roster import Invitation, Member
+from orchestrator.store.database import Database
+from orchestrator.store.schema import appliances, invitations
+
+
+class FleetTable:
+    """Implements `FleetRows`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def invite(self, invitation: Invitation) -> None:
+        of = invitation
+        row = {"id": of.id, "zone": of.zone, "enrolments": of.enrolments, "used": of.used, "expires_at": of.expires_at}
+        insert = self._database.insert(invitations)
+        await self._database.write(lambda connection: connection.execute(insert, row))
+
+    async def invitation(self, invitation: str) -> Invitation | None:
+        return await self._database.read(lambda connection: _invitation(connection, invitation))
+
+    async def enrol(self, member: Member, now: float) -> str:
+        insert = self._database.insert(appliances)
+
+        def step(connection: Connection) -> str:
+            invitation = _invitation(connection, member.invitation)
+            if invitation is None:
+                return "unknown"
+            same = [m for m in _members(connection) if m.name == member.name and m.revoked_at is None]
+            if any(one.public == member.public and one.invitation == member.invitation for one in same):
+                return ""
+            if invitation.expires_at <= now:
+                return "expired"
+            if same:
+                return "taken"
+            used = (
+                update(invitations)
+                .where(invitations.c.id == invitation.id, invitations.c.used < invitations.c.enrolments)
+                .values(used=invitations.c.used + 1)
+            )
+            if connection.execute(used).rowcount == 0:
+                return "used up"
+            connection.execute(insert, _row(member))
+            return ""
+
+        return await self._database.write(step)
+
+    async def members(self) -> list[Member]:
+        return await self._database.read(_members)
+
+    async def revoke(self, name: str, at: float) -> list[Member]:
+        def step(connection: Connection) -> list[Member]:
+            found = [m.public for m in _members(connection) if m.name == name and m.revoked_at is None]
+            of = appliances.c
+            connection.execute(update(appliances).where(of.name == name, of.revoked_at.is_(None)).values(revoked_at=at))
+            return [m for m in _members(connection) if m.name == name and m.public in found]
+
+        return await self._database.write(step)
+
+
+def _invitation(connection: Connection, invitation: str) -> Invitation | None:
+    row = connection.execute(select(invitations).where(invitations.c.id == invitation)).one_or_none()
+    return None if row is None else Invitation(row.id, row.zone, row.enrolments, row.expires_at, row.used)
+
+
+def _members(connection: Connection) -> list[Member]:
+    query = select(appliances).order_by(appliances.c.name, appliances.c.enrolled_at)
+    return [_member(row) for row in connection.execute(query)]
+
+
+def _member(row: Row[Any]) -> Member:
+    return Member(row.name, row.public, row.zone, row.release, row.invitation, row.enrolled_at, row.revoked_at)
+
+
+def _row(member: Member) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "public": member.public,
+        "zone": member.zone,
+        "release": member.release,
+        "invitation": member.invitation,
+        "enrolled_at": member.enrolled_at,
+        "revoked_at": member.revoked_at,
+    }

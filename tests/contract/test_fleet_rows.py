@@ -1,0 +1,71 @@
+"""Enrolment as the store keeps it: how often, until when, and under which name, decided in one step."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from orchestrator.fleet.roster import Invitation, Member
+from orchestrator.store import Store, open_store
+
+INVITATION = Invitation("i1", "dmz", 2, 1000.0)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await open_store(tmp_path / "store.db")
+    yield store
+    await store.close()
+
+
+ONE = Member("a", "UA", "dmz", "0.1", "i1", 900.0)
+
+
+async def test_an_invitation_serves_as_often_as_it_says(store: Store) -> None:
+    fleet = store.fleet
+    await fleet.invite(INVITATION)
+    assert await fleet.enrol(ONE, 900.0) == ""
+    assert await fleet.enrol(replace(ONE, enrolled_at=950.0), 950.0) == "", "its answer was lost, and it asks again"
+    assert await fleet.enrol(replace(ONE, public="UB"), 950.0) == "taken"
+    assert await fleet.enrol(replace(ONE, name="b", public="UB"), 950.0) == ""
+    assert await fleet.enrol(replace(ONE, name="c", public="UC"), 950.0) == "used up"
+    assert await fleet.enrol(replace(ONE, invitation="i2"), 950.0) == "unknown"
+    assert [(m.name, m.public, m.enrolled_at) for m in await fleet.members()] == [
+        ("a", "UA", 900.0),
+        ("b", "UB", 900.0),
+    ]
+    known = await fleet.invitation("i1")
+    assert known is not None
+    assert (known.used, known.left) == (2, 0)
+
+
+async def test_an_invitation_ends(store: Store) -> None:
+    await store.fleet.invite(INVITATION)
+    assert await store.fleet.enrol(ONE, 1000.0) == "expired"
+    assert await store.fleet.members() == []
+
+
+async def test_who_comes_at_once_is_counted_all_the_same(store: Store) -> None:
+    await store.fleet.invite(INVITATION)
+    answers: list[str] = []
+
+    async def come(n: int) -> None:
+        answers.append(await store.fleet.enrol(replace(ONE, name=f"m{n}", public=f"U{n}"), 900.0))
+
+    async with anyio.create_task_group() as tasks:
+        for n in range(8):
+            tasks.start_soon(come, n)
+    assert sorted(answers) == ["", "", *["used up"] * 6]
+
+
+async def test_a_revoked_name_is_free_again(store: Store) -> None:
+    await store.fleet.invite(INVITATION)
+    await store.fleet.enrol(ONE, 900.0)
+    assert [m.revoked_at for m in await store.fleet.revoke("a", 910.0)] == [910.0]
+    assert await store.fleet.revoke("a", 920.0) == []
+    assert await store.fleet.enrol(replace(ONE, public="UB"), 930.0) == ""
+    assert [m.revoked_at for m in await store.fleet.members()] == [910.0, None]
