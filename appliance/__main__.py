@@ -5,34 +5,53 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import anyio
 import structlog
 
 from appliance.bus import BusError
+from appliance.bus.appliance_side import JetStreamAppliance
 from appliance.bus.credentials import CredentialsError
 from appliance.bus.opening import open_bus
 from appliance.contract import ContractError, HostKeyPolicy
 from appliance.embedded import serve_embedded
-from appliance.enrolling import enrol, read_token
+from appliance.enrolling import Local, enrol, read_token
 from appliance.hardening import harden
 from appliance.long_lived import BACKEND_OPTIONS
+from appliance.sealed_logins import SealedBox, follow
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admissions, Supervisor
+from appliance.vault.definition import VaultLogin
 
 BAD_INPUT, UNREACHABLE = 2, 3
 
 
 async def serve_alone(settings: Settings, fast_path: bool) -> None:
-    """A stand-alone appliance: every run of its zone is served, within its own policy."""
-    admission, identity = settings.admission(), settings.identity(fast_path=fast_path)
+    """A stand-alone appliance: every run of its zone is served, within its own policy. Where it is sent vault logins,
+    none is served before they have come.
+    """
+    own, box, identity = settings.own_logins(), settings.box(), settings.identity(fast_path=fast_path)
+    admissions = Admissions(settings.admission(own) if box is None else None)
     async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
-        supervisor = Supervisor(identity, bus, Admissions(admission))
+        supervisor = Supervisor(identity, bus, admissions)
+
+        def use(sent: tuple[VaultLogin, ...]) -> None:
+            admissions.admit_all(settings.admission((*own, *sent)))
+
         async with anyio.create_task_group() as tasks:
             await tasks.start(drain_on_signal, supervisor.draining, tasks.cancel_scope, name="supervisor: signals")
+            if box is not None:
+                tasks.start_soon(_follow, bus, box, use, name="supervisor: vault logins")
             await supervisor.serve()
             tasks.cancel_scope.cancel()
+
+
+async def _follow(bus: JetStreamAppliance, box: SealedBox, use: Callable[[tuple[VaultLogin, ...]], None]) -> None:
+    async with bus.logins() as sent:
+        await follow(sent, box, use, time.time)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("--name", required=True, help="this appliance's, in the whole fleet")
     enroll.add_argument("--network", action="append", required=True, metavar="CIDR", help="may be dialled; repeatable")
     enroll.add_argument("--host-keys", choices=[*HostKeyPolicy], default=HostKeyPolicy.TOFU, help="the weakest policy")
+    said = "a vault that it may read; its login is sent here, sealed, and is good for this URL alone; repeatable"
+    enroll.add_argument("--vault", action="append", default=[], metavar="TITLE=URL", help=said)
     enroll.add_argument("--token-file", metavar="FILE")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
@@ -82,9 +103,10 @@ def main() -> int:
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "enroll":
             token = read_token(arguments.token_file)
-            given = (arguments.file, arguments.name, arguments.network, str(arguments.host_keys))
-            zone = anyio.run(enrol, token, *given)
-            said = f"{arguments.file} written: {arguments.name} is an appliance of zone {zone}; name its vaults there"
+            networks, vaults = tuple(arguments.network), tuple(arguments.vault)
+            local = Local(arguments.name, networks, str(arguments.host_keys), vaults)
+            zone = anyio.run(enrol, token, arguments.file, local)
+            said = f"{arguments.file} written: {arguments.name} is an appliance of zone {zone}; look through it"
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()

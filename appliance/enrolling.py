@@ -10,19 +10,20 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
 from pydantic import SecretStr
 
-from appliance.bus.claims import KeyPair
 from appliance.bus.credentials import BusLogin
 from appliance.bus.enrolling import ask_for_enrolment
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentRequest, EnrolmentToken
+from appliance.sealed_logins import new_sealing_key
 from appliance.settings import Settings, SettingsError
 
 TOKEN_IN = "KEYMUSTER_ENROLMENT_TOKEN"  # noqa: S105 - the name of a variable
@@ -45,14 +46,14 @@ seed = {seed}
 token = {token}
 ca = {ca}
 
-# The vaults that this appliance may read, as their campaigns call them.
-# [[vaults]]
-# title = "Secret Server Vault"
-# url = "https://vault.example/SecretServer"
-# user = "svc-keymuster"
-# password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}   # or {{ file = "PATH" }}
-# tls = {{ ca = "vault-ca.pem" }}   # and pin, client_cert, client_key..., as in a campaign
-"""
+[fleet]
+sealing = {sealing}
+voice = {voice}
+
+# The vaults that this appliance may read, by the titles that campaigns give them. Their logins are sent to it, sealed,
+# and are good for these URLs alone (`keymuster fleet vault`); or they are here, with `user` and
+# `password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}`, and nobody sends them.
+{vaults}"""
 
 
 def read_token(file: str | None) -> EnrolmentToken:
@@ -70,28 +71,48 @@ def read_token(file: str | None) -> EnrolmentToken:
     return EnrolmentToken.of(getpass.getpass("Enrolment token: ") if sys.stdin.isatty() else sys.stdin.read())
 
 
-async def enrol(token: EnrolmentToken, path: str, name: str, networks: list[str], host_keys: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What this machine's owner decides."""
+
+    name: str
+    networks: tuple[str, ...]
+    host_keys: str
+    vaults: tuple[str, ...]
+    """`TITLE=URL` each."""
+
+
+async def enrol(token: EnrolmentToken, path: str, local: Local) -> str:
     """Writes the appliance's file; its zone. Raises SettingsError, BusError, ContractError, CredentialsError."""
-    pair = new_user()
-    draft = _text(token, pair, name, networks, host_keys, zone=token.zone, user="")
+    pair, (private, sealing) = new_user(), new_sealing_key()
+    own = {"seed": pair.seed, "sealing": private, "url": token.url, "ca": token.ca}
+    draft = _text(local, {**own, "zone": token.zone, "token": "", "voice": ""})
     Settings.of(draft, path)  # whatever is wrong with what was given is told before anybody has enrolled
     login = BusLogin(url=token.url, seed=SecretStr(token.seed), token=token.user, ca=token.ca)
-    request = EnrolmentRequest(name=name, public=pair.public, release=version("keymuster"))
+    request = EnrolmentRequest(name=local.name, public=pair.public, sealing=sealing, release=version("keymuster"))
     with _new_file(path) as file:
         answer = await ask_for_enrolment(token, request, tls=login.tls())
         if not answer.ok:
             raise SettingsError(answer.text)
-        file.write(_text(token, pair, name, networks, host_keys, zone=answer.zone, user=answer.user))
+        file.write(_text(local, {**own, "zone": answer.zone, "token": answer.user, "voice": answer.voice}))
     return answer.zone
 
 
-def _text(
-    token: EnrolmentToken, pair: KeyPair, name: str, networks: list[str], host_keys: str, *, zone: str, user: str
-) -> str:
-    values = {"name": name, "zone": zone, "networks": networks, "host_keys": host_keys, "url": token.url}
-    values |= {"seed": pair.seed, "token": user, "ca": token.ca}
+def _text(local: Local, values: Mapping[str, str]) -> str:
+    """Raises SettingsError."""
+    told = {**values, "name": local.name, "networks": local.networks, "host_keys": local.host_keys}
     # A string or a list of strings in JSON is one in TOML too.
-    return _FILE.format(**{key: json.dumps(value) for key, value in values.items()})
+    return _FILE.format(**{key: json.dumps(value) for key, value in told.items()}, vaults=_vaults(local.vaults))
+
+
+def _vaults(given: tuple[str, ...]) -> str:
+    tables = []
+    for one in given:
+        title, equals, url = one.partition("=")
+        if not equals or "://" not in url:
+            raise SettingsError(f"--vault {one!r}: write TITLE=URL, as in the campaigns' [[vaults]]")
+        tables.append(f"[[vaults]]\ntitle = {json.dumps(title)}\nurl = {json.dumps(url)}\n")
+    return "\n".join(tables)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from appliance.certificates import CertificateError, ClientCertificate, client_c
 from appliance.contract import HostKeyPolicy
 from appliance.login.dial import Sources
 from appliance.policy import Policy
+from appliance.sealed_logins import SealedBox
 from appliance.supervisor import Admission, Identity
 from appliance.vault.definition import (
     DEFAULT_MAX_AGE,
@@ -65,6 +66,15 @@ class Bus(_Table):
         """Raises SettingsError."""
         ca = self.ca if not self.ca or "-----BEGIN" in self.ca else _text(self.ca, "CA file")
         return BusLogin(url=self.url, seed=self.seed, token=self.token, ca=ca)
+
+
+class Fleet(_Table):
+    """What `appliance enroll` has written."""
+
+    sealing: SecretStr
+    """The private half of the key that vault logins are sealed to, base64."""
+    voice: str
+    """Whose word on vault logins counts: an Ed25519 key, base64."""
 
 
 class PasswordReference(_Table):
@@ -150,9 +160,10 @@ class Tls(_Table):
 class Vault(_Table):
     title: str
     url: str
-    user: str
+    user: str = ""
     domain: str = ""
-    password: PasswordReference
+    password: PasswordReference | None = None
+    """None: the login is sent by the fleet's orchestrator, sealed, and is good for this URL alone."""
     tls: Tls = Tls()
     api: Literal["rest", "soap", "auto"] = "rest"
     """`auto`: whichever the vault answers in, REST first."""
@@ -164,7 +175,9 @@ class Vault(_Table):
     max_age: float = Field(default=DEFAULT_MAX_AGE, ge=1.0, le=LONGEST_MAX_AGE)
 
     def login(self) -> VaultLogin:
-        """Raises SettingsError."""
+        """Of one with a password. Raises SettingsError."""
+        if self.password is None:
+            raise SettingsError(f"vault {self.title!r} has no password here")
         tls = self.tls.resolved(self.title)
         try:
             access = VaultAccess(
@@ -199,6 +212,16 @@ class Settings(_Table):
     """What targets are dialled from: an address of this machine, of either family one. A family without any is dialled
     from where the kernel chooses."""
     vaults: tuple[Vault, ...] = ()
+    fleet: Fleet | None = None
+
+    @model_validator(mode="after")
+    def _logins_come_from_somewhere(self) -> Self:
+        for vault in self.vaults:
+            if vault.password is None and self.fleet is None:
+                raise ValueError(f"vault {vault.title!r} has no password; only an enrolled appliance is sent its login")
+            if vault.password is not None and not vault.user:
+                raise ValueError(f"vault {vault.title!r} has a password and no user; name the user")
+        return self
 
     @field_validator("source")
     @classmethod
@@ -241,12 +264,24 @@ class Settings(_Table):
         sources = Sources(v4, v6)
         return Identity(self.name, self.zone, self.bus.login(), self.capacity, self.processes, sources, fast_path)
 
-    def admission(self) -> Admission:
-        """Raises SettingsError for a password or a CA that cannot be read, and for a vault that cannot be used."""
+    def own_logins(self) -> tuple[VaultLogin, ...]:
+        """Those whose passwords are here. Raises SettingsError for a password or a CA that cannot be read, and for a
+        vault that cannot be used.
+        """
+        return tuple(vault.login() for vault in self.vaults if vault.password is not None)
+
+    def admission(self, logins: tuple[VaultLogin, ...]) -> Admission:
+        """With these logins."""
         networks = tuple(map(str, self.networks))
-        logins = tuple(vault.login() for vault in self.vaults)
         policy = Policy.of(networks, self.host_keys, {v.access.title: v.access.url for v in logins})
         return Admission(policy, networks, logins)
+
+    def box(self) -> SealedBox | None:
+        """Where the logins come from that are sent; None where none is."""
+        sent = {vault.title: vault.url for vault in self.vaults if vault.password is None}
+        if self.fleet is None or not sent:
+            return None
+        return SealedBox(self.name, self.fleet.sealing.get_secret_value(), self.fleet.voice, sent)
 
 
 def _faults(where: str, error: ValidationError) -> str:

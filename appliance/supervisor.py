@@ -66,6 +66,12 @@ class Admissions:
         self._changed.set()
         self._changed = anyio.Event()
 
+    def admit_all(self, default: Admission) -> None:
+        """Every run alike, from now on."""
+        self._default = default
+        self._changed.set()
+        self._changed = anyio.Event()
+
     def dismiss(self, run: str) -> None:
         self._runs.pop(run, None)
 
@@ -290,7 +296,8 @@ class Supervisor:
             answers.cancel_scope.cancel()
 
     async def _give(self, scanner: _Scanner, ask: TokenAsk, admission: Admission) -> None:
-        login = admission.login(ask.vault)
+        # As it is now: a vault's password may have been changed since the scan process was started.
+        login = (self.admissions.of(scanner.run.run) or admission).login(ask.vault)
         if login is None:
             token: Token | Failure = Failure(Phase.VAULT, named("REFUSED_BY_POLICY"), _unknown(ask.vault))
         else:

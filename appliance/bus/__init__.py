@@ -5,8 +5,8 @@ reconciler carry that. One contract suite (`tests/contract/test_bus.py`) runs on
 
 **Streams.** Each zone has a work queue JOBS_<zone> (subjects jobs.<zone>.<run>); a stream of its own, because
 permissions cover whole tokens only. All zones share the work queue OUTCOMES (outcomes.<zone>.<appliance>.<run>) and
-two key-value buckets: HEARTBEATS, key <zone>.<appliance>, where a key expires by itself and watchers are told; and
-RUNS, key <zone>.<run>, the announcements of open runs.
+three key-value buckets: HEARTBEATS, key <zone>.<appliance>, where a key expires by itself and watchers are told; RUNS,
+key <zone>.<run>, the announcements of open runs; and LOGINS, key <zone>.<appliance>, the sealed vault logins of each.
 
 **Consumers.** One durable pull consumer per run reads the zone's queue through the filter jobs.<zone>.<run> (filters of
 a work queue must not overlap). It gives out at most `capacity` unacknowledged jobs, and takes back what is not
@@ -51,6 +51,7 @@ from appliance.contract import (
     Report,
     RunNotice,
 )
+from appliance.contract.sealed import SealedLogins
 from appliance.questions import VaultAnswer, VaultQuery
 
 
@@ -282,8 +283,12 @@ class OrchestratorBus(Protocol):
     async def close(self) -> None: ...
 
 
-class EnrolmentBus(Protocol):
+class FleetBus(Protocol):
     """What a fleet's office needs besides. The orchestrator's adapter has it too."""
+
+    async def put_logins(self, zone: str, appliance: str, sealed: SealedLogins | None) -> None:
+        """Keep them for the appliance, in place of those before; None takes them away. Raises BusError."""
+        ...
 
     def enrolments(
         self, answer: Callable[[EnrolmentRequest, str], Awaitable[EnrolmentAnswer]]

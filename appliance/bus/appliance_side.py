@@ -217,6 +217,13 @@ class JetStreamAppliance:
         async with watch(self._link, stream=subjects.RUNS, prefix=subjects.RUNS_PREFIX, subject=subject) as keys:
             yield RunNotices(keys)
 
+    @asynccontextmanager
+    async def logins(self) -> AsyncIterator[AsyncIterator[bytes | None]]:
+        """What is sealed for this appliance: first as it is, then anew after every change; None where nothing is."""
+        subject = subjects.logins(self._zone, self._name)
+        async with watch(self._link, stream=subjects.LOGINS, prefix=subjects.LOGINS_PREFIX, subject=subject) as keys:
+            yield (next(iter(now.values()), None) async for now in keys)
+
     async def unended(self, run: str) -> int:
         try:
             info = await self._link.api(

@@ -52,6 +52,7 @@ def shared_streams(timing: Timing) -> tuple[dict[str, Any], ...]:
             "subject_delete_marker_ttl": _MARKER_TTL,
         },
         {**bucket, "name": subjects.RUNS, "subjects": [subjects.RUNS_PREFIX + ">"], "storage": "file"},
+        {**bucket, "name": subjects.LOGINS, "subjects": [subjects.LOGINS_PREFIX + ">"], "storage": "file"},
     )
 
 

@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from appliance.bus import ApplianceBus
-from appliance.bus.appliance_side import connect_appliance
+from appliance.bus.appliance_side import JetStreamAppliance, connect_appliance
 from appliance.bus.credentials import BusLogin
 
 CLOSE_S = 2.0
 
 
 @asynccontextmanager
-async def open_bus(login: BusLogin, appliance: str, zone: str) -> AsyncIterator[ApplianceBus]:
+async def open_bus(login: BusLogin, appliance: str, zone: str) -> AsyncIterator[JetStreamAppliance]:
     """Raises BusError, CredentialsError."""
     seed, tls = login.seed.get_secret_value(), login.tls()
     bus = await connect_appliance(login.url, name=appliance, zone=zone, seed=seed, token=login.token, tls=tls)

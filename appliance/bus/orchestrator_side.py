@@ -31,6 +31,7 @@ from appliance.contract import (
     PermitVerdict,
     RunNotice,
 )
+from appliance.contract.sealed import SealedLogins
 from appliance.questions import VaultAnswer, VaultQuery
 
 log = structlog.get_logger(__name__)
@@ -240,6 +241,13 @@ class JetStreamOrchestrator:
             return await answer(message.subject.split(".", 1)[1], message.data)
 
         return serve(self._link, subjects.CONTROL, reply)
+
+    async def put_logins(self, zone: str, appliance: str, sealed: SealedLogins | None) -> None:
+        subject = subjects.logins(zone, appliance)
+        if sealed is None:
+            await self._link.store(subject, b"", **{"KV-Operation": "DEL"})
+        else:
+            await self._link.store(subject, sealed.encode())
 
     def enrolments(
         self, answer: Callable[[EnrolmentRequest, str], Awaitable[EnrolmentAnswer]]

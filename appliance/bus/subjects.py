@@ -14,6 +14,9 @@ HEARTBEATS_PREFIX = "$KV.HEARTBEATS."
 RUNS = "KV_RUNS"
 RUNS_PREFIX = "$KV.RUNS."
 
+LOGINS = "KV_LOGINS"
+LOGINS_PREFIX = "$KV.LOGINS."
+
 PERMITS = "permits.*.*.*"
 """What the pacer listens on: zone, appliance, `ask` or `hold`."""
 ACCESS = "access.*.*"
@@ -86,6 +89,10 @@ def enrolment_inbox(invitation: str) -> str:
 
 def heartbeat(zone: str, appliance: str) -> str:
     return f"{HEARTBEATS_PREFIX}{token(zone, 'zone')}.{token(appliance, 'appliance')}"
+
+
+def logins(zone: str, appliance: str) -> str:
+    return f"{LOGINS_PREFIX}{token(zone, 'zone')}.{token(appliance, 'appliance')}"
 
 
 def run_notice(zone: str, run: str) -> str:

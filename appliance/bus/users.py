@@ -2,8 +2,8 @@
 
 A user is an nkey: the server knows the public half, the holder of the seed proves itself by signing. Appliances may
 publish under their own name only and read their own zone only. Within a zone they trust each other that far: any of
-them may pull and acknowledge any job of the zone. What a consumer on KV_RUNS delivers is bounded by the filter in the
-subject of its creation; the server refuses a body that differs from it.
+them may pull and acknowledge any job of the zone. What a consumer on KV_RUNS or KV_LOGINS delivers is bounded by the
+filter in the subject of its creation; the server refuses a body that differs from it.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def appliance_permissions(zone: str, name: str) -> dict[str, Any]:
                 f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
                 f"$JS.API.CONSUMER.INFO.{stream}.*",
                 f"$JS.API.CONSUMER.CREATE.{subjects.RUNS}.*.{subjects.run_notices(zone)}",
+                f"$JS.API.CONSUMER.CREATE.{subjects.LOGINS}.*.{subjects.logins(zone, name)}",
                 f"$JS.ACK.{stream}.>",
                 f"$JS.ACK.*.*.{stream}.>",  # the form with domain and account, which servers may switch to
             ]

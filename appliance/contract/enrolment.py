@@ -58,6 +58,8 @@ class EnrolmentRequest(Wire):
     name: str = Field(pattern=NAME)
     public: str = Field(pattern=r"^U[A-Z2-7]{55}$")
     """Its nkey."""
+    sealing: str = Field(pattern=r"^[A-Za-z0-9+/]{43}=$")
+    """Its X25519 key, base64: what vault logins are sealed to."""
     release: str = Field(max_length=64)
 
 
@@ -69,3 +71,5 @@ class EnrolmentAnswer(Wire):
     zone: str = ""
     user: str = ""
     """The account's word for the appliance's key, with its permissions."""
+    voice: str = ""
+    """The Ed25519 key, base64, by which the fleet's vault logins are signed."""

@@ -20,6 +20,7 @@ from appliance.long_lived import BACKEND_OPTIONS
 from orchestrator.campaign import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
 from orchestrator.cli.output import discard_stdout
+from orchestrator.fleet.keys import FleetError
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.report.escape import plain
 from orchestrator.state_dir import StateDirError
@@ -28,6 +29,7 @@ from orchestrator.store.errors import StoreError
 _CODES: dict[type[Exception], Exit] = {
     CampaignError: Exit.BAD_INPUT,
     StateDirError: Exit.BAD_INPUT,
+    FleetError: Exit.BAD_INPUT,
     BusError: Exit.VAULT,
     # Whatever cannot begin is translated where it begins; here a run was under way, and can be resumed.
     StoreError: Exit.INCOMPLETE,

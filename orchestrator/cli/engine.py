@@ -36,7 +36,7 @@ from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
 from orchestrator.fleet.keys import FleetKeys, has_fleet
-from orchestrator.fleet.office import EnrolmentOffice
+from orchestrator.fleet.office import FleetOffice
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.pacing import STOPPED
@@ -221,7 +221,7 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     login = bus_login(where)
-    keys = await to_thread.run_sync(_fleet, held.path)
+    fleet = await to_thread.run_sync(_fleet, held.path)
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
         stack.push_async_callback(_close, store.close)
@@ -229,17 +229,18 @@ async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> Asy
         await bus.open_zone(zone, capacity)
         settle_in()
         service = Service(store, bus, time.time)
-        if keys is not None:
-            await stack.enter_async_context(bus.enrolments(EnrolmentOffice(store.fleet, keys, time.time).answer))
         async with anyio.create_task_group() as tasks:
+            if fleet is not None:
+                office = FleetOffice(store.fleet, *fleet, bus, time.time)
+                tasks.start_soon(office.run, name="engine: fleet")
             await tasks.start(service.run, name="engine: service")
             yield Engine(store, service, bus, zone, None)
             tasks.cancel_scope.cancel()
 
 
-def _fleet(state: Path) -> FleetKeys | None:
-    """Whose machines may enrol here. Raises BadInput."""
-    return keys_in(state)[0] if has_fleet(state) else None
+def _fleet(state: Path) -> tuple[FleetKeys, str] | None:
+    """The fleet whose machines we answer, if there is one. Raises BadInput."""
+    return keys_in(state) if has_fleet(state) else None
 
 
 async def _bus(stack: AsyncExitStack, login: BusLogin) -> JetStreamOrchestrator:

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,18 +20,20 @@ from rich.table import Table
 from appliance.bus import BusError
 from appliance.bus.claims import BadKey, BadToken, KeyKind, KeyPair, public_of, user_token
 from appliance.bus.credentials import BusLogin, CredentialsError, read_credentials
-from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
 from appliance.bus.system import put_account, system_permissions
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentToken
-from orchestrator.cli.errors import BadInput, Exit, Unreachable
+from orchestrator.campaign import load_campaign
+from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
 from orchestrator.cli.fleet_keys import key_for_a_new_fleet, keys_in
 from orchestrator.cli.output import written_to
+from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.storing import opened
 from orchestrator.fleet.founding import Founded, account_word, found, joined, orchestrator_credentials
-from orchestrator.fleet.keys import FILE, FleetError, FleetKeys, has_fleet, write_keys
-from orchestrator.fleet.office import MOST_ENROLMENTS, VALID_S, EnrolmentOffice, invite
-from orchestrator.fleet.roster import Member
+from orchestrator.fleet.keys import FILE, FleetError, FleetKeys, encrypted, has_fleet, write_keys
+from orchestrator.fleet.office import MOST_ENROLMENTS, VALID_S, FleetOffice, invite
+from orchestrator.fleet.roster import Member, StoredLogin
 from orchestrator.store import Store
 
 POLL_S = 0.5
@@ -121,7 +125,7 @@ async def add(state: Path, zone: str, count: int, wait: bool, url: str | None, a
     """
     if not 1 <= count <= MOST_ENROLMENTS:
         raise BadInput(f"--count {count}: one invitation is for 1 to {MOST_ENROLMENTS} appliances")
-    keys, _ = await to_thread.run_sync(keys_in, state)
+    keys, key = await to_thread.run_sync(keys_in, state)
     async with opened(state) as store:
         try:
             token = await invite(store.fleet, keys, zone, count, time.time())
@@ -129,7 +133,7 @@ async def add(state: Path, zone: str, count: int, wait: bool, url: str | None, a
             raise BadInput(f"--zone: {error}") from None
         _tell(token, count, as_json)
         if wait:
-            await _answer(store, keys, token, url or keys.url)
+            await _answer(store, keys, key, token, url or keys.url)
     return Exit.OK
 
 
@@ -147,24 +151,74 @@ def _tell(token: EnrolmentToken, count: int, as_json: bool) -> None:
     )
 
 
-async def _answer(store: Store, keys: FleetKeys, token: EnrolmentToken, url: str) -> None:
+async def _answer(store: Store, keys: FleetKeys, key: str, token: EnrolmentToken, url: str) -> None:
     """Raises Unreachable."""
+    async with _bus(keys, url) as bus:
+        office = FleetOffice(store.fleet, keys, key, bus, time.time)
+        sys.stderr.write("waiting for them; Ctrl-C ends the waiting, not the invitation\n")
+        async with bus.enrolments(office.answer):
+            while (known := await store.fleet.invitation(token.id)) is not None and known.left > 0:
+                if time.time() >= known.expires_at:
+                    sys.stderr.write(f"the invitation is over; {known.used} of {known.enrolments} have enrolled\n")
+                    return
+                await anyio.sleep(POLL_S)
+            await anyio.sleep(POLL_S)  # the last answer is on its way
+    sys.stderr.write("all have enrolled\n")
+
+
+@asynccontextmanager
+async def _bus(keys: FleetKeys, url: str) -> AsyncIterator[JetStreamOrchestrator]:
+    """As an orchestrator of the fleet. Raises Unreachable."""
     seed, word = read_credentials(orchestrator_credentials(keys, time.time()))
     login = BusLogin(url=url, seed=SecretStr(seed), token=word, ca=keys.ca)
     try:
         bus = await connect_orchestrator(url, seed=seed, token=word, tls=login.tls())
     except (BusError, ValueError) as error:
         raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
-    office = EnrolmentOffice(store.fleet, keys, time.time)
-    sys.stderr.write("waiting for them; Ctrl-C ends the waiting, not the invitation\n")
-    async with bus, bus.enrolments(office.answer):
-        while (known := await store.fleet.invitation(token.id)) is not None and known.left > 0:
-            if time.time() >= known.expires_at:
-                sys.stderr.write(f"the invitation is over; {known.used} of {known.enrolments} have enrolled\n")
-                return
-            await anyio.sleep(POLL_S)
-        await anyio.sleep(POLL_S)  # the last answer is on its way
-    sys.stderr.write("all have enrolled\n")
+    async with bus:
+        yield bus
+
+
+async def login(state: Path, file: Path, titles: Sequence[str], url: str | None) -> Exit:
+    """Keep the logins of a campaign's vaults, and send them to all members. Raises CampaignError, BadInput,
+    Unreachable, Incomplete.
+    """
+    campaign = await to_thread.run_sync(load_campaign, file)
+    keys, key = await to_thread.run_sync(keys_in, state)
+    if unknown := sorted(set(titles) - {vault.title for vault in campaign.vaults}):
+        raise BadInput(f"--vault {unknown[0]!r}: the campaign has no vault of this title")
+    vaults = tuple(vault for vault in campaign.vaults if not titles or vault.title in titles)
+    given = await to_thread.run_sync(logins_of, campaign.model_copy(update={"vaults": vaults}))
+    now = time.time()
+    async with opened(state) as store:
+        for one in given:
+            told = json.dumps({**one.message(), "version": f"{now:.3f}"})
+            await store.fleet.keep_login(StoredLogin(str(one.access["title"]), encrypted(told, key), now))
+        await _send(store, keys, key, url or keys.url)
+    return Exit.OK
+
+
+async def forget(state: Path, title: str, url: str | None) -> Exit:
+    """Raises BadInput, Unreachable, Incomplete."""
+    keys, key = await to_thread.run_sync(keys_in, state)
+    async with opened(state) as store:
+        if not await store.fleet.drop_login(title):
+            raise BadInput(f"the fleet has no login for a vault {title!r}")
+        await _send(store, keys, key, url or keys.url)
+    return Exit.OK
+
+
+async def _send(store: Store, keys: FleetKeys, key: str, url: str) -> None:
+    """Raises Unreachable, Incomplete."""
+    members = [member for member in await store.fleet.members() if member.revoked_at is None]
+    if not members:
+        sys.stderr.write("done; no appliance has enrolled yet\n")
+        return
+    async with _bus(keys, url) as bus:
+        failed = await FleetOffice(store.fleet, keys, key, bus, time.time).send_logins()
+    if failed:
+        raise Incomplete(f"kept, but the bus did not take them for {', '.join(failed)}; repeat the command")
+    sys.stderr.write(f"done, and sent to {len(members)} appliance{'s' * (len(members) != 1)}\n")
 
 
 async def show(state: Path, as_json: bool) -> Exit:
@@ -217,6 +271,9 @@ async def revoke(state: Path, name: str, url: str | None) -> Exit:
             + "  nsc push\n"
         )
         return Exit.INCOMPLETE
+    async with _bus(keys, url or keys.url) as bus:
+        for member in known:
+            await bus.put_logins(member.zone, member.name, None)
     await _push(keys, url or keys.url, now)
     sys.stderr.write(f"{name} is cut off\n")
     return Exit.OK

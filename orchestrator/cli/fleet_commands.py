@@ -61,6 +61,38 @@ def add(
     tell(context, fleet.add, state_path(state), zone, count, wait, nats, json)
 
 
+@fleet_app.command("login")
+def login(
+    context: typer.Context,
+    campaign: Annotated[Path, typer.Argument(help="The campaign file whose vaults they are.", show_default=False)],
+    vault: Annotated[
+        list[str] | None, typer.Option(help="This one alone; may be given several times.", show_default=False)
+    ] = None,
+    nats: BusAddress = None,
+    state: State = None,
+) -> None:
+    """Give the fleet the logins of a campaign's vaults: kept encrypted, and sent to each appliance, sealed to its key.
+
+    When a password has changed, the same command replaces it everywhere.
+    """
+    from orchestrator.cli import fleet
+
+    tell(context, fleet.login, state_path(state), campaign, vault or [], nats)
+
+
+@fleet_app.command("forget")
+def forget(
+    context: typer.Context,
+    title: Annotated[str, typer.Argument(help="The vault's title.", show_default=False)],
+    nats: BusAddress = None,
+    state: State = None,
+) -> None:
+    """Take a vault's login from the fleet, and from all appliances."""
+    from orchestrator.cli import fleet
+
+    tell(context, fleet.forget, state_path(state), title, nats)
+
+
 @fleet_app.command("list")
 def show(context: typer.Context, json: Json = False, state: State = None) -> None:
     """Show the appliances that have enrolled."""

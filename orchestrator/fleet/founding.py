@@ -11,6 +11,7 @@ from appliance.bus.claims import KeyKind, KeyPair, account_token, claims_of, new
 from appliance.bus.credentials import credentials_text
 from appliance.bus.users import new_user, orchestrator_permissions
 from orchestrator.fleet.keys import FleetError, FleetKeys
+from orchestrator.fleet.sealing import new_voice
 
 NAME = "keymuster"
 
@@ -31,7 +32,7 @@ def found(url: str, ca: str, now: float) -> Founded:
         new_key(KeyKind.ACCOUNT),
         new_key(KeyKind.ACCOUNT),
     )
-    keys = FleetKeys(account.public, signing, url, ca, operator, system)
+    keys = FleetKeys(account.public, signing, url, new_voice(), ca, operator, system)
     preload = {
         account.public: account_word(keys, now),
         system.public: account_token(operator, system.public, name="SYS", now=now),
@@ -50,7 +51,7 @@ def joined(account: str, signing: KeyPair, url: str, ca: str, now: float) -> Fou
         raise FleetError("this is the token of no account")
     if signing.public not in (public, *nats.get("signing_keys", ())):
         raise FleetError(f"key {signing.public} is none of the signing keys of account {public}; add it there first")
-    keys = FleetKeys(public, signing, url, ca)
+    keys = FleetKeys(public, signing, url, new_voice(), ca)
     return Founded(keys, "", orchestrator_credentials(keys, now))
 
 

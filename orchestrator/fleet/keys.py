@@ -35,6 +35,8 @@ class FleetKeys:
     """The account's key, or one of its signing keys."""
     url: str
     """Where appliances find the bus."""
+    voice: str = field(repr=False)
+    """What vault logins are signed with, base64 (`sealing`)."""
     ca: str = ""
     """The authorities to trust there, as PEM; empty for the system's."""
     operator: KeyPair | None = None
@@ -56,7 +58,7 @@ def new_fleet_key() -> str:
 
 def write_keys(state: Path, keys: FleetKeys, key: str) -> None:
     """Durable when it returns. Raises FleetError."""
-    secrets = {"signing": keys.signing.seed}
+    secrets = {"signing": keys.signing.seed, "voice": keys.voice}
     if keys.operator is not None and keys.system is not None:
         secrets |= {"operator": keys.operator.seed, "system": keys.system.seed}
     told = {
@@ -79,6 +81,19 @@ def write_keys(state: Path, keys: FleetKeys, key: str) -> None:
         raise FleetError(f"cannot write {target}: {error.strerror}") from None
 
 
+def encrypted(text: str, key: str) -> str:
+    """For the store. Raises FleetError."""
+    return _cipher(key).encrypt(text.encode()).decode()
+
+
+def decrypted(text: str, key: str) -> str:
+    """Raises FleetError."""
+    try:
+        return _cipher(key).decrypt(text.encode()).decode()
+    except InvalidToken:
+        raise FleetError("what the store has was encrypted under another key than the fleet key given") from None
+
+
 def has_fleet(state: Path) -> bool:
     return (state / FILE).exists()
 
@@ -98,6 +113,7 @@ def read_keys(state: Path, key: str) -> FleetKeys:
             account=told["account"],
             signing=_pair(secrets["signing"], KeyKind.ACCOUNT),
             url=told["url"],
+            voice=secrets["voice"],
             ca=told["ca"],
             operator=_pair(secrets["operator"], KeyKind.OPERATOR) if "operator" in secrets else None,
             system=_pair(secrets["system"], KeyKind.ACCOUNT) if "system" in secrets else None,

@@ -3,21 +3,28 @@
 The invitation's subject says which one it is, and the server lets only its token's holder publish there. How often and
 until when it serves, the store decides, in the same step in which it notes the new appliance: a token that is played
 again enrols nobody more.
+
+Vault logins are sent here, too: sealed for each member, whenever one comes, one changes, or they would expire.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import anyio
 import structlog
 
+from appliance.bus import BusError, FleetBus
 from appliance.bus.claims import user_token
 from appliance.bus.users import appliance_permissions, enrolment_permissions, new_user
 from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
-from orchestrator.fleet.keys import FleetKeys
+from orchestrator.fleet.keys import FleetKeys, decrypted
 from orchestrator.fleet.roster import FleetRows, Invitation, Member
+from orchestrator.fleet.sealing import VALID_S as VALID_LOGINS_S
+from orchestrator.fleet.sealing import seal_logins, voice_public
 
 VALID_S = 900.0
 """How long an invitation serves."""
@@ -60,10 +67,43 @@ async def invite(rows: FleetRows, keys: FleetKeys, zone: str, enrolments: int, n
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolmentOffice:
+class FleetOffice:
+    """`key`: what the keys and vault logins are encrypted under at rest."""
+
     rows: FleetRows
     keys: FleetKeys
+    key: str = field(repr=False)
+    bus: FleetBus
     clock: Callable[[], float]
+
+    async def run(self) -> None:
+        """Answer machines, and send all members their vault logins, now and before they expire; for ever. Raises
+        StoreError, FleetError.
+        """
+        async with self.bus.enrolments(self.answer):
+            while True:
+                await self.send_logins()
+                await anyio.sleep(VALID_LOGINS_S / 4)
+
+    async def send_logins(self) -> list[str]:
+        """To all members; those whose logins the bus did not take. Raises StoreError, FleetError."""
+        logins = await self._logins()
+        members = await self.rows.members()
+        return [m.name for m in members if m.revoked_at is None and not await self._send(m, logins)]
+
+    async def _logins(self) -> list[dict[str, object]]:
+        return [json.loads(decrypted(login.encrypted, self.key)) for login in await self.rows.logins()]
+
+    async def _send(self, member: Member, logins: Sequence[Mapping[str, object]]) -> bool:
+        sealed = seal_logins(
+            logins, appliance=member.name, sealing=member.sealing, voice=self.keys.voice, now=self.clock()
+        )
+        try:
+            await self.bus.put_logins(member.zone, member.name, sealed)
+        except BusError as error:
+            log.warning("vault logins not sent", appliance=member.name, error=str(error))
+            return False
+        return True
 
     async def answer(self, request: EnrolmentRequest, invitation: str) -> EnrolmentAnswer:
         """Raises StoreError."""
@@ -71,11 +111,12 @@ class EnrolmentOffice:
         known = await self.rows.invitation(invitation)
         if known is None:
             return EnrolmentAnswer(ok=False, text=_WHY["unknown"])
-        member = Member(request.name, request.public, known.zone, request.release, invitation, now)
+        member = Member(request.name, request.public, request.sealing, known.zone, request.release, invitation, now)
         if why := await self.rows.enrol(member, now):
             log.warning("enrolment refused", appliance=request.name, zone=known.zone, why=why)
             return EnrolmentAnswer(ok=False, text=_WHY[why])
         log.info("appliance enrolled", appliance=request.name, zone=known.zone)
+        await self._send(member, await self._logins())
         word = user_token(
             self.keys.signing,
             self.keys.account,
@@ -84,4 +125,4 @@ class EnrolmentOffice:
             permissions=appliance_permissions(known.zone, request.name),
             now=now,
         )
-        return EnrolmentAnswer(ok=True, zone=known.zone, user=word)
+        return EnrolmentAnswer(ok=True, zone=known.zone, user=word, voice=voice_public(self.keys.voice))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -28,11 +28,22 @@ class Member:
     name: str
     public: str
     """Its nkey."""
+    sealing: str
+    """The key that its vault logins are sealed to, base64."""
     zone: str
     release: str
     invitation: str
     enrolled_at: float
     revoked_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogin:
+    """A vault's login as it lies in the store."""
+
+    title: str
+    encrypted: str = field(repr=False)
+    changed_at: float
 
 
 class FleetRows(Protocol):
@@ -55,3 +66,13 @@ class FleetRows(Protocol):
     async def revoke(self, name: str, at: float) -> list[Member]:
         """Those of this name that were not revoked yet, as they are now."""
         ...
+
+    async def keep_login(self, login: StoredLogin) -> None:
+        """In place of the one that the vault's title had."""
+        ...
+
+    async def drop_login(self, title: str) -> bool:
+        """False where there is none."""
+        ...
+
+    async def logins(self) -> list[StoredLogin]: ...

@@ -1,14 +1,14 @@
-"""Appliances that have enrolled, and invitations."""
+"""Appliances that have enrolled, invitations, and the vault logins that they are sent."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
-from orchestrator.fleet.roster import Invitation, Member
+from orchestrator.fleet.roster import Invitation, Member, StoredLogin
 from orchestrator.store.database import Database
-from orchestrator.store.schema import appliances, invitations
+from orchestrator.store.schema import appliances, invitations, vault_logins
 
 
 class FleetTable:
@@ -64,6 +64,24 @@ class FleetTable:
 
         return await self._database.write(step)
 
+    async def keep_login(self, login: StoredLogin) -> None:
+        row = {"title": login.title, "encrypted": login.encrypted, "changed_at": login.changed_at}
+        insert = self._database.insert(vault_logins)
+        put = insert.on_conflict_do_update(
+            index_elements=["title"],
+            set_={"encrypted": insert.excluded.encrypted, "changed_at": insert.excluded.changed_at},
+        )
+        await self._database.write(lambda connection: connection.execute(put, row))
+
+    async def drop_login(self, title: str) -> bool:
+        query = delete(vault_logins).where(vault_logins.c.title == title)
+        return await self._database.write(lambda connection: connection.execute(query).rowcount > 0)
+
+    async def logins(self) -> list[StoredLogin]:
+        query = select(vault_logins).order_by(vault_logins.c.title)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [StoredLogin(row.title, row.encrypted, row.changed_at) for row in rows]
+
 
 def _invitation(connection: Connection, invitation: str) -> Invitation | None:
     row = connection.execute(select(invitations).where(invitations.c.id == invitation)).one_or_none()
@@ -76,13 +94,16 @@ def _members(connection: Connection) -> list[Member]:
 
 
 def _member(row: Row[Any]) -> Member:
-    return Member(row.name, row.public, row.zone, row.release, row.invitation, row.enrolled_at, row.revoked_at)
+    return Member(
+        row.name, row.public, row.sealing, row.zone, row.release, row.invitation, row.enrolled_at, row.revoked_at
+    )
 
 
 def _row(member: Member) -> dict[str, Any]:
     return {
         "name": member.name,
         "public": member.public,
+        "sealing": member.sealing,
         "zone": member.zone,
         "release": member.release,
         "invitation": member.invitation,

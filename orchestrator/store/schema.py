@@ -2,7 +2,8 @@
 
 Shape: a run has jobs (target x technology), a job has attempts, and at most one outcome. Technology is repeated in
 `outcomes` so that totals need no join. An attempt's evidence lies with the attempt; an outcome has evidence of its own
-only when no attempt decided it. Times are Unix seconds. There is no secret in any column, only secrets' names.
+only when no attempt decided it. Times are Unix seconds. There is no secret in any column, only secrets' names; but for
+`vault_logins`, which are encrypted under the fleet's key.
 
 Portable SQL only: SQLite is the default, and nothing here keeps PostgreSQL out. `sqlite_with_rowid=False` stores narrow
 tables in their primary key, which saves SQLite one tree a table.
@@ -191,10 +192,20 @@ appliances = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("public", Text, primary_key=True),
+    Column("sealing", Text, nullable=False),
     Column("zone", Text, nullable=False),
     Column("release", Text, nullable=False),
     Column("invitation", Text, nullable=False),
     Column("enrolled_at", Double, nullable=False),
     Column("revoked_at", Double),
+    sqlite_with_rowid=False,
+)
+
+vault_logins = Table(
+    "vault_logins",
+    metadata,
+    Column("title", Text, primary_key=True),
+    Column("encrypted", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -22,6 +22,7 @@ from appliance.bus.enrolling import ask_for_enrolment
 from appliance.bus.link import Link
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentRequest, EnrolmentToken
+from appliance.sealed_logins import new_sealing_key
 from appliance.settings import Settings
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
@@ -59,9 +60,9 @@ class Fleet:
             finally:
                 process.kill()
 
-    def enrol(self, file: Path, token: str, name: str = "dmz-1", **env: str) -> subprocess.CompletedProcess[str]:
-        line = [str(KEYMUSTER), "appliance", "enroll", str(file), "--name", name, "--network", "127.73.0.0/16"]
-        return subprocess.run(line, input=token, capture_output=True, text=True, check=False, env=env or None)
+    def enrol(self, file: Path, token: str, name: str = "dmz-1", *more: str) -> subprocess.CompletedProcess[str]:
+        line = [str(KEYMUSTER), "appliance", "enroll", str(file), "--name", name, "--network", "127.73.0.0/16", *more]
+        return subprocess.run(line, input=token, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -121,6 +122,39 @@ password = {{ file = "{lab.ready["vault_password_file"]}" }}
     )
     assert refused.returncode == 3
     assert "refuses this login" in refused.stderr
+
+
+def test_a_vault_login_is_sent_sealed_and_changed_in_one_place(fleet: Fleet, tmp_path: Path) -> None:
+    file, password = tmp_path / "appliance.toml", tmp_path / "vault-password"
+    with running_lab(tmp_path, '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\n') as lab:
+        right = Path(lab.ready["vault_password_file"]).read_text()
+        password.write_text("KMS-wrong-marker")
+        asked = campaign(tmp_path, lab, HOSTS)
+        asked.write_text(asked.read_text().replace('{ env = "KEYMUSTER_NOT_SET_HERE" }', f'{{ file = "{password}" }}'))
+        early = fleet.keymuster("fleet", "login", asked)
+        assert early.code == 0, early.stderr
+        assert "no appliance has enrolled yet" in early.stderr
+        with fleet.inviting() as (token, _):
+            done = fleet.enrol(file, token, "dmz-1", "--vault", f"Vault={lab.ready['vault_url']}")
+            assert done.returncode == 0, done.stderr
+        assert "KMS-wrong-marker" not in file.read_text()
+        with serving(file):
+            refused = fleet.keymuster("run", asked, *fleet.where, "--format", "json")
+            assert refused.code == 3, "what the vault says of a wrong password stops the run before it begins"
+            assert "VAULT_LOGIN_REFUSED" in refused.stderr
+            password.write_text(right)
+            changed = fleet.keymuster("fleet", "login", asked, "--vault", "Vault")
+            assert "sent to 1 appliance\n" in changed.stderr, changed.stderr
+            ended = fleet.keymuster("run", asked, *fleet.where, "--format", "json")
+            assert ended.code == 0, ended.stderr
+            assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path != password)
+        for marker in ("KMS-wrong-marker", right.strip()):
+            told = kept.replace(Path(lab.ready["vault_password_file"]).read_bytes(), b"")
+            assert marker.encode() not in told, "neither store nor bus nor any file holds it in the open"
+        none = fleet.keymuster("fleet", "forget", "Another")
+        assert (none.code, "no login for a vault 'Another'" in none.stderr) == (2, True)
+        assert fleet.keymuster("fleet", "forget", "Vault").code == 0
 
 
 def test_a_token_enrols_no_more_than_it_is_for_and_a_name_once(fleet: Fleet, tmp_path: Path) -> None:
@@ -210,7 +244,8 @@ async def test_who_is_not_who_it_should_be_is_refused(fleet: Fleet) -> None:
     """A server of another authority, a token of another account, and no token at all."""
     made = await to_thread.run_sync(fleet.keymuster, "fleet", "add", "--json")
     token = EnrolmentToken.of(made.document["token"])
-    request = EnrolmentRequest(name="a", public=new_user().public, release="1")
+    _, sealing = new_sealing_key()
+    request = EnrolmentRequest(name="a", public=new_user().public, sealing=sealing, release="1")
     stranger = await to_thread.run_sync(ssl.create_default_context)
     with pytest.raises(BusRefused, match="is not trusted"):
         await ask_for_enrolment(token, request, tls=stranger)

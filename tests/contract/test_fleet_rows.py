@@ -22,7 +22,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
-ONE = Member("a", "UA", "dmz", "0.1", "i1", 900.0)
+ONE = Member("a", "UA", "s", "dmz", "0.1", "i1", 900.0)
 
 
 async def test_an_invitation_serves_as_often_as_it_says(store: Store) -> None:

@@ -71,7 +71,7 @@ def test_a_vault_that_cannot_be_used(written: Path, url: str, password: str, mor
     written.write_text(f'{HEAD}{VAULT}url = "{url}"\n{file}\n{more.format(directory)}\n')
     settings = Settings.load(str(written))
     with pytest.raises(SettingsError, match=said) as caught:
-        settings.admission()
+        settings.own_logins()
     assert "hunter2" not in str(caught.value)
 
 
@@ -90,7 +90,7 @@ def made(state: Path, monkeypatch: pytest.MonkeyPatch, vault: str) -> Path:
 def test_a_vault_is_spoken_to_as_its_file_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, api: str
 ) -> None:
-    [login] = Settings.load(str(made(tmp_path, monkeypatch, line))).admission().logins
+    [login] = Settings.load(str(made(tmp_path, monkeypatch, line))).own_logins()
     assert login.access.api == api
 
 
@@ -107,7 +107,7 @@ def test_tls_is_said_as_in_a_campaign(tmp_path: Path, monkeypatch: pytest.Monkey
     own = tls.make_client(tmp_path)
     keys = f'client_cert = "{own.certificate}", client_key = {{ file = "{own.key}" }}'
     line = f'tls = {{ ca = "{own.ca}", verify = false, pin = "{PIN}", {keys} }}'
-    [login] = Settings.load(str(made(tmp_path, monkeypatch, line))).admission().logins
+    [login] = Settings.load(str(made(tmp_path, monkeypatch, line))).own_logins()
     read = login.access.tls
     assert (read.ca, read.verify, read.pins) == (own.ca.read_text(encoding="ascii"), False, (PIN,))
     assert read.client_cert == own.certificate.read_text(encoding="ascii")
@@ -142,7 +142,7 @@ def test_tls_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     tls.make_client(tmp_path)
     file = made(tmp_path, monkeypatch, line.replace("{0}", str(tmp_path)))
     with pytest.raises(SettingsError, match=said):
-        Settings.load(str(file)).admission()
+        Settings.load(str(file)).own_logins()
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ def test_what_nobody_can_dial_from(written: Path, source: str, said: str) -> Non
 def test_plain_http_by_leave_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = made(tmp_path, monkeypatch, "tls = { plain_http = true }")
     file.write_text(file.read_text(encoding="utf-8").replace("https://", "http://"), encoding="utf-8")
-    [login] = Settings.load(str(file)).admission().logins
+    [login] = Settings.load(str(file)).own_logins()
     assert login.access.url == "http://vault.example/SecretServer"
