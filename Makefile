@@ -96,17 +96,19 @@ lock:
 	@.venv-lock/bin/python -m pip install -qq --no-input --disable-pip-version-check pip-tools
 	@$(COMPILE) --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
 	@$(COMPILE) -o requirements.lock pyproject.toml
-	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(COMPILE) --extra postgres -c requirements.lock -o requirements-postgres.lock pyproject.toml
+	@$(COMPILE) --extra dev -c requirements-postgres.lock -o requirements-dev.lock pyproject.toml
 	@for name in $(PROGRAMS); do $(COMPILE) -o $$name.lock $$name.in; done
 	@! grep -nE '://|file:/' requirements*.lock tests/peers/*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
 
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
 
-# Every wheel that an installation needs: `pip install --no-index --find-links wheelhouse keymuster` where there is no network.
+# Every wheel that an installation needs: `pip install --no-index --find-links wheelhouse keymuster[postgres]` where
+# there is no network.
 wheelhouse: .venv/.base
 	@rm -rf wheelhouse
-	@$(PIP) wheel --no-build-isolation $(LOCKED) requirements.lock --wheel-dir wheelhouse
+	@$(PIP) wheel --no-build-isolation $(LOCKED) requirements-postgres.lock --wheel-dir wheelhouse
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir wheelhouse .
 	@echo "wheelhouse: $$(ls wheelhouse | wc -l) wheels, $$(du -sh wheelhouse | cut -f1)"
 
