@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, state_path
+from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, home
 from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.options import (
     CampaignFile,
@@ -29,12 +29,14 @@ from orchestrator.cli.options import (
     Seed,
     SkipRefused,
     State,
+    StoreAt,
     TargetFiles,
     TargetsFormat,
     report_format,
 )
 from orchestrator.cli.stop_commands import stop_app
-from orchestrator.cli.story import tell
+from orchestrator.cli.store_address import Environment
+from orchestrator.cli.story import Invocation, tell
 
 if TYPE_CHECKING:
     from orchestrator.campaign_model import Campaign
@@ -72,7 +74,7 @@ def options(
 ) -> None:
     import structlog
 
-    context.obj = verbose
+    context.obj = Invocation(verbose, Environment.taken())
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
     structlog.configure(
         processors=[
@@ -99,6 +101,7 @@ def run(
     json: ReportJson = False,
     output: Output = None,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -113,7 +116,7 @@ def run(
     if resume and targets:
         raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
+    where = Where(home(state, store), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
@@ -132,6 +135,7 @@ def rerun(
     json: ReportJson = False,
     output: Output = None,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -140,7 +144,7 @@ def rerun(
     """Try a part of an earlier run's targets again, as a new run."""
     from orchestrator.cli import starting
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     which = Which(failed=failed, unreached=unreached, reasons=tuple(reason or ()))
     show = Show(report_format(form, json), output, progress=not no_progress)
     tell(context, starting.rerun, where, run_id, which, show)
@@ -190,6 +194,7 @@ def plan(
     resolve_names: ResolveNames = False,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -205,7 +210,7 @@ def plan(
     if capacity and check_vault:
         raise typer.BadParameter("--capacity and --check-vault are two questions; ask one after the other")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     if capacity:
         tell(context, questions.capacity, where, _load(campaign, lists), Sizing(appliances, within, like), json)
     else:
@@ -213,11 +218,11 @@ def plan(
 
 
 @app.command()
-def runs(context: typer.Context, json: Json = False, state: State = None) -> None:
+def runs(context: typer.Context, json: Json = False, state: State = None, store: StoreAt = None) -> None:
     """List the runs, latest first."""
     from orchestrator.cli import history
 
-    tell(context, history.runs, state_path(state), json)
+    tell(context, history.runs, home(state, store), json)
 
 
 @app.command()
@@ -230,11 +235,12 @@ def report(
     json: ReportJson = False,
     output: Output = None,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Report a run."""
     from orchestrator.cli import history
 
-    tell(context, history.report, state_path(state), run_id, report_format(form, json), output)
+    tell(context, history.report, home(state, store), run_id, report_format(form, json), output)
 
 
 @app.command()
@@ -246,6 +252,7 @@ def probe(
     form: ReportFormat = None,
     json: ReportJson = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -253,7 +260,7 @@ def probe(
     """Try one host with one record, and say all that was seen. It asks the same permits as a run."""
     from orchestrator.cli import starting
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     form = report_format(form, json)
     tell(context, starting.probe, where, _load(campaign), host, record, form)
 
@@ -271,6 +278,7 @@ def verify_clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Read the secrets without asking first.")] = False,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Prove that a run has left no secret behind: read its secrets once more, and look for them everywhere.
 
@@ -279,7 +287,7 @@ def verify_clean(
     """
     from orchestrator.cli import verifying
 
-    tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
+    tell(context, verifying.verify_clean, home(state, store), run_id, tuple(also or ()), yes, json)
 
 
 @app.command()
@@ -299,6 +307,7 @@ def audit(
     ] = 0,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -312,7 +321,7 @@ def audit(
     """
     from orchestrator.cli import auditing
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, auditing.audit, where, run_id, view_interval * 60.0, json)
 
 
@@ -328,11 +337,12 @@ def support_bundle(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it without asking first.")] = False,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Pack what a helper needs to see of a run: logs, evidence, settings, versions; names are replaced by numbers."""
     from orchestrator.cli import supporting
 
-    tell(context, supporting.support_bundle, state_path(state), run_id, output, yes)
+    tell(context, supporting.support_bundle, home(state, store), run_id, output, yes)
 
 
 @app.command()
@@ -343,7 +353,7 @@ def init(
     """Ask a few questions and write a commented campaign file."""
     from orchestrator.cli import ending, interview
 
-    raise typer.Exit(ending.run_sync(lambda: interview.init(file), verbose=context.obj))
+    raise typer.Exit(ending.run_sync(lambda: interview.init(file), verbose=context.obj.verbose))
 
 
 @app.command()
@@ -393,6 +403,7 @@ def load(
     ] = None,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -415,7 +426,7 @@ def load(
         raise typer.BadParameter("--vault-only and --logins are two kinds of load; leave one out")
     what = loading.What.VAULT_ONLY if vault_only else loading.What.LOGINS
     outputs, named = tuple(output or ()), tuple(scope or ())
-    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
+    where = Where(home(state, store), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     try:
         order = loading.load_order(file, rate, duration, what, named, outputs, json=json, progress=not no_progress)
     except CommandError as error:
@@ -440,6 +451,7 @@ def vault_test(
     secret: Annotated[str, typer.Option(help="Also look this secret up by name (it is not read).")] = "",
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -447,7 +459,7 @@ def vault_test(
     """Can an appliance reach the vault, and does the vault take the login?"""
     from orchestrator.cli import questions
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
 
 
@@ -460,6 +472,7 @@ def vault_rights(
     ] = None,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -473,7 +486,7 @@ def vault_rights(
     """
     from orchestrator.cli import rights
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, rights.rights, where, _load(campaign), vault, json)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.peers.private import free_port
+from tests.peers.private import children, free_port
 
 START_S = STOP_S = 20.0
 USER, PASSWORD = "keymuster", "Store-Pw-1"
@@ -38,8 +38,10 @@ class Postgres:
     _numbers: Iterator[int] = field(default_factory=count)
 
     @property
-    def socket_directory(self) -> Path:
-        return self.directory
+    def pids(self) -> list[int]:
+        """The server's process, and those that it has made."""
+        assert self.process is not None
+        return [self.process.pid, *children(self.process.pid)]
 
     def url(self, database: str = "postgres", *, user: str = USER) -> str:
         """Over loopback, where a password is asked for."""
