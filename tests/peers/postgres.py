@@ -49,7 +49,7 @@ class Postgres:
 
     def socket_url(self, database: str) -> str:
         """Over the Unix socket, where none is."""
-        return f"postgresql://{USER}@/{database}?host={self.directory}"
+        return f"postgresql://{USER}@:{self.port}/{database}?host={self.directory}"
 
     def start(self) -> None:
         command = [
