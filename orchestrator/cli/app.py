@@ -34,6 +34,7 @@ from orchestrator.cli.options import (
     TargetsFormat,
     report_format,
 )
+from orchestrator.cli.run_commands import exchange_app, runs_app
 from orchestrator.cli.stop_commands import stop_app
 from orchestrator.cli.store_address import Environment
 from orchestrator.cli.story import Invocation, tell
@@ -54,6 +55,8 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
 app.add_typer(lab_app, name="lab")
 app.add_typer(stop_app)
+app.add_typer(runs_app, name="runs")
+app.add_typer(exchange_app)
 
 
 def _show_version(value: bool) -> None:
@@ -215,14 +218,6 @@ def plan(
         tell(context, questions.capacity, where, _load(campaign, lists), Sizing(appliances, within, like), json)
     else:
         tell(context, questions.plan, where, _load(campaign, lists), limit, check_vault, json)
-
-
-@app.command()
-def runs(context: typer.Context, json: Json = False, state: State = None, store: StoreAt = None) -> None:
-    """List the runs, latest first."""
-    from orchestrator.cli import history
-
-    tell(context, history.runs, home(state, store), json)
 
 
 @app.command()

@@ -25,6 +25,7 @@ from orchestrator.store.searches import Searches
 from orchestrator.store.sqlite import SqliteEngine
 from orchestrator.store.stops import StopTable
 from orchestrator.store.timings import Timings
+from orchestrator.store.unlisted import Unlisted
 from orchestrator.store.upgrade import upgrade
 
 OPENING_S, RETRY_S = 2.0, 0.05
@@ -49,6 +50,7 @@ class Store:
     stops: StopTable
     searches: Searches
     timings: Timings
+    unlisted: Unlisted
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -122,6 +124,7 @@ async def _up_to_date(main: Database, durable: Database, new_engine: Callable[[]
         stops=StopTable(durable),
         searches=Searches(durable),
         timings=Timings(main),
+        unlisted=Unlisted(main),
         _databases=(main, durable),
     )
     try:

@@ -174,3 +174,13 @@ compatibility = Table(
     # One row: the oldest migration whose release may use the store as it is now (upgrade.py).
     Column("compatible_from", Text, primary_key=True),
 )
+
+unlisted = Table(
+    "unlisted",
+    metadata,
+    # Runs without a row in `runs`, whose rows are being brought in (imported) or taken away (pruned), and by whom.
+    Column("run", _Key, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)

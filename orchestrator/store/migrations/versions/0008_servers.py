@@ -24,11 +24,19 @@ _COMPARED = {
     "check_outs": ("url", "user", "run"),
     "approvals": ("url", "user", "run"),
     "stops": ("kind", "name", "vault"),
+    "unlisted": ("run",),
 }
 
 
 def upgrade() -> None:
     op.create_table("compatibility", sa.Column("compatible_from", sa.Text, primary_key=True))
+    op.create_table(
+        "unlisted",
+        sa.Column("run", sa.Text, primary_key=True),
+        sa.Column("token", sa.Text, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sqlite_with_rowid=False,
+    )
     op.drop_index("attempts_open", "attempts")
     op.drop_column("attempts", "epoch")
     op.drop_column("attempts", "seq")
