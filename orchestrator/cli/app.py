@@ -278,7 +278,8 @@ def verify_clean(
     """Prove that a run has left no secret behind: read its secrets once more, and look for them everywhere.
 
     The state directory (store, logs, the bus's files), what --also names, and, as root, the memory of our processes.
-    The reads show in the vault's audit. Exit 1 when one is found, 4 when not all of them could be looked for.
+    The reads show in the vault's audit. Exit 1 when one is found, 4 when not all of them could be looked for, or not
+    in the store, since it is a server's: `keymuster export RUN FILE` before, and --also FILE, has the run searched.
     """
     from orchestrator.cli import verifying
 

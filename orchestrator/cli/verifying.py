@@ -64,7 +64,7 @@ class Consent:
 
 
 async def verify_clean(home: Home, run: str | None, also: Sequence[Path], yes: bool, as_json: bool) -> Exit:
-    """Exit 1 when a secret was found, 4 when not all of them could be looked for."""
+    """Exit 1 when a secret was found, 4 when not all of them could be looked for, or not in the store."""
     for path in also:
         if not await anyio.Path(path).exists():
             raise BadInput(f"--also {path}: there is no such file or directory")
@@ -115,6 +115,9 @@ async def verify_clean(home: Home, run: str | None, also: Sequence[Path], yes: b
             tell(document, Console(file=out))
     if document["found"]:
         return Exit.GATE_FAILED
+    if home.store is not None:
+        sys.stderr.write(f"not searched: the store, which is at {home.store.where}; look at `keymuster export`\n")
+        return Exit.INCOMPLETE
     return Exit.INCOMPLETE if document["unread"] else Exit.OK
 
 
