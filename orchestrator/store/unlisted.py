@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, in_index_order
 from orchestrator.store.errors import StoreError
 from orchestrator.store.schema import attempts, cursors, jobs, outcomes, permits, runs, searches, unlisted
 
@@ -199,6 +199,7 @@ class Unlisted:
 
 
 def _mappings(query: Select[Any], connection: Connection) -> list[Row]:
+    in_index_order(connection)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
