@@ -11,6 +11,7 @@
 #   make bench                  CPU per login and logins per second: engines beside their peers, the whole product by process;
 #                               the vault's client; what a target costs beside its login, from 1,000 to 100,000 of them;
 #                               runs that wait, and their memory
+#   make bench-store [ROWS=N]   SQLite and PostgreSQL under a run of a million targets (or N): rows a second, a report's questions
 #   make soak [CPU=1800]        a steady load for so many seconds of CPU: does anything grow?
 #   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
@@ -35,7 +36,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench bench-profile soak fuzz lockout mutate simulate lock docs wheelhouse clean
+.PHONY: help demo test check score lint bench bench-store bench-profile soak fuzz lockout mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -76,6 +77,9 @@ bench: .venv/.dev
 soak: .venv/.dev
 	@$(BIN)/python -m tests.bench.soak $(if $(CPU),--cpu $(CPU))
 
+bench-store: .venv/.dev
+	@$(BIN)/python -m tests.bench.store $(if $(ROWS),--rows $(ROWS))
+
 bench-profile: .venv/.dev
 	@$(BIN)/python -m tests.bench.engines --profile
 
@@ -96,17 +100,19 @@ lock:
 	@.venv-lock/bin/python -m pip install -qq --no-input --disable-pip-version-check pip-tools
 	@$(COMPILE) --only-build-deps --build-deps-for editable -o requirements-build.lock pyproject.toml
 	@$(COMPILE) -o requirements.lock pyproject.toml
-	@$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(COMPILE) --extra postgres -c requirements.lock -o requirements-postgres.lock pyproject.toml
+	@$(COMPILE) --extra dev -c requirements-postgres.lock -o requirements-dev.lock pyproject.toml
 	@for name in $(PROGRAMS); do $(COMPILE) -o $$name.lock $$name.in; done
 	@! grep -nE '://|file:/' requirements*.lock tests/peers/*.lock || { echo "a lock file names a registry or a path" >&2; exit 1; }
 
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
 
-# Every wheel that an installation needs: `pip install --no-index --find-links wheelhouse keymuster` where there is no network.
+# Every wheel that an installation needs: `pip install --no-index --find-links wheelhouse keymuster[postgres]` where
+# there is no network.
 wheelhouse: .venv/.base
 	@rm -rf wheelhouse
-	@$(PIP) wheel --no-build-isolation $(LOCKED) requirements.lock --wheel-dir wheelhouse
+	@$(PIP) wheel --no-build-isolation $(LOCKED) requirements-postgres.lock --wheel-dir wheelhouse
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir wheelhouse .
 	@echo "wheelhouse: $$(ls wheelhouse | wc -l) wheels, $$(du -sh wheelhouse | cut -f1)"
 

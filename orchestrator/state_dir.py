@@ -27,6 +27,8 @@ class HolderInfo:
     pid: int | None
     url: str | None
     control_seed: str | None = field(default=None, repr=False)
+    store: str = ""
+    """Where it keeps its runs; empty for the file in the directory."""
 
 
 class Held:
@@ -36,9 +38,11 @@ class Held:
         self.path = path
         self._descriptor: int | None = descriptor
 
-    def announce(self, url: str, control_seed: str) -> None:
-        """Let other command lines submit to this process. Raises StateDirError."""
-        record = {"pid": os.getpid(), "url": url, "control_seed": control_seed}
+    def announce(self, url: str, control_seed: str, store: str = "") -> None:
+        """Let other command lines submit to this process. `store`: where it is, without a password, if not in the
+        directory. Raises StateDirError.
+        """
+        record = {"pid": os.getpid(), "url": url, "control_seed": control_seed, "store": store}
         target, new = _record(self.path), _record(self.path).with_suffix(".new")
         try:
             new.unlink(missing_ok=True)
@@ -105,12 +109,12 @@ class StateDir:
     def _holder(self, pid: int | None) -> HolderInfo:
         try:
             record = json.loads(_record(self.path).read_text())
-            url, seed = record["url"], record["control_seed"]
+            url, seed, store = record["url"], record["control_seed"], record.get("store", "")
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return HolderInfo(pid, None)
         if not (isinstance(url, str) and isinstance(seed, str)):
             return HolderInfo(pid, None)
-        return HolderInfo(pid, url, seed)
+        return HolderInfo(pid, url, seed, str(store))
 
 
 def holder_of(path: Path) -> int | None:

@@ -46,6 +46,7 @@ MAY_BLOCK = (
     ("linecache.py", "checkcache", "formatting a traceback reads source files"),
     ("linecache.py", "updatecache", "as above"),
     ("orchestrator/store/migrating.py", "_apply", "runs in a loop of its own, in a thread of its own"),
+    ("asyncpg/connect_utils.py", "_parse_connect_arguments", "a new connection to the store looks into ~/.pgpass"),
 )
 """Where blocking inside a running loop is meant, each with its reason."""
 

@@ -48,6 +48,7 @@ HOMES = {
     "nkeys": ("appliance.bus.*",),
     "sqlalchemy": ("orchestrator.store", "orchestrator.store.*"),
     "alembic": ("orchestrator.store.*",),
+    "asyncpg": ("orchestrator.store.postgresql",),
     "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
     "ahocorasick_rs": ("appliance.leaks.finder",),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, state_path
+from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, home
 from orchestrator.cli.fleet_commands import fleet_app
 from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.options import (
@@ -30,12 +30,15 @@ from orchestrator.cli.options import (
     Seed,
     SkipRefused,
     State,
+    StoreAt,
     TargetFiles,
     TargetsFormat,
     report_format,
 )
+from orchestrator.cli.run_commands import exchange_app, runs_app
 from orchestrator.cli.stop_commands import stop_app
-from orchestrator.cli.story import tell
+from orchestrator.cli.store_address import Environment
+from orchestrator.cli.story import Invocation, tell
 
 if TYPE_CHECKING:
     from orchestrator.campaign_model import Campaign
@@ -54,6 +57,8 @@ app.add_typer(config_app, name="config")
 app.add_typer(lab_app, name="lab")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(stop_app)
+app.add_typer(runs_app, name="runs")
+app.add_typer(exchange_app)
 
 
 def _show_version(value: bool) -> None:
@@ -74,7 +79,7 @@ def options(
 ) -> None:
     import structlog
 
-    context.obj = verbose
+    context.obj = Invocation(verbose, Environment.taken())
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
     structlog.configure(
         processors=[
@@ -101,6 +106,7 @@ def run(
     json: ReportJson = False,
     output: Output = None,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -115,7 +121,7 @@ def run(
     if resume and targets:
         raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
+    where = Where(home(state, store), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
@@ -134,6 +140,7 @@ def rerun(
     json: ReportJson = False,
     output: Output = None,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -142,7 +149,7 @@ def rerun(
     """Try a part of an earlier run's targets again, as a new run."""
     from orchestrator.cli import starting
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     which = Which(failed=failed, unreached=unreached, reasons=tuple(reason or ()))
     show = Show(report_format(form, json), output, progress=not no_progress)
     tell(context, starting.rerun, where, run_id, which, show)
@@ -192,6 +199,7 @@ def plan(
     resolve_names: ResolveNames = False,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -207,19 +215,11 @@ def plan(
     if capacity and check_vault:
         raise typer.BadParameter("--capacity and --check-vault are two questions; ask one after the other")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     if capacity:
         tell(context, questions.capacity, where, _load(campaign, lists), Sizing(appliances, within, like), json)
     else:
         tell(context, questions.plan, where, _load(campaign, lists), limit, check_vault, json)
-
-
-@app.command()
-def runs(context: typer.Context, json: Json = False, state: State = None) -> None:
-    """List the runs, latest first."""
-    from orchestrator.cli import history
-
-    tell(context, history.runs, state_path(state), json)
 
 
 @app.command()
@@ -232,11 +232,12 @@ def report(
     json: ReportJson = False,
     output: Output = None,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Report a run."""
     from orchestrator.cli import history
 
-    tell(context, history.report, state_path(state), run_id, report_format(form, json), output)
+    tell(context, history.report, home(state, store), run_id, report_format(form, json), output)
 
 
 @app.command()
@@ -248,6 +249,7 @@ def probe(
     form: ReportFormat = None,
     json: ReportJson = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -255,7 +257,7 @@ def probe(
     """Try one host with one record, and say all that was seen. It asks the same permits as a run."""
     from orchestrator.cli import starting
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     form = report_format(form, json)
     tell(context, starting.probe, where, _load(campaign), host, record, form)
 
@@ -273,15 +275,17 @@ def verify_clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Read the secrets without asking first.")] = False,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Prove that a run has left no secret behind: read its secrets once more, and look for them everywhere.
 
     The state directory (store, logs, the bus's files), what --also names, and, as root, the memory of our processes.
-    The reads show in the vault's audit. Exit 1 when one is found, 4 when not all of them could be looked for.
+    The reads show in the vault's audit. Exit 1 when one is found, 4 when not all of them could be looked for, or not
+    in the store, since it is a server's: `keymuster export RUN FILE` before, and --also FILE, has the run searched.
     """
     from orchestrator.cli import verifying
 
-    tell(context, verifying.verify_clean, state_path(state), run_id, tuple(also or ()), yes, json)
+    tell(context, verifying.verify_clean, home(state, store), run_id, tuple(also or ()), yes, json)
 
 
 @app.command()
@@ -301,6 +305,7 @@ def audit(
     ] = 0,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -314,7 +319,7 @@ def audit(
     """
     from orchestrator.cli import auditing
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, auditing.audit, where, run_id, view_interval * 60.0, json)
 
 
@@ -330,11 +335,12 @@ def support_bundle(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it without asking first.")] = False,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Pack what a helper needs to see of a run: logs, evidence, settings, versions; names are replaced by numbers."""
     from orchestrator.cli import supporting
 
-    tell(context, supporting.support_bundle, state_path(state), run_id, output, yes)
+    tell(context, supporting.support_bundle, home(state, store), run_id, output, yes)
 
 
 @app.command()
@@ -345,7 +351,7 @@ def init(
     """Ask a few questions and write a commented campaign file."""
     from orchestrator.cli import ending, interview
 
-    raise typer.Exit(ending.run_sync(lambda: interview.init(file), verbose=context.obj))
+    raise typer.Exit(ending.run_sync(lambda: interview.init(file), verbose=context.obj.verbose))
 
 
 @app.command()
@@ -395,6 +401,7 @@ def load(
     ] = None,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -417,7 +424,7 @@ def load(
         raise typer.BadParameter("--vault-only and --logins are two kinds of load; leave one out")
     what = loading.What.VAULT_ONLY if vault_only else loading.What.LOGINS
     outputs, named = tuple(output or ()), tuple(scope or ())
-    where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
+    where = Where(home(state, store), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     try:
         order = loading.load_order(file, rate, duration, what, named, outputs, json=json, progress=not no_progress)
     except CommandError as error:
@@ -442,6 +449,7 @@ def vault_test(
     secret: Annotated[str, typer.Option(help="Also look this secret up by name (it is not read).")] = "",
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -449,7 +457,7 @@ def vault_test(
     """Can an appliance reach the vault, and does the vault take the login?"""
     from orchestrator.cli import questions
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
 
 
@@ -462,6 +470,7 @@ def vault_rights(
     ] = None,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -475,7 +484,7 @@ def vault_rights(
     """
     from orchestrator.cli import rights
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, rights.rights, where, _load(campaign), vault, json)
 
 

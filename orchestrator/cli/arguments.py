@@ -8,6 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
+from orchestrator.cli.store_address import StoreAddress
 from orchestrator.inventory.found import InventoryFormat
 
 
@@ -49,15 +50,27 @@ class From:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """The state directory, and the bus if it is the user's own."""
+class Home:
+    """The state directory, and the store if it is another one than the file in it."""
 
     state: Path
+    store: StoreAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """State directory and store, and the bus if it is the user's own."""
+
+    home: Home
     nats: str | None = None
     nats_seed: Path | None = None
     nats_ca: Path | None = None
     fast_path: bool = True
     """Of our own appliance's logins (docs/performance.md)."""
+
+    @property
+    def state(self) -> Path:
+        return self.home.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +106,5 @@ class Sizing:
     """The run whose times are taken; None: the campaign's latest."""
 
 
-def state_path(given: Path | None) -> Path:
-    return given if given is not None else user_state_path("keymuster")
+def home(state: Path | None, store: StoreAddress | None) -> Home:
+    return Home(state if state is not None else user_state_path("keymuster"), store)

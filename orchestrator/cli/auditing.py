@@ -33,7 +33,7 @@ from orchestrator.store.records import RunState
 
 async def audit(where: Where, run: str | None, interval: float, as_json: bool) -> Exit:
     """Exit 1 when something does not pair. `interval`: the vault's Secret View Interval in seconds."""
-    async with stored(where.state) as store:
+    async with stored(where.home) as store:
         record = await find_run(store, run)
         prepared = recalled(record)
         uses = await uses_of(store, prepared, time.time())

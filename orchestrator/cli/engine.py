@@ -28,7 +28,7 @@ from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
-from orchestrator.cli.arguments import Where
+from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
 from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.metering import Meter, Pids
@@ -164,10 +164,12 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = True) -> AsyncIterator[Engine]:
+async def embedded(
+    held: Held, home: Home, *, zone: str, capacity: int, fast_path: bool = True
+) -> AsyncIterator[Engine]:
     """An engine of our own in a state directory. Raises BadInput for one that cannot be used."""
     async with AsyncExitStack() as stack:
-        store = await open_in(held.path)
+        store = await open_in(home)
         stack.push_async_callback(_close, store.close)
         user = ApplianceUser(NAME, zone)
         try:
@@ -190,7 +192,7 @@ async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = Tr
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(service.run, name="engine: service")
-            held.announce(server.url, server.control_seed)
+            held.announce(server.url, server.control_seed, home.store.where if home.store else "")
             async with _owned(tasks, child):
                 yield Engine(store, service, bus, zone, child, server)
             tasks.cancel_scope.cancel()
@@ -218,12 +220,12 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+async def attached(where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     login = bus_login(where)
-    fleet = await to_thread.run_sync(_fleet, held.path)
+    fleet = await to_thread.run_sync(_fleet, where.state)
     async with AsyncExitStack() as stack:
-        store = await open_in(held.path)
+        store = await open_in(where.home)
         stack.push_async_callback(_close, store.close)
         bus = await _bus(stack, login)
         await bus.open_zone(zone, capacity)

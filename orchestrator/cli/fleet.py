@@ -25,6 +25,7 @@ from appliance.bus.system import put_account, system_permissions
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentToken
 from orchestrator.campaign import load_campaign
+from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
 from orchestrator.cli.fleet_keys import key_for_a_new_fleet, keys_in
 from orchestrator.cli.output import written_to
@@ -55,9 +56,9 @@ class Founding:
     signing: Path | None
 
 
-async def init(state: Path, asked: Founding) -> Exit:
+async def init(home: Home, asked: Founding) -> Exit:
     """Raises BadInput."""
-    return await to_thread.run_sync(_init, state, asked)
+    return await to_thread.run_sync(_init, home.state, asked)
 
 
 def _init(state: Path, asked: Founding) -> Exit:
@@ -119,14 +120,14 @@ def _tell_founded(asked: Founding, made: Founded, beside: Path | None) -> None:
         )
 
 
-async def add(state: Path, zone: str, count: int, wait: bool, url: str | None, as_json: bool) -> Exit:
+async def add(home: Home, zone: str, count: int, wait: bool, url: str | None, as_json: bool) -> Exit:
     """`wait`: answer the machines ourselves, until all have come or the invitation is over. Raises BadInput,
     Unreachable.
     """
     if not 1 <= count <= MOST_ENROLMENTS:
         raise BadInput(f"--count {count}: one invitation is for 1 to {MOST_ENROLMENTS} appliances")
-    keys, key = await to_thread.run_sync(keys_in, state)
-    async with opened(state) as store:
+    keys, key = await to_thread.run_sync(keys_in, home.state)
+    async with opened(home) as store:
         try:
             token = await invite(store.fleet, keys, zone, count, time.time())
         except ValueError as error:
@@ -179,18 +180,18 @@ async def _bus(keys: FleetKeys, url: str) -> AsyncIterator[JetStreamOrchestrator
         yield bus
 
 
-async def login(state: Path, file: Path, titles: Sequence[str], url: str | None) -> Exit:
+async def login(home: Home, file: Path, titles: Sequence[str], url: str | None) -> Exit:
     """Keep the logins of a campaign's vaults, and send them to all members. Raises CampaignError, BadInput,
     Unreachable, Incomplete.
     """
     campaign = await to_thread.run_sync(load_campaign, file)
-    keys, key = await to_thread.run_sync(keys_in, state)
+    keys, key = await to_thread.run_sync(keys_in, home.state)
     if unknown := sorted(set(titles) - {vault.title for vault in campaign.vaults}):
         raise BadInput(f"--vault {unknown[0]!r}: the campaign has no vault of this title")
     vaults = tuple(vault for vault in campaign.vaults if not titles or vault.title in titles)
     given = await to_thread.run_sync(logins_of, campaign.model_copy(update={"vaults": vaults}))
     now = time.time()
-    async with opened(state) as store:
+    async with opened(home) as store:
         for one in given:
             told = json.dumps({**one.message(), "version": f"{now:.3f}"})
             await store.fleet.keep_login(StoredLogin(str(one.access["title"]), encrypted(told, key), now))
@@ -198,10 +199,10 @@ async def login(state: Path, file: Path, titles: Sequence[str], url: str | None)
     return Exit.OK
 
 
-async def forget(state: Path, title: str, url: str | None) -> Exit:
+async def forget(home: Home, title: str, url: str | None) -> Exit:
     """Raises BadInput, Unreachable, Incomplete."""
-    keys, key = await to_thread.run_sync(keys_in, state)
-    async with opened(state) as store:
+    keys, key = await to_thread.run_sync(keys_in, home.state)
+    async with opened(home) as store:
         if not await store.fleet.drop_login(title):
             raise BadInput(f"the fleet has no login for a vault {title!r}")
         await _send(store, keys, key, url or keys.url)
@@ -221,9 +222,9 @@ async def _send(store: Store, keys: FleetKeys, key: str, url: str) -> None:
     sys.stderr.write(f"done, and sent to {len(members)} appliance{'s' * (len(members) != 1)}\n")
 
 
-async def show(state: Path, as_json: bool) -> Exit:
+async def show(home: Home, as_json: bool) -> Exit:
     """Raises BadInput."""
-    async with opened(state) as store:
+    async with opened(home) as store:
         members = await store.fleet.members()
     with written_to(None) as out:
         if as_json:
@@ -245,11 +246,11 @@ def _moment(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
 
 
-async def revoke(state: Path, name: str, url: str | None) -> Exit:
+async def revoke(home: Home, name: str, url: str | None) -> Exit:
     """Raises BadInput, Unreachable."""
-    keys, key = await to_thread.run_sync(keys_in, state)
+    keys, key = await to_thread.run_sync(keys_in, home.state)
     now = time.time()
-    async with opened(state) as store:
+    async with opened(home) as store:
         known = [member for member in await store.fleet.members() if member.name == name]
         if not known:
             raise BadInput(f"no appliance {name!r} has enrolled; `keymuster fleet list` shows them")
@@ -257,7 +258,7 @@ async def revoke(state: Path, name: str, url: str | None) -> Exit:
     # Every key that has borne the name: a revocation that did not reach the servers is repeated by the same command.
     keys = replace(keys, revoked=keys.revoked | {member.public: now for member in known})
     try:
-        await to_thread.run_sync(write_keys, state, keys, key)
+        await to_thread.run_sync(write_keys, home.state, keys, key)
     except FleetError as error:
         raise BadInput(str(error)) from None
     if not keys.revokes:

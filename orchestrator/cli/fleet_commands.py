@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.arguments import state_path
-from orchestrator.cli.options import Json, State
+from orchestrator.cli.arguments import home
+from orchestrator.cli.options import Json, State, StoreAt
 from orchestrator.cli.story import tell
 
 BusAddress = Annotated[
@@ -36,11 +36,12 @@ def init(
         typer.Option(help="With --account: file with the seed of a key that signs for it.", show_default=False),
     ] = None,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Found a fleet: the keys, what the bus's servers must be told, and the orchestrator's login there."""
     from orchestrator.cli import fleet
 
-    tell(context, fleet.init, state_path(state), fleet.Founding(url, ca, directory, account, signing_key))
+    tell(context, fleet.init, home(state, store), fleet.Founding(url, ca, directory, account, signing_key))
 
 
 @fleet_app.command("add")
@@ -54,11 +55,12 @@ def add(
     nats: BusAddress = None,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Print a token by which machines become appliances, for fifteen minutes: `keymuster appliance enroll`."""
     from orchestrator.cli import fleet
 
-    tell(context, fleet.add, state_path(state), zone, count, wait, nats, json)
+    tell(context, fleet.add, home(state, store), zone, count, wait, nats, json)
 
 
 @fleet_app.command("login")
@@ -70,6 +72,7 @@ def login(
     ] = None,
     nats: BusAddress = None,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Give the fleet the logins of a campaign's vaults: kept encrypted, and sent to each appliance, sealed to its key.
 
@@ -77,7 +80,7 @@ def login(
     """
     from orchestrator.cli import fleet
 
-    tell(context, fleet.login, state_path(state), campaign, vault or [], nats)
+    tell(context, fleet.login, home(state, store), campaign, vault or [], nats)
 
 
 @fleet_app.command("forget")
@@ -86,19 +89,20 @@ def forget(
     title: Annotated[str, typer.Argument(help="The vault's title.", show_default=False)],
     nats: BusAddress = None,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Take a vault's login from the fleet, and from all appliances."""
     from orchestrator.cli import fleet
 
-    tell(context, fleet.forget, state_path(state), title, nats)
+    tell(context, fleet.forget, home(state, store), title, nats)
 
 
 @fleet_app.command("list")
-def show(context: typer.Context, json: Json = False, state: State = None) -> None:
+def show(context: typer.Context, json: Json = False, state: State = None, store: StoreAt = None) -> None:
     """Show the appliances that have enrolled."""
     from orchestrator.cli import fleet
 
-    tell(context, fleet.show, state_path(state), json)
+    tell(context, fleet.show, home(state, store), json)
 
 
 @fleet_app.command("revoke")
@@ -107,8 +111,9 @@ def revoke(
     name: Annotated[str, typer.Argument(help="The appliance's name.", show_default=False)],
     nats: BusAddress = None,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     """Cut an appliance off, at once and for good: its key is worth nothing any more."""
     from orchestrator.cli import fleet
 
-    tell(context, fleet.revoke, state_path(state), name, nats)
+    tell(context, fleet.revoke, home(state, store), name, nats)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.cli.arguments import Format
+from orchestrator.cli.arguments import Format, Home
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import check_output, written_to
 from orchestrator.cli.reporting import write_report
@@ -16,8 +16,8 @@ from orchestrator.report.table import sums
 from orchestrator.report.tables import RUN_ID, FittedTable, cell, column
 
 
-async def runs(state: Path, json: bool) -> Exit:
-    async with stored(state) as store:
+async def runs(home: Home, json: bool) -> Exit:
+    async with stored(home) as store:
         records = sorted(await store.runs.all(), key=lambda r: r.created_at, reverse=True)
         rows = [(record, await store.attempts.totals(record.id)) for record in records]
     if json:
@@ -35,8 +35,8 @@ async def runs(state: Path, json: bool) -> Exit:
     return Exit.OK
 
 
-async def report(state: Path, run_id: str | None, form: Format, output: Path | None) -> Exit:
+async def report(home: Home, run_id: str | None, form: Format, output: Path | None) -> Exit:
     check_output(output)
-    async with stored(state) as store:
+    async with stored(home) as store:
         ok = await write_report(store, await find_run(store, run_id), form, output)
     return Exit.OK if ok else Exit.GATE_FAILED

@@ -99,10 +99,11 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
     if not where.fast_path:
         who = f"process {holder.pid}, which holds {where.state} and has started its appliance already"
         raise BadInput(f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
+    _same_store(holder, where)
     async with interruptible() as interrupt, await connect(holder) as control:
         client = Client(control, holder)
         run_id = await submit(client)
-        async with stored(where.state) as store:
+        async with stored(where.home) as store:
             warnings = exposures_of((await find_run(store, run_id)).snapshot).values()
         with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
             display.note(f"run {run_id}: submitted to process {holder.pid}, which holds {where.state}")
@@ -113,7 +114,7 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
                     stopped = True
                     await client.stop(run_id)
                 await anyio.sleep(POLL_S)
-        async with stored(where.state) as store:
+        async with stored(where.home) as store:
             record = await find_run(store, run_id)
             if record.state is RunState.RUNNING:
                 raise Incomplete(
@@ -125,15 +126,26 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
     return exit_code(finished=finished, interrupted=stopped, gates_ok=gates_ok)
 
 
+def _same_store(holder: HolderInfo, where: Where) -> None:
+    """Raises BadInput: the run would be looked for where it is not."""
+    ours = where.home.store.where if where.home.store else ""
+    if ours != holder.store:
+        theirs = f"--store {holder.store}" if holder.store else "no --store"
+        raise BadInput(
+            f"process {holder.pid}, which holds {where.state}, was started with {theirs}: say the same, wait until it "
+            "has ended, or name another --state"
+        )
+
+
 @asynccontextmanager
 async def engine_of(held: Held, where: Where, campaign: Campaign) -> AsyncIterator[Engine]:
     """The engine that the command line asks for."""
     zone, capacity = campaign.pace.zone, campaign.pace.capacity
     if where.nats is None:
-        async with embedded(held, zone=zone, capacity=capacity, fast_path=where.fast_path) as engine:
+        async with embedded(held, where.home, zone=zone, capacity=capacity, fast_path=where.fast_path) as engine:
             yield engine
     elif not where.fast_path:
         raise BadInput("--no-fast-path is for our own appliance; with --nats, give it to `keymuster appliance serve`")
     else:
-        async with attached(held, where, zone=zone, capacity=capacity) as engine:
+        async with attached(where, zone=zone, capacity=capacity) as engine:
             yield engine

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.arguments import Preset, state_path
-from orchestrator.cli.options import Hosts, Json, Seed, State
+from orchestrator.cli.arguments import Preset, home
+from orchestrator.cli.options import Hosts, Json, Seed, State, StoreAt
 from orchestrator.cli.story import tell
 
 lab_app = typer.Typer(help="A simulated estate to run campaigns on.", no_args_is_help=True)
@@ -88,7 +88,8 @@ def lab_score(
     truth: Annotated[Path, typer.Option(help="The estate's truth.ndjson.")] = Path("lab/truth.ndjson"),
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
 ) -> None:
     from orchestrator.cli import scoring
 
-    tell(context, scoring.lab_score, state_path(state), run_id, truth, json)
+    tell(context, scoring.lab_score, home(state, store), run_id, truth, json)

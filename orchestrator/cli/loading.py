@@ -21,7 +21,7 @@ import anyio.to_thread
 from orchestrator.assembly import Selection
 from orchestrator.campaign import load_campaign
 from orchestrator.campaign_model import Campaign
-from orchestrator.cli.arguments import Where
+from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.cpu_use import CpuMeter
 from orchestrator.cli.engine import Engine, new_lease
@@ -113,7 +113,7 @@ async def load(where: Where, state_named: bool, order: LoadOrder) -> Exit:
         )
     async with _home() as home, serving(order.file, home / "lab") as ready:
         campaign = await anyio.to_thread.run_sync(_campaign_of, ready, home / "campaign.toml", order.file.stem)
-        return await _test(where if state_named else replace(where, state=home / "state"), campaign, order)
+        return await _test(where if state_named else replace(where, home=Home(home / "state")), campaign, order)
 
 
 @asynccontextmanager

@@ -8,12 +8,33 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.arguments import Format
+from orchestrator.cli.store_address import StoreAddress, store_address
+from orchestrator.cli.story import Invocation
 from orchestrator.inventory.found import InventoryFormat
 
 State = Annotated[
     Path | None,
     typer.Option(
         "--state", envvar="KEYMUSTER_STATE", help="State directory (default: the user's own).", show_default=False
+    ),
+]
+
+
+def _store(context: typer.Context, given: StoreAddress | None) -> StoreAddress | None:
+    told = context.find_root().obj
+    return store_address(given, told.environment) if isinstance(told, Invocation) else given
+
+
+StoreAt = Annotated[
+    StoreAddress | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        parser=StoreAddress,
+        callback=_store,
+        help="Keep the runs there: postgresql://USER@HOST/DATABASE. Default: what the environment's KEYMUSTER_STORE "
+        "says, which may have a password in it; else a SQLite file in the state directory.",
+        show_default=False,
     ),
 ]
 CampaignFile = Annotated[Path, typer.Option("--campaign", help="The campaign file.")]

@@ -24,7 +24,7 @@ async def plan(where: Where, campaign: Campaign, limit: int, check_vault: bool, 
     an approval that a run asks for.
     """
     built = _planned(campaign)
-    costs = await costs_in(where.state, campaign.name)
+    costs = await costs_in(where.home, campaign.name)
     checks = await _looked_at(where, campaign, built) if check_vault else None
     with written_to(None) as out:
         write_plan(built, campaign, limit, costs, checks, out, json=json)
@@ -32,7 +32,7 @@ async def plan(where: Where, campaign: Campaign, limit: int, check_vault: bool, 
 
 
 async def capacity(where: Where, campaign: Campaign, asked: Sizing, json: bool) -> Exit:
-    return await size(where.state, campaign, _planned(campaign), asked, json=json)
+    return await size(where.home, campaign, _planned(campaign), asked, json=json)
 
 
 def _planned(campaign: Campaign) -> Plan:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.contract import Account
 from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.estate_files import Truths, read_counts, read_truth
 from orchestrator.cli.output import written_to
@@ -31,11 +32,11 @@ class Judgement:
         return bool(self.reasons.wrong) or (isinstance(self.logons, Logons) and bool(self.logons.wrong))
 
 
-async def lab_score(state: Path, run: str | None, truth: Path, json: bool) -> Exit:
+async def lab_score(home: Home, run: str | None, truth: Path, json: bool) -> Exit:
     """Exit 1 for a reason or an account's logons that are not right."""
     # The hosts before the ledger: what the ledger does not know by then, it has not known when it happened.
     rows, counts = read_truth(truth), await read_counts(truth)
-    async with stored(state) as store:
+    async with stored(home) as store:
         record = await find_run(store, run)
         judgement = await judge(store, record, rows, counts)
     with written_to(None) as out:

@@ -5,12 +5,11 @@ Each is dropped from the environment at once, and never written anywhere from he
 
 from __future__ import annotations
 
-import ctypes
-import os
 from pathlib import Path
 
 from orchestrator.campaign_model import PasswordReference
 from orchestrator.cli import dialog
+from orchestrator.cli.environment import taken
 from orchestrator.cli.errors import BadInput
 
 
@@ -31,23 +30,10 @@ def read_secret(reference: PasswordReference, title: str, what: str, prompt: str
 
 def _from_environment(reference: PasswordReference, title: str) -> str:
     name = str(reference.env)
-    _wipe(name)
-    value = os.environ.pop(name, "")
+    value = taken(name)
     if not value:
         raise BadInput(f"vault {title!r}: the environment has no {name}; set it for this command")
     return value
-
-
-def _wipe(name: str) -> None:
-    """Blank the value where the kernel keeps it: /proc/PID/environ shows a process's first environment for ever.
-
-    Python has made its own copy of it, which `os.environ` is.
-    """
-    libc = ctypes.CDLL(None)
-    libc.getenv.restype = ctypes.c_void_p
-    place = libc.getenv(os.fsencode(name))
-    if place:
-        ctypes.memset(place, 0, len(ctypes.string_at(place)))
 
 
 def _from_file(reference: PasswordReference, title: str, what: str) -> str:
@@ -72,13 +58,18 @@ def _from_prompt(title: str, what: str, prompt: str) -> str:
 
 
 def _from_keyring(reference: PasswordReference, title: str, what: str) -> str:
+    return from_keyring(str(reference.keyring), f"vault {title!r}", what)
+
+
+def from_keyring(entry: str, whose: str, what: str) -> str:
+    """Of an entry SERVICE/USER. Raises BadInput."""
     import keyring.errors  # noqa: PLC0415 - it looks for backends when imported, which few campaigns need
 
-    service, _, user = str(reference.keyring).partition("/")
+    service, _, user = entry.partition("/")
     try:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:
-        raise BadInput(f"vault {title!r}: the keyring cannot be read: {error}") from None
+        raise BadInput(f"{whose}: the keyring cannot be read: {error}") from None
     if not value:
-        raise BadInput(f"vault {title!r}: the keyring has no {what} for {service}/{user}")
+        raise BadInput(f"{whose}: the keyring has no {what} for {service}/{user}")
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import anyio.to_thread
 
@@ -16,10 +15,10 @@ from orchestrator.capacity.demand import Demand, demand_of
 from orchestrator.capacity.history import learnt
 from orchestrator.capacity.model import Prediction, appliances_for, predict
 from orchestrator.cli.appliance_child import scan_processes
-from orchestrator.cli.arguments import Sizing
+from orchestrator.cli.arguments import Home, Sizing
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import written_to
-from orchestrator.cli.storing import FILE, find_run, stored
+from orchestrator.cli.storing import find_run, is_there, stored
 from orchestrator.plan import Plan
 from orchestrator.report.capacity_report import Sized, write_capacity
 
@@ -31,20 +30,20 @@ def own_site(capacity: int, targets: int, appliances: int | None = None) -> Site
     return Site(appliances or 1, processes, cores, together=appliances is None)
 
 
-async def costs_in(state: Path, campaign: str, run: str | None = None) -> Costs:
+async def costs_in(home: Home, campaign: str, run: str | None = None) -> Costs:
     """What the runs of a state directory have cost; nothing is known where there are none. Raises BadInput."""
-    if run is None and not await anyio.Path(state / FILE).exists():
+    if run is None and not await is_there(home):
         return NOTHING_KNOWN
-    async with stored(state) as store:
+    async with stored(home) as store:
         if run is not None:
             await find_run(store, run)
         return await learnt(store, campaign, run)
 
 
-async def size(state: Path, campaign: Campaign, plan: Plan, asked: Sizing, *, json: bool) -> Exit:
+async def size(home: Home, campaign: Campaign, plan: Plan, asked: Sizing, *, json: bool) -> Exit:
     """Raises BadInput."""
     within = _within(asked.within)
-    costs = await costs_in(state, campaign.name, asked.like)
+    costs = await costs_in(home, campaign.name, asked.like)
     demand = demand_of(plan, campaign)
     site = own_site(campaign.pace.capacity, demand.count, asked.appliances)
     sized = await anyio.to_thread.run_sync(_sized, demand, costs, site, within)

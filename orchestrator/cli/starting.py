@@ -30,7 +30,7 @@ async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
         raise BadInput(f"there is no reason {unknown[0]}; `keymuster report {run_id}` shows those that occurred")
     if which.nothing:
         raise BadInput("say which targets: --failed, --unreached or --reason CODE")
-    async with stored(where.state) as store:
+    async with stored(where.home) as store:
         record = await find_run(store, run_id)
         campaign = recalled(record).campaign
         units = [
@@ -82,13 +82,13 @@ def _narrowed(campaign: Campaign, host: str, record: str) -> Campaign:
 async def resume(where: Where, run_id: str, show: Show) -> Exit:
     """Go on with an interrupted run."""
     check_output(show.output)
-    async with stored(where.state) as store:
+    async with stored(where.home) as store:
         campaign = recalled(await find_run(store, run_id)).campaign
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         return await through(held, where, show, lambda c: c.resume(run_id, campaign, logins(where, campaign)))
     with held:
-        async with stored(where.state) as store:
+        async with stored(where.home) as store:
             order = await resumed_order(store, run_id, logins(where, campaign))
         return await hold(held, where, order, show)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.arguments import Where, state_path
-from orchestrator.cli.options import Json, Nats, NatsCa, NatsSeed, State, StopAccount, StopSecret, StopVault
+from orchestrator.cli.arguments import Where, home
+from orchestrator.cli.options import Json, Nats, NatsCa, NatsSeed, State, StopAccount, StopSecret, StopVault, StoreAt
 from orchestrator.cli.story import tell
 
 stop_app = typer.Typer()
@@ -23,6 +23,7 @@ def stop_use(
     why: Annotated[str, typer.Option(help="The reason, for reports and for `stops`.")] = "",
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -34,7 +35,7 @@ def stop_use(
     """
     from orchestrator.cli import stopping
 
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, stopping.stop, where, (account, secret, vault), why, json)
 
 
@@ -47,6 +48,7 @@ def allow_use(
     everything: Annotated[bool, typer.Option("--all", help="Everything that is stopped.")] = False,
     json: Json = False,
     state: State = None,
+    store: StoreAt = None,
     nats: Nats = None,
     nats_seed: NatsSeed = None,
     nats_ca: NatsCa = None,
@@ -56,13 +58,13 @@ def allow_use(
 
     if everything and not (account is secret is vault is None):
         raise typer.BadParameter("--all lifts every stop; leave the rest out")
-    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    where = Where(home(state, store), nats, nats_seed, nats_ca)
     tell(context, stopping.allow, where, None if everything else (account, secret, vault), json)
 
 
 @stop_app.command()
-def stops(context: typer.Context, json: Json = False, state: State = None) -> None:
+def stops(context: typer.Context, json: Json = False, state: State = None, store: StoreAt = None) -> None:
     """Show what is stopped: since when, by whom, and why."""
     from orchestrator.cli import stopping
 
-    tell(context, stopping.stops, state_path(state), json)
+    tell(context, stopping.stops, home(state, store), json)

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,13 +23,13 @@ from rich.console import Console
 from appliance.bus import BusError
 from appliance.bus.control import connect_control
 from orchestrator.campaign_model import Campaign, SnapshotError
-from orchestrator.cli.arguments import Where
+from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
 from orchestrator.cli.holding import acquire
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_bus import bus_login
-from orchestrator.cli.storing import FILE, opened, stored
+from orchestrator.cli.storing import is_there, opened, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.tables import FittedTable, cell, column
 from orchestrator.state_dir import Held, HolderInfo, StateDir
@@ -73,13 +72,13 @@ async def stop(where: Where, words: Words, why: str, json: bool) -> Exit:
     try:
         standing, runs = await _forbid(where, wanted)
     except CommandError as error:
-        async with _office_beside(where.state) as office:
+        async with _office_beside(where.home) as office:
             await office.stop(wanted)
         raise Unreachable(
             f"{error}\n{selector} is written down as stopped and binds every run that begins from now on; what that "
             "process runs is not stopped: end it"
         ) from None
-    if await _is_named_nowhere(where.state, selector):
+    if await _is_named_nowhere(where.home, selector):
         sys.stderr.write(f"no run so far names {selector}: look for a slip, or leave it for those to come\n")
     with written_to(None) as out:
         if json:
@@ -100,10 +99,10 @@ async def allow(where: Where, words: Words | None, json: bool) -> Exit:
         async with _client(found, where) as client:
             lifted = await client.allow(selector)
     else:
-        async with _own_office(found) as office:
+        async with _own_office(found, where.home) as office:
             lifted = await office.allow(selector)
     if not lifted:
-        standing = await _standing(where.state)
+        standing = await _standing(where.home)
         if not standing or selector is None:
             raise NothingToDo("nothing is stopped")
         raise NothingToDo(f"{selector} is not stopped; what is: {'; '.join(map(_told, standing))}")
@@ -115,8 +114,8 @@ async def allow(where: Where, words: Words | None, json: bool) -> Exit:
     return Exit.OK
 
 
-async def stops(state: Path, json: bool) -> Exit:
-    standing = await _standing(state)
+async def stops(home: Home, json: bool) -> Exit:
+    standing = await _standing(home)
     with written_to(None) as out:
         if json:
             print(dumps(document(standing)), file=out)
@@ -156,7 +155,7 @@ async def _forbid(where: Where, wanted: Stop) -> tuple[Stop, int]:
     while True:
         found = await _found(where)
         if not isinstance(found, HolderInfo):
-            async with _own_office(found) as office:
+            async with _own_office(found, where.home) as office:
                 return await office.stop(wanted), 0
         try:
             async with _client(found, where) as client:
@@ -192,10 +191,10 @@ async def _client(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def _own_office(held: Held) -> AsyncIterator[StopOffice]:
+async def _own_office(held: Held, home: Home) -> AsyncIterator[StopOffice]:
     """Nobody runs anything in this state directory, and nobody can begin to before we are done."""
     try:
-        async with _office_beside(held.path) as office:
+        async with _office_beside(home) as office:
             yield office
     finally:
         with anyio.CancelScope(shield=True):
@@ -203,25 +202,25 @@ async def _own_office(held: Held) -> AsyncIterator[StopOffice]:
 
 
 @asynccontextmanager
-async def _office_beside(state: Path) -> AsyncIterator[StopOffice]:
+async def _office_beside(home: Home) -> AsyncIterator[StopOffice]:
     """The store alone: nobody else is told."""
-    async with opened(state) as store:
+    async with opened(home) as store:
         office = StopOffice(store.stops, lambda: None)
         await office.load()
         yield office
 
 
-async def _standing(state: Path) -> list[Stop]:
+async def _standing(home: Home) -> list[Stop]:
     """From the store, beside whoever holds it."""
-    if not await anyio.Path(state / FILE).exists():
+    if not await is_there(home):
         return []
-    async with stored(state) as store:
+    async with stored(home) as store:
         return await store.stops.all()
 
 
-async def _is_named_nowhere(state: Path, selector: Selector) -> bool:
+async def _is_named_nowhere(home: Home, selector: Selector) -> bool:
     """There are runs, and the latest of them know nothing of it."""
-    async with opened(state) as store:
+    async with opened(home) as store:
         records = sorted(await store.runs.all(), key=lambda record: -record.created_at)[:RUNS_LOOKED_AT]
     for record in records:
         try:

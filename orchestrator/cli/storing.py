@@ -1,14 +1,16 @@
-"""The store of a state directory by itself: beside a process that holds the directory, or without one."""
+"""The store of a command by itself: beside a process that holds the state directory, or without one."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
+from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput
+from orchestrator.cli.secret_references import from_keyring
 from orchestrator.store import Store, StoreError, open_store
 from orchestrator.store.records import RunRecord
 
@@ -16,27 +18,38 @@ FILE = "keymuster.db"
 CLOSE_S = 5.0
 
 
-async def open_in(state: Path) -> Store:
+async def is_there(home: Home) -> bool:
+    """Whether there can be runs: a server is asked when it is opened."""
+    return home.store is not None or await anyio.Path(home.state / FILE).exists()
+
+
+async def open_in(home: Home) -> Store:
     """Raises BadInput."""
+    told = home.store
     try:
-        return await open_store(state / FILE)
+        if told is None:
+            return await open_store(home.state / FILE)
+        password = told.password
+        if password is None and told.keyring:
+            password = await anyio.to_thread.run_sync(from_keyring, told.keyring, f"store {told.where}", "password")
+        return await open_store(told.where, password=password)
     except StoreError as error:
         raise BadInput(str(error)) from None
 
 
 @asynccontextmanager
-async def stored(state: Path) -> AsyncIterator[Store]:
+async def stored(home: Home) -> AsyncIterator[Store]:
     """Raises BadInput where there is no store, or none that can be opened."""
-    if not await anyio.Path(state / FILE).exists():
-        raise BadInput(f"there is no run in {state} yet")
-    async with opened(state) as store:
+    if not await is_there(home):
+        raise BadInput(f"there is no run in {home.state} yet")
+    async with opened(home) as store:
         yield store
 
 
 @asynccontextmanager
-async def opened(state: Path) -> AsyncIterator[Store]:
+async def opened(home: Home) -> AsyncIterator[Store]:
     """The same, made where there is none. Raises BadInput."""
-    store = await open_in(state)
+    store = await open_in(home)
     try:
         yield store
     finally:

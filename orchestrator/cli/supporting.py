@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli import dialog
+from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import check_output
 from orchestrator.cli.reporting import judge
@@ -35,12 +36,12 @@ _LEFT_OUT = (
 )
 
 
-async def support_bundle(state: Path, run: str | None, output: Path | None, yes: bool) -> Exit:
-    async with stored(state) as store:
+async def support_bundle(home: Home, run: str | None, output: Path | None, yes: bool) -> Exit:
+    async with stored(home) as store:
         record = await find_run(store, run)
         file = output or Path(f"keymuster-support-{record.id}.zip")
         await anyio.to_thread.run_sync(check_output, file)
-        items = await _items(store, record, state)
+        items = await _items(store, record, home.state)
     await anyio.to_thread.run_sync(_list, items, file)
     if not yes and not _agreed():
         sys.stderr.write("nothing was written\n")

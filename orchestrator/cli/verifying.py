@@ -27,6 +27,7 @@ from appliance.contract import AccessTerms, CredentialRef
 from orchestrator.assembly import Prepared, purposes
 from orchestrator.audit.uses import had_credential
 from orchestrator.cli import dialog
+from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Unreachable
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_processes import SCAN_PROCESS, own_processes
@@ -62,19 +63,19 @@ class Consent:
             raise BadInput("nothing was read")
 
 
-async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: bool, as_json: bool) -> Exit:
-    """Exit 1 when a secret was found, 4 when not all of them could be looked for."""
+async def verify_clean(home: Home, run: str | None, also: Sequence[Path], yes: bool, as_json: bool) -> Exit:
+    """Exit 1 when a secret was found, 4 when not all of them could be looked for, or not in the store."""
     for path in also:
         if not await anyio.Path(path).exists():
             raise BadInput(f"--also {path}: there is no such file or directory")
         if any("\ud800" <= c <= "\udfff" for c in str(path.absolute())):  # a byte of the name that is no UTF-8
             raise BadInput(f"--also {str(path)!r}: its name is not UTF-8; name the directory that it lies in")
-    async with stored(state) as store:
+    async with stored(home) as store:
         record = await find_run(store, run)
         prepared = recalled(record)
         wanted = await _read_by(store, prepared)
         stops = Stops(await store.stops.all())
-    holder = await anyio.to_thread.run_sync(holder_of, state)
+    holder = await anyio.to_thread.run_sync(holder_of, home.state)
     if record.state is RunState.RUNNING and holder is not None:
         raise BadInput(f"run {record.id} goes on in process {holder}: its scan processes hold what they use; wait")
     if not wanted:
@@ -88,7 +89,7 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         update={"vaults": tuple(vault for vault in prepared.campaign.vaults if vault.title in used)}
     )
     processes = await anyio.to_thread.run_sync(own_processes, holder)
-    paths = [str(path.absolute()) for path in (state, *also)]
+    paths = [str(path.absolute()) for path in (home.state, *also)]
     order = {
         "kind": "order",
         "logins": [login.message() for login in logins_of(campaign)],
@@ -99,7 +100,7 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
         "purpose": f"keymuster verify-clean {record.id}",
         "terms": _terms(prepared),
     }
-    async with stored(state) as store:
+    async with stored(home) as store:
         number = await store.searches.begin(record.id, time.time())
         searched = await _searched(order)
         await store.searches.end(number, time.time())
@@ -114,6 +115,9 @@ async def verify_clean(state: Path, run: str | None, also: Sequence[Path], yes: 
             tell(document, Console(file=out))
     if document["found"]:
         return Exit.GATE_FAILED
+    if home.store is not None:
+        sys.stderr.write(f"not searched: the store, which is at {home.store.where}; look at `keymuster export`\n")
+        return Exit.INCOMPLETE
     return Exit.INCOMPLETE if document["unread"] else Exit.OK
 
 

@@ -6,6 +6,8 @@ An integrity or programming error is a bug of ours and passes untouched.
 from __future__ import annotations
 
 import sqlite3
+import ssl
+from enum import Enum, auto
 
 from sqlalchemy.exc import DBAPIError, DontWrapMixin, IntegrityError, ProgrammingError
 
@@ -33,11 +35,71 @@ _SQLITE: dict[int, str] = {
 """By primary result code: the low byte of SQLite's extended codes."""
 
 
+_POSTGRESQL: dict[str, str] = {
+    "28P01": "it does not take the password; look at PGPASSWORD, PGPASSFILE or KEYMUSTER_STORE",
+    "28000": "it does not let us in: {said}; look at the user, at sslmode, and at the server's pg_hba.conf",
+    "3D000": "there is no such database; make it (createdb), or name another",
+    "42501": "its user may not do that: {said}; let it own the database, or grant it CREATE and USAGE on the schema",
+    "25006": "it takes no writes now (a standby?); name the primary",
+    "53100": "the server's disk is full; free some space, then resume the run",
+    "53300": "the server has no connection free; raise its max_connections, or end another program's",
+    "55P03": "its tables are locked by another program; end that program, or wait until it is done",
+    "57014": "the server ended our statement: {said}",
+}
+"""By SQLSTATE; {said} are the server's own words."""
+_AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
+_CONFLICT = frozenset({"40001", "40P01"})
+
+
+class Passing(Enum):
+    """What is wrong with a server may pass by itself; the transaction was not committed, unless it was committing."""
+
+    AWAY = auto()
+    """It cannot be reached, restarts, or has no connection free."""
+    CONFLICT = auto()
+    """Another transaction was in the way, or a newer release has changed a table."""
+
+
+def passing(error: BaseException) -> Passing | None:
+    """Whether a PostgreSQL server's error, or the way to it, may be well in a moment."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = _state_of(error)
+    if state in _CONFLICT or type(cause).__name__ == "InvalidCachedStatementError":
+        return Passing.CONFLICT
+    if state in _AWAY or state.startswith("08") or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return Passing.AWAY
+    gone = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError | FileNotFoundError | PermissionError)
+    return Passing.AWAY if gone or "connection is closed" in str(cause) else None
+
+
+def advice_of(error: BaseException) -> str:
+    """What a server's error means, and what to do; without a statement or its parameters."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error).partition(": ")
+    # SQLAlchemy puts the class of the driver's error before its words.
+    words = (said[2] if said[0].startswith("<class") else "".join(said)) or type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        return f"TLS fails: {words}; look at sslmode and sslrootcert"
+    if known := _POSTGRESQL.get(_state_of(error)):
+        return known.format(said=words)
+    if isinstance(error, OSError):
+        return f"it cannot be reached ({words}); is the server up, and the address right?"
+    return f"the database says: {words}"
+
+
+def _state_of(error: BaseException) -> str:
+    """The SQLSTATE, or nothing."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None) or "")
+
+
 def translate(error: DBAPIError, store: str) -> Exception:
     """The error to raise in place of a database's own. Its text never holds a statement or its parameters."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & 0xFF in _SQLITE and not isinstance(error, IntegrityError):
+        kind = StoreBusyError if code & 0xFF in _BUSY else StoreError
+        return kind(f"store {store}: {_SQLITE[code & 0xFF]}")
+    if _state_of(error) in _POSTGRESQL:
+        return StoreError(f"store {store}: {advice_of(error)}")
     if isinstance(error, IntegrityError | ProgrammingError):
         return error
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    advice = _SQLITE.get(code & 0xFF) if isinstance(code, int) else None
-    kind = StoreBusyError if isinstance(code, int) and code & 0xFF in _BUSY else StoreError
-    return kind(f"store {store}: {advice or f'the database says: {error.orig}'}")
+    return StoreError(f"store {store}: {advice_of(error)}")

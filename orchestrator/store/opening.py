@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.condition import Condition, condition_of
-from orchestrator.store.database import Database, make_engine
+from orchestrator.store.database import Database, StoreEngine
 from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.fleet import FleetTable
 from orchestrator.store.host_keys import HostKeys
@@ -22,11 +23,14 @@ from orchestrator.store.run_secrets import RunSecrets
 from orchestrator.store.runs import Runs
 from orchestrator.store.schema import approvals, check_outs
 from orchestrator.store.searches import Searches
+from orchestrator.store.sqlite import SqliteEngine
 from orchestrator.store.stops import StopTable
 from orchestrator.store.timings import Timings
+from orchestrator.store.unlisted import Unlisted
 from orchestrator.store.upgrade import upgrade
 
 OPENING_S, RETRY_S = 2.0, 0.05
+_URLS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 BUSY_TIMEOUT_S = 5.0
 """How long another process may hold the store before that is an error."""
 
@@ -48,6 +52,7 @@ class Store:
     searches: Searches
     timings: Timings
     fleet: FleetTable
+    unlisted: Unlisted
     _databases: tuple[Database, ...]
 
     async def condition(self) -> Condition:
@@ -58,28 +63,59 @@ class Store:
             await database.close()
 
 
-async def open_store(where: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_S) -> Store:
-    """Open the store in a file (made if it is not there, for its owner only), or at a `sqlite:///` URL.
+async def open_store(where: str | Path, *, password: str | None = None, busy_timeout: float = BUSY_TIMEOUT_S) -> Store:
+    """Open the store in a file (made if it is not there, for its owner only), or at a `sqlite:///` or `postgresql://`
+    URL. `password`: the PostgreSQL user's, where neither the URL nor a .pgpass file has it.
 
-    Raises StoreError: not writable, no store, of a newer release, or locked by another process.
+    Raises StoreError: not writable, no store, of a newer release, locked by another process, or not to be reached.
     """
     url = _url(where)
+    if url.get_backend_name() == "postgresql":
+        return await _open_server(url, password)
     if not url.query:
         await anyio.to_thread.run_sync(_make_private, Path(str(url.database)))
     with anyio.move_on_after(OPENING_S):
         while True:
             try:
-                return await _open(url, busy_timeout)
+                return await _open_file(url, busy_timeout)
             except StoreBusyError:
                 # SQLite's own waiting does not cover the switch of a new file to WAL: the loser is refused at once.
                 await anyio.sleep(RETRY_S)
-    return await _open(url, busy_timeout)
+    return await _open_file(url, busy_timeout)
 
 
-async def _open(url: URL, busy_timeout: float) -> Store:
+async def _open_file(url: URL, busy_timeout: float) -> Store:
+    def engine(synchronous: str) -> StoreEngine:
+        return SqliteEngine(url, busy_timeout=busy_timeout, synchronous=synchronous)
+
     writers = anyio.Lock()
-    main = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="NORMAL"), writers)
-    durable = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), writers)
+    main, durable = Database(engine("NORMAL"), writers), Database(engine("FULL"), writers)
+    return await _up_to_date(main, durable, lambda: engine("FULL"))
+
+
+async def _open_server(url: URL, password: str | None) -> Store:
+    make = await anyio.to_thread.run_sync(_server_engine, url, password)
+    engine = make()
+    # Every commit is durable there; the ledger has a lock of its own, so that a permit waits for no batch of outcomes.
+    return await _up_to_date(Database(engine, anyio.Lock()), Database(engine, anyio.Lock()), make)
+
+
+def _server_engine(url: URL, password: str | None) -> Callable[[], StoreEngine]:
+    """In a thread: what it loads and reads would hold up the loop."""
+    from orchestrator.store.server_address import server_address  # noqa: PLC0415
+
+    address = server_address(url, password)
+    try:
+        from orchestrator.store.postgresql import PostgresEngine  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise StoreError(
+            f"store {address.name}: PostgreSQL needs asyncpg, which is not installed: pip install keymuster[postgres]"
+        ) from None
+    tls = address.tls()
+    return lambda: PostgresEngine(address, tls)
+
+
+async def _up_to_date(main: Database, durable: Database, new_engine: Callable[[], StoreEngine]) -> Store:
     store = Store(
         runs=Runs(main),
         attempts=Attempts(main),
@@ -91,10 +127,11 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         searches=Searches(durable),
         timings=Timings(main),
         fleet=FleetTable(durable),
+        unlisted=Unlisted(main),
         _databases=(main, durable),
     )
     try:
-        await upgrade(main, url, busy_timeout)
+        await upgrade(main, new_engine)
     except BaseException:  # cancellation too: connections are threads
         await store.close()
         raise
@@ -106,14 +143,14 @@ def _url(where: str | Path) -> URL:
         return URL.create("sqlite", database=str(where))
     try:
         url = make_url(where)
-    except ArgumentError:
-        raise StoreError(f"store {where!r}: this is no database URL; give a path, or sqlite:///PATH") from None
-    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+    except (ArgumentError, ValueError):
+        raise StoreError(f"store: this is no database URL; give a path, {_URLS}") from None
+    if url.drivername in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql")
+    if url.drivername != "sqlite" or url.database in {None, "", ":memory:"}:
         # A store in memory would be another one on each connection, and gone with the process.
-        raise StoreError(
-            f"store {url.render_as_string()}: only SQLite files are supported; give a path, or sqlite:///PATH"
-        )
-    return url.set(drivername="sqlite")
+        raise StoreError(f"store {url.render_as_string()}: no such store is supported; give a path, {_URLS}")
+    return url
 
 
 def _make_private(path: Path) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, select, tuple_
 
 from appliance.contract import Evidence, Target, Technology
 from appliance.reasons import Status
-from orchestrator.store.database import Database, portions
+from orchestrator.store.database import Database, in_index_order, portions
 from orchestrator.store.records import (
     Count,
     DispatchedAttempt,
@@ -132,11 +132,13 @@ async def outcomes_of(database: Database, run: str) -> AsyncIterator[OutcomeRow]
 
 
 def _rows(query: Select[Any], values: Mapping[str, Any], connection: Connection) -> _Rows:
+    in_index_order(connection)
     return connection.execute(query, values).all()
 
 
 def _page(after: Mapping[str, Any], connection: Connection) -> tuple[_Rows, dict[str, list[PastAttempt]]]:
     """A page of outcomes, and what their jobs had behind them, as of one moment."""
+    in_index_order(connection)
     page = connection.execute(_OUTCOMES, after).all()
     return page, _earlier(connection, after["of_run"], [row.job for row in page if row.attempt > 1])
 

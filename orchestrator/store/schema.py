@@ -5,23 +5,26 @@ Shape: a run has jobs (target x technology), a job has attempts, and at most one
 only when no attempt decided it. Times are Unix seconds. There is no secret in any column, only secrets' names; but for
 `vault_logins`, which are encrypted under the fleet's key.
 
-Portable SQL only: SQLite is the default, and nothing here keeps PostgreSQL out. `sqlite_with_rowid=False` stores narrow
-tables in their primary key, which saves SQLite one tree a table.
+Portable SQL only: SQLite is the default, PostgreSQL the other. `sqlite_with_rowid=False` stores narrow tables in their
+primary key, which saves SQLite one tree a table.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0008"
+HEAD = "0009"
 """The migration that makes these tables."""
 
 metadata = MetaData()
 
+_Key = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is compared, sorted or grouped by: byte by byte on every database."""
+
 runs = Table(
     "runs",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _Key, primary_key=True),
     Column("campaign", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("state", Text, nullable=False),
@@ -36,8 +39,8 @@ runs = Table(
 cursors = Table(
     "cursors",
     metadata,
-    Column("run", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("run", _Key, primary_key=True),
+    Column("name", _Key, primary_key=True),
     Column("position", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -45,14 +48,14 @@ cursors = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("run", Text, primary_key=True),
-    Column("job", Text, primary_key=True),
+    Column("run", _Key, primary_key=True),
+    Column("job", _Key, primary_key=True),
     Column("technology", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("fqdn", Text, nullable=False),
     Column("domain", Text, nullable=False),
-    Column("sort_key", Text, nullable=False),
+    Column("sort_key", _Key, nullable=False),
     Column("records", JSON, nullable=False),
     Index("jobs_in_order", "run", "sort_key", "job"),
     sqlite_with_rowid=False,
@@ -61,37 +64,27 @@ jobs = Table(
 attempts = Table(
     "attempts",
     metadata,
-    Column("run", Text, primary_key=True),
-    Column("job", Text, primary_key=True),
+    Column("run", _Key, primary_key=True),
+    Column("job", _Key, primary_key=True),
     Column("attempt", Integer, primary_key=True),
     Column("lease", Text, nullable=False),
     Column("dispatched_at", Double, nullable=False),
     Column("tried", JSON, nullable=False),
-    Column("epoch", Text),
-    Column("seq", BigInteger),
     Column("ended_at", Double),
     Column("appliance", Text),
     Column("reason", Text),
     Column("status", Text),
     Column("evidence", Text),
 )
-# The reconciler asks for open attempts every few seconds; they are few, whatever the size of the run.
-Index(
-    "attempts_open",
-    attempts.c.run,
-    sqlite_where=attempts.c.ended_at.is_(None),
-    postgresql_where=attempts.c.ended_at.is_(None),
-)
-
 outcomes = Table(
     "outcomes",
     metadata,
-    Column("run", Text, primary_key=True),
-    Column("job", Text, primary_key=True),
+    Column("run", _Key, primary_key=True),
+    Column("job", _Key, primary_key=True),
     Column("attempt", Integer, nullable=False),
-    Column("technology", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("technology", _Key, nullable=False),
+    Column("status", _Key, nullable=False),
+    Column("reason", _Key, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("evidence", Text),
     sqlite_with_rowid=False,
@@ -103,10 +96,10 @@ permits = Table(
     # SQLite numbers rows by itself only in a column that is exactly INTEGER.
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("kind", Text, nullable=False),
-    Column("authority", Text, nullable=False),
+    Column("authority", _Key, nullable=False),
     Column("user", Text, nullable=False),
-    Column("run", Text, nullable=False),
-    Column("job", Text, nullable=False),
+    Column("run", _Key, nullable=False),
+    Column("job", _Key, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("at", Double, nullable=False, index=True),
     Column("expires_at", Double, nullable=False),
@@ -117,9 +110,9 @@ permits = Table(
 host_keys = Table(
     "host_keys",
     metadata,
-    Column("address", Text, primary_key=True),
+    Column("address", _Key, primary_key=True),
     Column("port", Integer, primary_key=True),
-    Column("algorithm", Text, primary_key=True),
+    Column("algorithm", _Key, primary_key=True),
     Column("key", Text, nullable=False),
     Column("run", Text, nullable=False),
     sqlite_with_rowid=False,
@@ -137,10 +130,10 @@ searches = Table(
 check_outs = Table(
     "check_outs",
     metadata,
-    Column("url", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
+    Column("url", _Key, primary_key=True),
+    Column("user", _Key, primary_key=True),
     Column("secret_id", BigInteger, primary_key=True),
-    Column("run", Text, primary_key=True),
+    Column("run", _Key, primary_key=True),
     Column("vault", Text, nullable=False),
     Column("zone", Text, nullable=False),
     Column("secret", Text, nullable=False),
@@ -151,10 +144,10 @@ check_outs = Table(
 approvals = Table(
     "approvals",
     metadata,
-    Column("url", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
+    Column("url", _Key, primary_key=True),
+    Column("user", _Key, primary_key=True),
     Column("secret_id", BigInteger, primary_key=True),
-    Column("run", Text, primary_key=True),
+    Column("run", _Key, primary_key=True),
     Column("vault", Text, nullable=False),
     Column("secret", Text, nullable=False),
     Column("at", Double, nullable=False),
@@ -167,9 +160,9 @@ approvals = Table(
 stops = Table(
     "stops",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("vault", Text, primary_key=True),
+    Column("kind", _Key, primary_key=True),
+    Column("name", _Key, primary_key=True),
+    Column("vault", _Key, primary_key=True),
     Column("since", Double, nullable=False),
     Column("by", Text, nullable=False),
     Column("why", Text, nullable=False),
@@ -179,7 +172,7 @@ stops = Table(
 invitations = Table(
     "invitations",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _Key, primary_key=True),
     Column("zone", Text, nullable=False),
     Column("enrolments", Integer, nullable=False),
     Column("used", Integer, nullable=False),
@@ -190,8 +183,8 @@ invitations = Table(
 appliances = Table(
     "appliances",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("public", Text, primary_key=True),
+    Column("name", _Key, primary_key=True),
+    Column("public", _Key, primary_key=True),
     Column("sealing", Text, nullable=False),
     Column("zone", Text, nullable=False),
     Column("release", Text, nullable=False),
@@ -204,8 +197,25 @@ appliances = Table(
 vault_logins = Table(
     "vault_logins",
     metadata,
-    Column("title", Text, primary_key=True),
+    Column("title", _Key, primary_key=True),
     Column("encrypted", Text, nullable=False),
     Column("changed_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+compatibility = Table(
+    "compatibility",
+    metadata,
+    # One row: the oldest migration whose release may use the store as it is now (upgrade.py).
+    Column("compatible_from", Text, primary_key=True),
+)
+
+unlisted = Table(
+    "unlisted",
+    metadata,
+    # Runs without a row in `runs`, whose rows are being brought in (imported) or taken away (pruned), and by whom.
+    Column("run", _Key, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("at", Double, nullable=False),
     sqlite_with_rowid=False,
 )

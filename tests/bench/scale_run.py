@@ -29,6 +29,7 @@ from appliance.launch import launch_argv
 from appliance.long_lived import settle_in
 from orchestrator.assembly import Selection, prepare, run_id
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.arguments import Home
 from orchestrator.cli.engine import Engine, campaign_networks
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
@@ -100,7 +101,7 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
     """The engine, and the pids of nats-server and appliance."""
     capacity = campaign.pace.capacity
     user = ApplianceUser("bench", ZONE)
-    store = await open_in(held.path)
+    store = await open_in(Home(held.path))
     async with EmbeddedServer(held, [user]) as server:
         bus = await connect_orchestrator(server.url, seed=server.orchestrator_seed)
         await bus.open_zone(ZONE, capacity)

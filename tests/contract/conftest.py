@@ -1,12 +1,13 @@
-"""The two implementations of the bus, behind one way to make its parties."""
+"""The two implementations of the bus, behind one way to make its parties; and the databases under a store."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -22,6 +23,8 @@ from appliance.bus.control import connect_control
 from appliance.bus.orchestrator_side import connect_orchestrator
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.state_dir import Held, StateDir
+from orchestrator.store import Store, open_store
+from tests.peers.postgres import PASSWORD, TEMPLATE, Postgres, running_postgres
 from tests.simulation.sim_bus import SimBroker
 
 TIMING = Timing(ack_wait=0.6, report_wait=1.0, beat_ttl=1.0, retry=4.0, sweep=0.3)
@@ -136,3 +139,38 @@ async def parties(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         return
     async with nats_parties(tmp_path / "state") as real:
         yield real
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a test's store is."""
+
+    url: str
+    password: str | None = None
+    server: Postgres | None = None
+
+    async def open(self) -> Store:
+        return await open_store(self.url, password=self.password)
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def server(request: pytest.FixtureRequest) -> Iterator[Postgres | None]:
+    """None for SQLite, which has none."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def place(server: Postgres | None, tmp_path: Path) -> AsyncIterator[Place]:
+    if server is None:
+        yield Place(f"sqlite:///{tmp_path / 'store.db'}")
+        return
+    if (TEMPLATE,) not in await server.execute("SELECT datname FROM pg_database"):
+        await server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+        await (await open_store(server.url(TEMPLATE), password=PASSWORD)).close()
+    name = await server.new_database(TEMPLATE)
+    yield Place(server.url(name), PASSWORD, server)
+    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 import pytest
 
 from orchestrator.fleet.roster import Invitation, Member
-from orchestrator.store import Store, open_store
+from orchestrator.store import Store
+from tests.contract.conftest import Place
 
 INVITATION = Invitation("i1", "dmz", 2, 1000.0)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await open_store(tmp_path / "store.db")
+async def store(place: Place) -> AsyncIterator[Store]:
+    store = await place.open()
     yield store
     await store.close()
 

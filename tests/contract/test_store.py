@@ -1,10 +1,9 @@
-"""What every database under the store must do. Parametrised by URL; SQLite in a file is the one there is."""
+"""What every database under the store must do: SQLite in a file, and a PostgreSQL server."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -39,21 +38,16 @@ from orchestrator.store import (
     Settled,
     Store,
     Undispatched,
-    open_store,
 )
 from orchestrator.store.records import ApprovalRow, CheckOutRow, TimedAttempt
+from tests.contract.conftest import Place
 
 RUN = "r1"
 
 
-@pytest.fixture(params=["sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"sqlite": f"sqlite:///{tmp_path / 'store.db'}"}[request.param]
-
-
 @pytest.fixture
-async def store(url: str) -> AsyncIterator[Store]:
-    store = await open_store(url)
+async def store(place: Place) -> AsyncIterator[Store]:
+    store = await place.open()
     await store.runs.add(run_record())
     yield store
     await store.close()
@@ -489,13 +483,13 @@ async def test_the_ledger_counts_what_runs_have_asked_at_each_target(store: Stor
 # -- all together ------------------------------------------------------------------------------------------------------
 
 
-async def test_what_was_written_is_there_after_opening_again(url: str) -> None:
-    store = await open_store(url)
+async def test_what_was_written_is_there_after_opening_again(place: Place) -> None:
+    store = await place.open()
     await store.runs.add(run_record())
     await dispatch(store, job("j1"), cursors={"unix": 1})
     await store.ledger.append([entry(EntryKind.GRANTED, 1.0)])
     await store.close()
-    store = await open_store(url)
+    store = await place.open()
     assert [a.job for a in await store.attempts.open(RUN)] == ["j1"]
     assert await store.runs.latest() == replace(run_record(), cursors={"unix": 1})
     assert len(await store.ledger.load(0.0)) == 1

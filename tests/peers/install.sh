@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the real servers that the tests log in to: OpenSSH's sshd, sudo, shells, Samba's smbd and domain controller,
 # smbclient;
-# Chromium, which opens the HTML report; and curl, which runs the examples of docs/lab-vault.md.
+# Chromium, which opens the HTML report; curl, which runs the examples of docs/lab-vault.md; and PostgreSQL, which a store
+# may lie in.
 # As root on Debian and its kin it does so by itself; elsewhere it says what is missing and lets the tests go on:
 # those marked `peer` then fail with the same words. The packages' own services are not started.
 set -euo pipefail
@@ -32,6 +33,7 @@ need ip iproute2
 need smbclient smbclient
 need chromium chromium
 need curl curl
+need_file '/usr/lib/postgresql/*/bin/postgres' postgresql
 
 # A second OpenSSH, of 9.8 or later, unpacked beside the tests. Where it cannot be had, the tests that need it fail with
 # the words of a missing server; all others run.

@@ -102,13 +102,26 @@ async def test_a_store_that_another_process_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("postgresql://u:pw@db/keymuster", "only SQLite files are supported"),
-        ("sqlite://", "only SQLite files are supported"),
-        ("sqlite:///:memory:", "only SQLite files are supported"),
+        (
+            "mysql://u:pw@db/keymuster",
+            r"mysql://u:\*\*\*@db/keymuster: no such store is supported; give a path, sqlite",
+        ),
+        ("oracle+x://u:pw@db/keymuster", "no such store is supported"),
+        ("sqlite://", "no such store is supported"),
+        ("sqlite:///:memory:", "no such store is supported"),
         ("://", "this is no database URL"),
+        ("postgresql://u:pw@db:port/keymuster", "this is no database URL"),
+        ("postgresql://u:pw@db", "it names no database; write postgresql://USER@HOST/DATABASE"),
+        ("postgresql://u:pw@db/k?sslmode=prefer", "sslmode=prefer is not supported; choose one of disable, require"),
+        ("postgresql://u:pw@db/k?pool=3", "'pool' is no setting of it; there are host, sslmode"),
+        ("postgresql://u:pw@db/k?sslmode=require&sslmode=disable", "each setting is given once"),
+        ("postgresql://u:pw@db/k?host=/run", "is for the directory of a Unix socket"),
+        ("postgresql:///k?host=/run&sslmode=require", "a Unix socket has no TLS; leave sslmode out"),
+        ("postgresql://u:pw@db/k?sslrootcert=/gone/ca.pem", "there is no file /gone/ca.pem"),
+        ("postgresql://u:pw@db/k?sslkey=/gone/key.pem", "sslkey needs sslcert"),
     ],
 )
-async def test_a_url_that_names_no_file(where: str, message: str) -> None:
+async def test_a_url_that_names_no_store(where: str, message: str) -> None:
     with pytest.raises(StoreError, match=message) as caught:
         await open_store(where)
     assert "pw" not in str(caught.value)

@@ -3,16 +3,19 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
+compatible_from = "0008"
+
+_KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     op.create_table(
         "invitations",
-        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("id", _KEY, primary_key=True),
         sa.Column("zone", sa.Text, nullable=False),
         sa.Column("enrolments", sa.Integer, nullable=False),
         sa.Column("used", sa.Integer, nullable=False),
@@ -21,8 +24,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "appliances",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("public", sa.Text, primary_key=True),
+        sa.Column("name", _KEY, primary_key=True),
+        sa.Column("public", _KEY, primary_key=True),
         sa.Column("sealing", sa.Text, nullable=False),
         sa.Column("zone", sa.Text, nullable=False),
         sa.Column("release", sa.Text, nullable=False),
@@ -33,7 +36,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "vault_logins",
-        sa.Column("title", sa.Text, primary_key=True),
+        sa.Column("title", _KEY, primary_key=True),
         sa.Column("encrypted", sa.Text, nullable=False),
         sa.Column("changed_at", sa.Double, nullable=False),
         sqlite_with_rowid=False,
