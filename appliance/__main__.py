@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 import anyio
@@ -14,6 +13,7 @@ from appliance.bus.opening import open_bus
 from appliance.contract import ContractError
 from appliance.embedded import serve_embedded
 from appliance.hardening import harden
+from appliance.logs import LogFormat, set_up
 from appliance.long_lived import BACKEND_OPTIONS
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
@@ -25,6 +25,7 @@ BAD_INPUT, UNREACHABLE = 2, 3
 async def serve_alone(settings: Settings, fast_path: bool) -> None:
     """A stand-alone appliance: every run of its zone is served, within its own policy."""
     admission, identity = settings.admission(), settings.identity(fast_path=fast_path)
+    structlog.contextvars.bind_contextvars(appliance=identity.appliance)
     seed = identity.bus_seed.get_secret_value()
     async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
         supervisor = Supervisor(identity, bus, Admissions(admission))
@@ -44,22 +45,16 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--zone", default="default", help="the zone whose campaigns it serves")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
+    lines = "how log lines are written (default: console on a terminal, else json)"
+    serve.add_argument("--log-format", choices=[form.value for form in LogFormat], help=lines)
     slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
     serve.add_argument("--no-fast-path", dest="fast_path", action="store_false", help=slow)
     return parser
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
+    arguments = _parser().parse_args(namespace=argparse.Namespace(log_format=None))
+    set_up(LogFormat.JSON if arguments.embedded else LogFormat(arguments.log_format) if arguments.log_format else None)
     try:
         if arguments.embedded:
             harden()

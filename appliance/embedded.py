@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import anyio
+import structlog
 from anyio.abc import SocketStream
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
@@ -95,6 +96,7 @@ async def serve_embedded() -> None:
     if not isinstance(first, IdentityMessage):
         raise ContractError("the first message must say who this appliance is")
     identity = first.identity()
+    structlog.contextvars.bind_contextvars(appliance=identity.appliance)
     seed = identity.bus_seed.get_secret_value()
     async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
         admissions = Admissions()

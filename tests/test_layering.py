@@ -1,8 +1,8 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows eight parts of `appliance`: contract, access, questions, reasons, classify, certificates,
-   long_lived, bus.
+1. `orchestrator` knows ten parts of `appliance`: contract, access, questions, reasons, classify, certificates,
+   long_lived, listener, logs, bus.
    `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
@@ -35,6 +35,8 @@ ARROWS = {
         "appliance.classify",
         "appliance.certificates",
         "appliance.long_lived",
+        "appliance.listener",
+        "appliance.logs",
         "appliance.bus",
     ),
     "targets": ("targets",),

@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, state_path
 from orchestrator.cli.lab_commands import lab_app
+from orchestrator.cli.operation_commands import operation_app
 from orchestrator.cli.options import (
     CampaignFile,
     Hosts,
@@ -52,6 +53,7 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
 app.add_typer(lab_app, name="lab")
 app.add_typer(stop_app)
+app.add_typer(operation_app)
 
 
 def _show_version(value: bool) -> None:
@@ -70,19 +72,11 @@ def options(
     ] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr.")] = 0,
 ) -> None:
-    import structlog
+    from appliance.logs import LogFormat, set_up
 
     context.obj = verbose
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
+    set_up(level=level, default=LogFormat.CONSOLE)
 
 
 @app.command()

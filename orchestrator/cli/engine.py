@@ -11,9 +11,10 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 
 from appliance.bus import BusError, OrchestratorBus
@@ -21,12 +22,13 @@ from appliance.bus.orchestrator_side import connect_orchestrator
 from appliance.contract import CredentialRef
 from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.reasons import REASONS
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
-from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
+from orchestrator.cli.errors import BadInput, Incomplete, Refused, Unreachable
 from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
@@ -63,6 +65,8 @@ class Engine:
     """Likewise."""
     begun: int = 0
     """Runs that have been executed, or are."""
+    left_open: set[str] = field(default_factory=set)
+    """Runs that stay RUNNING though they are stopped here: the state directory's next holder is to go on with them."""
 
     async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
         """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
@@ -76,7 +80,9 @@ class Engine:
         for vault in campaign.vaults:
             answer = await self.ask_vault(VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=vault.title))
             if not answer.ok and answer.reason != STOPPED:  # a stopped vault keeps no run from the other ones
-                raise Unreachable(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
+                reason = REASONS.get(answer.reason)
+                kind = Unreachable if reason is not None and reason.transient else Refused
+                raise kind(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
 
     async def ask_secret(self, run: str, ref: CredentialRef) -> VaultAnswer:
         query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
@@ -108,11 +114,14 @@ class Engine:
         whole = not unfinished and not record.cursors
         try:
             made = dispatcher(prepared, unfinished, new_lease, time.time())
-            finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
+            with structlog.contextvars.bound_contextvars(run=record.id, campaign=record.campaign):
+                finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
             state = RunState.FINISHED if finished else RunState.STOPPED
             if finished and whole:
                 spent = meter.read(alone=self.begun == meter.order).data()
         finally:
+            if record.id in self.left_open and state is not RunState.FINISHED:
+                state = RunState.RUNNING
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 await self.store.runs.update(record.id, state=state, finished_at=time.time(), spent=spent)
                 if self.appliance is not None:

@@ -127,8 +127,14 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
 
 @asynccontextmanager
 async def engine_of(held: Held, where: Where, campaign: Campaign) -> AsyncIterator[Engine]:
-    """The engine that the command line asks for."""
-    zone, capacity = campaign.pace.zone, campaign.pace.capacity
+    """The engine that the command line asks for, as a campaign needs it."""
+    async with engine_for(held, where, campaign.pace.zone, campaign.pace.capacity) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def engine_for(held: Held, where: Where, zone: str, capacity: int) -> AsyncIterator[Engine]:
+    """The engine that the command line asks for. Raises BadInput, Unreachable."""
     if where.nats is None:
         async with embedded(held, zone=zone, capacity=capacity, fast_path=where.fast_path) as engine:
             yield engine

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.campaign_model import PasswordReference
 from orchestrator.cli import dialog
 from orchestrator.cli.errors import BadInput
+
+Reader = Callable[[PasswordReference, str, str, str], str]
+"""As `read_secret`."""
 
 
 def read_secret(reference: PasswordReference, title: str, what: str, prompt: str = "") -> str:
