@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import structlog
@@ -12,27 +14,50 @@ from appliance.bus import BusError
 from appliance.bus.opening import open_bus
 from appliance.contract import ContractError
 from appliance.embedded import serve_embedded
+from appliance.exposition import metrics_page
 from appliance.hardening import harden
+from appliance.lag import LoopLag
+from appliance.listener import Endpoint, ListenError, Page, listening
 from appliance.logs import LogFormat, set_up
 from appliance.long_lived import BACKEND_OPTIONS
+from appliance.metrics import families
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admissions, Supervisor
 
 BAD_INPUT, UNREACHABLE = 2, 3
 
+log = structlog.get_logger()
 
-async def serve_alone(settings: Settings, fast_path: bool) -> None:
+
+async def serve_alone(settings: Settings, fast_path: bool, metrics: Endpoint | None) -> None:
     """A stand-alone appliance: every run of its zone is served, within its own policy."""
     admission, identity = settings.admission(), settings.identity(fast_path=fast_path)
     structlog.contextvars.bind_contextvars(appliance=identity.appliance)
     seed = identity.bus_seed.get_secret_value()
     async with open_bus(identity.bus_url, identity.appliance, identity.zone, seed) as bus:
         supervisor = Supervisor(identity, bus, Admissions(admission))
-        async with anyio.create_task_group() as tasks:
+        lag = LoopLag()
+        async with _exposed(metrics, supervisor, lag), anyio.create_task_group() as tasks:
             await tasks.start(drain_on_signal, supervisor.draining, tasks.cancel_scope, name="supervisor: signals")
+            tasks.start_soon(lag.run, name="supervisor: loop lag")
             await supervisor.serve()
             tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _exposed(at: Endpoint | None, supervisor: Supervisor, lag: LoopLag) -> AsyncIterator[None]:
+    """Raises ListenError."""
+    if at is None:
+        yield
+        return
+
+    async def page() -> Page:
+        return await metrics_page(families(supervisor, lag.worst))
+
+    async with listening(at, {"/metrics": page}) as heard:
+        log.info("metrics", url=f"{heard.url}/metrics")
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("file", nargs="?", default="appliance.toml")
     lines = "how log lines are written (default: console on a terminal, else json)"
     serve.add_argument("--log-format", choices=[form.value for form in LogFormat], help=lines)
+    where = "where /metrics is, for Prometheus; loopback only (default: nowhere)"
+    serve.add_argument("--metrics", metavar="HOST:PORT", help=where)
     slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
     serve.add_argument("--no-fast-path", dest="fast_path", action="store_false", help=slow)
     return parser
@@ -65,11 +92,13 @@ def main() -> int:
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
-            anyio.run(serve_alone, Settings.load(arguments.file), arguments.fast_path, backend_options=BACKEND_OPTIONS)
+            metrics = Endpoint.parse(arguments.metrics) if arguments.metrics else None
+            settings = Settings.load(arguments.file)
+            anyio.run(serve_alone, settings, arguments.fast_path, metrics, backend_options=BACKEND_OPTIONS)
         else:
             _parser().print_help()
             return BAD_INPUT
-    except (SettingsError, ContractError) as error:
+    except (SettingsError, ContractError, ListenError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's output
         return BAD_INPUT
     except BusError as error:

@@ -40,6 +40,7 @@ from orchestrator.service import Service
 from orchestrator.state_dir import Held
 from orchestrator.store import Store
 from orchestrator.store.records import RunState, Unfinished
+from orchestrator.tally import Tally
 
 APPLIANCE_WAIT_S = 60.0
 VAULT_WAIT_S = 45.0
@@ -163,7 +164,9 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = True) -> AsyncIterator[Engine]:
+async def embedded(
+    held: Held, *, zone: str, capacity: int, fast_path: bool = True, tally: Tally | None = None
+) -> AsyncIterator[Engine]:
     """An engine of our own in a state directory. Raises BadInput for one that cannot be used."""
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
@@ -185,7 +188,7 @@ async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = Tr
             fast_path=fast_path,
         )
         settle_in()
-        service = Service(store, bus, time.time)
+        service = Service(store, bus, time.time, tally=tally)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(service.run, name="engine: service")
@@ -217,7 +220,9 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+async def attached(
+    held: Held, where: Where, *, zone: str, capacity: int, tally: Tally | None = None
+) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     url, seed, tls = bus_credentials(where)
     async with AsyncExitStack() as stack:
@@ -226,7 +231,7 @@ async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> Asy
         bus = await _bus(stack, url, seed, tls)
         await bus.open_zone(zone, capacity)
         settle_in()
-        service = Service(store, bus, time.time)
+        service = Service(store, bus, time.time, tally=tally)
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="engine: service")
             yield Engine(store, service, bus, zone, None)

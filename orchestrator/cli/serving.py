@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import anyio
 import structlog
 
+from appliance.lag import LoopLag
 from appliance.listener import Endpoint, ListenError, listening
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Desk
@@ -21,7 +22,9 @@ from orchestrator.cli.holding import acquire, engine_for
 from orchestrator.cli.restarting import go_on
 from orchestrator.cli.running import interruptible
 from orchestrator.cli.service_pages import Pages
+from orchestrator.metrics import Metrics
 from orchestrator.state_dir import Held, HolderInfo
+from orchestrator.tally import Tally
 
 DRAIN_S = 60.0
 """For what is in flight when we are asked to end. Who starts us should wait a little longer before he kills."""
@@ -61,14 +64,16 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint) -> Exit:
             heard = await stack.enter_async_context(listening(at, pages.by_path()))
         except ListenError as error:
             raise BadInput(f"--listen: {error}") from None
+        tally, lag = Tally(), LoopLag()
         async with (
             interruptible() as interrupt,
-            engine_for(held, where, asked.zone, asked.capacity) as engine,
+            engine_for(held, where, asked.zone, asked.capacity, tally) as engine,
             anyio.create_task_group() as tasks,
         ):
+            tasks.start_soon(lag.run, name="serve: loop lag")
             desk = Desk(engine, tasks)
             async with engine.bus.serve_control(desk.answer):
-                pages.engine = engine
+                pages.engine, pages.metrics = engine, Metrics(engine.service, engine.bus, tally, lag.worst)
                 log.info("serving", url=heard.url, state=str(where.state), zone=engine.zone, pid=os.getpid())
                 await go_on(desk, engine.store, tasks, brings_logins=where.nats is None)
                 await interrupt.wait()

@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.bus.users import new_user
 from orchestrator.assembly import Selection
@@ -89,6 +90,14 @@ def test_it_executes_what_run_submits_until_it_is_ended(keymuster: Product, tmp_
             assert set(ended.reasons.values()) == {"PASSED"}
         assert service.page("/healthz") == (200, "ok\n")
         assert service.page("/readyz") == (200, "ok\n")
+        status, text = service.page("/metrics")
+        assert status == 200
+        found = {family.name: family for family in text_string_to_metric_families(text)}
+        (passed,) = found["keymuster_outcomes"].samples
+        assert passed.labels == {"technology": "unix", "status": "Passed", "reason": "PASSED"}
+        assert passed.value == 2 * len(HOSTS)
+        assert {s.labels["appliance"]: s.value for s in found["keymuster_appliance_up"].samples} == {"embedded": 1}
+        assert not [word for word in (*HOSTS, "scan@", "unix-127") if word in text]
         assert service.page("/")[0] == service.page("/readyz/")[0] == 404
         assert service.page("/healthz", "POST")[0] == service.page("/readyz", "DELETE")[0] == 405
         assert service.end() == 0
