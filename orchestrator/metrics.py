@@ -14,6 +14,7 @@ from prometheus_client.core import Metric as Family
 from appliance import metric_names as names
 from appliance.bus import BusError, OrchestratorBus, RunView
 from appliance.exposition import Sample, both, family
+from orchestrator.pacing import EntryKind
 from orchestrator.service import Appliance, OpenRun, Service
 from orchestrator.tally import Tally
 
@@ -111,5 +112,5 @@ def _tallied(tally: Tally) -> Iterator[Family]:
     yield family(names.VIEWS, [((vault,), histogram) for vault, histogram in tally.views.items()])
     yield family(names.DELAY, [((), tally.delay)])
     yield family(names.STORE, [((work,), histogram) for work, histogram in tally.store.items()])
-    yield family(names.PERMITS, [((kind.value,), number) for kind, number in tally.entries.items()])
+    yield family(names.PERMITS, [((kind.value,), tally.entries[kind]) for kind in EntryKind])
     yield family(names.FAILED_LOGONS, [((realm,), number) for realm, number in tally.failed.items()])
