@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import structlog
 
 from appliance.bus import BusError
 from appliance.bus.opening import open_bus
+from appliance.checking import guards
 from appliance.contract import ContractError
 from appliance.embedded import serve_embedded
 from appliance.exposition import metrics_page
@@ -70,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--zone", default="default", help="the zone whose campaigns it serves")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
+    check = commands.add_parser("check", help="say which versions it runs on and, with FILE, whether that is in order")
+    check.add_argument("file", nargs="?", help="an appliance's file; no password is read, and nothing is connected to")
     lines = "how log lines are written (default: console on a terminal, else json)"
     serve.add_argument("--log-format", choices=[form.value for form in LogFormat], help=lines)
     where = "where /metrics is, for Prometheus; loopback only (default: nowhere)"
@@ -90,6 +94,10 @@ def main() -> int:
             print(write_template(arguments.file, arguments.name, arguments.zone))  # noqa: T201 - the command's output
             said = f"{arguments.file} written; put the line above among the users of your NATS server, fill the file in"
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
+        elif arguments.command == "check":
+            if arguments.file:
+                Settings.load(arguments.file)
+            print(json.dumps(guards()))  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
             metrics = Endpoint.parse(arguments.metrics) if arguments.metrics else None

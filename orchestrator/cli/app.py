@@ -7,11 +7,12 @@ import logging
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, state_path
+from orchestrator.cli.campaigns import load as load_file
 from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.operation_commands import operation_app
 from orchestrator.cli.options import (
@@ -36,9 +37,6 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.stop_commands import stop_app
 from orchestrator.cli.story import tell
-
-if TYPE_CHECKING:
-    from orchestrator.campaign_model import Campaign
 
 app = typer.Typer(
     name="keymuster",
@@ -112,7 +110,7 @@ def run(
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
     else:
-        tell(context, starting.run, where, _load(campaign, lists), sample, show)
+        tell(context, starting.run, where, load_file(campaign, lists), sample, show)
 
 
 @app.command()
@@ -201,9 +199,9 @@ def plan(
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     if capacity:
-        tell(context, questions.capacity, where, _load(campaign, lists), Sizing(appliances, within, like), json)
+        tell(context, questions.capacity, where, load_file(campaign, lists), Sizing(appliances, within, like), json)
     else:
-        tell(context, questions.plan, where, _load(campaign, lists), limit, check_vault, json)
+        tell(context, questions.plan, where, load_file(campaign, lists), limit, check_vault, json)
 
 
 @app.command()
@@ -249,7 +247,7 @@ def probe(
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     form = report_format(form, json)
-    tell(context, starting.probe, where, _load(campaign), host, record, form)
+    tell(context, starting.probe, where, load_file(campaign), host, record, form)
 
 
 @app.command("verify-clean")
@@ -442,7 +440,7 @@ def vault_test(
     from orchestrator.cli import questions
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
+    tell(context, questions.vault_test, where, load_file(campaign), title, secret, json)
 
 
 @vault_app.command("rights")
@@ -468,7 +466,7 @@ def vault_rights(
     from orchestrator.cli import rights
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
-    tell(context, rights.rights, where, _load(campaign), vault, json)
+    tell(context, rights.rights, where, load_file(campaign), vault, json)
 
 
 @config_app.command("check")
@@ -499,22 +497,6 @@ def config_schema() -> None:
     from orchestrator.cli import campaign_files, ending
 
     raise typer.Exit(ending.run_sync(campaign_files.schema))
-
-
-def _load(path: Path, lists: From | None = None) -> Campaign:
-    from orchestrator.campaign import CampaignError, load_campaign
-    from orchestrator.cli import ending
-    from orchestrator.cli.errors import CommandError
-
-    try:
-        campaign = load_campaign(path)
-        if lists is None or not lists.files:
-            return campaign
-        from orchestrator.cli.targeting import with_targets
-
-        return with_targets(campaign, lists)
-    except (CampaignError, CommandError) as error:
-        raise typer.Exit(ending.told(error)) from None
 
 
 def main() -> None:

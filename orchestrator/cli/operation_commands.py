@@ -1,16 +1,17 @@
-"""`serve`: the command of who runs Keymuster as a service."""
+"""`serve`, `doctor` and `backup`: the commands of who runs Keymuster as a service."""
 
 # ruff: noqa: PLC0415 - as in `app`: what a story needs is loaded when it is told
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from appliance.logs import LogFormat, set_up
 from orchestrator.cli.arguments import Where, state_path
-from orchestrator.cli.options import Nats, NatsCa, NatsSeed, NoFastPath, State
+from orchestrator.cli.options import Json, Nats, NatsCa, NatsSeed, NoFastPath, State
 from orchestrator.cli.story import tell
 
 operation_app = typer.Typer()
@@ -52,3 +53,43 @@ def serve(
     set_up(log_format, logging.DEBUG if context.obj > 1 else logging.INFO)
     where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     tell(context, serving.serve, where, serving.Serving(listen, zone, capacity, drain))
+
+
+@operation_app.command()
+def doctor(
+    context: typer.Context,
+    campaign: Annotated[
+        Path | None,
+        typer.Option("--campaign", help="Ask its vaults too, by an appliance, with their logins.", show_default=False),
+    ] = None,
+    appliance: Annotated[
+        Path | None,
+        typer.Option("--appliance", metavar="FILE", help="Read this appliance's file too.", show_default=False),
+    ] = None,
+    json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
+) -> None:
+    """Look at clock, limits, disk, store, bus, versions and vaults, and say what to change. Nothing is changed.
+
+    Exit 1 when something is bad, 3 when that is a vault or the bus alone; what only may go wrong later is no failure.
+    """
+    from orchestrator.cli import doctoring
+    from orchestrator.cli.campaigns import load
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    tell(context, doctoring.doctor, where, None if campaign is None else load(campaign), appliance, json)
+
+
+@operation_app.command()
+def backup(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="Where the copy goes; made if it is not there.")],
+    state: State = None,
+) -> None:
+    """Copy the store while runs go on: all that must be kept. How to restore it: docs/runbook.md."""
+    from orchestrator.cli import backing_up
+
+    tell(context, backing_up.backup, state_path(state), directory)

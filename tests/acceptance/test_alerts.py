@@ -1,4 +1,4 @@
-"""Alert rules: promtool's judgement of them, their names in the table of metrics, and a section of the runbook for each."""
+"""Alert rules: promtool's judgement, their names in the table of metrics, and a section of the runbook for each."""
 
 from __future__ import annotations
 
