@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,3 +96,27 @@ def test_what_somebody_has_stopped_stays_so(start: Start, hosts: Estate, tmp_pat
         assert second.end() == 0
         assert not second.said("goes on")
     assert Product(state).planned_runs()[0]["state"] == "stopped"
+
+
+def test_a_copy_of_the_store_is_restored(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
+    """As docs/runbook.md says it, but for the wait: these accounts are their hosts' own, and nothing fails."""
+    state = tmp_path / "state"
+    with serving(state, "--capacity", "8") as first:
+        first.hears("serving")
+        command = submitted(start, hosts)
+        run, copied = command.run, hosts.logons()
+        assert Product(state)("backup", tmp_path / "copies").code == 0
+        until(lambda: hosts.logons() >= copied + ENOUGH, "what the copy does not know")
+        os.kill(first.process.pid, signal.SIGKILL)
+        assert command.wait() == 4, command.said
+    nobody_is_left(hosts.pid)
+    for file in state.glob("keymuster.db*"):
+        file.unlink()
+    shutil.rmtree(state / "nats")
+    [copy] = (tmp_path / "copies").iterdir()
+    shutil.copy(copy, state / "keymuster.db")
+    with serving(state, "--capacity", "64") as second:
+        goes_on(second, state, run)
+        assert second.end() == 0
+    assert hosts.most_logons_on_a_host() <= 2
+    nobody_is_left(hosts.pid)
