@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,27 @@ def test_it_executes_what_run_submits_until_it_is_ended(keymuster: Product, tmp_
         assert service.page("/healthz", "POST")[0] == service.page("/readyz", "DELETE")[0] == 405
         assert service.end() == 0
         assert service.said("ended")
+        assert lab.password not in text + service.log.read_text()
         assert not (keymuster.state / "holder.json").exists()
+
+
+def test_what_does_not_end_in_time_is_cut_off(keymuster: Product, tmp_path: Path, write: Write) -> None:
+    estate = '[[hosts]]\ncount = 5\nnetwork = "127.74.0.0/16"\nfault = "silent"\n'
+    with running_lab(tmp_path, estate) as lab, serving(keymuster.state, "--drain", "1") as service:
+        file = write(
+            lab.vault_table(),
+            '[[records]]\ntitle = "Unix"\ntechnology = "unix"\nuser = "scan"\nvault = "Vault"\n'
+            'secret = "unix-{address}"\naccounts = "local"\n'
+            f"port = {lab.ready['ssh_port']}\nips = {HOSTS}\n[targets]\ninclude = {HOSTS}\n"
+            '[pace]\ndeadline = "60s"\n',
+        )
+        service.hears("serving")
+        with subprocess.Popen(keymuster.command("run", file), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+            until(lambda: 'keymuster_leases{zone="default"} 5.0' in service.page("/metrics")[1], "five in flight")
+            assert service.end() == 4
+            assert "has not ended within 1 s and is cut off" in service.log.read_text()
+            run.kill()
+        assert keymuster.planned_runs()[0]["state"] == "running", "for the next one to go on with"
 
 
 def test_ctrl_c_ends_it_too(tmp_path: Path) -> None:
