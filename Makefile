@@ -17,7 +17,7 @@
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked? has it the rate that its budget allows?
 #   make lock                   resolve the lock files anew from pyproject.toml
-#   make docs                   docs/reasons.md, anew from the reason table
+#   make docs                   docs/reasons.md and docs/metrics.md, anew from their tables
 #   make clean                  remove what make has made
 
 SHELL := bash
@@ -107,6 +107,7 @@ lock:
 
 docs: .venv/.runtime
 	@$(BIN)/keymuster reasons --markdown > docs/reasons.md
+	@$(BIN)/python -m appliance.metric_names > docs/metrics.md
 
 # Every wheel that an installation needs: `pip install --no-index --find-links wheelhouse keymuster[postgres]` where
 # there is no network.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import structlog
@@ -15,11 +16,17 @@ from appliance.bus import BusError
 from appliance.bus.appliance_side import JetStreamAppliance
 from appliance.bus.credentials import CredentialsError
 from appliance.bus.opening import open_bus
+from appliance.checking import guards
 from appliance.contract import ContractError, HostKeyPolicy
 from appliance.embedded import serve_embedded
 from appliance.enrolling import Local, enrol, read_token
+from appliance.exposition import metrics_page
 from appliance.hardening import harden
+from appliance.lag import LoopLag
+from appliance.listener import Endpoint, ListenError, Page, listening
+from appliance.logs import LogFormat, set_up
 from appliance.long_lived import BACKEND_OPTIONS
+from appliance.metrics import families
 from appliance.sealed_logins import SealedBox, follow
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
@@ -28,21 +35,26 @@ from appliance.vault.definition import VaultLogin
 
 BAD_INPUT, UNREACHABLE = 2, 3
 
+log = structlog.get_logger()
 
-async def serve_alone(settings: Settings, fast_path: bool) -> None:
+
+async def serve_alone(settings: Settings, fast_path: bool, metrics: Endpoint | None) -> None:
     """A stand-alone appliance: every run of its zone is served, within its own policy. Where it is sent vault logins,
     none is served before they have come.
     """
     own, box, identity = settings.own_logins(), settings.box(), settings.identity(fast_path=fast_path)
+    structlog.contextvars.bind_contextvars(appliance=identity.appliance)
     admissions = Admissions(settings.admission(own) if box is None else None)
     async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
         supervisor = Supervisor(identity, bus, admissions)
+        lag = LoopLag()
 
         def use(sent: tuple[VaultLogin, ...]) -> None:
             admissions.admit_all(settings.admission((*own, *sent)))
 
-        async with anyio.create_task_group() as tasks:
+        async with _exposed(metrics, supervisor, lag), anyio.create_task_group() as tasks:
             await tasks.start(drain_on_signal, supervisor.draining, tasks.cancel_scope, name="supervisor: signals")
+            tasks.start_soon(lag.run, name="supervisor: loop lag")
             if box is not None:
                 tasks.start_soon(_follow, bus, box, use, name="supervisor: vault logins")
             await supervisor.serve()
@@ -52,6 +64,21 @@ async def serve_alone(settings: Settings, fast_path: bool) -> None:
 async def _follow(bus: JetStreamAppliance, box: SealedBox, use: Callable[[tuple[VaultLogin, ...]], None]) -> None:
     async with bus.logins() as sent:
         await follow(sent, box, use, time.time)
+
+
+@asynccontextmanager
+async def _exposed(at: Endpoint | None, supervisor: Supervisor, lag: LoopLag) -> AsyncIterator[None]:
+    """Raises ListenError."""
+    if at is None:
+        yield
+        return
+
+    async def page() -> Page:
+        return await metrics_page(families(supervisor, lag.worst))
+
+    async with listening(at, {"/metrics": page}) as heard:
+        log.info("metrics", url=f"{heard.url}/metrics")
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,22 +104,20 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("--token-file", metavar="FILE")
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
+    check = commands.add_parser("check", help="say which versions it runs on and, with FILE, whether that is in order")
+    check.add_argument("file", nargs="?", help="an appliance's file; no password is read, and nothing is connected to")
+    lines = "how log lines are written (default: console on a terminal, else json)"
+    serve.add_argument("--log-format", choices=[form.value for form in LogFormat], help=lines)
+    where = "where /metrics is, for Prometheus; loopback only (default: nowhere)"
+    serve.add_argument("--metrics", metavar="HOST:PORT", help=where)
     slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
     serve.add_argument("--no-fast-path", dest="fast_path", action="store_false", help=slow)
     return parser
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
+    arguments = _parser().parse_args(namespace=argparse.Namespace(log_format=None))
+    set_up(LogFormat.JSON if arguments.embedded else LogFormat(arguments.log_format) if arguments.log_format else None)
     try:
         if arguments.embedded:
             harden()
@@ -108,13 +133,19 @@ def main() -> int:
             zone = anyio.run(enrol, token, arguments.file, local)
             said = f"{arguments.file} written: {arguments.name} is an appliance of zone {zone}; look through it"
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
+        elif arguments.command == "check":
+            if arguments.file:
+                Settings.load(arguments.file)
+            print(json.dumps(guards()))  # noqa: T201 - the command's output
         elif arguments.command == "serve":
             harden()
-            anyio.run(serve_alone, Settings.load(arguments.file), arguments.fast_path, backend_options=BACKEND_OPTIONS)
+            metrics = Endpoint.parse(arguments.metrics) if arguments.metrics else None
+            settings = Settings.load(arguments.file)
+            anyio.run(serve_alone, settings, arguments.fast_path, metrics, backend_options=BACKEND_OPTIONS)
         else:
             _parser().print_help()
             return BAD_INPUT
-    except (SettingsError, ContractError, CredentialsError) as error:
+    except (SettingsError, ContractError, CredentialsError, ListenError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's output
         return BAD_INPUT
     except BusError as error:

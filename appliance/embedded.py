@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import anyio
+import structlog
 from anyio.abc import SocketStream
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -94,6 +95,7 @@ async def serve_embedded() -> None:
     if not isinstance(first, IdentityMessage):
         raise ContractError("the first message must say who this appliance is")
     identity = first.identity()
+    structlog.contextvars.bind_contextvars(appliance=identity.appliance)
     async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
         admissions = Admissions()
         supervisor = Supervisor(identity, bus, admissions)

@@ -27,7 +27,7 @@ from appliance.login.dial import ANY_SOURCE, Sources
 from appliance.policy import Policy
 from appliance.questions import VaultAnswer, VaultQuery
 from appliance.vault.definition import VaultLogin
-from appliance.vault.grantor import Grantor, open_grantor
+from appliance.vault.grantor import Grantor, GrantorState, open_grantor
 from appliance.vault.tokens import Token
 
 POLL_S = 1.0
@@ -99,6 +99,18 @@ class Identity:
     """False: its logins are made by the protocol libraries as they come."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An appliance as those who watch see it."""
+
+    scanners: int
+    in_flight: int
+    runs: int
+    loop_lag_ms: float
+    vaults: Mapping[str, GrantorState]
+    """By title, the worst of its logins; those that have been used."""
+
+
 class Vaults:
     """One grantor per vault login, shared by every run and scan process that uses it."""
 
@@ -116,6 +128,13 @@ class Vaults:
             opened: Grantor = await self._owner.start(self._hold, login, name=name)
             self._grantors.append((login, opened))
             return opened
+
+    def states(self) -> Mapping[str, GrantorState]:
+        found: dict[str, GrantorState] = {}
+        for login, grantor in self._grantors:
+            state, before = grantor.state, found.get(login.access.title, GrantorState())
+            found[login.access.title] = GrantorState(before.refused or state.refused, before.away or state.away)
+        return found
 
     @staticmethod
     async def _hold(login: VaultLogin, *, task_status: TaskStatus[Grantor]) -> None:
@@ -161,7 +180,7 @@ class Supervisor:
     _scanners: list[_Scanner] = field(default_factory=list)
     _all_ended: anyio.Event = field(default_factory=anyio.Event)
     _notices: Mapping[str, RunNotice] = field(default_factory=dict)
-    _vaults: Vaults = field(init=False)
+    _vaults: Vaults | None = None
 
     async def serve(self) -> None:
         """Until drained; cancelled, it aborts (the launcher's parent-death signal ends what is left)."""
@@ -301,12 +320,16 @@ class Supervisor:
         if login is None:
             token: Token | Failure = Failure(Phase.VAULT, named("REFUSED_BY_POLICY"), _unknown(ask.vault))
         else:
-            token = await (await self._vaults.grantor(login)).token(ask.stale)
+            token = await (await self._grantor(login)).token(ask.stale)
         given = TokenGive.of(ask, token)
         try:
             await scanner.channel.send(given)
         except anyio.BrokenResourceError:
             log.info("scan process went away before its token came")
+
+    async def _grantor(self, login: VaultLogin) -> Grantor:
+        assert self._vaults is not None, "only `serve` gives out and answers"  # noqa: S101 - narrows the type
+        return await self._vaults.grantor(login)
 
     async def _tell_to_drain(self, scanner: _Scanner) -> None:
         """One that does not read its pipe keeps nobody waiting."""
@@ -326,6 +349,16 @@ class Supervisor:
             scanner.process.send_signal(signal.SIGKILL)
             await scanner.process.wait()
         await scanner.channel.aclose()
+
+    def seen(self) -> Seen:
+        busy = [scanner.busy for scanner in self._scanners if scanner.busy is not None]
+        return Seen(
+            scanners=len(self._scanners),
+            in_flight=sum(one.in_flight for one in busy),
+            runs=len(self._notices),
+            loop_lag_ms=max((one.loop_lag_ms for one in busy), default=0.0),
+            vaults=self._vaults.states() if self._vaults is not None else {},
+        )
 
     # -- heartbeat and questions -------------------------------------------------------------------------------------
 
@@ -357,7 +390,7 @@ class Supervisor:
         login = admission.login(query.vault) if admission else None
         if login is None:
             return VaultAnswer(ok=False, reason="REFUSED_BY_POLICY", text=_unknown(query.vault))
-        return await (await self._vaults.grantor(login)).answer(query)
+        return await (await self._grantor(login)).answer(query)
 
 
 def _unknown(vault: str) -> str:

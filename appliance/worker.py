@@ -25,6 +25,7 @@ from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.login.resolver import be_brisk
+from appliance.logs import set_up
 from appliance.long_lived import BACKEND_OPTIONS, settle_in
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
@@ -112,6 +113,7 @@ class Worker:
             return ()
 
     async def _one(self, lease: JobLease) -> None:
+        structlog.contextvars.bind_contextvars(job=lease.job.job)
         self._reports.append(await self._scan(lease))
         self._ended.set()
         if len(self._reports) * PART >= len(self._in_hand):
@@ -181,6 +183,7 @@ async def serve(sock: socket.socket) -> None:
     hello = await channel.receive()
     if not isinstance(hello, Hello):
         return
+    structlog.contextvars.bind_contextvars(appliance=hello.appliance, run=hello.run)
     settle_in()
     lag = LoopLag()
     desk = TokenDesk(channel)
@@ -207,6 +210,7 @@ async def serve(sock: socket.socket) -> None:
 def main() -> None:
     """`python -m appliance.worker FD`: FD is the inherited socket."""
     harden()
+    set_up()
     be_brisk()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(False)

@@ -85,6 +85,11 @@ class CheckOutOffice:
         self._runs: dict[str, HoldingRun] = {}
         self._held: dict[SecretKey, _Held] = {}
 
+    @property
+    def held(self) -> int:
+        """Secrets that open runs have checked out."""
+        return sum(not one.needless for one in self._held.values())
+
     # -- a run's life --------------------------------------------------------------------------------------------------
 
     async def enter(self, run: HoldingRun) -> None:

@@ -106,6 +106,16 @@ class _Grant:
     """The account has had a failure or a breaker since."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Of all accounts together."""
+
+    outstanding: int
+    """Permits that are out."""
+    broken: int
+    """Accounts whose breaker is open."""
+
+
 _Key = tuple[str, str, int]
 
 
@@ -358,6 +368,11 @@ class Pacer:
     def breaker(self, account: Account) -> Breaker | None:
         state = self._accounts.get(account)
         return state.breaker if state else None
+
+    def standing(self) -> Standing:
+        """Walks over all accounts."""
+        states = self._accounts.values()
+        return Standing(sum(len(s.outstanding) for s in states), sum(s.breaker is not None for s in states))
 
     def exposure(self, account: Account, *, since: float) -> int:
         """Unanswered permits plus failures since a time: what the budget bounds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import anyio
 import structlog
@@ -22,14 +23,37 @@ from orchestrator.attempt_book import AttemptBook
 from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController
 from orchestrator.dispatch import Dispatcher
-from orchestrator.pacing import STOPPED, Pacer
-from orchestrator.permits import REMEMBER_S, PermitOffice
+from orchestrator.pacing import STOPPED, Pacer, Standing
+from orchestrator.permits import REMEMBER_S, Ledger, PermitOffice
 from orchestrator.run_holding import RunHolding
-from orchestrator.run_plan import RunPlan
+from orchestrator.run_plan import Progress, RunPlan
 from orchestrator.stop_office import StopOffice
 from orchestrator.store import Store
+from orchestrator.tally import TalliedBook, TalliedLedger, Tally
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is under way, for those who watch."""
+
+    run: str
+    campaign: str
+    zone: str
+    vaults: tuple[str, ...]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """An appliance that has been heard of."""
+
+    beat: Heartbeat
+    """Its newest word."""
+    heard: float
+    """When that came, in Unix seconds."""
+    alive: bool
 
 
 class Service:
@@ -42,18 +66,23 @@ class Service:
         clock: Callable[[], float],
         *,
         reconcile_every: float = RECONCILE_S,
+        tally: Tally | None = None,
     ) -> None:
         self._store = store
+        ledger: Ledger = store.ledger if tally is None else TalliedLedger(store.ledger, tally)
+        self._book: AttemptBook = store.attempts if tally is None else TalliedBook(store.attempts, tally)
         self._bus = bus
         self._clock = clock
         self._reconcile_every = reconcile_every
         self._pacer = Pacer()
         self.stops = StopOffice(store.stops, self._stops_changed)
-        self._office = PermitOffice(self._pacer, store.ledger, clock, self.stops.stops)
+        self._office = PermitOffice(self._pacer, ledger, clock, self.stops.stops)
         self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock, self.stops.stops)
         self._approvals = ApprovalOffice(store.approvals, self.ask_vault, clock, self.stops.stops)
         self._runs: dict[str, RunController] = {}
         self._appliances: Mapping[str, Heartbeat] = {}
+        self._known: dict[str, Appliance] = {}
+        """All that have been heard of, but for those that have drained and gone."""
         self._seen = anyio.Event()
 
     # -- the service -------------------------------------------------------------------------------------------------
@@ -105,11 +134,41 @@ class Service:
                     log.info("appliance up", appliance=name, capacity=appliances[name].capacity)
                 for name in self._appliances.keys() - appliances.keys():
                     log.warning("appliance gone", appliance=name)
+                self._note(appliances)
                 self._appliances = appliances
                 self._seen.set()
                 self._seen = anyio.Event()
                 for controller in self._runs.values():
                     controller.wake()
+
+    def _note(self, appliances: Mapping[str, Heartbeat]) -> None:
+        now = self._clock()
+        for name, beat in appliances.items():
+            if self._appliances.get(name) != beat:
+                self._known[name] = Appliance(beat, now, alive=True)
+        for name in self._known.keys() - appliances.keys():
+            if self._known[name].beat.draining:
+                del self._known[name]
+            else:
+                self._known[name] = replace(self._known[name], alive=False)
+
+    # -- for those who watch -----------------------------------------------------------------------------------------
+
+    def runs(self) -> Sequence[OpenRun]:
+        return [
+            OpenRun(run, one.plan.purposes.campaign, one.plan.zone, one.plan.vaults, one.progress())
+            for run, one in self._runs.items()
+        ]
+
+    def fleet(self) -> Sequence[Appliance]:
+        """All appliances that have been heard of; one that has drained and gone is forgotten."""
+        return tuple(self._known.values())
+
+    def accounts(self) -> Standing:
+        return self._pacer.standing()
+
+    def held_check_outs(self) -> int:
+        return self._check_outs.held
 
     # -- questions and orders ----------------------------------------------------------------------------------------
 
@@ -163,7 +222,7 @@ class Service:
         """Drive a run; True when it came to its end, False when it was stopped. `book`: where what becomes of it is
         written; by default the store.
         """
-        attempts = self._store.attempts if book is None else book
+        attempts = self._book if book is None else book
         controller = RunController(
             plan=plan,
             dispatcher=dispatcher,

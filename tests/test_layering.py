@@ -1,8 +1,8 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows eight parts of `appliance`: contract, access, questions, reasons, classify, certificates,
-   long_lived, bus.
+1. `orchestrator` knows thirteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
+   long_lived, listener, logs, lag, metric_names, exposition, bus.
    `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
@@ -35,6 +35,11 @@ ARROWS = {
         "appliance.classify",
         "appliance.certificates",
         "appliance.long_lived",
+        "appliance.listener",
+        "appliance.logs",
+        "appliance.lag",
+        "appliance.metric_names",
+        "appliance.exposition",
         "appliance.bus",
     ),
     "targets": ("targets",),
@@ -52,6 +57,7 @@ HOMES = {
     "sqlite3": ("orchestrator.store.*", "appliance.leaks.places"),
     "typer": ("orchestrator.cli", "orchestrator.cli.*"),
     "ahocorasick_rs": ("appliance.leaks.finder",),
+    "prometheus_client": ("appliance.exposition", "appliance.metrics", "orchestrator.metrics"),
     "hdrh": ("orchestrator.load.latency",),
 }
 """Libraries by the modules that may import them (shell patterns)."""

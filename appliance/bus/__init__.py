@@ -115,6 +115,11 @@ class JobLease(Protocol):
 class ApplianceBus(Protocol):
     """What supervisor and scan process need. Made by `connect_appliance`; its identity is its credentials'."""
 
+    @property
+    def connected(self) -> bool:
+        """Is the bus there now? It is found again by itself."""
+        ...
+
     async def lease(self, run: str, count: int, wait: float) -> Sequence[JobLease]:
         """Up to `count` jobs of a run, waiting at most `wait` seconds for the first; empty when none came or the run
         is closed. Raises BusUnavailable.
@@ -214,6 +219,11 @@ class ReportDelivery(Protocol):
 
 class OrchestratorBus(Protocol):
     """What the orchestrator needs. Made by `connect_orchestrator`."""
+
+    @property
+    def connected(self) -> bool:
+        """Is the bus there now? It is found again by itself."""
+        ...
 
     async def open_zone(self, zone: str, capacity: int) -> None:
         """Make or update the zone's stream; `capacity` bounds unacknowledged jobs. Idempotent. Raises BusError."""

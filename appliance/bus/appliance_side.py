@@ -135,6 +135,10 @@ class JetStreamAppliance:
         self._name = name
         self._pullers: dict[str, Puller] = {}
 
+    @property
+    def connected(self) -> bool:
+        return self._link.connected
+
     async def lease(self, run: str, count: int, wait: float) -> Sequence[JetStreamLease]:
         puller = self._pullers.get(run)
         if puller is None:

@@ -69,6 +69,10 @@ class JetStreamOrchestrator:
         self._epochs: dict[str, str] = {}
         self._open: dict[tuple[str, str], None] = {}
 
+    @property
+    def connected(self) -> bool:
+        return self._link.connected
+
     async def open_zone(self, zone: str, capacity: int) -> None:
         await layout.make_shared(self._link)
         self._epochs[zone] = await layout.make_stream(self._link, layout.jobs_stream(zone))

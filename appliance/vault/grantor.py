@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,6 +36,14 @@ GRANT_PATIENCE = 30.0
 """Seconds for one renewal, however many requests it takes."""
 LISTING_AGE = 15.0
 """Seconds: one question about every secret of a plan is one listing; who asks again has had time to mend something."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantorState:
+    refused: bool = False
+    """The vault has refused the login, which is not sent again."""
+    away: bool = False
+    """The vault is left alone, or in doubt."""
 
 
 class Grantor:
@@ -77,6 +85,10 @@ class Grantor:
             if self._renewal is not None:
                 await self._renewal.wait()
         return fail("APPLIANCE_LOST")
+
+    @property
+    def state(self) -> GrantorState:
+        return GrantorState(self._book.is_refused, not self._exchange.clear)
 
     async def answer(self, query: VaultQuery) -> VaultAnswer:
         """Any VaultQuery for this vault."""

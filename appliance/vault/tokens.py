@@ -128,6 +128,11 @@ class TokenBook:
         return replace(self._last, text=peer_text(f"{self._last.text}; {text}"))
 
     @property
+    def is_refused(self) -> bool:
+        """The vault has refused this login."""
+        return self._refused is not None
+
+    @property
     def doubtful(self) -> bool:
         """The password was sent, and no verdict came: look at the vault before it is sent again."""
         return bool(self._unanswered)

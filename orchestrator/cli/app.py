@@ -7,13 +7,15 @@ import logging
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, home
+from orchestrator.cli.campaigns import load as load_file
 from orchestrator.cli.fleet_commands import fleet_app
 from orchestrator.cli.lab_commands import lab_app
+from orchestrator.cli.operation_commands import operation_app
 from orchestrator.cli.options import (
     CampaignFile,
     Hosts,
@@ -40,9 +42,6 @@ from orchestrator.cli.stop_commands import stop_app
 from orchestrator.cli.store_address import Environment
 from orchestrator.cli.story import Invocation, tell
 
-if TYPE_CHECKING:
-    from orchestrator.campaign_model import Campaign
-
 app = typer.Typer(
     name="keymuster",
     help="Authenticated-scan campaigns over SSH and SMB, with credentials from Secret Server.",
@@ -59,6 +58,7 @@ app.add_typer(fleet_app, name="fleet")
 app.add_typer(stop_app)
 app.add_typer(runs_app, name="runs")
 app.add_typer(exchange_app)
+app.add_typer(operation_app)
 
 
 def _show_version(value: bool) -> None:
@@ -77,19 +77,11 @@ def options(
     ] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr.")] = 0,
 ) -> None:
-    import structlog
+    from appliance.logs import LogFormat, set_up
 
     context.obj = Invocation(verbose, Environment.taken())
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
+    set_up(level=level, default=LogFormat.CONSOLE)
 
 
 @app.command()
@@ -126,7 +118,7 @@ def run(
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
     else:
-        tell(context, starting.run, where, _load(campaign, lists), sample, show)
+        tell(context, starting.run, where, load_file(campaign, lists), sample, show)
 
 
 @app.command()
@@ -217,9 +209,9 @@ def plan(
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(home(state, store), nats, nats_seed, nats_ca)
     if capacity:
-        tell(context, questions.capacity, where, _load(campaign, lists), Sizing(appliances, within, like), json)
+        tell(context, questions.capacity, where, load_file(campaign, lists), Sizing(appliances, within, like), json)
     else:
-        tell(context, questions.plan, where, _load(campaign, lists), limit, check_vault, json)
+        tell(context, questions.plan, where, load_file(campaign, lists), limit, check_vault, json)
 
 
 @app.command()
@@ -259,7 +251,7 @@ def probe(
 
     where = Where(home(state, store), nats, nats_seed, nats_ca)
     form = report_format(form, json)
-    tell(context, starting.probe, where, _load(campaign), host, record, form)
+    tell(context, starting.probe, where, load_file(campaign), host, record, form)
 
 
 @app.command("verify-clean")
@@ -458,7 +450,7 @@ def vault_test(
     from orchestrator.cli import questions
 
     where = Where(home(state, store), nats, nats_seed, nats_ca)
-    tell(context, questions.vault_test, where, _load(campaign), title, secret, json)
+    tell(context, questions.vault_test, where, load_file(campaign), title, secret, json)
 
 
 @vault_app.command("rights")
@@ -485,7 +477,7 @@ def vault_rights(
     from orchestrator.cli import rights
 
     where = Where(home(state, store), nats, nats_seed, nats_ca)
-    tell(context, rights.rights, where, _load(campaign), vault, json)
+    tell(context, rights.rights, where, load_file(campaign), vault, json)
 
 
 @config_app.command("check")
@@ -516,22 +508,6 @@ def config_schema() -> None:
     from orchestrator.cli import campaign_files, ending
 
     raise typer.Exit(ending.run_sync(campaign_files.schema))
-
-
-def _load(path: Path, lists: From | None = None) -> Campaign:
-    from orchestrator.campaign import CampaignError, load_campaign
-    from orchestrator.cli import ending
-    from orchestrator.cli.errors import CommandError
-
-    try:
-        campaign = load_campaign(path)
-        if lists is None or not lists.files:
-            return campaign
-        from orchestrator.cli.targeting import with_targets
-
-        return with_targets(campaign, lists)
-    except (CampaignError, CommandError) as error:
-        raise typer.Exit(ending.told(error)) from None
 
 
 def main() -> None:

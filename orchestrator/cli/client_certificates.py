@@ -15,15 +15,15 @@ from appliance.certificates import (
 )
 from orchestrator.campaign_model import Vault
 from orchestrator.cli.errors import BadInput
-from orchestrator.cli.secret_references import read_secret
+from orchestrator.cli.secret_references import Reader, read_secret
 
 
-def own_certificate(vault: Vault, now: float) -> ClientCertificate | None:
+def own_certificate(vault: Vault, now: float, read: Reader = read_secret) -> ClientCertificate | None:
     """What the vault is shown at this Unix time, where it is shown something. Raises BadInput."""
     if vault.tls.client_cert is None:
         return None
     try:
-        return _whole(vault, now)
+        return _whole(vault, now, read)
     except CertificateError as error:
         what = "the client key" if error.key == "client_key" else f"the client certificate {vault.tls.client_cert}"
         raise BadInput(f"vault {vault.title!r}: {what} {error}") from None
@@ -36,7 +36,7 @@ def faults(vault: Vault, now: float) -> Iterator[tuple[Literal["client_cert", "c
     references = (vault.tls.client_key, vault.tls.client_key_passphrase)
     try:
         if all(reference is None or reference.kind == "file" for reference in references):
-            _whole(vault, now)
+            _whole(vault, now, read_secret)
         else:
             check_usable(certificates_in(_chain(vault.tls.client_cert))[0], now)
     except CertificateError as error:
@@ -45,17 +45,17 @@ def faults(vault: Vault, now: float) -> Iterator[tuple[Literal["client_cert", "c
         yield "client_key", str(error)
 
 
-def _whole(vault: Vault, now: float) -> ClientCertificate:
+def _whole(vault: Vault, now: float, read: Reader) -> ClientCertificate:
     """Raises CertificateError; BadInput for a reference that leads to nothing."""
     tls = vault.tls
     assert tls.client_cert is not None  # noqa: S101 - the callers have seen to it
     assert tls.client_key is not None  # noqa: S101 - the two go together
     chain = _chain(tls.client_cert)
-    key = read_secret(tls.client_key, vault.title, "client key")
+    key = read(tls.client_key, vault.title, "client key", "")
     passphrase = ""
     if tls.client_key_passphrase is not None:
         prompt = f"Passphrase of the client key for {vault.title}"
-        passphrase = read_secret(tls.client_key_passphrase, vault.title, "client key's passphrase", prompt)
+        passphrase = read(tls.client_key_passphrase, vault.title, "client key's passphrase", prompt)
     return client_certificate(chain, key.encode(), passphrase, now)
 
 

@@ -42,6 +42,8 @@ ANSWER_S = 120.0
 """A submission is answered when the vaults have been checked."""
 ORDER_S = 15.0
 """An order is a write to the store, which may wait for a busy disk."""
+GONE_S = 30.0
+"""A holder that says nothing of a run's progress for so long has ended."""
 POLL_S = 0.5
 PORTION = 200
 """Queries in one message to the holder, but for audits: one page of rows may fill a good part of a message."""
@@ -84,7 +86,7 @@ class Desk:
                 return await self._start(new_order(campaign, selection, logins, parent=message.get("parent")))
             case "resume":
                 campaign, logins = self._campaign(message)
-                return await self._start(await resumed_order(self.engine.store, message["run"], logins))
+                return await self.resume(message["run"], logins)
             case "vault":
                 campaign, logins = self._campaign(message)
                 answer = await ask(self.engine, campaign, logins, message["title"], message["secret"])
@@ -111,6 +113,10 @@ class Desk:
     def _campaign(self, message: Mapping[str, Any]) -> tuple[Campaign, tuple[Login, ...]]:
         campaign = Campaign.from_snapshot(message["campaign"])
         return campaign, self.key.open(b64decode(message["logins"]), campaign.name)
+
+    async def resume(self, run: str, logins: tuple[Login, ...]) -> Mapping[str, Any]:
+        """Go on with an interrupted run. Raises CommandError."""
+        return await self._start(await resumed_order(self.engine.store, run, logins))
 
     async def _start(self, order: Order) -> Mapping[str, Any]:
         run = order.prepared.record.id
@@ -170,6 +176,17 @@ class Desk:
         for run in list(self._open):
             self.stop(run)
 
+    def close(self, why: str) -> None:
+        """Take no more runs, and stop those that are open, for this state directory's next holder to go on with; but
+        for those that somebody has stopped.
+        """
+        self.closed = why
+        self.engine.left_open |= self._open.keys() - self._stopped
+        self.stop_all()
+
+    def is_open(self, run: str) -> bool:
+        return run in self._open
+
     @property
     def busy(self) -> bool:
         return bool(self._open)
@@ -223,7 +240,7 @@ class Client:
     async def progress(self, run: str) -> Progress | None:
         """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""
         try:
-            answer = await self._ask("progress", {"run": run})
+            answer = await self._ask("progress", {"run": run}, GONE_S)
         except Unreachable:
             return None
         if not answer["open"]:

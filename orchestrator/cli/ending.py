@@ -60,7 +60,7 @@ def run_sync(step: Callable[[], Exit], *, verbose: int = 0) -> int:
 
 def told(error: BaseException, *, verbose: int = 0) -> int:
     """Say what ended the command; its exit code: the first of the failures decides."""
-    failures = list(_leaves(error))
+    failures = list(leaves(error))
     if any(isinstance(f, KeyboardInterrupt | AbortedError | typer.Abort) for f in failures):  # the last: at a question
         return Exit.INTERRUPTED
     # rich makes a SystemExit of a reader that has gone.
@@ -88,10 +88,10 @@ def _code(error: BaseException) -> Exit | None:
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     else:
         yield error
 

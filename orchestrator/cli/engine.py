@@ -10,10 +10,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
@@ -24,12 +25,13 @@ from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orche
 from appliance.contract import CredentialRef
 from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.reasons import REASONS
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Home, Where
-from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
+from orchestrator.cli.errors import BadInput, Incomplete, Refused, Unreachable
 from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.own_bus import bus_login
@@ -45,6 +47,7 @@ from orchestrator.service import Service
 from orchestrator.state_dir import Held
 from orchestrator.store import Store
 from orchestrator.store.records import RunState, Unfinished
+from orchestrator.tally import Tally
 
 APPLIANCE_WAIT_S = 60.0
 VAULT_WAIT_S = 45.0
@@ -70,6 +73,8 @@ class Engine:
     """Likewise."""
     begun: int = 0
     """Runs that have been executed, or are."""
+    left_open: set[str] = field(default_factory=set)
+    """Runs that stay RUNNING though they are stopped here: the state directory's next holder is to go on with them."""
 
     async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
         """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
@@ -83,7 +88,9 @@ class Engine:
         for vault in campaign.vaults:
             answer = await self.ask_vault(VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=vault.title))
             if not answer.ok and answer.reason != STOPPED:  # a stopped vault keeps no run from the other ones
-                raise Unreachable(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
+                reason = REASONS.get(answer.reason)
+                kind = Unreachable if reason is not None and reason.transient else Refused
+                raise kind(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
 
     async def ask_secret(self, run: str, ref: CredentialRef) -> VaultAnswer:
         query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
@@ -115,14 +122,17 @@ class Engine:
         whole = not unfinished and not record.cursors
         try:
             made = dispatcher(prepared, unfinished, new_lease, time.time())
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(meter.watch, name=f"meter {record.id}")
-                finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
-                tasks.cancel_scope.cancel()
+            with structlog.contextvars.bound_contextvars(run=record.id, campaign=record.campaign):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(meter.watch, name=f"meter {record.id}")
+                    finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
+                    tasks.cancel_scope.cancel()
             state = RunState.FINISHED if finished else RunState.STOPPED
             if finished and whole:
                 spent = meter.read(alone=self.begun == meter.order).data()
         finally:
+            if record.id in self.left_open and state is not RunState.FINISHED:
+                state = RunState.RUNNING
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 await self.store.runs.update(record.id, state=state, finished_at=time.time(), spent=spent)
                 if self.appliance is not None:
@@ -165,7 +175,7 @@ def campaign_networks(campaign: Campaign) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def embedded(
-    held: Held, home: Home, *, zone: str, capacity: int, fast_path: bool = True
+    held: Held, home: Home, *, zone: str, capacity: int, fast_path: bool = True, tally: Tally | None = None
 ) -> AsyncIterator[Engine]:
     """An engine of our own in a state directory. Raises BadInput for one that cannot be used."""
     async with AsyncExitStack() as stack:
@@ -188,7 +198,7 @@ async def embedded(
             fast_path=fast_path,
         )
         settle_in()
-        service = Service(store, bus, time.time)
+        service = Service(store, bus, time.time, tally=tally)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(service.run, name="engine: service")
@@ -220,7 +230,7 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+async def attached(where: Where, *, zone: str, capacity: int, tally: Tally | None = None) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     login = bus_login(where)
     fleet = await to_thread.run_sync(_fleet, where.state)
@@ -230,7 +240,7 @@ async def attached(where: Where, *, zone: str, capacity: int) -> AsyncIterator[E
         bus = await _bus(stack, login)
         await bus.open_zone(zone, capacity)
         settle_in()
-        service = Service(store, bus, time.time)
+        service = Service(store, bus, time.time, tally=tally)
         async with anyio.create_task_group() as tasks:
             if fleet is not None:
                 office = FleetOffice(store.fleet, *fleet, bus, time.time)

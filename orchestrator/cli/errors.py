@@ -35,6 +35,10 @@ class Unreachable(CommandError):
     code = Exit.VAULT
 
 
+class Refused(Unreachable):
+    """The vault answers, and a human must settle what it says: asking again is no use."""
+
+
 class Incomplete(CommandError):
     code = Exit.INCOMPLETE
 

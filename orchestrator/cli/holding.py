@@ -25,6 +25,7 @@ from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import Held, HolderInfo, StateDir
 from orchestrator.store.records import RunState
+from orchestrator.tally import Tally
 
 ANNOUNCE_S = 20.0
 """How long a holder that is just starting or ending is waited for."""
@@ -139,13 +140,22 @@ def _same_store(holder: HolderInfo, where: Where) -> None:
 
 @asynccontextmanager
 async def engine_of(held: Held, where: Where, campaign: Campaign) -> AsyncIterator[Engine]:
-    """The engine that the command line asks for."""
-    zone, capacity = campaign.pace.zone, campaign.pace.capacity
+    """The engine that the command line asks for, as a campaign needs it."""
+    async with engine_for(held, where, campaign.pace.zone, campaign.pace.capacity) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def engine_for(
+    held: Held, where: Where, zone: str, capacity: int, tally: Tally | None = None
+) -> AsyncIterator[Engine]:
+    """The engine that the command line asks for. `tally`: counts what it does. Raises BadInput, Unreachable."""
     if where.nats is None:
-        async with embedded(held, where.home, zone=zone, capacity=capacity, fast_path=where.fast_path) as engine:
+        opened = embedded(held, where.home, zone=zone, capacity=capacity, fast_path=where.fast_path, tally=tally)
+        async with opened as engine:
             yield engine
     elif not where.fast_path:
         raise BadInput("--no-fast-path is for our own appliance; with --nats, give it to `keymuster appliance serve`")
     else:
-        async with attached(where, zone=zone, capacity=capacity) as engine:
+        async with attached(where, zone=zone, capacity=capacity, tally=tally) as engine:
             yield engine

@@ -9,16 +9,16 @@ from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.client_certificates import own_certificate
 from orchestrator.cli.errors import BadInput
-from orchestrator.cli.secret_references import read_secret
+from orchestrator.cli.secret_references import Reader, read_secret
 
 
-def logins_of(campaign: Campaign) -> tuple[Login, ...]:
+def logins_of(campaign: Campaign, read: Reader = read_secret) -> tuple[Login, ...]:
     """The campaign's vault logins, with their passwords. Raises BadInput."""
-    return tuple(_login(vault, campaign.pace.vault_requests) for vault in campaign.vaults)
+    return tuple(_login(vault, campaign.pace.vault_requests, read) for vault in campaign.vaults)
 
 
-def _login(vault: Vault, requests: int) -> Login:
-    own = own_certificate(vault, time.time())
+def _login(vault: Vault, requests: int, read: Reader) -> Login:
+    own = own_certificate(vault, time.time(), read)
     access = {
         "title": vault.title,
         "url": vault.url,
@@ -37,7 +37,7 @@ def _login(vault: Vault, requests: int) -> Login:
         "max_age": vault.max_age,
     }
     asked = f"Password of {vault.user} at {vault.title}"
-    password = read_secret(vault.password, vault.title, "password", asked)
+    password = read(vault.password, vault.title, "password", asked)
     return Login(access, vault.domain or "", password, own.key if own else "")
 
 

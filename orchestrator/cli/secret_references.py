@@ -5,12 +5,16 @@ Each is dropped from the environment at once, and never written anywhere from he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.campaign_model import PasswordReference
 from orchestrator.cli import dialog
 from orchestrator.cli.environment import taken
 from orchestrator.cli.errors import BadInput
+
+Reader = Callable[[PasswordReference, str, str, str], str]
+"""As `read_secret`."""
 
 
 def read_secret(reference: PasswordReference, title: str, what: str, prompt: str = "") -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from orchestrator.store.database import Database
-from orchestrator.store.schema import metadata
+from orchestrator.store.schema import cursors, metadata
 from orchestrator.store.upgrade import revision_of
 
 
@@ -36,3 +36,13 @@ def _check(connection: Connection, dialect: str) -> str:
     if dialect != "sqlite":
         return "ok"  # a server looks after its own files, and has counted every row
     return "; ".join(map(str, connection.execute(text("PRAGMA quick_check(20)")).scalars()))
+
+
+_NOBODYS = ""
+"""The id of no run."""
+
+
+def leave_no_trace(connection: Connection) -> None:
+    """Change something and take it back in one transaction: it reaches the disk all the same when it is committed."""
+    connection.execute(insert(cursors), {"run": _NOBODYS, "name": _NOBODYS, "position": 0})
+    connection.execute(delete(cursors).where(cursors.c.run == _NOBODYS))

@@ -12,7 +12,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.attempts import Attempts
-from orchestrator.store.condition import Condition, condition_of
+from orchestrator.store.condition import Condition, condition_of, leave_no_trace
 from orchestrator.store.database import Database, StoreEngine
 from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.fleet import FleetTable
@@ -57,6 +57,10 @@ class Store:
 
     async def condition(self) -> Condition:
         return await condition_of(self._databases[0])
+
+    async def check_writable(self) -> None:
+        """Write, and leave nothing behind. Raises StoreError."""
+        await self._databases[0].write(leave_no_trace)
 
     async def close(self) -> None:
         for database in self._databases:

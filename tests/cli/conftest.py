@@ -38,6 +38,12 @@ PASSWORD = {"KEYMUSTER_TEST_PASSWORD": "known to nobody"}
 Write = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def _no_state_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have one, of another release even."""
+    monkeypatch.setenv("KEYMUSTER_STATE", str(tmp_path / "own-state"))
+
+
 @pytest.fixture
 def keymuster(tmp_path: Path) -> Product:
     return Product(tmp_path / "state")

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import tomllib
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,33 @@ def serving(file: Path) -> Iterator[None]:
             assert process.wait(30) == 0
         finally:
             process.kill()
+
+
+def test_an_appliances_metrics(keymuster: Product, tmp_path: Path) -> None:
+    orchestrator = new_user()
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 1\nnetwork = "127.73.0.0/16"\n'
+    command = [str(KEYMUSTER), "appliance", "serve", str(file), "--log-format", "json", "--metrics"]
+    refused = subprocess.run([*command, "0.0.0.0:1"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "0.0.0.0 is not loopback" in refused.stderr
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        with subprocess.Popen(
+            [*command, "127.0.0.1:0"], stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                assert process.stderr is not None
+                line = json.loads(process.stderr.readline())
+                assert (line["event"], line["appliance"]) == ("metrics", "dmz-1")
+                with urllib.request.urlopen(line["url"], timeout=20) as answer:  # noqa: S310 - our own loopback URL
+                    text = answer.read().decode()
+                assert "keymuster_bus_connected 1.0" in text
+                assert "keymuster_appliance_here_capacity 256.0" in text
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
 
 
 @contextmanager

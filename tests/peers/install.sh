@@ -40,9 +40,14 @@ need_file '/usr/lib/postgresql/*/bin/postgres' postgresql
 newer() {
     [ -x .venv-peers/openssh/usr/sbin/sshd ] || tests/peers/newer_openssh.sh "$PWD/.venv-peers/openssh" || true
 }
+# promtool, likewise; the tests of the alert rules are skipped without it.
+promtool() {
+    type -P promtool >/dev/null || [ -x .venv-peers/prometheus/promtool ] || tests/peers/promtool.sh "$PWD/.venv-peers/prometheus" || true
+}
 cd "$(dirname "$0")/../.."
 if [ ${#missing[@]} -eq 0 ]; then
     newer
+    promtool
     exit 0
 fi
 
@@ -71,3 +76,4 @@ if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${m
 fi
 rm -f "$log"
 newer
+promtool

@@ -285,6 +285,10 @@ class SimAppliance:
         self._name = name
         self._zone = zone
 
+    @property
+    def connected(self) -> bool:
+        return self._broker.is_up
+
     async def lease(self, run: str, count: int, wait: float) -> Sequence[SimLease]:
         broker = self._broker
         end = anyio.current_time() + wait
@@ -402,6 +406,10 @@ class SimOrchestrator:
     def __init__(self, broker: SimBroker) -> None:
         self._broker = broker
         broker.make_shared()
+
+    @property
+    def connected(self) -> bool:
+        return self._broker.is_up
 
     async def open_zone(self, zone: str, capacity: int) -> None:
         await self._broker.reach_streams()

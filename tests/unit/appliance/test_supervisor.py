@@ -333,6 +333,7 @@ async def test_a_token_that_is_awaited_holds_up_no_replacement(appliance: Applia
 
     appliance.bus.announce("r")
     await anyio.sleep(0.1)
+    assert appliance.supervisor._vaults is not None
     appliance.supervisor._vaults.grantor = never  # type: ignore[method-assign,assignment]
     await appliance.children[0].say(TokenAsk(id=1, vault="Vault"))
     await anyio.sleep(0.1)

@@ -1,0 +1,99 @@
+"""Runs that were under way when their holder died or was told to end: which go on by themselves, what keeps others.
+
+A run goes on when its vault logins can be had without asking anybody. Whatever keeps one is told with the command that
+goes on with it. A vault, or an appliance, that is not there yet is waited for; what a human must settle is not tried
+again: a refused login must not be sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.to_thread
+import structlog
+from anyio.abc import TaskGroup
+
+from orchestrator.campaign_model import Campaign, PasswordReference
+from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.control import Desk
+from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
+from orchestrator.cli.passwords import logins_of
+from orchestrator.cli.running import recalled
+from orchestrator.cli.secret_references import read_secret
+from orchestrator.store import RunRecord, RunState, Store
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ReadOnce:
+    """Reads each reference once: the environment gives a value only once, and several runs may share it. Lives for as
+    long as runs are being gone on with.
+    """
+
+    _known: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __call__(self, reference: PasswordReference, title: str, what: str, prompt: str) -> str:
+        key = reference.model_dump_json()
+        if key not in self._known:
+            self._known[key] = read_secret(reference, title, what, prompt)
+        return self._known[key]
+
+
+def must_be_typed(campaign: Campaign) -> Iterator[str]:
+    """The vaults of which something is asked for at a terminal."""
+    for vault in campaign.vaults:
+        references = (vault.password, vault.tls.client_key, vault.tls.client_key_passphrase)
+        if any(one is not None and one.kind == "prompt" for one in references):
+            yield vault.title
+
+
+async def go_on(desk: Desk, store: Store, tasks: TaskGroup, *, brings_logins: bool) -> None:
+    """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours)."""
+    read = ReadOnce()
+    records = [record for record in await store.runs.all() if record.state is RunState.RUNNING]
+    for record in records:
+        try:
+            logins = await _logins(record, read) if brings_logins else ()
+        except CommandError as error:
+            _waits(record, str(error))
+            continue
+        tasks.start_soon(_insist, desk, store, record, logins, name=f"going on with {record.id}")
+
+
+async def _logins(record: RunRecord, read: ReadOnce) -> tuple[Login, ...]:
+    """Raises CommandError."""
+    campaign = recalled(record).campaign
+    typed = list(must_be_typed(campaign))
+    if typed:
+        raise BadInput(f"the login of vault {', '.join(map(repr, typed))} is typed in")
+    return await anyio.to_thread.run_sync(logins_of, campaign, read)
+
+
+async def _insist(desk: Desk, store: Store, record: RunRecord, logins: Sequence[Login]) -> None:
+    pause = FIRST_PAUSE_S
+    while True:
+        now = await store.runs.get(record.id)
+        if desk.closed or desk.is_open(record.id) or now is None or now.state is not RunState.RUNNING:
+            return None  # we end; or somebody has gone on with it meanwhile
+        try:
+            await desk.resume(record.id, tuple(logins))
+        except Refused as error:
+            return _waits(record, str(error))
+        except (Unreachable, Incomplete) as error:
+            log.warning("cannot go on yet", run=record.id, why=str(error), again_in=pause)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        except CommandError as error:
+            return _waits(record, str(error))
+        else:
+            log.info("goes on", run=record.id, campaign=record.campaign)
+            return None
+
+
+def _waits(record: RunRecord, why: str) -> None:
+    log.warning("run waits", run=record.id, why=why, goes_on_with=f"keymuster run --resume {record.id}")

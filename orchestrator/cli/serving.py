@@ -1,0 +1,96 @@
+"""`serve`: hold the state directory until SIGTERM, execute what others submit, go on with what was interrupted.
+
+Asked to end, it takes no more runs and lets those in hand end what they have in flight, within DRAIN_S. They stay under
+way in the store, so that the next `serve` goes on with them.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from appliance.lag import LoopLag
+from appliance.listener import Endpoint, ListenError, listening
+from orchestrator.cli.arguments import Where
+from orchestrator.cli.control import Desk
+from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.holding import acquire, engine_for
+from orchestrator.cli.restarting import go_on
+from orchestrator.cli.running import interruptible
+from orchestrator.cli.service_pages import Pages
+from orchestrator.metrics import Metrics
+from orchestrator.state_dir import Held, HolderInfo
+from orchestrator.tally import Tally
+
+DRAIN_S = 60.0
+"""For what is in flight when we are asked to end. Who starts us should wait a little longer before he kills."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What `serve` is told."""
+
+    listen: str
+    zone: str
+    capacity: int
+    drain: float = DRAIN_S
+
+
+async def serve(where: Where, asked: Serving) -> Exit:
+    """Until SIGTERM or Ctrl-C. OK when all that was in flight has ended, INCOMPLETE when some was cut off."""
+    try:
+        at = Endpoint.parse(asked.listen)
+    except ListenError as error:
+        raise BadInput(f"--listen: {error}") from None
+    held = await acquire(where.state)
+    if isinstance(held, HolderInfo):
+        raise BadInput(
+            f"process {held.pid} holds the state directory {where.state}: end it first, or name another with --state"
+        )
+    with held:
+        return await _hold(held, where, asked, at)
+
+
+async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint) -> Exit:
+    pages = Pages()
+    async with AsyncExitStack() as stack:
+        try:
+            heard = await stack.enter_async_context(listening(at, pages.by_path()))
+        except ListenError as error:
+            raise BadInput(f"--listen: {error}") from None
+        tally, lag = Tally(), LoopLag()
+        async with (
+            interruptible() as interrupt,
+            engine_for(held, where, asked.zone, asked.capacity, tally) as engine,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(lag.run, name="serve: loop lag")
+            desk = Desk(engine, tasks)
+            async with engine.bus.serve_control(desk.answer):
+                pages.engine, pages.metrics = engine, Metrics(engine.service, engine.bus, tally, lag.worst)
+                log.info("serving", url=heard.url, state=str(where.state), zone=engine.zone, pid=os.getpid())
+                await go_on(desk, engine.store, tasks, brings_logins=where.nats is None)
+                await interrupt.wait()
+                await _drain(desk, asked.drain)
+            tasks.cancel_scope.cancel()
+    log.info("ended")
+    return Exit.OK
+
+
+async def _drain(desk: Desk, bound: float) -> None:
+    """Raises Incomplete when the bound is over."""
+    log.info("ending: no more runs are taken; what is in flight ends", within=bound)
+    desk.close("this process is about to end; submit the run to the one that comes after it")
+    with anyio.move_on_after(bound):
+        await desk.wait_until_idle()
+        return
+    raise Incomplete(
+        f"what was in flight has not ended within {bound:g} s and is cut off; "
+        "the next `keymuster serve` goes on with its run"
+    )
