@@ -67,6 +67,8 @@ class Kit:
     monotonic: Callable[[], float] = time.monotonic
     jumps: Jumps | None = None
     """The sessions with jump hosts; a kit without any reaches no target behind one."""
+    call_off: Callable[[], None] = lambda: None
+    """No scan waits for a vault's rate any longer: the run is taken off this appliance."""
 
 
 async def scan(job: Job, kit: Kit) -> Report:

@@ -17,7 +17,8 @@ from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, onl
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook
 from orchestrator.run_plan import RunPlan
-from orchestrator.store.records import RunRecord, RunState, Unfinished
+from orchestrator.run_state import RunState
+from orchestrator.store.records import RunRecord, Unfinished
 from orchestrator.vault_use import ApprovalTerms, VaultUse
 
 Units = Sequence[tuple[Target, Technology]]
@@ -86,7 +87,7 @@ def prepare(
         id=run,
         campaign=campaign.name,
         created_at=now,
-        state=RunState.PLANNED,
+        state=RunState.QUEUED,
         seed=seed,
         snapshot=snapshot,
         planned=plan.count_all,

@@ -48,6 +48,8 @@ class Progress:
     by_status: Mapping[Status, int]
     away: tuple[Away, ...] = ()
     unapproved: tuple[Unapproved, ...] = ()
+    note: str = ""
+    """Why nothing new goes out, where nothing does."""
 
     @property
     def done(self) -> int:

@@ -33,6 +33,7 @@ from orchestrator.cli.options import (
     TargetsFormat,
     report_format,
 )
+from orchestrator.cli.run_commands import run_app
 from orchestrator.cli.stop_commands import stop_app
 from orchestrator.cli.story import tell
 
@@ -52,6 +53,7 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(config_app, name="config")
 app.add_typer(lab_app, name="lab")
 app.add_typer(stop_app)
+app.add_typer(run_app)
 
 
 def _show_version(value: bool) -> None:
@@ -90,7 +92,7 @@ def run(
     context: typer.Context,
     campaign: Annotated[Path | None, typer.Argument(help="The campaign file.", show_default=False)] = None,
     sample: Annotated[str, typer.Option(help="Only so many targets (10), or a share of them (1%).")] = "",
-    resume: Annotated[str, typer.Option(help="Go on with an interrupted run, by its id.")] = "",
+    resume: Annotated[str, typer.Option(help="Go on with an interrupted run (one paused by hand: `resume`).")] = "",
     targets: TargetFiles = None,
     targets_format: TargetsFormat = None,
     skip_refused: SkipRefused = False,

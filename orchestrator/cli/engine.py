@@ -22,14 +22,12 @@ from appliance.contract import CredentialRef
 from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.addresses import AddressSet
-from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.errors import BadInput, Incomplete, Unreachable
 from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.storing import open_in
-from orchestrator.controller import RunController
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.pacing import STOPPED
@@ -37,7 +35,6 @@ from orchestrator.plan import select
 from orchestrator.service import Service
 from orchestrator.state_dir import Held
 from orchestrator.store import Store
-from orchestrator.store.records import RunState, Unfinished
 
 APPLIANCE_WAIT_S = 60.0
 VAULT_WAIT_S = 45.0
@@ -95,31 +92,7 @@ class Engine:
             return
         raise Incomplete(f"no appliance of zone {self.zone!r} has shown up in {APPLIANCE_WAIT_S:g} s")
 
-    async def execute(
-        self, prepared: Prepared, ready: Callable[[RunController], None], unfinished: Sequence[Unfinished] = ()
-    ) -> bool:
-        """Run to the end; True unless it was stopped. The run's row tells its state whatever happens."""
-        record = prepared.record
-        await self.store.runs.update(record.id, state=RunState.RUNNING)
-        if unfinished or record.cursors:
-            await self.service.purge(record.id, prepared.campaign.pace.zone)
-        state, spent = RunState.FAILED, None
-        meter = self._meter(record.planned)
-        whole = not unfinished and not record.cursors
-        try:
-            made = dispatcher(prepared, unfinished, new_lease, time.time())
-            finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
-            state = RunState.FINISHED if finished else RunState.STOPPED
-            if finished and whole:
-                spent = meter.read(alone=self.begun == meter.order).data()
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await self.store.runs.update(record.id, state=state, finished_at=time.time(), spent=spent)
-                if self.appliance is not None:
-                    await self.appliance.dismiss(record.id)
-        return finished
-
-    def _meter(self, targets: int) -> Meter:
+    def meter(self, targets: int) -> Meter:
         self.begun += 1
         appliance = self.appliance
         pids = Pids(self.server.pid if self.server else None, appliance.pid if appliance else None)

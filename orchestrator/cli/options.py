@@ -38,6 +38,8 @@ ReportFormat = Annotated[
     typer.Option("--format", "-f", help="How the report is written (default: table).", show_default=False),
 ]
 ReportJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, by its id (`keymuster runs`).")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once, while what is in flight ends.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
 ]

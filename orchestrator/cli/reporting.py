@@ -17,6 +17,7 @@ from orchestrator.cli.arguments import Format
 from orchestrator.cli.errors import BadInput
 from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
+from orchestrator.outcomes import outcomes_of
 from orchestrator.report.csv_report import csv_report
 from orchestrator.report.html import html_report
 from orchestrator.report.json_report import json_report
@@ -53,7 +54,7 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
 
 
 async def _rows(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
-    async for outcome in store.attempts.outcomes(run.id):
+    async for outcome in outcomes_of(store, run):
         yield report_row(outcome)
 
 
@@ -67,7 +68,7 @@ async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
     wanted = percentiles(gates)
     spent: dict[Phase, list[float]] = defaultdict(list)
     phases = {phase for phase, _ in wanted}
-    async for outcome in store.attempts.outcomes(run.id):
+    async for outcome in outcomes_of(store, run):
         statuses[outcome.status] += 1
         reasons[outcome.reason] += 1
         for time in outcome.evidence.phases if phases else ():

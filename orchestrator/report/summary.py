@@ -13,7 +13,8 @@ from orchestrator.exposure import exposures_of
 from orchestrator.gates import GateResult
 from orchestrator.report.causes import Cause, Causes
 from orchestrator.report.rows import ReportRow
-from orchestrator.store.records import Count, RunRecord, RunState, Totals
+from orchestrator.run_state import RunState
+from orchestrator.store.records import Count, RunRecord, Totals
 
 ReportRows = AsyncIterable[ReportRow]
 

@@ -17,6 +17,7 @@ from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.records import ApprovalRow, CheckOutRow
+from orchestrator.store.remainders import Remainders
 from orchestrator.store.run_secrets import RunSecrets
 from orchestrator.store.runs import Runs
 from orchestrator.store.schema import approvals, check_outs
@@ -39,6 +40,7 @@ class Store:
 
     runs: Runs
     attempts: Attempts
+    remainders: Remainders
     ledger: Ledger
     host_keys: HostKeys
     check_outs: RunSecrets[CheckOutRow]
@@ -81,6 +83,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
     store = Store(
         runs=Runs(main),
         attempts=Attempts(main),
+        remainders=Remainders(main),
         ledger=Ledger(durable),
         host_keys=HostKeys(main),
         check_outs=RunSecrets(durable, check_outs, CheckOutRow),

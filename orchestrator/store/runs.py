@@ -7,9 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
+from orchestrator.run_state import RunState, Standing
 from orchestrator.store.database import Database, Insert
-from orchestrator.store.records import RunRecord, RunState
+from orchestrator.store.records import RunRecord
 from orchestrator.store.schema import cursors, runs
+
+_OLDER = {"planned": RunState.QUEUED, "stopped": RunState.PAUSED, "failed": RunState.ERROR}
+"""What older releases wrote, and one that is still at work on the store may write."""
 
 
 def move_cursors(database: Database) -> Insert:
@@ -33,6 +37,7 @@ class Runs:
         """Raises StoreError; a known id is a bug and raises IntegrityError."""
         values = {column.name: getattr(run, column.name) for column in runs.columns}
         values["snapshot"] = dict(run.snapshot)
+        values["held"] = None if run.held is None else dict(run.held)
 
         def step(connection: Connection) -> None:
             connection.execute(insert(runs), values)
@@ -64,11 +69,22 @@ class Runs:
         planned: int | None = None,
         spent: Mapping[str, Any] | None = None,
         cursors: Mapping[str, int] | None = None,
+        standing: Standing | None = None,
+        priority: int | None = None,
     ) -> None:
         """Change what is given; an unknown run raises LookupError."""
         # The id is set to itself, so that there is always something to set and an unknown run is always noticed.
-        given = {"id": run, "state": state, "finished_at": finished_at, "planned": planned, "spent": spent}
-        values = {name: value for name, value in given.items() if value is not None}
+        given = {
+            "id": run,
+            "state": state,
+            "finished_at": finished_at,
+            "planned": planned,
+            "spent": spent,
+            "priority": priority,
+        }
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if standing is not None:
+            values |= {"state": standing.state, "held": standing.data()}
 
         def step(connection: Connection) -> None:
             found = connection.execute(update(runs).where(runs.c.id == run).values(values))
@@ -97,5 +113,5 @@ class Runs:
 
 
 def _record(row: Row[Any], positions: dict[str, int]) -> RunRecord:
-    values = {**row._mapping, "state": RunState(row.state), "cursors": positions}  # noqa: SLF001 - SQLAlchemy's public name
+    values = {**row._mapping, "state": _OLDER.get(row.state) or RunState(row.state), "cursors": positions}  # noqa: SLF001 - SQLAlchemy's public name
     return RunRecord(**values)

@@ -30,8 +30,10 @@ from appliance.long_lived import settle_in
 from orchestrator.assembly import Selection, prepare, run_id
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.engine import Engine, campaign_networks
+from orchestrator.cli.executing import Stretch
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
+from orchestrator.course import Course
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.plan import NothingSelected
 from orchestrator.service import Service
@@ -174,7 +176,9 @@ async def measure(home: Path, targets: int, capacity: int, processes: int) -> Me
             await engine.store.runs.add(prepared.record)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(watch, name="bench: samples")
-                finished = await engine.execute(prepared, controllers.append)
+                course = Course(run, prepared.record.standing, engine.store.runs, time.time)
+                stretch = Stretch(engine, prepared, (), course)
+                finished = await stretch.stint(controllers.append)
                 tasks.cancel_scope.cancel()
             sample()
             totals = await engine.store.attempts.totals(run)

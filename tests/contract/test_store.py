@@ -61,7 +61,7 @@ async def store(url: str) -> AsyncIterator[Store]:
 
 def run_record(run: str = RUN, created_at: float = 1000.0) -> RunRecord:
     vaults = [{"title": "Vault", "type": "Thycotic Secret Server"}]
-    return RunRecord(run, "quarterly", created_at, RunState.PLANNED, 2**62, {"campaign": {"vaults": vaults}})
+    return RunRecord(run, "quarterly", created_at, RunState.QUEUED, 2**62, {"campaign": {"vaults": vaults}})
 
 
 def candidate(record: str = "unix", secret: str = "root-10.0.0.1") -> Candidate:
@@ -149,7 +149,7 @@ async def test_cursors_can_be_updated_alone(store: Store) -> None:
 
 async def test_an_unknown_run_is_a_bug(store: Store) -> None:
     with pytest.raises(LookupError):
-        await store.runs.update("r9", state=RunState.FAILED)
+        await store.runs.update("r9", state=RunState.ERROR)
     with pytest.raises(LookupError):
         await store.runs.update("r9", cursors={"unix": 1})
     with pytest.raises(LookupError):
