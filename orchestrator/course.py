@@ -65,7 +65,7 @@ class Course:
 
     # -- what it is told ---------------------------------------------------------------------------------------------
 
-    async def order(self, act: Act, *, hold: Hold | None = None, by: str = "", why: str = "") -> Standing:
+    async def order(self, act: Act, *, hold: Hold = Hold.HAND, by: str = "", why: str = "") -> Standing:
         """In force and durable when it returns. Raises OrderError."""
         async with self._lock:
             new = step(self.run, self.standing, act, at=self._clock(), hold=hold, by=by, why=why)
@@ -159,7 +159,7 @@ class Course:
             await self._own(Act.PAUSE, hold=Hold.ALONE, why=gave_up)
         await self._own(Act.DRAINED)
 
-    async def _own(self, act: Act, *, hold: Hold | None = None, why: str = "") -> bool:
+    async def _own(self, act: Act, *, hold: Hold = Hold.HAND, why: str = "") -> bool:
         """An order of the course's own; False where somebody else's came first, which decides what is next."""
         try:
             await self.order(act, hold=hold, why=why)

@@ -152,7 +152,7 @@ class NotAllowed:
 
 
 def step(
-    run: str, now: Standing, act: Act, *, at: float, hold: Hold | None = None, by: str = "", why: str = ""
+    run: str, now: Standing, act: Act, *, at: float, hold: Hold = Hold.HAND, by: str = "", why: str = ""
 ) -> Standing | NotAllowed:
     """What becomes of a run by an order; `hold` goes with a pause alone."""
     following = _NEXT[act].get(now.state)
@@ -163,9 +163,9 @@ def step(
             f"run {run} is {now.text}; it stays so until `keymuster resume {run}`, whatever else is begun"
         )
     if act is Act.PAUSE:
-        if now.hold is Hold.HAND or now.hold is hold:  # S2; and a second word of the same kind changes nothing
+        if now.hold in (Hold.HAND, hold):  # S2; and a second word of the same kind changes nothing
             return replace(now, state=following)
-        return Standing(following, hold or Hold.HAND, by, why, at)
+        return Standing(following, hold, by, why, at)
     if act is Act.CANCEL:
         return now if now.state is _CG else Standing(following, None, by, why, at)
     if following in (_P, _PG, _CG, _C):

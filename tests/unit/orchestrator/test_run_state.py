@@ -88,6 +88,12 @@ def test_by_hand_only_resume_lifts_it() -> None:
     assert step("r", BY_HAND, Act.RESUME, at=9.0) == Standing(RunState.RESUMING)
 
 
+def test_a_pause_is_by_hand_unless_it_says_otherwise() -> None:
+    assert step("r", Standing(RunState.RUNNING), Act.PAUSE, at=9.0, by="alice") == Standing(
+        RunState.PAUSING, Hold.HAND, "alice", "", 9.0
+    )
+
+
 def test_a_hand_takes_the_place_of_another_hold() -> None:
     window = Standing(RunState.PAUSED, Hold.WINDOW, "", "opens at ten", 5.0)
     held = step("r", window, Act.PAUSE, at=9.0, hold=Hold.HAND, by="alice")
@@ -120,7 +126,7 @@ def test_whatever_happens_by_hand_stays_and_the_end_is_the_end(story: list[tuple
     for n, (act, hold, crash) in enumerate(story):
         if crash:
             now = left_alone(Standing.of(now.state, now.data()), float(n))
-        new = step("r", now, act, at=float(n + 1), hold=hold if act is Act.PAUSE else None, by="x")
+        new = step("r", now, act, at=float(n + 1), hold=hold, by="x")
         if now.state.over:
             assert isinstance(new, NotAllowed)
         if isinstance(new, NotAllowed):
