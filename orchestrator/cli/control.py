@@ -49,7 +49,9 @@ from orchestrator.stops import Selector, Stop
 from orchestrator.vault_watch import Away
 
 KEY_S = 10.0
-"""A holder that is alive gives its key at once: one that does not is stopped, or hangs."""
+"""A holder that is alive gives its key, and says how far a run is, at once: one that does not is stopped, or hangs, or
+has ended with the last of its runs.
+"""
 ANSWER_S = 120.0
 """A submission is answered when the vaults have been checked."""
 ORDER_S = 15.0
@@ -279,7 +281,7 @@ class Client:
     async def progress(self, run: str) -> Progress | None:
         """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""
         try:
-            answer = await self._ask("progress", {"run": run})
+            answer = await self._ask("progress", {"run": run}, KEY_S)
         except Unreachable:
             return None
         if not answer["open"]:
@@ -291,7 +293,7 @@ class Client:
         return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away, unapproved, note)
 
     async def stop(self, run: str) -> None:
-        await self._ask("stop", {"run": run})
+        await self._ask("stop", {"run": run}, ORDER_S)
 
     async def forbid(self, stop: Stop) -> tuple[Stop, int]:
         """The stop that stands now, in force and durable, and how many runs of the holder it meets."""
