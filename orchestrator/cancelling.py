@@ -6,31 +6,46 @@ is ended as a whole, so that a /8 takes no longer than a /24. Every step may be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
-from appliance.contract import Evidence, Phase, named
-from appliance.reasons import REASONS
+from appliance.contract import Evidence, Phase, Technology, named
+from appliance.reasons import REASONS, Status
 from orchestrator.attempt_book import AttemptBook
-from orchestrator.plan import Plan
 from orchestrator.run_state import Standing
 from orchestrator.store.records import Undispatched, Unfinished
-from orchestrator.store.remainders import Remainders
 
 CANCELLED = "CANCELLED"
 BATCH = 500
+Counts = Mapping[str, tuple[Technology, int]]
 
 
 class Open(AttemptBook, Protocol):
     async def unfinished(self, run: str) -> Sequence[Unfinished]: ...
 
 
-async def end_all(plan: Plan, attempts: Open, remainders: Remainders, standing: Standing, now: float) -> int:
-    """Nothing of the run may be under way. How many known jobs were ended so. Raises StoreError."""
-    run, status = plan.run, REASONS[CANCELLED].status
+class Closing(Protocol):
+    """See `store.remainders`."""
+
+    async def close(
+        self,
+        run: str,
+        counts: Counts,
+        *,
+        reason: str,
+        status: Status,
+        evidence: Evidence,
+        finished_at: float,
+    ) -> None: ...
+
+
+async def end_all(run: str, counts: Counts, attempts: Open, remainders: Closing, standing: Standing, now: float) -> int:
+    """Nothing of the run may be under way. `counts`: how many units each cursor has. How many known jobs were ended so.
+    Raises StoreError.
+    """
+    status = REASONS[CANCELLED].status
     evidence = Evidence(phase=Phase.DISPATCH, signal=named(CANCELLED), text=standing.text, started_at=now)
-    counts = {part.name: (part.technology, part.count) for part in plan.parts}
     await remainders.close(run, counts, reason=CANCELLED, status=status, evidence=evidence, finished_at=now)
     left = iter(await attempts.unfinished(run))
     ended = 0

@@ -62,7 +62,8 @@ class Stretch:
     async def end(self, standing: Standing) -> None:
         store = self.engine.store
         await self.engine.service.purge(self.run, self.prepared.campaign.pace.zone)
-        await end_all(self.prepared.plan, store.attempts, store.remainders, standing, time.time())
+        counts = self.prepared.plan.counts()
+        await end_all(self.run, counts, store.attempts, store.remainders, standing, time.time())
         self.course.came_to(self.prepared.record.planned, await self.counts())
 
     async def counts(self) -> Counter[Status]:

@@ -18,6 +18,7 @@ async def order_unattended(store: Store, run_id: str, given: Given) -> Standing:
     course = Course(record.id, left_alone(record.standing, time.time()), store.runs, time.time)
     await give(course, given)
     if course.standing.state is RunState.CANCELLING:
-        await end_all(recalled(record).plan, store.attempts, store.remainders, course.standing, time.time())
+        counts = recalled(record).plan.counts()
+        await end_all(record.id, counts, store.attempts, store.remainders, course.standing, time.time())
         await course.order(Act.CANCELLED)
     return course.standing

@@ -81,7 +81,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
     main = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="NORMAL"), writers)
     durable = Database(make_engine(url, busy_timeout=busy_timeout, synchronous="FULL"), writers)
     store = Store(
-        runs=Runs(main),
+        runs=Runs(main, durable),
         attempts=Attempts(main),
         remainders=Remainders(main),
         ledger=Ledger(durable),

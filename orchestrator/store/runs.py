@@ -30,8 +30,9 @@ def cursor_rows(run: str, positions: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 class Runs:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, durable: Database) -> None:
+        """`durable`: the same, whose commits reach the disk; for what somebody is told to hold."""
+        self._database, self._durable = database, durable
 
     async def add(self, run: RunRecord) -> None:
         """Raises StoreError; a known id is a bug and raises IntegrityError."""
@@ -92,7 +93,7 @@ class Runs:
                 raise LookupError(f"no run {run}")
             self._move(connection, run, cursors or {})
 
-        await self._database.write(step)
+        await (self._database if standing is None else self._durable).write(step)
 
     def _move(self, connection: Connection, run: str, positions: Mapping[str, int]) -> None:
         if positions:
