@@ -39,7 +39,8 @@ async def write_report(store: Store, run: RunRecord, form: Format, output: Path 
 
 async def _write(store: Store, run: RunRecord, form: Format, results: tuple[GateResult, ...], out: TextIO) -> None:
     if form is Format.TABLE:
-        summary = await summarise(run, _rows(store, run), results)
+        # Sums need no row for each of millions.
+        summary = await summarise(run, _alone(store, run), results, await store.remainders.of(run.id))
         Console(file=out).print(table_report(summary))
         return
     logons = await store.ledger.logons(run.id) if form is Format.HTML else ()
@@ -58,6 +59,12 @@ async def _rows(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
         yield report_row(outcome)
 
 
+async def _alone(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
+    """Without those that were ended together."""
+    async for outcome in store.attempts.outcomes(run.id):
+        yield report_row(outcome)
+
+
 async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
     """The campaign's gates, judged on the run's outcomes so far."""
     gates = _gates(run)
@@ -68,12 +75,15 @@ async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
     wanted = percentiles(gates)
     spent: dict[Phase, list[float]] = defaultdict(list)
     phases = {phase for phase, _ in wanted}
-    async for outcome in outcomes_of(store, run):
+    async for outcome in store.attempts.outcomes(run.id):
         statuses[outcome.status] += 1
         reasons[outcome.reason] += 1
         for time in outcome.evidence.phases if phases else ():
             if time.phase in phases:
                 spent[time.phase].append(time.ms / 1000)
+    for part in await store.remainders.of(run.id):
+        statuses[part.status] += part.behind - part.first
+        reasons[part.reason] += part.behind - part.first
     measured = {(p, n): _percentile(sorted(spent[p]), n) for p, n in wanted if spent[p]}
     return evaluate(gates, GateTotals(run.planned, statuses, reasons, measured))
 
