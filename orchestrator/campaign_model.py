@@ -27,6 +27,7 @@ from pydantic import (
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    DEFAULT_PRIORITY,
     CertificateLine,
     Comment,
     DnsDomain,
@@ -43,6 +44,7 @@ from orchestrator.campaign_fields import (
     LoginType,
     Pins,
     Port,
+    Priority,
     ProxyUrl,
     SingleHost,
     Template,
@@ -460,6 +462,8 @@ class Campaign(Table):
     """What to try and how. Made by `campaign.load_campaign`, which also checks what single models cannot."""
 
     name: Text
+    priority: Priority = DEFAULT_PRIORITY
+    """Its runs' weight where they share appliances, vaults and subnets with others: twice as much is twice the part."""
     gate: tuple[GateText, ...] = ()
     vaults: tuple[Vault, ...] = ()
     records: tuple[Record, ...] = ()

@@ -28,7 +28,7 @@ from appliance.contract import (
 from appliance.reasons import REASONS, Status
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault, permit_wait
-from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
+from orchestrator.dispatch import LIMIT, WINDOW, Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
 from orchestrator.job_message import addresses_of, job_of, jump_of_job
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
@@ -71,6 +71,8 @@ class RunController:
     counts: Counter[Status] = field(default_factory=Counter)
     reconcile_every: float = RECONCILE_S
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    demand: int = 1
+    """Places at the appliances that the run could use."""
     gave_up: str = ""
     """Why the run stopped by itself, if it did."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
@@ -124,6 +126,7 @@ class RunController:
                 tasks.cancel_scope.cancel()
             await self._insist(self._close)
         finally:
+            self.dispatcher.leave()
             self.office.leave(self.plan.run)
         return self.dispatcher.finished
 
@@ -137,6 +140,7 @@ class RunController:
             batch = self.dispatcher.step(
                 capacity=capacity, now=self.clock(), broken=self._broken, stop_on=self.stops.on_login
             )
+            self._note_demand(batch, capacity)
             if batch.attempts or batch.unplannable or batch.left_out or batch.held:
                 await self._send(batch)
                 await self._gather(capacity)
@@ -145,6 +149,12 @@ class RunController:
             pause = IDLE_S if due is None else min(max(due - self.clock(), 0.01), IDLE_S)
             with anyio.move_on_after(pause):
                 await changed.wait()
+
+    def _note_demand(self, batch: Batch, capacity: int) -> None:
+        """A run that has not filled its window cannot: others may have the rest."""
+        flying, has = self.dispatcher.in_flight, self.dispatcher.waiting + self.dispatcher.fresh_left
+        full = flying >= WINDOW * capacity or len(batch.attempts) >= LIMIT
+        self.demand = flying + has if full else flying + 1
 
     async def _gather(self, capacity: int) -> None:
         with anyio.move_on_after(GATHER_S):

@@ -23,6 +23,7 @@ from orchestrator.cli.options import (
     NoFastPath,
     NoProgress,
     Output,
+    PriorityOption,
     ReportFormat,
     ReportJson,
     ResolveNames,
@@ -93,6 +94,7 @@ def run(
     campaign: Annotated[Path | None, typer.Argument(help="The campaign file.", show_default=False)] = None,
     sample: Annotated[str, typer.Option(help="Only so many targets (10), or a share of them (1%).")] = "",
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run (one paused by hand: `resume`).")] = "",
+    priority: PriorityOption = None,
     targets: TargetFiles = None,
     targets_format: TargetsFormat = None,
     skip_refused: SkipRefused = False,
@@ -114,13 +116,15 @@ def run(
         raise typer.BadParameter("name a campaign file to run, or `--resume RUN`")
     if resume and targets:
         raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
+    if resume and priority is not None:
+        raise typer.BadParameter("a run that is there has its priority; `keymuster priority RUN N` changes it")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(state_path(state), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
     else:
-        tell(context, starting.run, where, _load(campaign, lists), sample, show)
+        tell(context, starting.run, where, _load(campaign, lists), sample, show, priority)
 
 
 @app.command()

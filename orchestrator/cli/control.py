@@ -39,6 +39,7 @@ from orchestrator.cli.running import (
     resumed_order,
 )
 from orchestrator.cli.sealing import SealError, SealingKey, seal
+from orchestrator.cli.storing import find_run
 from orchestrator.cli.unattended import order_unattended
 from orchestrator.cli.vaults import ask
 from orchestrator.course import Course
@@ -106,7 +107,8 @@ class Desk:
             case "submit":
                 campaign, logins = self._campaign(message)
                 selection = Selection.of(message["selection"])
-                return await self._start(new_order(campaign, selection, logins, parent=message.get("parent")))
+                parent, priority = message.get("parent"), message.get("priority")
+                return await self._start(new_order(campaign, selection, logins, parent=parent, priority=priority))
             case "resume":
                 campaign, logins = self._campaign(message)
                 given = Given.of(message["given"])
@@ -125,6 +127,8 @@ class Desk:
             case "stop":
                 await self._leave(message["run"])
                 return {}
+            case "priority":
+                return {"runs": await self._prefer(message["run"], int(message["priority"]))}
             case "order":
                 return await self._told(message["run"], Given.of(message["given"]))
             case "forbid":
@@ -204,6 +208,13 @@ class Desk:
         await give(open_run.course, given)
         return {"open": True, "state": open_run.course.standing.text}
 
+    async def _prefer(self, run: str, priority: int) -> int:
+        """In force and written down: how many runs share what there is."""
+        await find_run(self.engine.store, run)
+        await self.engine.store.runs.update(run, priority=priority)
+        self.engine.service.prefer(run, priority)
+        return len(self.engine.service.open_runs())
+
     async def _unattended(self, run: str, given: Given) -> Standing:
         if run in self._told_alone:
             raise BadInput(f"run {run} is being told something else already; try again in a moment")
@@ -239,15 +250,24 @@ class Client:
         self._holder = holder
 
     async def submit(
-        self, campaign: Campaign, logins: tuple[Login, ...], selection: Selection, parent: str | None = None
+        self,
+        campaign: Campaign,
+        logins: tuple[Login, ...],
+        selection: Selection,
+        parent: str | None = None,
+        priority: int | None = None,
     ) -> str:
         """The id of the run that the holder has begun. Raises the CommandError that the holder answered."""
-        message = {**await self._sealed(campaign, logins), "selection": selection.data(), "parent": parent}
+        what = {"selection": selection.data(), "parent": parent, "priority": priority}
+        message = {**await self._sealed(campaign, logins), **what}
         return str((await self._ask("submit", message))["run"])
 
     async def resume(self, run: str, given: Given, campaign: Campaign, logins: tuple[Login, ...]) -> str:
         message = {**await self._sealed(campaign, logins), "run": run, "given": given.data()}
         return str((await self._ask("resume", message))["run"])
+
+    async def prefer(self, run: str, priority: int) -> None:
+        await self._ask("priority", {"run": run, "priority": priority}, ORDER_S)
 
     async def order(self, run: str, given: Given) -> str | None:
         """How the run stands now; None where it is not in the holder's hands. Raises the CommandError answered."""

@@ -1,4 +1,4 @@
-"""`pause`, `resume`, `cancel`: an order to a run, by way of its holder or, where there is none, in the store.
+"""`pause`, `resume`, `cancel`, `priority`: orders to a run, by way of its holder or, without one, in the store.
 
 An order that stops something is waited for: the command returns when nothing of the run is in flight any more.
 """
@@ -23,6 +23,7 @@ from orchestrator.run_state import Act
 from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.stops import checked_why
 from orchestrator.store import Store
+from orchestrator.store.records import RunRecord
 
 PATIENCE_S = 10.0
 AGAIN_S = 0.3
@@ -53,6 +54,33 @@ async def resume(where: Where, run_id: str, show: Show) -> Exit:
     return await starting.resume(where, run_id, show, Act.RESUME)
 
 
+async def prefer(where: Where, run_id: str, number: int, as_json: bool) -> Exit:
+    """Raises BadInput, Unreachable."""
+    async with stored(where.state) as store:
+        record = await find_run(store, run_id)
+        if record.state.over:
+            raise BadInput(f"run {run_id} is {record.state}: nothing of it is left to be preferred")
+        holder = await found(where)
+        if isinstance(holder, Held):
+            try:
+                await store.runs.update(run_id, priority=number)
+            finally:
+                await let_go(holder)
+        else:
+            async with client_of(holder, where) as client:
+                await client.prefer(run_id, number)
+        _show(await find_run(store, run_id), f"priority {number}", as_json)
+    return Exit.OK
+
+
+def _show(record: RunRecord, text: str, as_json: bool) -> None:
+    with written_to(None) as out:
+        if as_json:
+            print(dumps({"schema_version": SCHEMA_VERSION, "runs": [run_document(record)]}), file=out)
+        else:
+            print(f"run {record.id}: {text}", file=out)
+
+
 async def _stop(where: Where, run_id: str, given: Given, wait: bool, as_json: bool) -> Exit:
     async with stored(where.state) as store:
         await find_run(store, run_id)
@@ -67,11 +95,7 @@ async def _stop(where: Where, run_id: str, given: Given, wait: bool, as_json: bo
             async with client_of(holder, where) as client:
                 await _at_rest(store, client, run_id, wait=wait)
         record = await find_run(store, run_id)
-    with written_to(None) as out:
-        if as_json:
-            print(dumps({"schema_version": SCHEMA_VERSION, "runs": [run_document(record)]}), file=out)
-        else:
-            print(f"run {run_id}: {record.standing.text}", file=out)
+    _show(record, record.standing.text, as_json)
     return Exit.OK
 
 

@@ -52,7 +52,7 @@ class Stretch:
 
         meter = engine.meter(record.planned)
         async with self._admitted():
-            made = dispatcher(self.prepared, unfinished, new_lease, time.time())
+            made = dispatcher(self.prepared, unfinished, new_lease, time.time(), engine.service.neighbourhood)
             finished = await engine.service.execute(run_plan(self.prepared), made, controller_ready=ready_with_counts)
         if finished and whole:
             await engine.store.runs.update(self.run, spent=meter.read(alone=engine.begun == meter.order).data())

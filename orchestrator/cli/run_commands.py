@@ -1,4 +1,4 @@
-"""`pause`, `resume` and `cancel`: the commands of who controls a run."""
+"""`pause`, `resume`, `cancel` and `priority`: the commands of who controls a run."""
 
 # ruff: noqa: PLC0415 - as in `app`: what a story needs is loaded when it is told
 from __future__ import annotations
@@ -93,3 +93,21 @@ def cancel(
 
     where = Where(state_path(state), nats, nats_seed, nats_ca)
     tell(context, controlling.cancel, where, run_id, why, not no_wait, json)
+
+
+@run_app.command()
+def priority(
+    context: typer.Context,
+    run_id: RunId,
+    number: Annotated[int, typer.Argument(metavar="N", min=1, max=1000, help="Its weight; most runs have 10.")],
+    json: Json = False,
+    state: State = None,
+    nats: Nats = None,
+    nats_seed: NatsSeed = None,
+    nats_ca: NatsCa = None,
+) -> None:
+    """Change what a run gets where runs share appliances, vaults and subnets; at once, also while it is under way."""
+    from orchestrator.cli import controlling
+
+    where = Where(state_path(state), nats, nats_seed, nats_ca)
+    tell(context, controlling.prefer, where, run_id, number, json)

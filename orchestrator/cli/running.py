@@ -70,7 +70,13 @@ class Order:
 
 
 def new_order(
-    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None, prefix: str = ""
+    campaign: Campaign,
+    selection: Selection,
+    logins: tuple[Login, ...],
+    *,
+    parent: str | None = None,
+    prefix: str = "",
+    priority: int | None = None,
 ) -> Order:
     """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small. `prefix`: of its id."""
     now = time.time()
@@ -78,7 +84,15 @@ def new_order(
     marks, jump_marks = _marks(campaign), _marks(campaign, jumps=True)
     try:
         prepared = prepare(
-            campaign, selection, run=run, seed=seed, now=now, parent=parent, marks=marks, jump_marks=jump_marks
+            campaign,
+            selection,
+            run=run,
+            seed=seed,
+            now=now,
+            parent=parent,
+            priority=priority,
+            marks=marks,
+            jump_marks=jump_marks,
         )
     except ValueError as error:
         raise BadInput(str(error)) from None

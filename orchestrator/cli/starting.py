@@ -21,9 +21,9 @@ from orchestrator.run_state import Act
 from orchestrator.state_dir import HolderInfo
 
 
-async def run(where: Where, campaign: Campaign, sample: str, show: Show) -> Exit:
+async def run(where: Where, campaign: Campaign, sample: str, show: Show, priority: int | None = None) -> Exit:
     """A new run of a campaign."""
-    return await _begin(where, campaign, Selection(sample=sample), None, show)
+    return await _begin(where, campaign, Selection(sample=sample), None, show, priority)
 
 
 async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
@@ -97,14 +97,21 @@ async def resume(where: Where, run_id: str, show: Show, act: Act = Act.GO_ON) ->
         return await hold(held, where, order, show)
 
 
-async def _begin(where: Where, campaign: Campaign, selection: Selection, parent: str | None, show: Show) -> Exit:
+async def _begin(
+    where: Where,
+    campaign: Campaign,
+    selection: Selection,
+    parent: str | None,
+    show: Show,
+    priority: int | None = None,
+) -> Exit:
     check_output(show.output)
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         return await through(
-            held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent)
+            held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent, priority)
         )
     with held:
         # What can be wrong with the selection is said before a password is asked for.
-        order = new_order(campaign, selection, (), parent=parent)
+        order = new_order(campaign, selection, (), parent=parent, priority=priority)
         return await hold(held, where, replace(order, logins=logins(where, campaign)), show)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.reasons import Status
+from orchestrator.campaign_fields import DEFAULT_PRIORITY
 from orchestrator.capacity.comparison import Comparison
 from orchestrator.report.rows import ReportRow
 from orchestrator.report.summary import Summary
@@ -25,11 +26,20 @@ def run_document(run: RunRecord) -> Document:
         "campaign": run.campaign,
         "state": run.state.value,
         "held": _held(run.standing),
+        "priority": _priority(run),
         "parent": run.parent,
         "seed": run.seed,
         "created_at": instant(run.created_at),
         "finished_at": instant(run.finished_at) if run.finished_at is not None else None,
     }
+
+
+def _priority(run: RunRecord) -> int:
+    """Its own, or its campaign's; a run of before there were any has the usual one."""
+    if run.priority is not None:
+        return run.priority
+    campaign = run.snapshot.get("campaign", {})
+    return int(campaign.get("priority", DEFAULT_PRIORITY))
 
 
 def _held(standing: Standing) -> Document | None:

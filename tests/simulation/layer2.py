@@ -31,6 +31,7 @@ from orchestrator.purposes import Purposes
 from orchestrator.run_plan import RunPlan
 from orchestrator.run_state import Act, RunState, Standing, left_alone
 from orchestrator.service import Service
+from orchestrator.shared_room import RoomOf
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
 from tests.simulation.estate import STOPPABLE, VAULT, Estate, Plan
@@ -256,7 +257,9 @@ class World:
         """One stint, as `Stretch` does it: of a new run, or of one that goes on."""
         options, budget = self.options, Budget(self.options.budget, self.options.window)
         pace = Pace(options.deadline, options.patience, options.retries, options.per_subnet)
-        dispatcher = Dispatcher(plan, pace, self.memory.cursors[name], self._lease, lambda _: options.budget)
+        room = RoomOf(name, service.neighbourhood, pace.per_subnet)
+        cursors = self.memory.cursors[name]
+        dispatcher = Dispatcher(plan, pace, cursors, self._lease, lambda _: options.budget, room=room)
         if self.memory.cursors[name]:
             self._struck("resumed")
             await service.purge(name, ZONE)
