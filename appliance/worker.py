@@ -168,6 +168,8 @@ async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abor
             desk.take(message)
         elif isinstance(message, Drain):
             worker.draining.set()
+            if message.cut:
+                worker.kit.cut.strike()
     abort.cancel()  # the supervisor is gone: nobody would hear us
 
 

@@ -12,9 +12,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -55,8 +53,11 @@ from orchestrator.campaign_fields import (
     Zone,
     kdc_place,
 )
+from orchestrator.campaign_table import Table
+from orchestrator.campaign_times import Schedule, Window
 from orchestrator.gates import Gate, parse_gate
 
+MOST_WINDOWS = 32
 SNAPSHOT_VERSION = 1
 """Rises with any change to the models that an older snapshot could not be read under."""
 
@@ -75,10 +76,6 @@ def _several(value: object) -> object:
 
 def _target(value: object) -> object:
     return {"address": value} if isinstance(value, str) else value
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PasswordReference(Table):
@@ -469,6 +466,10 @@ class Campaign(Table):
     records: tuple[Record, ...] = ()
     targets: Targets = Targets()
     pace: Pace = Pace()
+    windows: Annotated[tuple[Window, ...], Field(max_length=MOST_WINDOWS)] = ()
+    """When its runs may work; always, where there are none."""
+    schedule: Schedule | None = None
+    """When runs are begun by themselves."""
 
     @cached_property
     def gates(self) -> tuple[Gate, ...]:

@@ -71,6 +71,8 @@ class RunController:
     counts: Counter[Status] = field(default_factory=Counter)
     reconcile_every: float = RECONCILE_S
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    cutting: anyio.Event = field(default_factory=anyio.Event)
+    """Set with `stopping`, or later: what is in flight is not waited for, but cut off."""
     demand: int = 1
     """Places at the appliances that the run could use."""
     gave_up: str = ""
@@ -179,8 +181,12 @@ class RunController:
         nobody pulls any more; so the bus alone does not tell when to go.
         """
         with anyio.move_on_after(self.plan.pace.deadline + DRAIN_GRACE_S):
-            await self._insist(self._pause)
+            cut = self.cutting.is_set()
+            await self._insist(self._cut if cut else self._pause)
             while True:
+                if self.cutting.is_set() and not cut:
+                    cut = True
+                    await self._insist(self._cut)
                 try:
                     view = await self.bus.view(self.plan.run, self.plan.zone)
                 except BusError:
@@ -198,12 +204,15 @@ class RunController:
     async def _pause(self) -> None:
         await self.bus.open_run(self._notice(paused=True), max(self._opened_for, 1))
 
+    async def _cut(self) -> None:
+        await self.bus.open_run(self._notice(paused=True, cut=True), max(self._opened_for, 1))
+
     async def _close(self) -> None:
         await self.bus.close_run(self.plan.run, self.plan.zone)
 
-    def _notice(self, *, paused: bool) -> RunNotice:
+    def _notice(self, *, paused: bool, cut: bool = False) -> RunNotice:
         plan = self.plan
-        return RunNotice(run=plan.run, zone=plan.zone, vaults=plan.vaults, targets=plan.planned, paused=paused)
+        return RunNotice(run=plan.run, zone=plan.zone, vaults=plan.vaults, targets=plan.planned, paused=paused, cut=cut)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat an idempotent step until the bus takes it; whoever started the run decides how long to wait."""

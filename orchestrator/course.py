@@ -21,8 +21,10 @@ from appliance.reasons import Status
 from orchestrator.controller import RunController
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, NotAllowed, RunState, Standing, step
+from orchestrator.windows import Closed, Open
 
 AT_REST = (RunState.PAUSED, RunState.FINISHED, RunState.CANCELLED, RunState.ERROR)
+LOOK_S = 30.0
 WRITE_S = 5.0
 """For the last word about a run that fails."""
 
@@ -52,12 +54,22 @@ class Stints(Protocol):
 
 
 class Course:
-    def __init__(self, run: str, standing: Standing, rows: RunRows, clock: Callable[[], float]) -> None:
+    """`windows`: when it may work; None where it always may."""
+
+    def __init__(
+        self,
+        run: str,
+        standing: Standing,
+        rows: RunRows,
+        clock: Callable[[], float],
+        windows: Callable[[float], Open | Closed | None] = lambda _now: None,
+    ) -> None:
         self.run = run
         self.standing = standing
         self.controller: RunController | None = None
         self._rows = rows
         self._clock = clock
+        self._windows = windows
         self._lock = anyio.Lock()
         self._changed = anyio.Event()
         self._leaving = False
@@ -130,7 +142,11 @@ class Course:
         standing = self.standing
         if standing.state.over or (standing.state is RunState.PAUSED and self._leaving):
             return True
-        return standing.state is RunState.PAUSED and standing.hold in (Hold.INTERRUPT, Hold.ALONE)
+        if standing.state is not RunState.PAUSED or standing.hold is Hold.HAND:
+            return False
+        phase = self._windows(self._clock())
+        over = isinstance(phase, Closed) and phase.opens is None
+        return standing.hold is not Hold.WINDOW or over
 
     async def _next(self, stints: Stints) -> None:
         changed = self._changed
@@ -139,16 +155,54 @@ class Course:
                 await stints.end(self.standing)
                 await self._own(Act.CANCELLED)
             case RunState.PAUSED:
-                await changed.wait()
+                await self._wait(changed)
             case RunState.PAUSING:  # a pause that came when nothing was in flight yet, or a process before us left
                 await self._own(Act.DRAINED)
             case _:
-                if await self._own(Act.BEGIN):
+                if isinstance(phase := self._windows(self._clock()), Closed):
+                    await self._own(Act.PAUSE, hold=Hold.WINDOW, why=phase.text)
+                elif await self._own(Act.BEGIN):
                     await self._stint(stints)
+
+    async def _wait(self, changed: anyio.Event) -> None:
+        """For an order or, where the window holds it, for that to open."""
+        if self.standing.hold is not Hold.WINDOW:
+            await changed.wait()
+            return
+        phase = self._windows(self._clock())
+        if not isinstance(phase, Closed):
+            await self._own(Act.GO_ON)
+            return
+        with anyio.move_on_after(self._until(phase.opens)):
+            await changed.wait()
+
+    def _until(self, at: float | None) -> float:
+        """Seconds to sleep at most: the clock may be set, and a machine may have slept."""
+        return LOOK_S if at is None else min(max(at - self._clock(), 0.05), LOOK_S)
+
+    async def _at(self, moment: float) -> None:
+        while moment > self._clock():  # noqa: ASYNC110 - for the clock, which may be set meanwhile
+            await anyio.sleep(self._until(moment))
+
+    async def _keep_window(self) -> None:
+        """While attempts go out: until the window is over, and what is in flight has been cut off."""
+        phase = self._windows(self._clock())
+        while isinstance(phase, Open):
+            await anyio.sleep(self._until(phase.until))
+            phase = self._windows(self._clock())
+        if phase is None:
+            return
+        await self._own(Act.PAUSE, hold=Hold.WINDOW, why=phase.text)
+        await self._at(phase.cut_at)
+        if self.controller is not None:
+            self.controller.cutting.set()
 
     async def _stint(self, stints: Stints) -> None:
         try:
-            finished = await stints.stint(self._ready)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_window, name=f"window of {self.run}")
+                finished = await stints.stint(self._ready)
+                tasks.cancel_scope.cancel()
             gave_up = self.controller.gave_up if self.controller is not None else ""
         finally:
             self._last, self.controller = self.progress, None

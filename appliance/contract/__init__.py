@@ -11,6 +11,7 @@ The appliance reports *evidence*: the phase in which an attempt ended and the si
 from __future__ import annotations
 
 from appliance.contract.evidence import (
+    CUT,
     DEADLINE,
     OK,
     OUT_OF_SYNC,
@@ -80,6 +81,7 @@ from appliance.contract.wire import (
 )
 
 __all__ = [
+    "CUT",
     "DEADLINE",
     "OK",
     "OUT_OF_SYNC",

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from orchestrator.records import jump_of
 from orchestrator.run_state import Act, Hold, NotAllowed, RunState, Standing, left_alone, step
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord, SeenKey
+from orchestrator.windows import phase_at
 
 POLL_S = 0.25
 
@@ -115,7 +117,8 @@ async def resumed_order(store: Store, run: str, given: Given, logins: tuple[Logi
 
 def course_of(engine: Engine, order: Order) -> Course:
     record = order.prepared.record
-    return Course(record.id, left_alone(record.standing, time.time()), engine.store.runs, time.time)
+    windows = partial(phase_at, order.prepared.campaign.windows)
+    return Course(record.id, left_alone(record.standing, time.time()), engine.store.runs, time.time, windows)
 
 
 async def give(course: Course, given: Given) -> None:

@@ -20,6 +20,7 @@ from orchestrator.store.records import ApprovalRow, CheckOutRow
 from orchestrator.store.remainders import Remainders
 from orchestrator.store.run_secrets import RunSecrets
 from orchestrator.store.runs import Runs
+from orchestrator.store.schedules import Schedules
 from orchestrator.store.schema import approvals, check_outs
 from orchestrator.store.searches import Searches
 from orchestrator.store.stops import StopTable
@@ -46,6 +47,7 @@ class Store:
     check_outs: RunSecrets[CheckOutRow]
     approvals: RunSecrets[ApprovalRow]
     stops: StopTable
+    schedules: Schedules
     searches: Searches
     timings: Timings
     _databases: tuple[Database, ...]
@@ -89,6 +91,7 @@ async def _open(url: URL, busy_timeout: float) -> Store:
         check_outs=RunSecrets(durable, check_outs, CheckOutRow),
         approvals=RunSecrets(durable, approvals, ApprovalRow),
         stops=StopTable(durable),
+        schedules=Schedules(durable),
         searches=Searches(durable),
         timings=Timings(main),
         _databases=(main, durable),

@@ -113,6 +113,14 @@ remainders = Table(
     sqlite_with_rowid=False,
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("campaign", Text, primary_key=True),
+    Column("fired_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 permits = Table(
     "permits",
     metadata,

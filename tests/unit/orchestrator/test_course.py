@@ -9,10 +9,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from orchestrator.campaign_times import Once, Window
 from orchestrator.controller import RunController
 from orchestrator.course import Course, OrderError
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, RunState, Standing
+from orchestrator.windows import phase_at
 
 
 class Rows:
@@ -34,6 +36,7 @@ class Controller:
 
     def __init__(self) -> None:
         self.stopping = anyio.Event()
+        self.cutting = anyio.Event()
         self.gave_up = ""
 
     def wake(self) -> None:
@@ -83,7 +86,9 @@ class Work:
 class Driven:
     def __init__(self, standing: Standing | None = None) -> None:
         self.rows, self.work = Rows(), Work()
-        self.course = Course("r", standing or Standing(RunState.QUEUED), self.rows, lambda: 7.0)
+        self.now, self.windows = 7.0, list[Window]()
+        begun = standing or Standing(RunState.QUEUED)
+        self.course = Course("r", begun, self.rows, lambda: self.now, lambda now: phase_at(self.windows, now))
         self.came_to: Standing | None = None
 
     async def drive(self) -> None:
@@ -194,7 +199,7 @@ async def test_a_bug_leaves_an_error_but_a_pause_stays_one(
         raise ZeroDivisionError
 
     monkeypatch.setattr(run.work, "stint", breaks)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.RaisesGroup(ZeroDivisionError):
         await run.drive()
     assert run.course.standing.state is left
 
@@ -213,3 +218,78 @@ async def test_a_pause_is_in_force_though_it_cannot_be_written() -> None:
         assert run.rows.story == ["running", "paused"]
         assert run.course.standing.hold is Hold.HAND
         tasks.cancel_scope.cancel()
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+
+
+def windowed(start: int, stop_new: int, end: int) -> Driven:
+    """A run with a window of those minutes after 1970; it is looked at without waiting."""
+
+    def at(minute: int) -> str:
+        return f"1970-01-01T00:{minute:02}"
+
+    run = Driven()
+    run.windows = [Once(start=at(start), stop_new=at(stop_new), end=at(end), time_zone="UTC")]
+    return run
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.course.LOOK_S", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_run_waits_for_its_window_stops_with_it_and_is_cut_off() -> None:
+    run = windowed(1, 2, 3)
+    run.work.drained = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.drive)
+        await anyio.sleep(0.05)
+        assert run.course.standing.hold is Hold.WINDOW
+        assert run.course.progress.note.endswith("waits for its window, 1970-01-01 00:01 UTC (1970-01-01T00:01:00Z)")
+        assert run.work.stints == 0
+        run.now = 60.0
+        await run.work.under_way.wait()
+        assert run.course.standing.state is RunState.RUNNING
+        run.now = 120.0
+        await anyio.sleep(0.05)
+        assert run.work.controller.stopping.is_set()
+        assert not run.work.controller.cutting.is_set(), "what is in flight has another minute"
+        run.now = 180.0
+        await run.work.controller.cutting.wait()
+        run.work.drained.set()
+    assert run.came_to is not None
+    assert (run.came_to.state, run.came_to.hold) == (RunState.PAUSED, Hold.WINDOW)
+    assert run.rows.story == ["paused", "resuming", "running", "pausing", "paused"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_by_hand_goes_before_the_window() -> None:
+    run = windowed(1, 2, 3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.drive)
+        await anyio.sleep(0.03)
+        await run.course.order(Act.PAUSE, by="alice")
+        run.now = 60.0
+        await anyio.sleep(0.05)
+        assert run.course.standing.hold is Hold.HAND
+        assert run.work.stints == 0
+        await run.course.order(Act.RESUME)
+        await run.work.under_way.wait()
+        run.work.done.set()
+    assert run.came_to == Standing(RunState.FINISHED)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_resumed_outside_its_window_it_waits_for_that() -> None:
+    run = windowed(1, 2, 3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.drive)
+        await anyio.sleep(0.03)
+        await run.course.order(Act.RESUME)
+        await anyio.sleep(0.03)
+        assert run.course.standing.hold is Hold.WINDOW
+        await run.course.leave()
+    assert run.came_to is not None
+    assert run.came_to.hold is Hold.WINDOW

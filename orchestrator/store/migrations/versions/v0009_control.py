@@ -1,4 +1,4 @@
-"""What holds a run, its priority, and targets that end together without being written out.
+"""What holds a run, its priority, targets that end together without being written out, and fires of schedules.
 
 A run's state needs no rewriting: what older releases have written is read under its new name (`store/runs.py`), since
 one of them may still be at work on the store.
@@ -27,5 +27,11 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("finished_at", sa.Double, nullable=False),
         sa.Column("evidence", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "schedules",
+        sa.Column("campaign", sa.Text, primary_key=True),
+        sa.Column("fired_at", sa.Double, nullable=False),
         sqlite_with_rowid=False,
     )
