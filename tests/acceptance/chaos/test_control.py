@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 ENOUGH = 40
 DEADLINE_S = 5
+SHARED_S = 5
 DRAIN_S = DEADLINE_S + 10 + 5
 """What the design allows, and what a loaded machine takes beside it."""
 
@@ -192,3 +193,37 @@ def test_one_of_two_runs_of_a_holder_is_paused(
     assert standing(product, second.run) == ("paused", "hand")
     assert product("cancel", second.run).code == 0
     nobody_is_left(hosts.pid)
+
+
+def outcomes(state: Path, run: str) -> int:
+    with closing(sqlite3.connect(state / "keymuster.db")) as store:
+        (number,) = store.execute("SELECT count(*) FROM outcomes WHERE run = ?", (run,)).fetchone()
+    return int(number)
+
+
+def test_two_runs_of_a_holder_share_by_priority(
+    start: Start, tmp_path: Path, product: Product, state: Path, nobody_is_left: Check
+) -> None:
+    """The hosts are far away, so that the appliance's eight places are what there is too little of."""
+    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"\nlatency = "100ms"') as hosts:
+        campaign = str(hosts.campaign(record=RECORD, pace=PACE))
+        first = start("run", campaign)
+        until(lambda: hosts.logons() > 0 or first.process.poll() is not None, "the first run")
+        second = start("run", campaign, "--priority", "30")
+        until(lambda: bool(outcomes(state, second.run)), "the second run")
+        time.sleep(SHARED_S)  # till what the first one had begun alone has ended
+        before = [outcomes(state, run) for run in (first.run, second.run)]
+        until(lambda: outcomes(state, second.run) >= before[1] + 60, "a stretch of both")
+        alone, preferred = (outcomes(state, c.run) - was for c, was in zip((first, second), before, strict=True))
+        assert 1.5 < preferred / max(alone, 1) < 6, "three to one, within what so few places make of it"
+        assert product("priority", first.run, "90").code == 0
+        time.sleep(SHARED_S)
+        before = [outcomes(state, run) for run in (first.run, second.run)]
+        until(lambda: outcomes(state, first.run) >= before[0] + 60, "another one")
+        assert outcomes(state, first.run) - before[0] > outcomes(state, second.run) - before[1]
+        for command in (first, second):
+            assert product("cancel", command.run).code == 0
+        assert (first.wait(), second.wait()) == (4, 4)
+        for command in (first, second):
+            command.report().is_exact()
+        nobody_is_left(hosts.pid)
