@@ -133,7 +133,7 @@ def _is_cron(text: str) -> bool:
 
 
 class Schedule(Table):
-    """When `keymuster serve` begins a run."""
+    """When a run is to be begun."""
 
     cron: Annotated[str, AfterValidator(_cron)]
     time_zone: TimeZone

@@ -198,7 +198,7 @@ class RunController:
     async def _open(self) -> None:
         self._opened_for = self.capacity()
         capacity = max(self._opened_for, 1)
-        await self.bus.open_zone(self.plan.zone, capacity)
+        await self.bus.open_zone(self.plan.zone)
         await self.bus.open_run(self._notice(paused=False), capacity)
 
     async def _pause(self) -> None:

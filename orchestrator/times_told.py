@@ -25,7 +25,7 @@ def times_told(campaign: Campaign, now: float) -> Iterator[str]:
     if campaign.schedule is not None:
         zone = campaign.schedule.time_zone
         coming = [_at(at, zone) for at in islice(fires(campaign.schedule, now), SHOWN)]
-        yield f"schedule: `keymuster serve` begins a run at {', '.join(coming)}, ..."
+        yield f"schedule: next at {', '.join(coming)}, ..."
 
 
 def _at(moment: float, zone: str) -> str:

@@ -138,7 +138,7 @@ async def embedded(held: Held, *, zone: str, capacity: int, fast_path: bool = Tr
         except NatsServerError as error:
             raise BadInput(str(error)) from None
         bus = await _bus(stack, server.url, server.orchestrator_seed)
-        await bus.open_zone(zone, capacity)
+        await bus.open_zone(zone)
         child = ApplianceChild(
             name=NAME,
             zone=zone,
@@ -181,14 +181,14 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(held: Held, where: Where, *, zone: str, capacity: int) -> AsyncIterator[Engine]:
+async def attached(held: Held, where: Where, *, zone: str) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     url, seed, tls = bus_credentials(where)
     async with AsyncExitStack() as stack:
         store = await open_in(held.path)
         stack.push_async_callback(_close, store.close)
         bus = await _bus(stack, url, seed, tls)
-        await bus.open_zone(zone, capacity)
+        await bus.open_zone(zone)
         settle_in()
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:

@@ -135,5 +135,5 @@ async def engine_of(held: Held, where: Where, campaign: Campaign) -> AsyncIterat
     elif not where.fast_path:
         raise BadInput("--no-fast-path is for our own appliance; with --nats, give it to `keymuster appliance serve`")
     else:
-        async with attached(held, where, zone=zone, capacity=capacity) as engine:
+        async with attached(held, where, zone=zone) as engine:
             yield engine

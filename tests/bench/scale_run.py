@@ -105,7 +105,7 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
     store = await open_in(held.path)
     async with EmbeddedServer(held, [user]) as server:
         bus = await connect_orchestrator(server.url, seed=server.orchestrator_seed)
-        await bus.open_zone(ZONE, capacity)
+        await bus.open_zone(ZONE)
         settle_in()
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:

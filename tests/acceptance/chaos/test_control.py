@@ -205,7 +205,7 @@ def test_two_runs_of_a_holder_share_by_priority(
     start: Start, tmp_path: Path, product: Product, state: Path, nobody_is_left: Check
 ) -> None:
     """The hosts are far away, so that the appliance's eight places are what there is too little of."""
-    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"\nlatency = "100ms"') as hosts:
+    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"\nlatency = "1500ms"') as hosts:
         campaign = str(hosts.campaign(record=RECORD, pace=PACE))
         first = start("run", campaign)
         until(lambda: hosts.logons() > 0 or first.process.poll() is not None, "the first run")
@@ -213,13 +213,13 @@ def test_two_runs_of_a_holder_share_by_priority(
         until(lambda: bool(outcomes(state, second.run)), "the second run")
         time.sleep(SHARED_S)  # till what the first one had begun alone has ended
         before = [outcomes(state, run) for run in (first.run, second.run)]
-        until(lambda: outcomes(state, second.run) >= before[1] + 60, "a stretch of both")
+        until(lambda: outcomes(state, second.run) >= before[1] + 45, "a stretch of both")
         alone, preferred = (outcomes(state, c.run) - was for c, was in zip((first, second), before, strict=True))
         assert 1.5 < preferred / max(alone, 1) < 6, "three to one, within what so few places make of it"
         assert product("priority", first.run, "90").code == 0
         time.sleep(SHARED_S)
         before = [outcomes(state, run) for run in (first.run, second.run)]
-        until(lambda: outcomes(state, first.run) >= before[0] + 60, "another one")
+        until(lambda: outcomes(state, first.run) >= before[0] + 45, "another one")
         assert outcomes(state, first.run) - before[0] > outcomes(state, second.run) - before[1]
         for command in (first, second):
             assert product("cancel", command.run).code == 0
