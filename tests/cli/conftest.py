@@ -38,6 +38,12 @@ PASSWORD = {"KEYMUSTER_TEST_PASSWORD": "known to nobody"}
 Write = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def _no_state_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that names no state directory must not find that of whoever runs the tests."""
+    monkeypatch.setenv("KEYMUSTER_STATE", str(tmp_path / "users-own"))
+
+
 @pytest.fixture
 def keymuster(tmp_path: Path) -> Product:
     return Product(tmp_path / "state")
