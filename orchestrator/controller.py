@@ -180,6 +180,7 @@ class RunController:
         Whoever has a job in hand has reported it by its deadline. The lease of one who died stays on the bus, since
         nobody pulls any more; so the bus alone does not tell when to go.
         """
+        self.demand = 1  # others may have what it no longer uses
         with anyio.move_on_after(self.plan.pace.deadline + DRAIN_GRACE_S):
             cut = self.cutting.is_set()
             await self._insist(self._cut if cut else self._pause)

@@ -97,6 +97,11 @@ class Course:
             self._notify()
         return new
 
+    def refusal(self, act: Act) -> str:
+        """Why it cannot be told that now; empty if it can."""
+        new = step(self.run, self.standing, act, at=self._clock())
+        return new.text if isinstance(new, NotAllowed) else ""
+
     async def leave(self) -> None:
         """Whoever drives it is to go: what is in flight ends, and the rest is for `--resume`."""
         self._leaving = True

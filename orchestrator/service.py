@@ -224,7 +224,7 @@ class Service:
             self._check_outs.abandon(holding)
             self._approvals.abandon(holding)
             del self._runs[plan.run]
-            self.neighbourhood.leave(plan.run)
+            del self.neighbourhood.priorities[plan.run]
         return finished
 
     async def purge(self, run: str, zone: str) -> None:

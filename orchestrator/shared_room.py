@@ -42,6 +42,7 @@ class Neighbourhood:
     def __init__(self) -> None:
         self.vaults = VaultRoom()
         self.priorities: dict[str, int] = {}
+        """Of the runs that are open; whoever opens them keeps it."""
         self._places: dict[str, _Place] = {}
         self.now = 0.0
 
@@ -86,7 +87,6 @@ class Neighbourhood:
                 of.pop(run, None)
             if not place.open and not place.refused:
                 del self._places[name]
-        self.priorities.pop(run, None)
 
 
 class RoomOf:

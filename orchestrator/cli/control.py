@@ -203,6 +203,8 @@ class Desk:
             return {"open": True, "state": (await self._unattended(run, given)).text}
         if not open_run.begun:
             raise BadInput(f"run {run} is about to begin: its vaults are being asked; try again in a moment")
+        if given.act is not None and (refusal := open_run.course.refusal(given.act)):
+            raise BadInput(refusal)
         if given.act is Act.RESUME and open_run.course.standing.state is not RunState.PAUSING:
             await check(self.engine, replace(open_run.order, new=False))
         await give(open_run.course, given)
