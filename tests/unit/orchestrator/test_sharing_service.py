@@ -7,7 +7,7 @@ from typing import cast
 
 import anyio
 
-from appliance.contract import Heartbeat
+from appliance.contract import Account, Heartbeat
 from orchestrator.dispatch import Dispatcher, Pace
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
@@ -35,18 +35,12 @@ class Runs:
         self.leases = iter(range(10_000))
 
     async def execute(self, name: str, targets: int, priority: int) -> None:
-        pace = Pace(5.0, 0.0)
-        plan = RunPlan(
-            name,
-            Purposes("c", name),
-            ZONE,
-            0.0,
-            targets,
-            pace,
-            ("V",),
-            lambda _a, _r: Budget(2, 60.0),
-            priority=priority,
-        )
+        pace, why = Pace(5.0, 0.0), Purposes("c", name)
+
+        def budget(_account: Account, _record: str) -> Budget:
+            return Budget(2, 60.0)
+
+        plan = RunPlan(name, why, ZONE, 0.0, targets, pace, ("V",), budget, priority=priority)
         dispatcher = Dispatcher(Plan(targets), pace, {}, lambda: f"lease {next(self.leases)}", lambda _a: 2)
         await self.service.execute(plan, dispatcher, controller_ready=lambda _controller: None)
 
