@@ -48,6 +48,8 @@ class Drain(Wire):
     """Take no more jobs, finish those in hand, end."""
 
     kind: Literal["drain"] = "drain"
+    cut: bool = False
+    """Do not finish them: log off, and report them as cut off."""
 
 
 class TokenAsk(Wire):

@@ -78,10 +78,35 @@ class Deadline:
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
+class CutOff:
+    """Ends all attempts of a scan process at once, as their deadlines would."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[anyio.CancelScope, None] = {}
+        self.struck = False
+
+    def strike(self) -> None:
+        self.struck = True
+        for scope in list(self._scopes):
+            scope.cancel()
+
+    @contextmanager
+    def reaches(self, scope: anyio.CancelScope) -> Iterator[None]:
+        if self.struck:
+            scope.cancel()
+        self._scopes[scope] = None
+        try:
+            yield
+        finally:
+            del self._scopes[scope]
+
+
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Whatever is done within is cancelled after so many seconds, but for those that are `off_the_clock`."""
-    with anyio.move_on_after(seconds) as scope:
+def deadline(seconds: float, cut: CutOff | None = None) -> Iterator[None]:
+    """Whatever is done within is cancelled after so many seconds, but for those that are `off_the_clock`; and when it
+    is `cut`.
+    """
+    with anyio.move_on_after(seconds) as scope, (cut or CutOff()).reaches(scope):
         token = _deadline.set(Deadline(scope))
         try:
             yield

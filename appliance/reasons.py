@@ -311,6 +311,8 @@ def _rows() -> list[Reason]:
         Reason("WINDOW_CLOSED", not_, us, "The run ended before this target's turn.", "Resume the run.", transient=True),
         Reason("STOPPED", not_, us, "Not tried: an admin has stopped the account, the secret or the vault.",
                "See `keymuster stops`; after `keymuster allow`: `keymuster rerun RUN --reason STOPPED`."),
+        Reason("CANCELLED", not_, us, "Not tried: the run was cancelled before this target had its outcome.",
+               "If it is wanted after all: `keymuster rerun RUN --reason CANCELLED`."),
         Reason("APPLIANCE_LOST", not_, us, "The appliance died or was cut off during the attempt.",
                "Look at the appliance's log.", sent, transient=True),
         Reason("NO_PACER", not_, us, "The pacer did not answer, so no password was sent.", "Look at the orchestrator's log.",

@@ -19,6 +19,7 @@ from appliance.answering import Answers
 from appliance.choice import choosable, choose
 from appliance.classify import classify
 from appliance.contract import (
+    CUT,
     DEADLINE,
     OK,
     Candidate,
@@ -38,7 +39,7 @@ from appliance.job_secrets import JobSecrets, Settled
 from appliance.jump import Jumps, Passage
 from appliance.login import Dial, Elevation, Login, LoginFactory, Negotiated
 from appliance.permit import Later, Permit, PermitDesk, Verdict
-from appliance.phases import PhaseLedger, deadline
+from appliance.phases import CutOff, PhaseLedger, deadline
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
 from appliance.vault import CredentialSource
@@ -67,6 +68,10 @@ class Kit:
     monotonic: Callable[[], float] = time.monotonic
     jumps: Jumps | None = None
     """The sessions with jump hosts; a kit without any reaches no target behind one."""
+    cut: CutOff = field(default_factory=CutOff)
+    """Struck when the run's window is over."""
+    call_off: Callable[[], None] = lambda: None
+    """No scan waits for a vault's rate any longer: the run is taken off this appliance."""
 
 
 async def scan(job: Job, kit: Kit) -> Report:
@@ -77,7 +82,7 @@ async def scan(job: Job, kit: Kit) -> Report:
         attempt.ended(not_begun)
         return attempt.report()
     try:
-        with deadline(job.deadline):
+        with deadline(job.deadline, kit.cut):
             try:
                 attempt.ended(await attempt.story())
             finally:
@@ -265,6 +270,8 @@ class _Attempt:
         self.end, self.over = end, True
 
     def out_of_time(self) -> Failure:
+        if self.kit.cut.struck:
+            return Failure(self.ledger.current, DEADLINE, "cut off: the run's window is over", {CUT: "yes"})
         lag = self.kit.lag(self.job.deadline)
         facts = {"loop_lag_ms": f"{lag * 1000:.0f}"} if lag > self.job.deadline / 4 else {}
         return Failure(self.ledger.current, DEADLINE, facts=facts)

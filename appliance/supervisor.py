@@ -207,15 +207,15 @@ class Supervisor:
                     open_runs.pop(run).scope.cancel()
                 for run, notice in notices.items():
                     if run in open_runs:
-                        await self._pause(open_runs[run], paused=notice.paused)
+                        await self._pause(open_runs[run], notice)
                     else:
                         known = open_runs[run] = _OpenRun(run, notice.targets, anyio.CancelScope(), notice.paused)
                         tasks.start_soon(self._serve_run, known, name=f"supervisor: run {run}")
 
-    async def _pause(self, run: _OpenRun, *, paused: bool) -> None:
-        run.paused = paused
-        for scanner in [s for s in self._scanners if paused and s.run is run]:
-            await self._tell_to_drain(scanner)
+    async def _pause(self, run: _OpenRun, notice: RunNotice) -> None:
+        run.paused = notice.paused
+        for scanner in [s for s in self._scanners if notice.paused and s.run is run]:
+            await self._tell_to_drain(scanner, cut=notice.cut)
 
     async def _serve_run(self, run: _OpenRun) -> None:
         with run.scope:
@@ -331,11 +331,11 @@ class Supervisor:
         assert self._vaults is not None, "only `serve` gives out and answers"  # noqa: S101 - narrows the type
         return await self._vaults.grantor(login)
 
-    async def _tell_to_drain(self, scanner: _Scanner) -> None:
+    async def _tell_to_drain(self, scanner: _Scanner, *, cut: bool = False) -> None:
         """One that does not read its pipe keeps nobody waiting."""
         with anyio.move_on_after(TELL_WAIT_S):
             try:
-                await scanner.channel.send(Drain())
+                await scanner.channel.send(Drain(cut=cut))
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 log.debug("scan process has ended already")
 

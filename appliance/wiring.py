@@ -22,7 +22,7 @@ from appliance.login.ssh_jump import ssh_gate
 from appliance.policy import Policy
 from appliance.scan import Kit
 from appliance.vault import CredentialSource
-from appliance.vault.secret_server import FETCH_PATIENCE, open_source
+from appliance.vault.secret_server import FETCH_PATIENCE, SecretServerSource, open_source
 from appliance.vault.shared import open_shared
 from appliance.vault.tokens import Token
 
@@ -42,6 +42,7 @@ async def kit_for(
     policy = Policy.of(hello.networks, hello.host_keys, urls)
     async with AsyncExitStack() as stack:
         sources: dict[str, CredentialSource] = {}
+        vaults: list[SecretServerSource] = []
         for access in hello.vaults:
             opened = open_source(
                 access,
@@ -50,8 +51,14 @@ async def kit_for(
                 room=max(1, hello.capacity // len(hello.vaults)),
             )
             source = await stack.enter_async_context(opened)
+            vaults.append(source)
             shared = open_shared(source, access.max_age) if access.fetch == "shared" else None
             sources[access.title] = source if shared is None else await stack.enter_async_context(shared)
+
+        def call_off() -> None:
+            for vault in vaults:
+                vault.call_off()
+
         from_, resolver = Sources(hello.source_v4, hello.source_v6), Resolver()
         connect = partial(dial, sources=from_, resolver=resolver)
         desk = await stack.enter_async_context(open_desk(bus))
@@ -75,4 +82,5 @@ async def kit_for(
             handshakes=handshakes,
             lag=lag.worst,
             jumps=jumps,
+            call_off=call_off,
         )

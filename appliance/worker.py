@@ -170,7 +170,15 @@ async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abor
             desk.take(message)
         elif isinstance(message, Drain):
             worker.draining.set()
+            if message.cut:
+                worker.kit.cut.strike()
     abort.cancel()  # the supervisor is gone: nobody would hear us
+
+
+async def _call_off(draining: anyio.Event, kit: Kit) -> None:
+    """What waits for a vault's rate would keep a run from being paused for longer than its jobs' deadline."""
+    await draining.wait()
+    kit.call_off()
 
 
 async def serve(sock: socket.socket) -> None:
@@ -202,6 +210,7 @@ async def serve(sock: socket.socket) -> None:
             tasks.start_soon(_serve_channel, channel, desk, worker, tasks.cancel_scope, name="worker: channel")
             tasks.start_soon(lag.run, name="worker: loop lag")
             tasks.start_soon(follow_load, handshakes, lag.worst, hello.capacity, name="worker: handshakes")
+            tasks.start_soon(_call_off, worker.draining, kit, name="worker: call off")
             await worker.work()
             tasks.cancel_scope.cancel()
     await channel.aclose()

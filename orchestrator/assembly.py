@@ -17,7 +17,9 @@ from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, onl
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook
 from orchestrator.run_plan import RunPlan
-from orchestrator.store.records import RunRecord, RunState, Unfinished
+from orchestrator.run_state import RunState
+from orchestrator.shared_room import Neighbourhood, RoomOf
+from orchestrator.store.records import RunRecord, Unfinished
 from orchestrator.vault_use import ApprovalTerms, VaultUse
 
 Units = Sequence[tuple[Target, Technology]]
@@ -65,6 +67,7 @@ def prepare(
     seed: int,
     now: float,
     parent: str | None = None,
+    priority: int | None = None,
     marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     jump_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Prepared | NothingSelected:
@@ -86,11 +89,12 @@ def prepare(
         id=run,
         campaign=campaign.name,
         created_at=now,
-        state=RunState.PLANNED,
+        state=RunState.QUEUED,
         seed=seed,
         snapshot=snapshot,
         planned=plan.count_all,
         parent=parent,
+        priority=priority,
     )
     return Prepared(record, campaign, book, plan)
 
@@ -130,6 +134,12 @@ def _terms(vault: Vault) -> VaultTerms:
     return VaultTerms(vault.comment or "", ticket, approval=vault.approval == "request")
 
 
+def priority_of(prepared: Prepared) -> int:
+    """The run's own, where somebody has given it one; else its campaign's."""
+    own = prepared.record.priority
+    return prepared.campaign.priority if own is None else own
+
+
 def run_plan(prepared: Prepared) -> RunPlan:
     """What the controller needs of a run."""
     campaign, record, book = prepared.campaign, prepared.record, prepared.book
@@ -148,6 +158,7 @@ def run_plan(prepared: Prepared) -> RunPlan:
         planned=record.planned,
         pace=_pace(campaign),
         vaults=tuple(v.title for v in campaign.vaults),
+        priority=priority_of(prepared),
         budget=budget,
         vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
@@ -183,15 +194,29 @@ def _jump_marks(record: RunRecord) -> Callable[[Planned], Marked]:
 
 
 def dispatcher(
-    prepared: Prepared, unfinished: Sequence[Unfinished], lease: Callable[[], str], now: float
+    prepared: Prepared,
+    unfinished: Sequence[Unfinished],
+    lease: Callable[[], str],
+    now: float,
+    neighbourhood: Neighbourhood | None = None,
 ) -> Dispatcher:
-    """A run's dispatcher: from the start, or from where its store says it came to.
+    """A run's dispatcher: from the start, or from where its store says it came to. `neighbourhood`: the runs that it
+    shares subnets and vaults with.
 
     A job whose last attempt nobody reported is tried anew with the next number: the old one's lease is dead, and its
     permit, if it had one, counts as a failed logon.
     """
     book, plan = prepared.book, prepared.plan
-    made = Dispatcher(plan, _pace(prepared.campaign), prepared.record.cursors, lease, logons_allowed(book))
+    pace, urls = _pace(prepared.campaign), {vault.title: vault.url for vault in prepared.campaign.vaults}
+    made = Dispatcher(
+        plan,
+        pace,
+        prepared.record.cursors,
+        lease,
+        logons_allowed(book),
+        room=RoomOf(prepared.record.id, neighbourhood, pace.per_subnet),
+        vault_key=lambda title: urls.get(title, title),
+    )
     for job in unfinished:
         candidates = book.candidates(job.job.target, job.job.technology)
         if isinstance(candidates, NoCandidate):

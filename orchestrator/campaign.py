@@ -37,6 +37,7 @@ from orchestrator.campaign_model import (
     WindowsRecord,
     campaign_schema,
 )
+from orchestrator.campaign_times import Daily, Once, Schedule
 from orchestrator.toml_lines import KeyPath, key_lines, line_of
 
 __all__ = [
@@ -211,7 +212,9 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("targets",): Targets,
     ("targets", "include"): TargetEntry,
     ("pace",): Pace,
+    ("schedule",): Schedule,
 }
+_KINDS_OF_WINDOW: dict[str | int, type[BaseModel]] = {"daily": Daily, "once": Once}
 
 
 def _unknown_key(path: KeyPath, loc: KeyPath) -> str:
@@ -222,6 +225,8 @@ def _unknown_key(path: KeyPath, loc: KeyPath) -> str:
             return "is for unix records: SMB is not spoken through an SSH host; remove it, or put an appliance there"
         if any(key in other.model_fields for other in _RECORDS.values()):
             return f"is no key of {loc[2]} records, only of the others; remove it, or correct technology"
+    elif table == ("windows",):
+        model = _KINDS_OF_WINDOW[loc[2]]
     else:
         model = _MODELS[table]
     known = sorted(model.model_fields)

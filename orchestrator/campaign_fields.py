@@ -257,6 +257,8 @@ Comment = Annotated[Text, AfterValidator(_comment)]
 Line = Annotated[Text, AfterValidator(_line)]
 FilePath = Annotated[Text, AfterValidator(_file)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=253)]
+DEFAULT_PRIORITY, HIGHEST_PRIORITY = 10, 1000
+Priority = Annotated[StrictInt, Field(ge=1, le=HIGHEST_PRIORITY)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Url = Annotated[Text, AfterValidator(_url)]
 Pin = Annotated[str, AfterValidator(_pin)]

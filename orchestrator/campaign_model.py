@@ -12,9 +12,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -27,6 +25,7 @@ from pydantic import (
 from appliance.contract import CryptoProfile, HostKeyPolicy, SecretLookup, Selection, Technology
 from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.campaign_fields import (
+    DEFAULT_PRIORITY,
     CertificateLine,
     Comment,
     DnsDomain,
@@ -43,6 +42,7 @@ from orchestrator.campaign_fields import (
     LoginType,
     Pins,
     Port,
+    Priority,
     ProxyUrl,
     SingleHost,
     Template,
@@ -53,8 +53,11 @@ from orchestrator.campaign_fields import (
     Zone,
     kdc_place,
 )
+from orchestrator.campaign_table import Table
+from orchestrator.campaign_times import Schedule, Window
 from orchestrator.gates import Gate, parse_gate
 
+MOST_WINDOWS = 32
 SNAPSHOT_VERSION = 1
 """Rises with any change to the models that an older snapshot could not be read under."""
 
@@ -73,10 +76,6 @@ def _several(value: object) -> object:
 
 def _target(value: object) -> object:
     return {"address": value} if isinstance(value, str) else value
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PasswordReference(Table):
@@ -460,11 +459,17 @@ class Campaign(Table):
     """What to try and how. Made by `campaign.load_campaign`, which also checks what single models cannot."""
 
     name: Text
+    priority: Priority = DEFAULT_PRIORITY
+    """Its runs' weight where they share appliances, vaults and subnets with others: twice as much is twice the part."""
     gate: tuple[GateText, ...] = ()
     vaults: tuple[Vault, ...] = ()
     records: tuple[Record, ...] = ()
     targets: Targets = Targets()
     pace: Pace = Pace()
+    windows: Annotated[tuple[Window, ...], Field(max_length=MOST_WINDOWS)] = ()
+    """When its runs may work; always, where there are none."""
+    schedule: Schedule | None = None
+    """When runs are begun by themselves."""
 
     @cached_property
     def gates(self) -> tuple[Gate, ...]:

@@ -17,6 +17,7 @@ name = {name}
 # What a run must reach, else its exit code is 1. Metrics: coverage (passed and passed*, as a share of all),
 # status.NAME and reason.CODE (a count, or a share: 2%), phase.NAME.p95 (a duration).
 gate = ["coverage>=0.98", "reason.ACCOUNT_LOCKED==0"]
+# priority = 10   # its runs' weight beside others in one `keymuster` (1 to 1000)
 
 # -- where the credentials are -----------------------------------------------------------------------------------------
 [[vaults]]
@@ -122,6 +123,19 @@ exclude = []
 # throttle_patience = "5m"  # how long an SSH host that turns us away is asked again
 # capacity = 256            # targets in flight per appliance
 # zone = "default"          # whose appliances do it
+
+# -- when: windows in which its runs may work, and a schedule that begins them (docs/control.md) ----------------------
+# [[windows]]
+# start = "22:00"                  # nothing goes out before; or a day: start = 2027-01-31T22:00
+# stop_new = "05:30"               # nothing new goes out any more
+# end = "06:00"                    # what is still in flight is cut off; the rest goes on in the next window
+# days = ["mon", "tue", "wed"]     # on which it opens; without it on all
+# time_zone = "Europe/Berlin"
+# [schedule]
+# cron = "0 22 * * mon-fri"        # minute, hour, day, month, weekday
+# time_zone = "Europe/Berlin"
+# overlap = "skip"                 # or "queue": what becomes of a run while the last one has not ended
+# catch_up = true                  # what was missed in a standstill is made up for, once
 """
 
 

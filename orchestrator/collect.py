@@ -16,6 +16,8 @@ The rules, stated here and nowhere else:
  C8 turned away A host that turned us away before the login (sshd's MaxStartups and PerSourcePenalties) is asked again
                 after a while that doubles, for as long as `pace.throttle_patience` allows. That is no retry: nothing
                 was tried.
+ C9 cut off     An attempt that was cut off at the end of its run's window has not failed: its target's turn comes in
+                the next one. What it had submitted counts in the ledger of permits, as ever.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.classify import classify
-from appliance.contract import DEADLINE, Deferred, Evidence, Outcome, Phase, Report, Selection, named
+from appliance.contract import CUT, DEADLINE, Deferred, Evidence, Outcome, Phase, Report, Selection, named
 from appliance.reasons import REASONS, Owner, Reason, Status, counts_towards_lockout
 from orchestrator.crowd import LONG_S, PUT_OFF
 from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Repeat, deferred, repeat_of, turned_away
@@ -95,6 +97,8 @@ def _outcome(report: Outcome, attempt: OpenAttempt, pace: Pace, now: float) -> D
 
 def _judge(evidence: Evidence, attempt: OpenAttempt, pace: Pace, now: float) -> Decision:
     reason = classify(attempt.planned.technology, evidence)
+    if evidence.signal == DEADLINE and CUT in evidence.facts:  # C9
+        return Again(reason, evidence, deferred(attempt, not_before=now, for_vault=False, now=now))
     if reason.code == PERMIT_WAIT and not evidence.submitted and _waited(evidence) >= LONG_S:  # C5
         return Again(reason, evidence, deferred(attempt, not_before=now, for_vault=False, now=now))
     if reason.code == "ROTATED_MID_SCAN" and not attempt.rotations:  # C2

@@ -28,7 +28,7 @@ from appliance.contract import (
 from appliance.reasons import REASONS, Status
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault, permit_wait
-from orchestrator.dispatch import Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
+from orchestrator.dispatch import LIMIT, WINDOW, Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
 from orchestrator.job_message import addresses_of, job_of, jump_of_job
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
@@ -71,6 +71,10 @@ class RunController:
     counts: Counter[Status] = field(default_factory=Counter)
     reconcile_every: float = RECONCILE_S
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    cutting: anyio.Event = field(default_factory=anyio.Event)
+    """Set with `stopping`, or later: what is in flight is not waited for, but cut off."""
+    demand: int = 1
+    """Places at the appliances that the run could use."""
     gave_up: str = ""
     """Why the run stopped by itself, if it did."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
@@ -124,6 +128,7 @@ class RunController:
                 tasks.cancel_scope.cancel()
             await self._insist(self._close)
         finally:
+            self.dispatcher.leave()
             self.office.leave(self.plan.run)
         return self.dispatcher.finished
 
@@ -137,6 +142,7 @@ class RunController:
             batch = self.dispatcher.step(
                 capacity=capacity, now=self.clock(), broken=self._broken, stop_on=self.stops.on_login
             )
+            self._note_demand(batch, capacity)
             if batch.attempts or batch.unplannable or batch.left_out or batch.held:
                 await self._send(batch)
                 await self._gather(capacity)
@@ -145,6 +151,12 @@ class RunController:
             pause = IDLE_S if due is None else min(max(due - self.clock(), 0.01), IDLE_S)
             with anyio.move_on_after(pause):
                 await changed.wait()
+
+    def _note_demand(self, batch: Batch, capacity: int) -> None:
+        """A run that has not filled its window cannot: others may have the rest."""
+        flying, has = self.dispatcher.in_flight, self.dispatcher.waiting + self.dispatcher.fresh_left
+        full = flying >= WINDOW * capacity or len(batch.attempts) >= LIMIT
+        self.demand = flying + has if full else flying + 1
 
     async def _gather(self, capacity: int) -> None:
         with anyio.move_on_after(GATHER_S):
@@ -168,9 +180,14 @@ class RunController:
         Whoever has a job in hand has reported it by its deadline. The lease of one who died stays on the bus, since
         nobody pulls any more; so the bus alone does not tell when to go.
         """
+        self.demand = 1  # others may have what it no longer uses
         with anyio.move_on_after(self.plan.pace.deadline + DRAIN_GRACE_S):
-            await self._insist(self._pause)
+            cut = self.cutting.is_set()
+            await self._insist(self._cut if cut else self._pause)
             while True:
+                if self.cutting.is_set() and not cut:
+                    cut = True
+                    await self._insist(self._cut)
                 try:
                     view = await self.bus.view(self.plan.run, self.plan.zone)
                 except BusError:
@@ -182,18 +199,21 @@ class RunController:
     async def _open(self) -> None:
         self._opened_for = self.capacity()
         capacity = max(self._opened_for, 1)
-        await self.bus.open_zone(self.plan.zone, capacity)
+        await self.bus.open_zone(self.plan.zone)
         await self.bus.open_run(self._notice(paused=False), capacity)
 
     async def _pause(self) -> None:
         await self.bus.open_run(self._notice(paused=True), max(self._opened_for, 1))
 
+    async def _cut(self) -> None:
+        await self.bus.open_run(self._notice(paused=True, cut=True), max(self._opened_for, 1))
+
     async def _close(self) -> None:
         await self.bus.close_run(self.plan.run, self.plan.zone)
 
-    def _notice(self, *, paused: bool) -> RunNotice:
+    def _notice(self, *, paused: bool, cut: bool = False) -> RunNotice:
         plan = self.plan
-        return RunNotice(run=plan.run, zone=plan.zone, vaults=plan.vaults, targets=plan.planned, paused=paused)
+        return RunNotice(run=plan.run, zone=plan.zone, vaults=plan.vaults, targets=plan.planned, paused=paused, cut=cut)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat an idempotent step until the bus takes it; whoever started the run decides how long to wait."""

@@ -8,7 +8,8 @@ The rules, stated here and nowhere else:
                 (`crowd`), and any number while its breaker is open (then nobody waits for a permit). What must wait is
                 held, in order; when HELD_LIMIT targets are held, no new ones are taken. Its cursor has passed a held
                 target: the store must know of it.
- D4 subnet      At most `per_subnet` attempts are open in one /24 (IPv4) or /64 (IPv6), where the campaign sets it.
+ D4 subnet      At most `per_subnet` attempts are open in one /24 (IPv4) or /64 (IPv6), where the campaign sets it: of
+                all runs of the holder that set one (`shared_room`).
  D5 one         At most one attempt of a job is open. A new attempt has the next number and a fresh lease token.
  D6 vault       A job that only vaults that are away could serve waits (`vault_watch`), apart from those held under D3;
                 with PARKED_LIMIT of them no new targets are taken.
@@ -19,7 +20,7 @@ The rules, stated here and nowhere else:
                 one whose target has chosen such a secret; counted under D6's limit.
  D9 due         A target is not taken before it is due, where whoever made the dispatcher says when (a load test).
  D10 rate       For a vault that limits its rate as many attempts are open as its appliances have room for
-                (`vault_room`). What must wait is held as under D3.
+                (`vault_room`), of all runs of the holder (`shared_room`). What must wait is held as under D3.
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ from typing import Protocol, TypeVar
 from appliance.contract import Account, Candidate, CredentialRef, Target, Technology
 from orchestrator.approval_watch import ApprovalWatch, Unapproved
 from orchestrator.crowd import Crowd
+from orchestrator.shared_room import RoomOf
 from orchestrator.stops import Stop
-from orchestrator.vault_room import VaultRoom
 from orchestrator.vault_watch import Away, VaultWatch
 from orchestrator.waiting import Place, Waiting
 
 K = TypeVar("K")
 
 WINDOW = 4
+LIMIT = 500
+"""Attempts of one step."""
 HELD_LIMIT = 4096
 PARKED_LIMIT = 65_536
 
@@ -172,7 +175,12 @@ class Dispatcher:
         lease: Callable[[], str],
         budget: Callable[[Account], int],
         due: Due = lambda _cursor, _index: 0.0,
+        room: RoomOf | None = None,
+        vault_key: Callable[[str], str] = str,
     ) -> None:
+        """`room`: what other runs leave of subnets and vaults; `vault_key`: what tells a vault, by its title here, from
+        those of other campaigns.
+        """
         self._due_at = due
         self._opens: float | None = None
         """When the next target is due, if that is all that keeps it."""
@@ -187,20 +195,20 @@ class Dispatcher:
         self._sequence = 0
         self._watch: VaultWatch[Repeat] = VaultWatch(pace.vault_patience)
         self._approvals: ApprovalWatch[Repeat] = ApprovalWatch()
-        self._room = VaultRoom()
+        self._room = room if room is not None else RoomOf(per_subnet=pace.per_subnet)
+        self._vault_key = vault_key
         self._held: Waiting[Repeat] = Waiting()
         self._by_account: dict[Account, int] = {}
         self._crowds: dict[Account, Crowd] = {}
-        self._by_subnet: dict[str, int] = {}
 
     # -- what goes out -------------------------------------------------------------------------------------------------
 
     def step(
-        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
+        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = LIMIT
     ) -> Batch:
         """The next attempts. `broken` says whether an account's breaker is open for this run."""
         self._opens = None
-        self._room.forget(now)
+        self._room.at(now)
         room = min(WINDOW * capacity - len(self._open), limit)
         if room <= 0:
             return Batch(cursors=dict(self._next))
@@ -299,9 +307,9 @@ class Dispatcher:
         crowd = self._by_account.get(account, 0) if account is not None else 0
         if account is not None and crowd >= self._crowd(account).limit and not broken(account):
             return False
-        if vault and not self._room.has_room(vault):
+        if vault and not self._room.vault_has_room(self._vault_key(vault)):
             return False
-        return not subnet or self._by_subnet.get(subnet, 0) < self._pace.per_subnet
+        return not subnet or self._room.subnet_has_room(subnet)
 
     def _crowd(self, account: Account) -> Crowd:
         return self._crowds.setdefault(account, Crowd(self._budget(account)))
@@ -357,6 +365,10 @@ class Dispatcher:
             open_now = self._by_account.get(account, 0)
             self._crowd(account).waited(seconds, dispatched_at=attempt.dispatched_at, open_now=open_now, now=now)
 
+    def leave(self) -> None:
+        """Nothing more goes out, and whoever shares subnets and vaults with this run has them to himself."""
+        self._room.leave()
+
     def vault_away(self, vault: str, *, now: float, until: float) -> None:
         self._watch.away(vault, now=now, until=until)
 
@@ -367,11 +379,12 @@ class Dispatcher:
 
     def vault_full(self, vault: str, *, now: float) -> None:
         """An attempt found no room there, since the vault limits its rate; to be told before its job goes on."""
-        self._room.full(vault, now)
+        self._room.vault_full(self._vault_key(vault), now)
 
     def vault_has_room(self, attempt: OpenAttempt, *, now: float) -> None:
         """An attempt ended, and not for that."""
-        self._room.ended(_only_vault(attempt.planned, attempt.tried), now)
+        if vault := _only_vault(attempt.planned, attempt.tried):
+            self._room.vault_ended(self._vault_key(vault), now)
 
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         self._approvals.waits(secret, since)
@@ -404,7 +417,11 @@ class Dispatcher:
     @property
     def held(self) -> int:
         """Jobs that wait for others of their account or subnet (D3, D4)."""
-        return self._held.count(lambda place: not place[2] or self._room.has_room(place[2]))
+
+        def for_another_reason(place: Place) -> bool:
+            return not place[2] or self._room.vault_has_room(self._vault_key(place[2]), asks=False)
+
+        return self._held.count(for_another_reason)
 
     def next_due(self) -> float | None:
         """When the earliest job that waits for its time, or for a vault, may go out."""
@@ -424,9 +441,9 @@ class Dispatcher:
         if account is not None:
             _add(self._by_account, account, step)
         if self._pace.per_subnet:
-            _add(self._by_subnet, subnet_of(attempt.planned.target), step)
+            self._room.count_subnet(subnet_of(attempt.planned.target), step)
         if vault := _only_vault(attempt.planned, attempt.tried):
-            self._room.count(vault, step)
+            self._room.count_vault(self._vault_key(vault), step)
 
 
 def _add(counts: dict[K, int], key: K, step: int) -> None:

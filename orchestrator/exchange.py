@@ -18,13 +18,18 @@ from pydantic import ValidationError
 from appliance.contract import Evidence, Technology
 from appliance.reasons import REASONS, Status
 from orchestrator.pacing import EntryKind
-from orchestrator.store.records import RecordUse, RunState
+from orchestrator.run_state import RunState
+from orchestrator.store.records import RecordUse
 from orchestrator.store.unlisted import TABLES, Row, Unlisted, shape_of
 
 WHAT, VERSION = "run export", 1
-OPEN = frozenset({RunState.PLANNED, RunState.RUNNING, RunState.PAUSED})
 LONGEST = 64 << 20
 """Bytes of a line; the longest is the header, with the campaign in it."""
+
+
+def may_be_moved(state: RunState) -> bool:
+    """Nobody is at work on it, nor about to be. One that is paused goes on where it is carried to."""
+    return state is not RunState.QUEUED and not state.under_way
 
 
 class ExchangeError(Exception):
@@ -69,8 +74,8 @@ class Reader:
             raise self._wrong(f"a header has keymuster, version and run, not {', '.join(map(str, value))}")
         self.run = self._checked("run", value["run"])
         state = self._one_of("run", "state", RunState, self.run["state"])
-        if state in OPEN:
-            raise self._wrong(f"run: it is {state.value}, and only a run that has ended can be moved")
+        if not may_be_moved(state):
+            raise self._wrong(f"run: it is {state.value}, and only a run that has ended or is paused can be moved")
         return self.run
 
     def batches(self, size: int) -> Iterator[tuple[str, list[Row]]]:

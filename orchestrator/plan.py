@@ -131,6 +131,10 @@ class Plan:
             totals[part.technology] = totals.get(part.technology, 0) + part.count
         return totals
 
+    def counts(self) -> Mapping[str, tuple[Technology, int]]:
+        """How many units each cursor has, and of which technology."""
+        return {part.name: (part.technology, part.count) for part in self.parts}
+
     def cursors(self) -> Sequence[str]:
         return tuple(self._by_name)
 

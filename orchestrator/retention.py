@@ -1,6 +1,7 @@
 """Which runs may go: pure, and the only place where it is decided.
 
-R1  A run that has not ended stays: planned, running, paused.
+R1  A run that is to go on stays: queued, under way, paused by hand or by its window. One that was interrupted, and that
+    nobody has gone on with for so long, has ended.
 R2  A run that has something of a vault's (a check-out, an access request) stays until that is given back.
 R3  The latest runs of each campaign stay, as many as are to be kept: `plan` reckons with what they took.
 R4  Else it goes when it ended longer ago than it is to be kept.
@@ -12,9 +13,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from orchestrator.store.records import RunRecord, RunState
+from orchestrator.run_state import Hold, RunState
+from orchestrator.store.records import RunRecord
 
-OPEN = frozenset({RunState.PLANNED, RunState.RUNNING, RunState.PAUSED})
+_TO_GO_ON = frozenset({Hold.HAND, Hold.WINDOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ def old_runs(
         if ended >= before:
             continue
         stays = ""
-        if run.state in OPEN:
-            stays = f"it is {run.state.value}: resume it, or let it end"
+        if _goes_on(run):
+            stays = f"it is {run.state.value}: resume it, or cancel it"
         elif run.id in has_secrets:
             stays = "it has a check-out or an access request in a vault: the next run gives it back"
         elif run.id in kept:
@@ -57,9 +59,15 @@ def old_runs(
     return found
 
 
+def _goes_on(run: RunRecord) -> bool:
+    if run.state is RunState.PAUSED:
+        return run.standing.hold in _TO_GO_ON
+    return run.state is RunState.QUEUED or run.state.under_way
+
+
 def _loses(run: RunRecord, child: str | None, searched: Collection[str]) -> str:
     lost = []
-    if run.state is not RunState.FINISHED:
+    if not run.state.over:
         lost.append("resume")
     lost.append("rerun")
     if run.id not in searched:

@@ -35,6 +35,8 @@ class RunPlan:
     """Whom certificate authorities vouch for, and which keys are revoked: of a target's host."""
     jump_marks: Callable[[Planned], Marked] = lambda _: Marked()
     """The same of its jump host."""
+    priority: int = 10
+    """Its weight where runs share what there is (`fair_shares`)."""
     vault_only: bool = False
     """Secrets are read, and nothing is logged in to: a load test."""
 
@@ -48,6 +50,8 @@ class Progress:
     by_status: Mapping[Status, int]
     away: tuple[Away, ...] = ()
     unapproved: tuple[Unapproved, ...] = ()
+    note: str = ""
+    """Why nothing new goes out, where nothing does."""
 
     @property
     def done(self) -> int:

@@ -23,13 +23,17 @@ from orchestrator.attempt_book import AttemptBook
 from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController
 from orchestrator.dispatch import Dispatcher
+from orchestrator.fair_shares import Party, fair_shares
 from orchestrator.pacing import STOPPED, Pacer, Standing
 from orchestrator.permits import REMEMBER_S, Ledger, PermitOffice
 from orchestrator.run_holding import RunHolding
 from orchestrator.run_plan import Progress, RunPlan
+from orchestrator.shared_room import Neighbourhood
 from orchestrator.stop_office import StopOffice
 from orchestrator.store import Store
 from orchestrator.tally import TalliedBook, TalliedLedger, Tally
+
+SHARE_S = 2.0
 
 log = structlog.get_logger()
 
@@ -84,6 +88,9 @@ class Service:
         self._known: dict[str, Appliance] = {}
         """All that have been heard of, but for those that have drained and gone."""
         self._seen = anyio.Event()
+        self.neighbourhood = Neighbourhood()
+        self._shares: dict[str, tuple[float, object, Mapping[str, int]]] = {}
+        """By zone: since when, for whom, and what."""
 
     # -- the service -------------------------------------------------------------------------------------------------
 
@@ -176,6 +183,29 @@ class Service:
         """Jobs that the zone's living appliances carry together."""
         return sum(beat.capacity for beat in self._appliances.values() if beat.zone == zone and not beat.draining)
 
+    def share(self, run: str, zone: str) -> int:
+        """What a run has of its zone's capacity; dealt out anew when a run comes, goes or changes its priority, and
+        else every SHARE_S, since each change is a message to the bus.
+        """
+        capacity = self.capacity(zone)
+        runs = {name: one for name, one in self._runs.items() if one.plan.zone == zone}
+        if runs.keys() <= {run}:
+            return capacity
+        priorities = {name: self.neighbourhood.priorities[name] for name in runs}
+        since, for_whom, shares = self._shares.get(zone, (0.0, None, {}))
+        if for_whom != (capacity, priorities) or self._clock() - since >= SHARE_S:
+            parties = [Party(name, priorities[name], one.demand) for name, one in runs.items()]
+            shares = fair_shares(capacity, parties)
+            self._shares[zone] = self._clock(), (capacity, priorities), shares
+        return shares.get(run, capacity)
+
+    def prefer(self, run: str, priority: int) -> None:
+        """A run that is under way has another priority from now on."""
+        if run in self._runs:
+            self.neighbourhood.priorities[run] = priority
+            for controller in self._runs.values():
+                controller.wake()
+
     def beats(self, zone: str) -> Sequence[Heartbeat]:
         """The newest word of each of the zone's living appliances."""
         return [beat for beat in self._appliances.values() if beat.zone == zone]
@@ -231,7 +261,7 @@ class Service:
             bus=self._bus,
             office=self._office,
             stops=self.stops.stops,
-            capacity=lambda: self.capacity(plan.zone),
+            capacity=lambda: self.share(plan.run, plan.zone),
             clock=self._clock,
             reconcile_every=self._reconcile_every,
         )
@@ -239,6 +269,7 @@ class Service:
         await self._check_outs.enter(holding)
         await self._approvals.enter(holding)
         self._runs[plan.run] = controller
+        self.neighbourhood.priorities[plan.run] = plan.priority
         try:
             controller_ready(controller)
             async with anyio.create_task_group() as tasks:
@@ -252,6 +283,7 @@ class Service:
             self._check_outs.abandon(holding)
             self._approvals.abandon(holding)
             del self._runs[plan.run]
+            del self.neighbourhood.priorities[plan.run]
         return finished
 
     async def purge(self, run: str, zone: str) -> None:

@@ -50,6 +50,11 @@ class VaultRoom:
         for vault in [vault for vault, limit in self._limits.items() if now - limit.full_at >= FORGET_S]:
             del self._limits[vault]
 
+    def limit(self, vault: str) -> int | None:
+        """Attempts that may be open there; None where there is no limit."""
+        limit = self._limits.get(vault)
+        return None if limit is None else int(limit.places)
+
     def has_room(self, vault: str) -> bool:
         limit = self._limits.get(vault)
         return limit is None or self._open.get(vault, 0) < int(limit.places)

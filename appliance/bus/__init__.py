@@ -225,12 +225,14 @@ class OrchestratorBus(Protocol):
         """Is the bus there now? It is found again by itself."""
         ...
 
-    async def open_zone(self, zone: str, capacity: int) -> None:
-        """Make or update the zone's stream; `capacity` bounds unacknowledged jobs. Idempotent. Raises BusError."""
+    async def open_zone(self, zone: str) -> None:
+        """Make or update the zone's stream. Idempotent. Raises BusError."""
         ...
 
     async def open_run(self, notice: RunNotice, capacity: int) -> None:
-        """Make the run's consumer and announce the run, or announce it anew. Idempotent. Raises BusError."""
+        """Make the run's consumer, which has at most `capacity` jobs out at a time, and announce the run; or do both
+        anew. Idempotent. Raises BusError.
+        """
         ...
 
     async def close_run(self, run: str, zone: str) -> None:

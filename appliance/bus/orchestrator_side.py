@@ -73,23 +73,9 @@ class JetStreamOrchestrator:
     def connected(self) -> bool:
         return self._link.connected
 
-    async def open_zone(self, zone: str, capacity: int) -> None:
+    async def open_zone(self, zone: str) -> None:
         await layout.make_shared(self._link)
         self._epochs[zone] = await layout.make_stream(self._link, layout.jobs_stream(zone))
-        for at, run in tuple(self._open):
-            if at == zone:
-                await self._bound(zone, run, capacity)
-
-    async def _bound(self, zone: str, run: str, capacity: int) -> None:
-        """Give a consumer that exists another bound; one that is gone is `open_run`'s to make."""
-        stream = subjects.jobs_stream(zone)
-        try:
-            await self._link.api(f"CONSUMER.INFO.{stream}.{run}")
-        except ApiError as error:
-            if error.code in GONE:
-                return
-            raise
-        await layout.make_consumer(self._link, stream, layout.run_consumer(zone, run, capacity, self._link.timing))
 
     async def open_run(self, notice: RunNotice, capacity: int) -> None:
         zone, run = notice.zone, notice.run

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from appliance.contract.enrolment import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
 from appliance.contract.evidence import (
+    CUT,
     DEADLINE,
     OK,
     OUT_OF_SYNC,
@@ -81,6 +82,7 @@ from appliance.contract.wire import (
 )
 
 __all__ = [
+    "CUT",
     "DEADLINE",
     "OK",
     "OUT_OF_SYNC",

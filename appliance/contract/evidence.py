@@ -38,6 +38,8 @@ class Signal(Wire):
 
 OK = Signal(kind=SignalKind.OK)
 DEADLINE = Signal(kind=SignalKind.DEADLINE)
+CUT = "cut_off"
+"""The fact of an attempt whose end came before its deadline, since its run's window was over."""
 
 
 def named(reason: str) -> Signal:

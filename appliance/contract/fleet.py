@@ -38,6 +38,13 @@ class RunNotice(Wire):
     targets: int
     """That it has been planned for; `processes_for` so many."""
     paused: bool = False
+    cut: bool = False
+    """Its window is over: what is in hand is not waited for, but cut off within its logoff. Said only where it is so,
+    since older appliances do not know it (theirs ends by its deadline).
+    """
+
+    def encode(self) -> bytes:
+        return self.model_dump_json(exclude=None if self.cut else {"cut"}).encode()
 
 
 def capacity_each(capacity: int, processes: int) -> int:

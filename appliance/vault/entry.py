@@ -8,6 +8,7 @@ Rules:
    known), the next one is told to come again: its place in the scan process may serve another vault meanwhile, or
    another process serve it.
 3. Where no limit is known everybody enters at once.
+4. When the run is taken off the appliance (a pause, a drain) nobody waits any longer: neither here nor for a turn.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import anyio
 from appliance.contract import Failure
 from appliance.vault.pace import Pace
 from appliance.vault.slots import Slots
-from appliance.vault.turns import Turns
+from appliance.vault.turns import Turns, called_off
 
 QUEUE_S = 0.5
 ON_THE_WAY_S = 1.0
@@ -39,6 +40,8 @@ class Entry:
         self._turns = turns
         self._room = room
         self._places = Slots(self._size, UNBOUNDED, clock)
+        self._waiting: dict[anyio.CancelScope, None] = {}
+        self._called_off = False
         turns.changed = self._places.wake
 
     async def enter(self) -> Callable[[], None] | Failure:
@@ -49,10 +52,24 @@ class Entry:
         served = self._room if self._pace.searching else max(LEAST_WAITING, PATIENCE_S * rate)
         if self._places.waiting >= min(served, self._room):
             return self._turns.late(f"{self._places.waiting} jobs wait for it already")
-        with anyio.move_on_after(LONGEST_S):
-            place = await self._places.take()
+        if self._called_off:
+            return called_off()
+        with anyio.move_on_after(LONGEST_S) as scope:
+            self._waiting[scope] = None
+            try:
+                place = await self._places.take()
+            finally:
+                del self._waiting[scope]
             return lambda: self._places.give_back(place)
+        if self._called_off:
+            return called_off()
         return self._turns.late(f"no turn within {LONGEST_S:g} s")
+
+    def call_off(self) -> None:
+        """As `Turns.call_off`: nobody waits to enter any longer."""
+        self._called_off = True
+        for scope in list(self._waiting):
+            scope.cancel()
 
     def _size(self) -> int:
         rate = self._pace.rate

@@ -83,6 +83,8 @@ class Trip:
     """While it is queued: the reason, where it is the vault's doing that it must wait."""
     rank: Rank = Rank.NOBODY_WAITS
     """Whose turn comes first, where the vault limits its rate."""
+    second_look: bool = False
+    """The secret was refused, and this tells whether it has changed: the answer is wanted whatever happens."""
     late: Failure | None = None
     """What to say of one that was cut off while it waited for the vault's rate."""
     paced: float = 0.0
@@ -196,6 +198,11 @@ class Exchange:
         """Would `ready` say so at once? For those who ask it often."""
         return self._breaker.is_clear(self._clock())
 
+    def call_off(self) -> None:
+        """Whoever waits for the vault's rate, or would have to, is told so at once: see `Turns.call_off`."""
+        self.entry.call_off()
+        self._turns.call_off()
+
     def no_token(self, failure: Failure) -> None:
         """Whoever logs in for us had this failure; it counts as one of ours, if it is one of the vault as a whole."""
         if (ill := _illness(failure)) is not None:
@@ -243,7 +250,7 @@ class Exchange:
         began = self._clock()
         try:
             with off_the_clock():
-                return await self._turns.take(Rank.AGAIN if again else trip.rank)
+                return await self._turns.take(Rank.AGAIN if again else trip.rank, whatever=trip.second_look)
         except anyio.get_cancelled_exc_class():
             trip.late = self._turns.late(f"no turn within {self._clock() - began:.1f} s")
             raise

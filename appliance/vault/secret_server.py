@@ -105,7 +105,7 @@ class SecretServerSource:
         purpose: str,
         terms: AccessTerms = DEFAULT_TERMS,
         checked_out: bool = False,
-        anew: bool = False,  # noqa: ARG002 - nothing is kept, so every read is
+        anew: bool = False,
         views: list[View] | None = None,
     ) -> Credential | Failure:
         def begin(dialect: Dialect) -> Dialogue[Credential | Failure]:
@@ -115,7 +115,7 @@ class SecretServerSource:
             return self._fetch(dialect, secret_id, why, told=told, private_key=private_key, checked_out=checked_out)
 
         async def work(trip: Trip) -> Credential | Failure:
-            trip.rank = Rank.TARGET_WAITS
+            trip.rank, trip.second_look = Rank.TARGET_WAITS, anew
             away = await self._session.ready(trip)
             return away if away is not None else await self._session.converse(begin, trip)
 
@@ -130,6 +130,10 @@ class SecretServerSource:
             self._settle_patience,
             lambda trip: self._session.converse(lambda dialect: self._state(dialect, handle), trip),
         )
+
+    def call_off(self) -> None:
+        """Nobody waits for the vault's rate any longer: the run is taken off this appliance."""
+        self._session.call_off()
 
     # -- settle --------------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,10 @@ class Session:
         api = self._exchange.api if self._token is None else self._token.api
         return dialects.of("rest" if api == "auto" else api).health()
 
+    def call_off(self) -> None:
+        """See `Exchange.call_off`."""
+        self._exchange.call_off()
+
     @property
     def clear(self) -> bool:
         return self._exchange.clear

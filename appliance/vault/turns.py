@@ -32,6 +32,12 @@ LEAST_WAITING = 16
 """So many may wait, however low the rate: at first it is but a guess."""
 
 
+def called_off() -> Failure:
+    """What to say of one that need not wait any longer; its job is dispatched again when its run goes on."""
+    text = "the vault limits its rate, and the run was taken off this appliance meanwhile"
+    return fail("VAULT_RATE_LIMITED", text, **{PACED: "yes"})
+
+
 class Rank(IntEnum):
     """Whose turn comes first."""
 
@@ -43,7 +49,7 @@ class Rank(IntEnum):
     NOBODY_WAITS = 3
 
 
-_Waiter = tuple[anyio.Event, list[Turn]]
+_Waiter = tuple[anyio.Event, list[Turn | Failure], bool]
 
 
 class Turns:
@@ -54,6 +60,7 @@ class Turns:
         """Called whenever the queue has become shorter, or the rate may be another."""
         self._queues: tuple[deque[_Waiter], ...] = tuple(deque() for _ in Rank)
         self._timer: asyncio.TimerHandle | None = None
+        self._called_off = False
 
     @property
     def waiting(self) -> int:
@@ -79,27 +86,45 @@ class Turns:
         self._pace.unsent(turn)
         self._look()
 
-    async def take(self, rank: Rank) -> Turn | Failure:
-        """The turn of one request, waited for, or `late`; whoever is cancelled while it waits has used none."""
+    async def take(self, rank: Rank, *, whatever: bool = False) -> Turn | Failure:
+        """The turn of one request, waited for, or `late`; whoever is cancelled while it waits has used none.
+        `whatever`: it waits on when all is called off.
+        """
+        if self._called_off and not whatever:
+            return called_off()
         rate = self._pace.rate
         before = sum(map(len, self._queues[: rank + 1]))
         if rank > Rank.ALL_WAIT and rate is not None and before >= max(LEAST_WAITING, PATIENCE_S * rate):
             return self.late(f"{before} requests wait for it already")
-        event, given = waiter = anyio.Event(), list[Turn]()
+        event, given, _ = waiter = anyio.Event(), list[Turn | Failure](), whatever
         queue = self._queues[rank]
         queue.append(waiter)
         self._look()
         try:
             await event.wait()
         except anyio.get_cancelled_exc_class():
-            if given:
-                self.give_back(given[0])
-            else:
+            if not given:
                 queue.remove(waiter)
                 self._look()
+            elif isinstance(given[0], Turn):
+                self.give_back(given[0])
             self.changed()
             raise
         return given[0]
+
+    def call_off(self) -> None:
+        """The run is taken off this appliance: whoever waits, or would have to, is told so at once. What needs no wait
+        still has its turn, since it ends a job in hand; and so has a second look at a secret that was refused, since
+        without it the account's breaker would open.
+        """
+        self._called_off = True
+        for queue in self._queues:
+            for waiter in [waiter for waiter in queue if not waiter[2]]:
+                queue.remove(waiter)
+                waiter[1].append(called_off())
+                waiter[0].set()
+        self._look()
+        self.changed()
 
     def late(self, why: str) -> Failure:
         """What to say of one whose turn did not come in time."""
@@ -129,7 +154,7 @@ class Turns:
             if (wait := self._pace.due(now) - now) > 0:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._look)
                 break
-            event, given = queue.popleft()
+            event, given, _ = queue.popleft()
             given.append(self._pace.sent(now, waited=True))
             event.set()
             let_go = True

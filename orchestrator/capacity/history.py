@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from orchestrator.capacity.costs import Costs, PastRun, costs_of
 from orchestrator.capacity.spent import Spent
+from orchestrator.run_state import RunState
 from orchestrator.store import Store
-from orchestrator.store.records import RunRecord, RunState
+from orchestrator.store.records import RunRecord
 
 RUNS = 3
 SAMPLE = 5_000

@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, home
 from orchestrator.cli.campaigns import load as load_file
+from orchestrator.cli.course_commands import course_app
 from orchestrator.cli.fleet_commands import fleet_app
 from orchestrator.cli.lab_commands import lab_app
 from orchestrator.cli.operation_commands import operation_app
@@ -26,6 +27,7 @@ from orchestrator.cli.options import (
     NoFastPath,
     NoProgress,
     Output,
+    PriorityOption,
     ReportFormat,
     ReportJson,
     ResolveNames,
@@ -59,6 +61,7 @@ app.add_typer(stop_app)
 app.add_typer(runs_app, name="runs")
 app.add_typer(exchange_app)
 app.add_typer(operation_app)
+app.add_typer(course_app)
 
 
 def _show_version(value: bool) -> None:
@@ -89,7 +92,8 @@ def run(
     context: typer.Context,
     campaign: Annotated[Path | None, typer.Argument(help="The campaign file.", show_default=False)] = None,
     sample: Annotated[str, typer.Option(help="Only so many targets (10), or a share of them (1%).")] = "",
-    resume: Annotated[str, typer.Option(help="Go on with an interrupted run, by its id.")] = "",
+    resume: Annotated[str, typer.Option(help="Go on with an interrupted run (one paused by hand: `resume`).")] = "",
+    priority: PriorityOption = None,
     targets: TargetFiles = None,
     targets_format: TargetsFormat = None,
     skip_refused: SkipRefused = False,
@@ -112,13 +116,15 @@ def run(
         raise typer.BadParameter("name a campaign file to run, or `--resume RUN`")
     if resume and targets:
         raise typer.BadParameter("an interrupted run goes on with the targets it has; --targets is for a new one")
+    if resume and priority is not None:
+        raise typer.BadParameter("a run that is there has its priority; `keymuster priority RUN N` changes it")
     lists = From(tuple(targets or ()), targets_format, skip_refused, resolve_names)
     where = Where(home(state, store), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
     show = Show(report_format(form, json), output, progress=not no_progress)
     if campaign is None:
         tell(context, starting.resume, where, resume, show)
     else:
-        tell(context, starting.run, where, load_file(campaign, lists), sample, show)
+        tell(context, starting.run, where, load_file(campaign, lists), sample, show, priority)
 
 
 @app.command()

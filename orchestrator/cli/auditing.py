@@ -28,7 +28,6 @@ from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.vault_check import secret_query
 from orchestrator.report.documents import dumps
 from orchestrator.state_dir import holder_of
-from orchestrator.store.records import RunState
 
 
 async def audit(where: Where, run: str | None, interval: float, as_json: bool) -> Exit:
@@ -38,7 +37,7 @@ async def audit(where: Where, run: str | None, interval: float, as_json: bool) -
         prepared = recalled(record)
         uses = await uses_of(store, prepared, time.time())
     holder = await anyio.to_thread.run_sync(holder_of, where.state)
-    if record.state is RunState.RUNNING and holder is not None:
+    if record.state.under_way and holder is not None:
         raise BadInput(f"run {record.id} goes on in process {holder}, and has not told all its uses yet; wait")
     parts: list[VaultPart] = []
     used = {key.vault for key in uses.by_secret} | _vaults_of(uses.unheard, prepared)

@@ -13,6 +13,7 @@ from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import written_to
 from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps
+from orchestrator.times_told import times_told
 from orchestrator.toml_lines import key_lines, line_of
 
 
@@ -21,15 +22,16 @@ def check(file: Path, *, json: bool) -> Exit:
     try:
         campaign = load_campaign(file)
         faults = (*_certificate_faults(file, campaign), *_known_hosts_faults(campaign))
+        told = tuple(times_told(campaign, time.time()))
     except CampaignError as error:
-        faults = error.faults
+        faults, told = error.faults, ()
     if faults and not json:
         raise CampaignError(faults)
     if json:
         with written_to(None) as out:
             print(dumps(_document(file, faults)), file=out)
     else:
-        sys.stderr.write(f"{file}: no fault found\n")
+        sys.stderr.write(f"{file}: no fault found\n" + "".join(f"{line}\n" for line in told))
     return Exit.BAD_INPUT if faults else Exit.OK
 
 

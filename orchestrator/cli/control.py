@@ -1,4 +1,4 @@
-"""A second command line and the holder of the state directory, over the bus: submit, watch, stop, forbid, allow.
+"""A second command line and the holder of the state directory, over the bus: submit, watch, pause, cancel, forbid.
 
 One holder paces all runs of a state directory, so that two commands at once share one failure budget. The holder stays
 until the last run that was submitted to it has ended.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import anyio
 import structlog
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
@@ -27,17 +28,32 @@ from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.asking import at_once, put_by
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
-from orchestrator.cli.running import Order, check_and_store, new_order, resumed_order
+from orchestrator.cli.executing import Stretch
+from orchestrator.cli.running import (
+    Given,
+    Order,
+    check,
+    check_and_store,
+    course_of,
+    give,
+    new_order,
+    resumed_order,
+)
 from orchestrator.cli.sealing import SealError, SealingKey, seal
+from orchestrator.cli.storing import find_run
+from orchestrator.cli.unattended import order_unattended
 from orchestrator.cli.vaults import ask
-from orchestrator.controller import RunController
+from orchestrator.course import Course
 from orchestrator.run_plan import Progress
+from orchestrator.run_state import Act, Hold, RunState, Standing
 from orchestrator.state_dir import HolderInfo
 from orchestrator.stops import Selector, Stop
 from orchestrator.vault_watch import Away
 
 KEY_S = 10.0
-"""A holder that is alive gives its key at once: one that does not is stopped, or hangs."""
+"""A holder that is alive gives its key, and says how far a run is, at once: one that does not is stopped, or hangs, or
+has ended with the last of its runs.
+"""
 ANSWER_S = 120.0
 """A submission is answered when the vaults have been checked."""
 ORDER_S = 15.0
@@ -54,6 +70,17 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class _OpenRun:
+    """A run in the holder's hands: about to begin, under way, or paused."""
+
+    order: Order
+    course: Course
+    begun: bool = False
+    """It is in the store, and takes orders."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(slots=True)
 class Desk:
     """The holder's side."""
 
@@ -62,9 +89,9 @@ class Desk:
     key: SealingKey = field(default_factory=SealingKey)
     closed: str = ""
     """Why no run is taken, if none is."""
-    _controllers: dict[str, RunController] = field(default_factory=dict)
-    _open: dict[str, anyio.Event] = field(default_factory=dict)
-    _stopped: set[str] = field(default_factory=set)
+    _open: dict[str, _OpenRun] = field(default_factory=dict)
+    _told_alone: set[str] = field(default_factory=set)
+    """Runs of nobody that are being paused or cancelled, and must not begin meanwhile."""
 
     async def answer(self, verb: str, body: bytes) -> bytes:
         """One control request; an expected failure is an answer with its text and exit code."""
@@ -81,26 +108,31 @@ class Desk:
             case "key":
                 return {"key": b64encode(self.key.public).decode()}
             case "submit":
-                campaign, logins = self._campaign(message)
+                campaign, logins = await self._campaign(message)
                 selection = Selection.of(message["selection"])
-                return await self._start(new_order(campaign, selection, logins, parent=message.get("parent")))
+                parent, priority = message.get("parent"), message.get("priority")
+                return await self.start(new_order(campaign, selection, logins, parent=parent, priority=priority))
             case "resume":
-                campaign, logins = self._campaign(message)
-                return await self.resume(message["run"], logins)
+                campaign, logins = await self._campaign(message)
+                return await self.resume(message["run"], Given.of(message["given"]), logins)
             case "vault":
-                campaign, logins = self._campaign(message)
+                campaign, logins = await self._campaign(message)
                 answer = await ask(self.engine, campaign, logins, message["title"], message["secret"])
                 return {"answer": answer.model_dump(mode="json")}
             case "put":
-                campaign, logins = self._campaign(message)
+                campaign, logins = await self._campaign(message)
                 queries = [VaultQuery.model_validate(query) for query in message["queries"]]
                 async with put_by(self.engine, campaign, logins) as put:
                     return {"answers": [answer.model_dump(mode="json") for answer in await put(queries)]}
             case "progress":
                 return self._progress(message["run"])
             case "stop":
-                self.stop(message["run"])
+                await self._leave(message["run"])
                 return {}
+            case "priority":
+                return {"runs": await self._prefer(message["run"], int(message["priority"]))}
+            case "order":
+                return await self._told(message["run"], Given.of(message["given"]))
             case "forbid":
                 standing = await self.engine.service.stops.stop(Stop.of(message["stop"]))
                 return {"stop": standing.data(), "runs": len(self.engine.service.open_runs())}
@@ -110,82 +142,127 @@ class Desk:
                 return {"lifted": [stop.data() for stop in lifted]}
         raise BadInput(f"the holder of the state directory does not know {verb!r}; it may be an older release")
 
-    def _campaign(self, message: Mapping[str, Any]) -> tuple[Campaign, tuple[Login, ...]]:
-        campaign = Campaign.from_snapshot(message["campaign"])
+    async def _campaign(self, message: Mapping[str, Any]) -> tuple[Campaign, tuple[Login, ...]]:
+        campaign = await to_thread.run_sync(Campaign.from_snapshot, message["campaign"])  # its time zones are files
         return campaign, self.key.open(b64decode(message["logins"]), campaign.name)
 
-    async def resume(self, run: str, logins: tuple[Login, ...]) -> Mapping[str, Any]:
-        """Go on with an interrupted run. Raises CommandError."""
-        return await self._start(await resumed_order(self.engine.store, run, logins))
+    async def resume(self, run: str, given: Given, logins: tuple[Login, ...]) -> Mapping[str, Any]:
+        """Go on with a run that nobody drives. Raises CommandError."""
+        return await self.start(await resumed_order(self.engine.store, run, given, logins))
 
-    async def _start(self, order: Order) -> Mapping[str, Any]:
+    async def start(self, order: Order) -> Mapping[str, Any]:
+        """Have a run go on by itself, with its vaults asked. Raises CommandError."""
         run = order.prepared.record.id
         if self.closed:
             raise BadInput(self.closed)
-        if run in self._open:
-            raise BadInput(f"run {run} is under way")
-        # Open from here on: the holder must not end while the vaults are still being asked.
-        self._open[run] = anyio.Event()
-        try:
-            await check_and_store(self.engine, order)
-        except BaseException:
-            self._open.pop(run).set()
-            raise
-        self.tasks.start_soon(self._execute, order, name=f"submitted run {run}")
+        await self.begin(order)
+        self.tasks.start_soon(self.drive, run, name=f"submitted run {run}")
         return {"run": run}
 
-    async def _execute(self, order: Order) -> None:
+    async def begin(self, order: Order) -> Course:
+        """Ask the vaults and write it down: from now on the run takes orders. Raises CommandError."""
         run = order.prepared.record.id
-        totals = await self.engine.store.attempts.totals(run)
-
-        def ready(controller: RunController) -> None:
-            for count in totals.counts:
-                controller.counts[count.status] += count.number
-            self._controllers[run] = controller
-            if run in self._stopped:
-                self.stop(run)
-
+        if run in self._open:
+            raise BadInput(f"run {run} is in this holder's hands already: {self._open[run].course.standing.text}")
+        if run in self._told_alone:
+            raise BadInput(f"run {run} is being told something else; try again in a moment")
+        # Open from here on: the holder must not end while the vaults are still being asked.
+        open_run = self._open[run] = _OpenRun(order, course_of(self.engine, order))
         try:
-            await self.engine.execute(order.prepared, ready, order.unfinished)
+            await check_and_store(self.engine, order)
+            await give(open_run.course, order.given)
+        except BaseException:
+            self._open.pop(run).ended.set()
+            raise
+        open_run.begun = True
+        return open_run.course
+
+    async def drive(self, run: str) -> Standing:
+        """To its end, or until it is left."""
+        open_run = self._open[run]
+        order = open_run.order
+        try:
+            stretch = Stretch(self.engine, order.prepared, order.logins, open_run.course)
+            open_run.course.came_to(order.prepared.record.planned, await stretch.counts())
+            return await open_run.course.drive(stretch)
         finally:
-            self._controllers.pop(run, None)
-            self._stopped.discard(run)
-            self._open.pop(run).set()
+            self._open.pop(run).ended.set()
 
     def _progress(self, run: str) -> Mapping[str, Any]:
-        controller = self._controllers.get(run)
-        if controller is None:
-            return {"open": run in self._open}
-        progress = controller.progress()
+        open_run = self._open.get(run)
+        if open_run is None or not open_run.begun:
+            return {"open": open_run is not None}
+        progress = open_run.course.progress
         by = {status.value: number for status, number in progress.by_status.items()}
         away = [asdict(vault) for vault in progress.away]
         numbers = {"planned": progress.planned, "in_flight": progress.in_flight, "by_status": by}
         unapproved = [asdict(secret) for secret in progress.unapproved]
-        return {"open": True, **numbers, "away": away, "unapproved": unapproved}
+        return {"open": True, **numbers, "away": away, "unapproved": unapproved, "note": progress.note}
 
-    def stop(self, run: str) -> None:
-        """Stop a run that is open; one that is only about to begin is stopped as soon as it does."""
+    async def _told(self, run: str, given: Given) -> Mapping[str, Any]:
+        """An order for a run. One that is not in our hands is only resumed by who brings its vaults' logins along
+        (`open` is false then).
+        """
+        open_run = self._open.get(run)
+        if open_run is None and given.act is Act.RESUME:
+            return {"open": False}
+        if open_run is None:
+            return {"open": True, "state": (await self._unattended(run, given)).text}
+        if not open_run.begun:
+            raise BadInput(f"run {run} is about to begin: its vaults are being asked; try again in a moment")
+        if given.act is not None and (refusal := open_run.course.refusal(given.act)):
+            raise BadInput(refusal)
+        if given.act is Act.RESUME and open_run.course.standing.state is not RunState.PAUSING:
+            await check(self.engine, replace(open_run.order, new=False))
+        await give(open_run.course, given)
+        return {"open": True, "state": open_run.course.standing.text}
+
+    async def _prefer(self, run: str, priority: int) -> int:
+        """In force and written down: how many runs share what there is."""
+        await find_run(self.engine.store, run)
+        await self.engine.store.runs.update(run, priority=priority)
+        self.engine.service.prefer(run, priority)
+        return len(self.engine.service.open_runs())
+
+    async def _unattended(self, run: str, given: Given) -> Standing:
+        if run in self._told_alone:
+            raise BadInput(f"run {run} is being told something else already; try again in a moment")
+        self._told_alone.add(run)
+        try:
+            return await order_unattended(self.engine.store, run, given)
+        finally:
+            self._told_alone.discard(run)
+
+    async def _leave(self, run: str) -> None:
+        """Who submitted a run no longer wants it to go on here."""
         if run in self._open:
-            self._stopped.add(run)
-        controller = self._controllers.get(run)
-        if controller is not None:
-            controller.stopping.set()
-            controller.wake()
+            await self._open[run].course.leave()
 
-    def stop_all(self) -> None:
-        for run in list(self._open):
-            self.stop(run)
+    async def leave_all(self, hold: Hold = Hold.INTERRUPT) -> None:
+        for open_run in list(self._open.values()):
+            await open_run.course.leave(hold)
 
-    def close(self, why: str) -> None:
-        """Take no more runs, and stop those that are open, for this state directory's next holder to go on with; but
-        for those that somebody has stopped.
+    async def close(self, why: str) -> None:
+        """Take no more runs, and leave those that are open for the next `serve` to go on with; but for those that
+        somebody has paused or cancelled.
         """
         self.closed = why
-        self.engine.left_open |= self._open.keys() - self._stopped
-        self.stop_all()
+        await self.leave_all(Hold.RESTART)
 
     def is_open(self, run: str) -> bool:
         return run in self._open
+
+    def under_way(self, campaign: str) -> bool:
+        """Has the campaign a run in this holder's hands? A paused one counts."""
+        return any(self._of(campaign))
+
+    async def ended(self, campaign: str) -> None:
+        """Returns when it has none."""
+        while (open_run := next(self._of(campaign), None)) is not None:
+            await open_run.ended.wait()
+
+    def _of(self, campaign: str) -> Iterator[_OpenRun]:
+        return (one for one in self._open.values() if one.order.prepared.record.campaign == campaign)
 
     @property
     def busy(self) -> bool:
@@ -193,7 +270,7 @@ class Desk:
 
     async def wait_until_idle(self) -> None:
         while self._open:
-            await next(iter(self._open.values())).wait()
+            await next(iter(self._open.values())).ended.wait()
 
 
 class Client:
@@ -204,14 +281,29 @@ class Client:
         self._holder = holder
 
     async def submit(
-        self, campaign: Campaign, logins: tuple[Login, ...], selection: Selection, parent: str | None = None
+        self,
+        campaign: Campaign,
+        logins: tuple[Login, ...],
+        selection: Selection,
+        parent: str | None = None,
+        priority: int | None = None,
     ) -> str:
         """The id of the run that the holder has begun. Raises the CommandError that the holder answered."""
-        message = {**await self._sealed(campaign, logins), "selection": selection.data(), "parent": parent}
+        what = {"selection": selection.data(), "parent": parent, "priority": priority}
+        message = {**await self._sealed(campaign, logins), **what}
         return str((await self._ask("submit", message))["run"])
 
-    async def resume(self, run: str, campaign: Campaign, logins: tuple[Login, ...]) -> str:
-        return str((await self._ask("resume", {**await self._sealed(campaign, logins), "run": run}))["run"])
+    async def resume(self, run: str, given: Given, campaign: Campaign, logins: tuple[Login, ...]) -> str:
+        message = {**await self._sealed(campaign, logins), "run": run, "given": given.data()}
+        return str((await self._ask("resume", message))["run"])
+
+    async def prefer(self, run: str, priority: int) -> None:
+        await self._ask("priority", {"run": run, "priority": priority}, ORDER_S)
+
+    async def order(self, run: str, given: Given) -> str | None:
+        """How the run stands now; None where it is not in the holder's hands. Raises the CommandError answered."""
+        answer = await self._ask("order", {"run": run, "given": given.data()})
+        return str(answer["state"]) if answer["open"] else None
 
     async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultAnswer:
         answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
@@ -248,10 +340,11 @@ class Client:
         by = {Status(status): number for status, number in answer.get("by_status", {}).items()}
         away = tuple(Away(**vault) for vault in answer.get("away", ()))
         unapproved = tuple(Unapproved(**secret) for secret in answer.get("unapproved", ()))
-        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away, unapproved)
+        note = answer.get("note", "")
+        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away, unapproved, note)
 
     async def stop(self, run: str) -> None:
-        await self._ask("stop", {"run": run})
+        await self._ask("stop", {"run": run}, ORDER_S)
 
     async def forbid(self, stop: Stop) -> tuple[Stop, int]:
         """The stop that stands now, in force and durable, and how many runs of the holder it meets."""

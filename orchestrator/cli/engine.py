@@ -10,11 +10,10 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
@@ -27,7 +26,6 @@ from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.addresses import AddressSet
-from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Home, Where
@@ -36,7 +34,6 @@ from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import open_in
-from orchestrator.controller import RunController
 from orchestrator.fleet.keys import FleetKeys, has_fleet
 from orchestrator.fleet.office import FleetOffice
 from orchestrator.nats_binary import NatsServerError
@@ -46,7 +43,6 @@ from orchestrator.plan import select
 from orchestrator.service import Service
 from orchestrator.state_dir import Held
 from orchestrator.store import Store
-from orchestrator.store.records import RunState, Unfinished
 from orchestrator.tally import Tally
 
 APPLIANCE_WAIT_S = 60.0
@@ -73,8 +69,6 @@ class Engine:
     """Likewise."""
     begun: int = 0
     """Runs that have been executed, or are."""
-    left_open: set[str] = field(default_factory=set)
-    """Runs that stay RUNNING though they are stopped here: the state directory's next holder is to go on with them."""
 
     async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
         """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
@@ -109,37 +103,7 @@ class Engine:
             return
         raise Incomplete(f"no appliance of zone {self.zone!r} has shown up in {APPLIANCE_WAIT_S:g} s")
 
-    async def execute(
-        self, prepared: Prepared, ready: Callable[[RunController], None], unfinished: Sequence[Unfinished] = ()
-    ) -> bool:
-        """Run to the end; True unless it was stopped. The run's row tells its state whatever happens."""
-        record = prepared.record
-        await self.store.runs.update(record.id, state=RunState.RUNNING)
-        if unfinished or record.cursors:
-            await self.service.purge(record.id, prepared.campaign.pace.zone)
-        state, spent = RunState.FAILED, None
-        meter = self._meter(record.planned)
-        whole = not unfinished and not record.cursors
-        try:
-            made = dispatcher(prepared, unfinished, new_lease, time.time())
-            with structlog.contextvars.bound_contextvars(run=record.id, campaign=record.campaign):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(meter.watch, name=f"meter {record.id}")
-                    finished = await self.service.execute(run_plan(prepared), made, controller_ready=ready)
-                    tasks.cancel_scope.cancel()
-            state = RunState.FINISHED if finished else RunState.STOPPED
-            if finished and whole:
-                spent = meter.read(alone=self.begun == meter.order).data()
-        finally:
-            if record.id in self.left_open and state is not RunState.FINISHED:
-                state = RunState.RUNNING
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await self.store.runs.update(record.id, state=state, finished_at=time.time(), spent=spent)
-                if self.appliance is not None:
-                    await self.appliance.dismiss(record.id)
-        return finished
-
-    def _meter(self, targets: int) -> Meter:
+    def meter(self, targets: int) -> Meter:
         self.begun += 1
         appliance = self.appliance
         pids = Pids(self.server.pid if self.server else None, appliance.pid if appliance else None)
@@ -187,7 +151,7 @@ async def embedded(
         except NatsServerError as error:
             raise BadInput(str(error)) from None
         bus = await _bus(stack, BusLogin(url=server.url, seed=SecretStr(server.orchestrator_seed)))
-        await bus.open_zone(zone, capacity)
+        await bus.open_zone(zone)
         child = ApplianceChild(
             name=NAME,
             zone=zone,
@@ -230,7 +194,7 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(where: Where, *, zone: str, capacity: int, tally: Tally | None = None) -> AsyncIterator[Engine]:
+async def attached(where: Where, *, zone: str, tally: Tally | None = None) -> AsyncIterator[Engine]:
     """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
     login = bus_login(where)
     fleet = await to_thread.run_sync(_fleet, where.state)
@@ -238,7 +202,7 @@ async def attached(where: Where, *, zone: str, capacity: int, tally: Tally | Non
         store = await open_in(where.home)
         stack.push_async_callback(_close, store.close)
         bus = await _bus(stack, login)
-        await bus.open_zone(zone, capacity)
+        await bus.open_zone(zone)
         settle_in()
         service = Service(store, bus, time.time, tally=tally)
         async with anyio.create_task_group() as tasks:

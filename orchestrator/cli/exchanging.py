@@ -16,7 +16,7 @@ from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import check_output, written_to
 from orchestrator.cli.storing import find_run, opened, stored
-from orchestrator.exchange import OPEN, ExchangeError, Reader, exported
+from orchestrator.exchange import ExchangeError, Reader, exported, may_be_moved
 from orchestrator.store import Store, StoreError
 from orchestrator.store.unlisted import TwiceError
 
@@ -27,7 +27,7 @@ async def export_run(home: Home, run: str | None, file: Path | None) -> Exit:
     await anyio.to_thread.run_sync(check_output, file)
     async with stored(home) as store:
         record = await find_run(store, run)
-        if record.state in OPEN:
+        if not may_be_moved(record.state):
             raise BadInput(f"run {record.id} is {record.state.value}: export it when it has ended, or stop it first")
         row = await store.unlisted.run_row(record.id)
         assert row is not None  # noqa: S101 - it has been found, and runs that have ended are not pruned meanwhile

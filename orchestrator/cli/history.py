@@ -29,7 +29,7 @@ async def runs(home: Home, json: bool) -> Exit:
     for record, totals in rows:
         name = f"{record.id} again of {record.parent}" if record.parent else record.id
         counted = f"{totals.planned:,} planned: {sums(totals)}"
-        table.add_row(*map(cell, (name, record.campaign, record.state.value, counted)))
+        table.add_row(*map(cell, (name, record.campaign, record.standing.text, counted)))
     with written_to(None) as out:
         Console(file=out).print(table)
     return Exit.OK

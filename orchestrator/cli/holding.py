@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,12 +20,11 @@ from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
-from orchestrator.cli.running import Order, check_and_store, execute, exit_code, interruptible
+from orchestrator.cli.running import Order, exit_code, interruptible, watched
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import Held, HolderInfo, StateDir
-from orchestrator.store.records import RunState
 from orchestrator.tally import Tally
 
 ANNOUNCE_S = 20.0
@@ -66,18 +66,19 @@ async def hold(held: Held, where: Where, order: Order, show: Show) -> Exit:
     ):
         desk = Desk(engine, tasks)
         async with engine.bus.serve_control(desk.answer):
-            await check_and_store(engine, order)
+            course = await desk.begin(order)
             warnings = exposures_of(prepared.record.snapshot).values()
             with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
                 display.note(f"run {prepared.record.id}: {prepared.record.planned} planned")
                 if without := unserved(prepared.plan):
                     display.note(without)
-                finished = await execute(engine, order, interrupt, display)
+                drive = partial(desk.drive, prepared.record.id)
+                standing = await watched(course, drive, interrupt, display)
             record = await find_run(engine.store, prepared.record.id)
             gates_ok = await write_report(engine.store, record, show.form, show.output)
             await _stay(desk, interrupt)
         tasks.cancel_scope.cancel()
-    return exit_code(finished=finished, interrupted=interrupt.is_set(), gates_ok=gates_ok)
+    return exit_code(standing.state, interrupted=interrupt.is_set(), gates_ok=gates_ok)
 
 
 async def _stay(desk: Desk, interrupt: anyio.Event) -> None:
@@ -88,7 +89,7 @@ async def _stay(desk: Desk, interrupt: anyio.Event) -> None:
 
         async def obey() -> None:
             await interrupt.wait()
-            desk.stop_all()
+            await desk.leave_all()
 
         tasks.start_soon(obey, name="holder: interrupt")
         await desk.wait_until_idle()
@@ -117,14 +118,13 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
                 await anyio.sleep(POLL_S)
         async with stored(where.home) as store:
             record = await find_run(store, run_id)
-            if record.state is RunState.RUNNING:
+            if record.state.under_way:
                 raise Incomplete(
                     f"process {holder.pid} ended while run {run_id} was under way; "
                     f"`keymuster run --resume {run_id}` goes on with it"
                 )
             gates_ok = await write_report(store, record, show.form, show.output)
-    finished = record.state is RunState.FINISHED
-    return exit_code(finished=finished, interrupted=stopped, gates_ok=gates_ok)
+    return exit_code(record.state, interrupted=stopped, gates_ok=gates_ok)
 
 
 def _same_store(holder: HolderInfo, where: Where) -> None:
@@ -157,5 +157,5 @@ async def engine_for(
     elif not where.fast_path:
         raise BadInput("--no-fast-path is for our own appliance; with --nats, give it to `keymuster appliance serve`")
     else:
-        async with attached(where, zone=zone, capacity=capacity, tally=tally) as engine:
+        async with attached(where, zone=zone, tally=tally) as engine:
             yield engine

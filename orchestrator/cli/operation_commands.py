@@ -25,6 +25,10 @@ LogForm = Annotated[
 @operation_app.command()
 def serve(
     context: typer.Context,
+    campaigns: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[CAMPAIGN]...", help="Campaigns whose schedules begin runs.", show_default=False),
+    ] = None,
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are; loopback only.")
     ] = "127.0.0.1:9464",
@@ -43,7 +47,8 @@ def serve(
     no_fast_path: NoFastPath = False,
     log_format: LogForm = None,
 ) -> None:
-    """Hold the state directory until SIGTERM: execute what `run` submits, and go on with what was interrupted.
+    """Hold the state directory until SIGTERM: execute what `run` submits and what schedules begin, and go on with what
+    was interrupted.
 
     It brings a bus and an appliance along; with --nats it uses that bus, and the appliances that are on it. A run whose
     vault login must be typed in waits, and the log says which command goes on with it. Exit 0 when all that was in
@@ -53,7 +58,7 @@ def serve(
 
     set_up(log_format, logging.DEBUG if context.obj.verbose > 1 else logging.INFO)
     where = Where(home(state, store), nats, nats_seed, nats_ca, fast_path=not no_fast_path)
-    tell(context, serving.serve, where, serving.Serving(listen, zone, capacity, drain))
+    tell(context, serving.serve, where, serving.Serving(listen, zone, capacity, drain, tuple(campaigns or ())))
 
 
 @operation_app.command()

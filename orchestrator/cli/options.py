@@ -62,6 +62,18 @@ ReportFormat = Annotated[
     typer.Option("--format", "-f", help="How the report is written (default: table).", show_default=False),
 ]
 ReportJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, by its id (`keymuster runs`).")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once, while what is in flight ends.")]
+PriorityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--priority",
+        min=1,
+        max=1000,
+        help="Its weight beside other runs (default: the campaign's, or 10).",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the report to this file.", show_default=False)
 ]

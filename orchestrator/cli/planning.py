@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TextIO
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from orchestrator.plan import Plan
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.rows import account_name
 from orchestrator.report.tables import ADDRESS, FittedTable, cell, column, say
+from orchestrator.times_told import times_told
 
 
 def write_plan(
@@ -30,7 +32,8 @@ def write_plan(
     json: bool,
 ) -> None:
     """`costs`: of earlier runs; `checks`: what the vault said of the plan's secrets, where it was asked."""
-    explanation = explain(plan, campaign, limit=limit, costs=costs)
+    explained = explain(plan, campaign, limit=limit, costs=costs)
+    explanation = replace(explained, notes=(*explained.notes, *times_told(campaign, time.time())))
     if json:
         asked = None if checks is None else vault_check.document(checks)
         print(dumps({**_document(explanation), "vault_check": asked}), file=out)

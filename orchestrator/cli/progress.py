@@ -51,6 +51,7 @@ class ProgressDisplay:
             disable=not (enabled and console.is_terminal and not console.is_dumb_terminal),
         )
         self._task: TaskID | None = None
+        self._noted = ""
 
     def __enter__(self) -> Self:
         for warning in self._warnings:
@@ -67,10 +68,14 @@ class ProgressDisplay:
         if self._task is None:
             self._task = self._bar.add_task("", total=progress.planned)
         self._bar.update(self._task, completed=progress.done, total=progress.planned)
+        if progress.note != self._noted:
+            self._noted = progress.note
+            self.note(progress.note or "it goes on")
         self._bar.lines = (
             self._rate() + _numbers(progress),
             *map(_away, progress.away),
             *_unapproved(progress.unapproved),
+            *((progress.note,) if progress.note else ()),
             *self._warnings,
         )
 

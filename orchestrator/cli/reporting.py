@@ -17,6 +17,7 @@ from orchestrator.cli.arguments import Format
 from orchestrator.cli.errors import BadInput
 from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
+from orchestrator.outcomes import outcomes_of
 from orchestrator.report.csv_report import csv_report
 from orchestrator.report.html import html_report
 from orchestrator.report.json_report import json_report
@@ -38,7 +39,8 @@ async def write_report(store: Store, run: RunRecord, form: Format, output: Path 
 
 async def _write(store: Store, run: RunRecord, form: Format, results: tuple[GateResult, ...], out: TextIO) -> None:
     if form is Format.TABLE:
-        summary = await summarise(run, _rows(store, run), results)
+        # Sums need no row for each of millions.
+        summary = await summarise(run, _alone(store, run), results, await store.remainders.of(run.id))
         Console(file=out).print(table_report(summary))
         return
     logons = await store.ledger.logons(run.id) if form is Format.HTML else ()
@@ -53,6 +55,12 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
 
 
 async def _rows(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
+    async for outcome in outcomes_of(store, run):
+        yield report_row(outcome)
+
+
+async def _alone(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
+    """Without those that were ended together."""
     async for outcome in store.attempts.outcomes(run.id):
         yield report_row(outcome)
 
@@ -73,6 +81,9 @@ async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
         for time in outcome.evidence.phases if phases else ():
             if time.phase in phases:
                 spent[time.phase].append(time.ms / 1000)
+    for part in await store.remainders.of(run.id):
+        statuses[part.status] += part.behind - part.first
+        reasons[part.reason] += part.behind - part.first
     measured = {(p, n): _percentile(sorted(spent[p]), n) for p, n in wanted if spent[p]}
     return evaluate(gates, GateTotals(run.planned, statuses, reasons, measured))
 

@@ -20,9 +20,10 @@ from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.passwords import logins_of
-from orchestrator.cli.running import recalled
+from orchestrator.cli.running import Given, recalled
 from orchestrator.cli.secret_references import read_secret
-from orchestrator.store import RunRecord, RunState, Store
+from orchestrator.run_state import Act, Hold, RunState
+from orchestrator.store import RunRecord, Store
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
@@ -52,22 +53,28 @@ def must_be_typed(campaign: Campaign) -> Iterator[str]:
             yield vault.title
 
 
-async def go_on(desk: Desk, store: Store, tasks: TaskGroup, *, brings_logins: bool) -> None:
+async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, brings_logins: bool) -> None:
     """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours)."""
-    read = ReadOnce()
-    records = [record for record in await store.runs.all() if record.state is RunState.RUNNING]
+    records = [record for record in await store.runs.all() if _is_ours(record)]
     for record in records:
         try:
-            logins = await _logins(record, read) if brings_logins else ()
+            logins = await logins_without_asking(recalled(record).campaign, read) if brings_logins else ()
         except CommandError as error:
             _waits(record, str(error))
             continue
         tasks.start_soon(_insist, desk, store, record, logins, name=f"going on with {record.id}")
 
 
-async def _logins(record: RunRecord, read: ReadOnce) -> tuple[Login, ...]:
+def _is_ours(record: RunRecord) -> bool:
+    """Was it under way when its process died, or is it until a service is there, or its window opens?"""
+    standing = record.standing
+    if standing.state in (RunState.PAUSED, RunState.PAUSING):
+        return standing.hold in (Hold.RESTART, Hold.WINDOW)
+    return standing.state in (RunState.QUEUED, RunState.RUNNING, RunState.RESUMING)
+
+
+async def logins_without_asking(campaign: Campaign, read: ReadOnce) -> tuple[Login, ...]:
     """Raises CommandError."""
-    campaign = recalled(record).campaign
     typed = list(must_be_typed(campaign))
     if typed:
         raise BadInput(f"the login of vault {', '.join(map(repr, typed))} is typed in")
@@ -78,10 +85,10 @@ async def _insist(desk: Desk, store: Store, record: RunRecord, logins: Sequence[
     pause = FIRST_PAUSE_S
     while True:
         now = await store.runs.get(record.id)
-        if desk.closed or desk.is_open(record.id) or now is None or now.state is not RunState.RUNNING:
+        if desk.closed or desk.is_open(record.id) or now is None or not _is_ours(now):
             return None  # we end; or somebody has gone on with it meanwhile
         try:
-            await desk.resume(record.id, tuple(logins))
+            await desk.resume(record.id, Given(Act.GO_ON), tuple(logins))
         except Refused as error:
             return _waits(record, str(error))
         except (Unreachable, Incomplete) as error:

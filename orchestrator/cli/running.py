@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -29,15 +31,34 @@ from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.sizing import own_site
 from orchestrator.cli.storing import find_run
-from orchestrator.controller import RunController
+from orchestrator.course import Course, OrderError
 from orchestrator.dispatch import Planned
 from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.plan import NothingSelected
 from orchestrator.records import jump_of
+from orchestrator.run_state import Act, Hold, NotAllowed, RunState, Standing, left_alone, step
 from orchestrator.store import Store
-from orchestrator.store.records import RunRecord, RunState, SeenKey, Unfinished
+from orchestrator.store.records import RunRecord, SeenKey
+from orchestrator.windows import phase_at
 
 POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An order to a run, and who gave it."""
+
+    act: Act | None = None
+    """None: a new run begins by itself."""
+    by: str = ""
+    why: str = ""
+
+    def data(self) -> dict[str, Any]:
+        return {"act": self.act.value if self.act is not None else None, "by": self.by, "why": self.why}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Given:
+        return cls(Act(data["act"]) if data["act"] is not None else None, str(data["by"]), str(data["why"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +67,18 @@ class Order:
 
     prepared: Prepared
     logins: tuple[Login, ...]
-    unfinished: tuple[Unfinished, ...] = ()
+    given: Given = Given()
     new: bool = True
 
 
 def new_order(
-    campaign: Campaign, selection: Selection, logins: tuple[Login, ...], *, parent: str | None = None, prefix: str = ""
+    campaign: Campaign,
+    selection: Selection,
+    logins: tuple[Login, ...],
+    *,
+    parent: str | None = None,
+    prefix: str = "",
+    priority: int | None = None,
 ) -> Order:
     """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small. `prefix`: of its id."""
     now = time.time()
@@ -59,7 +86,15 @@ def new_order(
     marks, jump_marks = _marks(campaign), _marks(campaign, jumps=True)
     try:
         prepared = prepare(
-            campaign, selection, run=run, seed=seed, now=now, parent=parent, marks=marks, jump_marks=jump_marks
+            campaign,
+            selection,
+            run=run,
+            seed=seed,
+            now=now,
+            parent=parent,
+            priority=priority,
+            marks=marks,
+            jump_marks=jump_marks,
         )
     except ValueError as error:
         raise BadInput(str(error)) from None
@@ -68,15 +103,32 @@ def new_order(
     return Order(prepared, logins)
 
 
-async def resumed_order(store: Store, run: str, logins: tuple[Login, ...] | None = None) -> Order:
-    """An interrupted run, as far as it came; the logins are read where none are given. Raises BadInput."""
+async def resumed_order(store: Store, run: str, given: Given, logins: tuple[Login, ...] | None = None) -> Order:
+    """A run that nobody drives, as far as it came; the logins are read where none are given. Raises BadInput."""
     record = await find_run(store, run)
-    if record.state is RunState.FINISHED:
-        raise BadInput(f"run {record.id} has finished; `keymuster rerun {record.id} --failed` tries its failures again")
+    now = time.time()
+    if given.act is not None:
+        allowed = step(record.id, left_alone(record.standing, now), given.act, at=now, by=given.by)
+        if isinstance(allowed, NotAllowed):
+            raise BadInput(allowed.text)
     prepared = recalled(record)
-    unfinished = await store.attempts.unfinished(record.id)
-    given = logins if logins is not None else logins_of(prepared.campaign)
-    return Order(prepared, given, tuple(unfinished), new=False)
+    return Order(prepared, logins if logins is not None else logins_of(prepared.campaign), given, new=False)
+
+
+def course_of(engine: Engine, order: Order) -> Course:
+    record = order.prepared.record
+    windows = partial(phase_at, order.prepared.campaign.windows)
+    return Course(record.id, left_alone(record.standing, time.time()), engine.store.runs, time.time, windows)
+
+
+async def give(course: Course, given: Given) -> None:
+    """Raises BadInput where the run cannot be told that now."""
+    if given.act is None:
+        return
+    try:
+        await course.order(given.act, by=given.by, why=given.why)
+    except OrderError as error:
+        raise BadInput(str(error)) from None
 
 
 def recalled(record: RunRecord) -> Prepared:
@@ -155,41 +207,30 @@ def _marks(campaign: Campaign, *, jumps: bool = False) -> dict[str, Sequence[str
     return {title: known.marks for title, known in _known_hosts(campaign, jumps=jumps).items() if known.marks}
 
 
-async def execute(engine: Engine, order: Order, interrupt: anyio.Event, display: ProgressDisplay) -> bool:
-    """Run with a live display; True when the run came to its end."""
-    finished: list[bool] = []
-    controllers: list[RunController] = []
-    totals = await engine.store.attempts.totals(order.prepared.record.id)
-
-    def ready(controller: RunController) -> None:
-        for count in totals.counts:
-            controller.counts[count.status] += count.number
-        controllers.append(controller)
-
+async def watched(
+    course: Course, drive: Callable[[], Awaitable[Standing]], interrupt: anyio.Event, display: ProgressDisplay
+) -> Standing:
+    """Drive a run with a live display, until it ends or is left; what it came to."""
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
             await interrupt.wait()
             display.note("stopping: finishing what is in flight; interrupt again to abort")
-            for controller in controllers:
-                controller.stopping.set()
-                controller.wake()
+            await course.leave()
 
         async def show() -> None:
             while True:
-                for controller in controllers:
-                    display.show(controller.progress())
+                display.show(course.progress)
                 await anyio.sleep(POLL_S)
 
         tasks.start_soon(watch, name="run: interrupt")
         tasks.start_soon(show, name="run: progress")
-        finished.append(await engine.execute(order.prepared, ready, order.unfinished))
-        for controller in controllers:
-            display.show(controller.progress())
-            if controller.gave_up:
-                display.note(f"the run was stopped: {controller.gave_up}; look at appliance.log, then resume it")
+        standing = await drive()
+        display.show(course.progress)
+        if standing.hold is Hold.ALONE:
+            display.note(f"the run was stopped: {standing.why}; look at appliance.log, then resume it")
         tasks.cancel_scope.cancel()
-    return finished[0]
+    return standing
 
 
 @asynccontextmanager
@@ -210,7 +251,7 @@ async def interruptible() -> AsyncIterator[anyio.Event]:
         tasks.cancel_scope.cancel()
 
 
-def exit_code(*, finished: bool, interrupted: bool, gates_ok: bool) -> Exit:
-    if not finished:
+def exit_code(state: RunState, *, interrupted: bool, gates_ok: bool) -> Exit:
+    if state is not RunState.FINISHED:
         return Exit.INTERRUPTED if interrupted else Exit.INCOMPLETE
     return Exit.OK if gates_ok else Exit.GATE_FAILED

@@ -14,6 +14,7 @@ from orchestrator.cli.estate_files import Truths, read_counts, read_truth
 from orchestrator.cli.output import written_to
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.logons import HostCounts, Logons, compare, gap, runs_counted
+from orchestrator.outcomes import outcomes_of
 from orchestrator.records import RecordBook
 from orchestrator.report.documents import dumps
 from orchestrator.report.score_report import score_document, write_score
@@ -49,7 +50,7 @@ async def lab_score(home: Home, run: str | None, truth: Path, json: bool) -> Exi
 
 async def judge(store: Store, run: RunRecord, truth: Truths, counts: HostCounts | str) -> Judgement:
     """Raises BadInput for a truth that is not this run's."""
-    reasons = {(row.target.address, row.technology.value): row.reason async for row in store.attempts.outcomes(run.id)}
+    reasons = {(row.target.address, row.technology.value): row.reason async for row in outcomes_of(store, run)}
     try:
         judged = score(truth, reasons)
     except ScoreError as error:

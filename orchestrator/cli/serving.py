@@ -1,28 +1,36 @@
-"""`serve`: hold the state directory until SIGTERM, execute what others submit, go on with what was interrupted.
+"""`serve`: hold the state directory until SIGTERM, execute what others submit and what schedules
+begin, go on with what was interrupted.
 
-Asked to end, it takes no more runs and lets those in hand end what they have in flight, within DRAIN_S. They stay under
-way in the store, so that the next `serve` goes on with them.
+Asked to end, it takes no more runs and lets those in hand end what they have in flight, within DRAIN_S. They are paused
+then, until the next `serve` goes on with them.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import structlog
+from anyio import to_thread
 
 from appliance.lag import LoopLag
 from appliance.listener import Endpoint, ListenError, listening
+from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.firing import Firing, scheduled
 from orchestrator.cli.holding import acquire, engine_for
-from orchestrator.cli.restarting import go_on
+from orchestrator.cli.restarting import ReadOnce, go_on
 from orchestrator.cli.running import interruptible
 from orchestrator.cli.service_pages import Pages
 from orchestrator.metrics import Metrics
+from orchestrator.scheduler import Scheduler
 from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.tally import Tally
 
@@ -40,6 +48,8 @@ class Serving:
     zone: str
     capacity: int
     drain: float = DRAIN_S
+    campaigns: tuple[Path, ...] = ()
+    """Whose schedules begin runs."""
 
 
 async def serve(where: Where, asked: Serving) -> Exit:
@@ -48,16 +58,17 @@ async def serve(where: Where, asked: Serving) -> Exit:
         at = Endpoint.parse(asked.listen)
     except ListenError as error:
         raise BadInput(f"--listen: {error}") from None
+    campaigns = await to_thread.run_sync(scheduled, asked.campaigns, asked.zone)
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         raise BadInput(
             f"process {held.pid} holds the state directory {where.state}: end it first, or name another with --state"
         )
     with held:
-        return await _hold(held, where, asked, at)
+        return await _hold(held, where, asked, at, campaigns)
 
 
-async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint) -> Exit:
+async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaigns: Mapping[str, Campaign]) -> Exit:
     pages = Pages()
     async with AsyncExitStack() as stack:
         try:
@@ -75,7 +86,11 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint) -> Exit:
             async with engine.bus.serve_control(desk.answer):
                 pages.engine, pages.metrics = engine, Metrics(engine.service, engine.bus, tally, lag.worst)
                 log.info("serving", url=heard.url, state=str(where.state), zone=engine.zone, pid=os.getpid())
-                await go_on(desk, engine.store, tasks, brings_logins=where.nats is None)
+                read, ours = ReadOnce(), where.nats is None
+                await go_on(desk, engine.store, tasks, read, brings_logins=ours)
+                firing = Firing(desk, campaigns, read, ours)
+                scheduler = Scheduler(engine.store.schedules, desk, time.time)
+                tasks.start_soon(scheduler.run, firing.schedules, firing.submit, name="serve: schedules")
                 await interrupt.wait()
                 await _drain(desk, asked.drain)
             tasks.cancel_scope.cancel()
@@ -86,7 +101,7 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint) -> Exit:
 async def _drain(desk: Desk, bound: float) -> None:
     """Raises Incomplete when the bound is over."""
     log.info("ending: no more runs are taken; what is in flight ends", within=bound)
-    desk.close("this process is about to end; submit the run to the one that comes after it")
+    await desk.close("this process is about to end; submit the run to the one that comes after it")
     with anyio.move_on_after(bound):
         await desk.wait_until_idle()
         return

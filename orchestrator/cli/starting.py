@@ -11,16 +11,19 @@ from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Show, Where, Which
 from orchestrator.cli.errors import BadInput, Exit, NothingToDo
+from orchestrator.cli.holder import who
 from orchestrator.cli.holding import acquire, hold, logins, through
 from orchestrator.cli.output import check_output
-from orchestrator.cli.running import new_order, recalled, resumed_order
+from orchestrator.cli.running import Given, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
+from orchestrator.outcomes import outcomes_of
+from orchestrator.run_state import Act
 from orchestrator.state_dir import HolderInfo
 
 
-async def run(where: Where, campaign: Campaign, sample: str, show: Show) -> Exit:
+async def run(where: Where, campaign: Campaign, sample: str, show: Show, priority: int | None = None) -> Exit:
     """A new run of a campaign."""
-    return await _begin(where, campaign, Selection(sample=sample), None, show)
+    return await _begin(where, campaign, Selection(sample=sample), None, show, priority)
 
 
 async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
@@ -35,7 +38,7 @@ async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
         campaign = recalled(record).campaign
         units = [
             (outcome.target, outcome.technology)
-            async for outcome in store.attempts.outcomes(record.id)
+            async for outcome in outcomes_of(store, record)
             if _wanted(which, outcome.status, outcome.reason)
         ]
     if not units:
@@ -79,28 +82,36 @@ def _narrowed(campaign: Campaign, host: str, record: str) -> Campaign:
         raise BadInput(f"{host!r} cannot be probed: it is no address and no name of a host") from None
 
 
-async def resume(where: Where, run_id: str, show: Show) -> Exit:
-    """Go on with an interrupted run."""
+async def resume(where: Where, run_id: str, show: Show, act: Act = Act.GO_ON) -> Exit:
+    """Go on with a run that nobody drives. GO_ON leaves one alone that was paused by hand, RESUME does not."""
     check_output(show.output)
+    given = Given(act, who())
     async with stored(where.home) as store:
-        campaign = recalled(await find_run(store, run_id)).campaign
+        campaign = (await resumed_order(store, run_id, given, ())).prepared.campaign
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
-        return await through(held, where, show, lambda c: c.resume(run_id, campaign, logins(where, campaign)))
+        return await through(held, where, show, lambda c: c.resume(run_id, given, campaign, logins(where, campaign)))
     with held:
         async with stored(where.home) as store:
-            order = await resumed_order(store, run_id, logins(where, campaign))
+            order = await resumed_order(store, run_id, given, logins(where, campaign))
         return await hold(held, where, order, show)
 
 
-async def _begin(where: Where, campaign: Campaign, selection: Selection, parent: str | None, show: Show) -> Exit:
+async def _begin(
+    where: Where,
+    campaign: Campaign,
+    selection: Selection,
+    parent: str | None,
+    show: Show,
+    priority: int | None = None,
+) -> Exit:
     check_output(show.output)
     held = await acquire(where.state)
     if isinstance(held, HolderInfo):
         return await through(
-            held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent)
+            held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent, priority)
         )
     with held:
         # What can be wrong with the selection is said before a password is asked for.
-        order = new_order(campaign, selection, (), parent=parent)
+        order = new_order(campaign, selection, (), parent=parent, priority=priority)
         return await hold(held, where, replace(order, logins=logins(where, campaign)), show)

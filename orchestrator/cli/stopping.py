@@ -7,8 +7,6 @@ the stop is written beside it, and binds whatever begins later.
 
 from __future__ import annotations
 
-import os
-import pwd
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,22 +15,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from rich.console import Console
 
-from appliance.bus import BusError
-from appliance.bus.control import connect_control
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.arguments import Home, Where
-from orchestrator.cli.control import Client, connect
 from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
-from orchestrator.cli.holding import acquire
+from orchestrator.cli.holder import client_of, let_go, who
+from orchestrator.cli.holder import found as found_of
 from orchestrator.cli.output import written_to
-from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import is_there, opened, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.tables import FittedTable, cell, column
-from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.stop_known import names
 from orchestrator.stop_office import StopOffice
 from orchestrator.stops import Selector, Stop, checked_why
@@ -66,7 +60,7 @@ async def stop(where: Where, words: Words, why: str, json: bool) -> Exit:
     """Returns when it is in force. Raises BadInput, Unreachable."""
     selector = selected(words)
     try:
-        wanted = Stop(selector, time.time(), _who(), checked_why(why))
+        wanted = Stop(selector, time.time(), who(), checked_why(why))
     except ValueError as error:
         raise BadInput(f"--why: {error}") from None
     try:
@@ -94,9 +88,9 @@ async def stop(where: Where, words: Words, why: str, json: bool) -> Exit:
 async def allow(where: Where, words: Words | None, json: bool) -> Exit:
     """Lift one stop, or all (None). Raises BadInput, NothingToDo, Unreachable."""
     selector = None if words is None else selected(words)
-    found = await _found(where)
+    found = await found_of(where)
     if isinstance(found, HolderInfo):
-        async with _client(found, where) as client:
+        async with client_of(found, where) as client:
             lifted = await client.allow(selector)
     else:
         async with _own_office(found, where.home) as office:
@@ -153,41 +147,18 @@ async def _forbid(where: Where, wanted: Stop) -> tuple[Stop, int]:
     """The stop that stands, and how many open runs were told. Raises CommandError."""
     end = anyio.current_time() + PATIENCE_S
     while True:
-        found = await _found(where)
+        found = await found_of(where)
         if not isinstance(found, HolderInfo):
             async with _own_office(found, where.home) as office:
                 return await office.stop(wanted), 0
         try:
-            async with _client(found, where) as client:
+            async with client_of(found, where) as client:
                 return await client.forbid(wanted)
         except Unreachable as error:
             # A holder that is about to begin or to end is not heard for a moment.
             if anyio.current_time() >= end:
                 raise Unreachable(f"process {found.pid}: {error}") from None
             await anyio.sleep(AGAIN_S)
-
-
-async def _found(where: Where) -> Held | HolderInfo:
-    """A holder on a bus of the user's own says nowhere how to speak to it: the same --nats does."""
-    if where.nats is None:
-        return await acquire(where.state)
-    return await anyio.to_thread.run_sync(StateDir(where.state).acquire)
-
-
-@asynccontextmanager
-async def _client(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
-    """Raises Unreachable."""
-    if where.nats is None or holder.url is not None:
-        control = await connect(holder)
-    else:
-        login = bus_login(where)
-        seed = login.seed.get_secret_value()
-        try:
-            control = await connect_control(login.url, seed=seed, token=login.token, tls=login.tls())
-        except (BusError, ValueError) as error:
-            raise Unreachable(f"the bus at {login.url} cannot be used: {error}") from None
-    async with control:
-        yield Client(control, holder)
 
 
 @asynccontextmanager
@@ -197,8 +168,7 @@ async def _own_office(held: Held, home: Home) -> AsyncIterator[StopOffice]:
         async with _office_beside(home) as office:
             yield office
     finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(held.release)
+        await let_go(held)
 
 
 @asynccontextmanager
@@ -233,16 +203,6 @@ async def _is_named_nowhere(home: Home, selector: Selector) -> bool:
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
-
-
-def _who() -> str:
-    """Who gives the order: the user of this process and, where it is root for somebody, who that is."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid {os.getuid()}"
-    real = os.environ.get("SUDO_USER", "")
-    return f"{real[:64]} as {user}" if real.isprintable() and real else user
 
 
 def _told(stop: Stop) -> str:

@@ -18,6 +18,7 @@ from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import check_output
 from orchestrator.cli.reporting import judge
 from orchestrator.cli.storing import find_run, stored
+from orchestrator.outcomes import outcomes_of
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.report.summary import ReportRows, summarise
 from orchestrator.report.tables import FittedTable, cell, column, say
@@ -52,7 +53,7 @@ async def support_bundle(home: Home, run: str | None, output: Path | None, yes: 
 
 
 async def _items(store: Store, run: RunRecord, state: Path) -> list[Item]:
-    names, rows = Pseudonyms(), [report_row(outcome) async for outcome in store.attempts.outcomes(run.id)]
+    names, rows = Pseudonyms(), [report_row(outcome) async for outcome in outcomes_of(store, run)]
     summary = await summarise(run, _each(rows), await judge(store, run))
     logons = await store.ledger.logons(run.id)
     condition = await store.condition()

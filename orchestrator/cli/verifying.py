@@ -40,7 +40,7 @@ from orchestrator.report.documents import dumps
 from orchestrator.state_dir import holder_of
 from orchestrator.stops import Stops
 from orchestrator.store import Store
-from orchestrator.store.records import OutcomeRow, RunState
+from orchestrator.store.records import OutcomeRow
 
 Wanted = dict[tuple[CredentialRef, bool], None]
 """Secrets, each with whether its private key was asked for; in the order of the outcomes."""
@@ -76,7 +76,7 @@ async def verify_clean(home: Home, run: str | None, also: Sequence[Path], yes: b
         wanted = await _read_by(store, prepared)
         stops = Stops(await store.stops.all())
     holder = await anyio.to_thread.run_sync(holder_of, home.state)
-    if record.state is RunState.RUNNING and holder is not None:
+    if record.state.under_way and holder is not None:
         raise BadInput(f"run {record.id} goes on in process {holder}: its scan processes hold what they use; wait")
     if not wanted:
         sys.stderr.write(f"run {record.id} has read no secret: there is nothing to look for\n")

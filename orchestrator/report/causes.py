@@ -79,6 +79,10 @@ class Causes:
         self._skipped: Counter[tuple[Reason, Factor, str]] = Counter()
         self._seen: Counter[tuple[Factor, str]] = Counter()
 
+    def add_together(self, reason: Reason, number: int) -> None:
+        """Targets that were ended as a whole, for a reason that has no factor."""
+        self._failed[reason, Factor.NONE, ""] += number
+
     def add(self, row: ReportRow) -> None:
         values = _values(row)
         self._seen.update(values.items())

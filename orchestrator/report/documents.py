@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.reasons import Status
+from orchestrator.campaign_fields import DEFAULT_PRIORITY
 from orchestrator.capacity.comparison import Comparison
 from orchestrator.report.rows import ReportRow
 from orchestrator.report.summary import Summary
+from orchestrator.run_state import Standing
 from orchestrator.store.records import RunRecord
 
 SCHEMA_VERSION = 1
@@ -23,11 +25,29 @@ def run_document(run: RunRecord) -> Document:
         "id": run.id,
         "campaign": run.campaign,
         "state": run.state.value,
+        "held": _held(run.standing),
+        "priority": _priority(run),
         "parent": run.parent,
         "seed": run.seed,
         "created_at": instant(run.created_at),
         "finished_at": instant(run.finished_at) if run.finished_at is not None else None,
     }
+
+
+def _priority(run: RunRecord) -> int:
+    """Its own, or its campaign's; a run of before there were any has the usual one."""
+    if run.priority is not None:
+        return run.priority
+    campaign = run.snapshot.get("campaign", {})
+    return int(campaign.get("priority", DEFAULT_PRIORITY))
+
+
+def _held(standing: Standing) -> Document | None:
+    """What holds a run, or has ended it before its end."""
+    if standing.data() is None:
+        return None
+    hold = standing.hold.value if standing.hold is not None else None
+    return {"hold": hold, "by": standing.by or None, "why": standing.why or None, "since": instant(standing.since)}
 
 
 def target_document(row: ReportRow) -> Document:

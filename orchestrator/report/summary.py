@@ -13,7 +13,8 @@ from orchestrator.exposure import exposures_of
 from orchestrator.gates import GateResult
 from orchestrator.report.causes import Cause, Causes
 from orchestrator.report.rows import ReportRow
-from orchestrator.store.records import Count, RunRecord, RunState, Totals
+from orchestrator.run_state import RunState
+from orchestrator.store.records import Count, Remainder, RunRecord, Totals
 
 ReportRows = AsyncIterable[ReportRow]
 
@@ -86,6 +87,12 @@ class Summariser:
         ends = [(row.reason.code, evidence.submitted), *((past.reason, past.submitted) for past in row.earlier)]
         self._failed += sum(counts_towards_lockout(REASONS[code], submitted=s) for code, s in ends if code in REASONS)
 
+    def add_together(self, technology: Technology, code: str, number: int) -> None:
+        """Targets that were ended as a whole (`store.remainders`), without their rows."""
+        reason = REASONS[code]
+        self._numbers[technology, reason] += number
+        self._causes.add_together(reason, number)
+
     def summary(self) -> Summary:
         order = list(Status)
         lines = [Line(technology, reason, number) for (technology, reason), number in self._numbers.items()]
@@ -95,8 +102,13 @@ class Summariser:
         return Summary(run, tuple(lines), self._causes.found(), self._gates, beside)
 
 
-async def summarise(run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = ()) -> Summary:
+async def summarise(
+    run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = (), together: Sequence[Remainder] = ()
+) -> Summary:
+    """`together`: what the rows leave out."""
     summariser = Summariser(run, gates)
     async for _ in summariser.counted(rows):
         pass
+    for part in together:
+        summariser.add_together(part.technology, part.reason, part.behind - part.first)
     return summariser.summary()

@@ -1,5 +1,6 @@
 """The store: the truth about runs, attempts, outcomes, permits and host keys. SQL is written in this package only."""
 
+from orchestrator.run_state import RunState
 from orchestrator.store.errors import StoreError
 from orchestrator.store.opening import Store, open_store
 from orchestrator.store.records import (
@@ -11,7 +12,6 @@ from orchestrator.store.records import (
     PastAttempt,
     RecordUse,
     RunRecord,
-    RunState,
     SeenKey,
     Settled,
     Totals,

@@ -19,8 +19,10 @@ from orchestrator.store.fleet import FleetTable
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.records import ApprovalRow, CheckOutRow
+from orchestrator.store.remainders import Remainders
 from orchestrator.store.run_secrets import RunSecrets
 from orchestrator.store.runs import Runs
+from orchestrator.store.schedules import Schedules
 from orchestrator.store.schema import approvals, check_outs
 from orchestrator.store.searches import Searches
 from orchestrator.store.sqlite import SqliteEngine
@@ -44,11 +46,13 @@ class Store:
 
     runs: Runs
     attempts: Attempts
+    remainders: Remainders
     ledger: Ledger
     host_keys: HostKeys
     check_outs: RunSecrets[CheckOutRow]
     approvals: RunSecrets[ApprovalRow]
     stops: StopTable
+    schedules: Schedules
     searches: Searches
     timings: Timings
     fleet: FleetTable
@@ -121,13 +125,15 @@ def _server_engine(url: URL, password: str | None) -> Callable[[], StoreEngine]:
 
 async def _up_to_date(main: Database, durable: Database, new_engine: Callable[[], StoreEngine]) -> Store:
     store = Store(
-        runs=Runs(main),
+        runs=Runs(main, durable),
         attempts=Attempts(main),
+        remainders=Remainders(main),
         ledger=Ledger(durable),
         host_keys=HostKeys(main),
         check_outs=RunSecrets(durable, check_outs, CheckOutRow),
         approvals=RunSecrets(durable, approvals, ApprovalRow),
         stops=StopTable(durable),
+        schedules=Schedules(durable),
         searches=Searches(durable),
         timings=Timings(main),
         fleet=FleetTable(durable),

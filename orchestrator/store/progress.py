@@ -24,7 +24,7 @@ from orchestrator.store.records import (
     Totals,
     Unfinished,
 )
-from orchestrator.store.schema import attempts, jobs, outcomes, runs
+from orchestrator.store.schema import attempts, jobs, outcomes, remainders, runs
 
 _Rows = Sequence[Row[*tuple[Any, ...]]]
 
@@ -159,16 +159,19 @@ def _earlier(connection: Connection, run: str, names: Sequence[str]) -> dict[str
 
 async def totals(database: Database, run: str) -> Totals:
     which = (outcomes.c.technology, outcomes.c.status, outcomes.c.reason)
-    query = select(*which, func.count().label("number")).where(outcomes.c.run == run).group_by(*which).order_by(*which)
+    query = select(*which, func.count().label("number")).where(outcomes.c.run == run).group_by(*which)
+    rest = (remainders.c.technology, remainders.c.status, remainders.c.reason)
+    number = (remainders.c.behind - remainders.c.first).label("number")
+    together = select(*rest, number).where(remainders.c.run == run)
 
     def look(connection: Connection) -> Totals:
         planned = connection.execute(select(runs.c.planned).where(runs.c.id == run)).scalar_one_or_none()
         if planned is None:
             raise LookupError(f"no run {run}")
-        found = connection.execute(query)
-        return Totals(
-            planned, tuple(Count(Technology(r.technology), Status(r.status), r.reason, r.number) for r in found)
-        )
+        numbers: dict[tuple[Technology, Status, str], int] = defaultdict(int)
+        for row in (*connection.execute(query), *connection.execute(together)):
+            numbers[Technology(row.technology), Status(row.status), row.reason] += row.number
+        return Totals(planned, tuple(Count(*which, number) for which, number in sorted(numbers.items())))
 
     return await database.read(look)
 

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Self
 
 from appliance.contract import Account, Candidate, Evidence, Job, Phase, Target, Technology
 from appliance.reasons import Status
-
-
-class RunState(StrEnum):
-    PLANNED = "planned"
-    RUNNING = "running"
-    PAUSED = "paused"
-    FINISHED = "finished"
-    STOPPED = "stopped"
-    FAILED = "failed"
+from orchestrator.run_state import RunState, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +33,14 @@ class RunRecord:
     """What it has cost (`Spent.data`); None unless it went from its beginning to its end in one piece."""
     cursors: Mapping[str, int] = field(default_factory=dict)
     """How far each dispatch cursor has come."""
+    held: Mapping[str, Any] | None = None
+    """What holds or ends it (`Standing.data`); None where nothing does."""
+    priority: int | None = None
+    """None: the campaign's."""
+
+    @property
+    def standing(self) -> Standing:
+        return Standing.of(self.state, self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +331,20 @@ class OutcomeRow:
     finished_at: float
     earlier: tuple[PastAttempt, ...] = ()
     """The attempts before the one that decided, as far as they were reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What a cursor had left when its run was ended: units from index `first` up to, without, `behind`."""
+
+    cursor: str
+    first: int
+    behind: int
+    technology: Technology
+    status: Status
+    reason: str
+    finished_at: float
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
+from orchestrator.run_state import RunState, Standing
 from orchestrator.store.database import Database, Insert
-from orchestrator.store.records import RunRecord, RunState
+from orchestrator.store.records import RunRecord
 from orchestrator.store.schema import cursors, runs
+
+_OLDER = {"planned": RunState.QUEUED, "stopped": RunState.PAUSED, "failed": RunState.ERROR}
+"""What older releases wrote, and one that is still at work on the store may write."""
 
 
 def move_cursors(database: Database) -> Insert:
@@ -26,13 +30,15 @@ def cursor_rows(run: str, positions: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 class Runs:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, durable: Database) -> None:
+        """`durable`: the same, whose commits reach the disk; for what somebody is told to hold."""
+        self._database, self._durable = database, durable
 
     async def add(self, run: RunRecord) -> None:
         """Raises StoreError; a known id is a bug and raises IntegrityError."""
         values = {column.name: getattr(run, column.name) for column in runs.columns}
         values["snapshot"] = dict(run.snapshot)
+        values["held"] = None if run.held is None else dict(run.held)
 
         def step(connection: Connection) -> None:
             connection.execute(insert(runs), values)
@@ -64,11 +70,22 @@ class Runs:
         planned: int | None = None,
         spent: Mapping[str, Any] | None = None,
         cursors: Mapping[str, int] | None = None,
+        standing: Standing | None = None,
+        priority: int | None = None,
     ) -> None:
         """Change what is given; an unknown run raises LookupError."""
         # The id is set to itself, so that there is always something to set and an unknown run is always noticed.
-        given = {"id": run, "state": state, "finished_at": finished_at, "planned": planned, "spent": spent}
-        values = {name: value for name, value in given.items() if value is not None}
+        given = {
+            "id": run,
+            "state": state,
+            "finished_at": finished_at,
+            "planned": planned,
+            "spent": spent,
+            "priority": priority,
+        }
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if standing is not None:
+            values |= {"state": standing.state, "held": standing.data()}
 
         def step(connection: Connection) -> None:
             found = connection.execute(update(runs).where(runs.c.id == run).values(values))
@@ -76,7 +93,7 @@ class Runs:
                 raise LookupError(f"no run {run}")
             self._move(connection, run, cursors or {})
 
-        await self._database.write(step)
+        await (self._database if standing is None else self._durable).write(step)
 
     def _move(self, connection: Connection, run: str, positions: Mapping[str, int]) -> None:
         if positions:
@@ -97,5 +114,5 @@ class Runs:
 
 
 def _record(row: Row[Any], positions: dict[str, int]) -> RunRecord:
-    values = {**row._mapping, "state": RunState(row.state), "cursors": positions}  # noqa: SLF001 - SQLAlchemy's public name
+    values = {**row._mapping, "state": _OLDER.get(row.state) or RunState(row.state), "cursors": positions}  # noqa: SLF001 - SQLAlchemy's public name
     return RunRecord(**values)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0009"
+HEAD = "0010"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -34,6 +34,8 @@ runs = Table(
     Column("parent", Text),
     Column("finished_at", Double),
     Column("spent", JSON(none_as_null=True)),
+    Column("held", JSON(none_as_null=True)),
+    Column("priority", Integer),
 )
 
 cursors = Table(
@@ -87,6 +89,29 @@ outcomes = Table(
     Column("reason", _Key, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("evidence", Text),
+    sqlite_with_rowid=False,
+)
+
+remainders = Table(
+    "remainders",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("cursor", Text, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("behind", BigInteger, nullable=False),
+    Column("technology", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("evidence", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("campaign", Text, primary_key=True),
+    Column("fired_at", Double, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -31,7 +31,7 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.store.database import Database, in_index_order
 from orchestrator.store.errors import StoreError
-from orchestrator.store.schema import attempts, cursors, jobs, outcomes, permits, runs, searches, unlisted
+from orchestrator.store.schema import attempts, cursors, jobs, outcomes, permits, remainders, runs, searches, unlisted
 
 PAGE = 1000
 BATCH = 2000
@@ -41,6 +41,7 @@ ABANDONED_S = 120.0
 
 TABLES: dict[str, Table] = {
     "cursor": cursors, "job": jobs, "attempt": attempts, "outcome": outcomes, "permit": permits, "search": searches,
+    "remainder": remainders,
 }  # fmt: skip
 """A run's rows by kind, in the order in which they are exported and imported; a job comes before what it has."""
 _NUMBERED = {"permit", "search"}

@@ -31,8 +31,10 @@ from orchestrator.assembly import Selection, prepare, run_id
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Home
 from orchestrator.cli.engine import Engine, campaign_networks
+from orchestrator.cli.executing import Stretch
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
+from orchestrator.course import Course
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.plan import NothingSelected
 from orchestrator.service import Service
@@ -104,7 +106,7 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
     store = await open_in(Home(held.path))
     async with EmbeddedServer(held, [user]) as server:
         bus = await connect_orchestrator(server.url, seed=server.orchestrator_seed)
-        await bus.open_zone(ZONE, capacity)
+        await bus.open_zone(ZONE)
         settle_in()
         service = Service(store, bus, time.time)
         async with anyio.create_task_group() as tasks:
@@ -175,7 +177,9 @@ async def measure(home: Path, targets: int, capacity: int, processes: int) -> Me
             await engine.store.runs.add(prepared.record)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(watch, name="bench: samples")
-                finished = await engine.execute(prepared, controllers.append)
+                course = Course(run, prepared.record.standing, engine.store.runs, time.time)
+                stretch = Stretch(engine, prepared, (), course)
+                finished = await stretch.stint(controllers.append)
                 tasks.cancel_scope.cancel()
             sample()
             totals = await engine.store.attempts.totals(run)

@@ -24,7 +24,7 @@ def keymuster(tmp_path: Path) -> Product:
 
     async def fill() -> None:
         store = await open_store(product.state / "keymuster.db")
-        for number, state in enumerate((RunState.FINISHED, RunState.RUNNING, RunState.STOPPED)):
+        for number, state in enumerate((RunState.FINISHED, RunState.RUNNING, RunState.PAUSED)):
             run = f"20200101-00000{number}-aaaa"
             await store.runs.add(
                 RunRecord(run, "quarterly", 1000.0 + number, state, 1, SNAPSHOT, 1, finished_at=2000.0)
@@ -73,7 +73,7 @@ def test_old_runs_are_pruned(keymuster: Product) -> None:
     dry = keymuster("runs", "prune", "--older-than", "90d", "--dry-run", "--json").document
     assert [(run["pruned"], run["stays"]) for run in dry["runs"]] == [
         (True, None),
-        (False, "it is running: resume it, or let it end"),
+        (False, "it is running: resume it, or cancel it"),
         (False, "--keep 1: it is one of the latest of its campaign"),
     ]
     assert len(keymuster.planned_runs()) == 3, "that was dry"

@@ -181,7 +181,7 @@ def test_a_run_whose_login_must_be_typed_waits(keymuster: Product, write: Write,
 
     orders = [
         (new_order(load_campaign(write(text, RECORD)), Selection(), ()).prepared.record, state)
-        for text, state in ((TYPED, RunState.RUNNING), (FILE, RunState.RUNNING), (FILE, RunState.STOPPED))
+        for text, state in ((TYPED, RunState.RUNNING), (FILE, RunState.RUNNING), (FILE, RunState.PAUSED))
     ]
 
     async def leave() -> None:

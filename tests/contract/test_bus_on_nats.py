@@ -264,7 +264,7 @@ async def test_without_a_server_calls_end_within_their_budget(tmp_path: Path) ->
     async with nats_parties(tmp_path / "state") as nats:
         seed = nats.server.orchestrator_seed
         bus = await connect_orchestrator(nats.server.url, seed=seed, timing=QUICK)
-        await bus.open_zone("z", 5)
+        await bus.open_zone("z")
         alpha = nats.server.appliance_seeds[ApplianceUser("alpha", "z")]
         appliance = await connect_appliance(nats.server.url, name="alpha", zone="z", seed=alpha, timing=QUICK)
     try:
@@ -380,7 +380,7 @@ def _port_url(directory: Path, pid: int) -> str:
 async def test_tls_is_used_and_checked(tls_server: tuple[str, str, ssl.SSLContext]) -> None:
     url, seed, context = tls_server
     async with await connect_orchestrator(url, seed=seed, tls=context) as bus:
-        await bus.open_zone("z", 5)
+        await bus.open_zone("z")
     stranger = await to_thread.run_sync(ssl.create_default_context)
     with pytest.raises(BusRefused, match=r"not trusted .*name its CA"):
         await connect_orchestrator(url, seed=seed, tls=stranger)
@@ -424,7 +424,7 @@ async def test_a_full_store_is_said(held: Held) -> None:
         EmbeddedServer(held, [], store_limit=256 * 1024) as server,
         await connect_orchestrator(server.url, seed=server.orchestrator_seed, timing=TIMING) as bus,
     ):
-        await bus.open_zone("z", 10)
+        await bus.open_zone("z")
         await bus.open_run(notice(), 10)
         big = [job(f"{n}").model_copy(update={"purpose": "x" * 10_000}) for n in range(100)]
         with pytest.raises(BusError, match="full"):

@@ -130,7 +130,7 @@ async def test_what_comes_out_of_an_import_is_what_went_in(
 ) -> None:  # fmt: skip
     """export(import(x)) == x, from SQLite to either database."""
     run = f"{to}-{next(names)}"
-    await source.runs.add(RunRecord(run, campaign, times, RunState.STOPPED, seed, {"campaign": {}, **snapshot}, 9))
+    await source.runs.add(RunRecord(run, campaign, times, RunState.PAUSED, seed, {"campaign": {}, **snapshot}, 9))
     jobs = [job(f"j{n}", address=address, run=run) for n, address in enumerate(addresses)]
     rows = [undispatched(one) for one in jobs]
     await source.attempts.dispatched(run, [], {campaign: 3} if campaign else {}, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -27,6 +27,7 @@ from appliance.contract import (
 )
 from appliance.reasons import REASONS, Status
 from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.run_state import Hold, Standing
 from orchestrator.stops import Selector, Stop
 from orchestrator.store import (
     AttemptRow,
@@ -55,7 +56,7 @@ async def store(place: Place) -> AsyncIterator[Store]:
 
 def run_record(run: str = RUN, created_at: float = 1000.0) -> RunRecord:
     vaults = [{"title": "Vault", "type": "Thycotic Secret Server"}]
-    return RunRecord(run, "quarterly", created_at, RunState.PLANNED, 2**62, {"campaign": {"vaults": vaults}})
+    return RunRecord(run, "quarterly", created_at, RunState.QUEUED, 2**62, {"campaign": {"vaults": vaults}})
 
 
 def candidate(record: str = "unix", secret: str = "root-10.0.0.1") -> Candidate:
@@ -136,6 +137,55 @@ async def test_an_update_changes_what_it_names_only(store: Store) -> None:
     assert await store.runs.get(RUN) == expected
 
 
+async def test_what_holds_a_run_and_its_priority_are_remembered(store: Store) -> None:
+    by_hand = Standing(RunState.PAUSED, Hold.HAND, "alice", "ticket 4711", 7.5)
+    await store.runs.update(RUN, standing=by_hand, priority=30, finished_at=8.0)
+    paused = await store.runs.get(RUN)
+    assert paused is not None
+    assert (paused.standing, paused.priority, paused.finished_at) == (by_hand, 30, 8.0)
+    await store.runs.update(RUN, standing=Standing(RunState.RUNNING))
+    running = await store.runs.get(RUN)
+    assert running is not None
+    assert (running.standing, running.priority) == (Standing(RunState.RUNNING), 30)
+    await store.runs.add(replace(run_record("r2"), state=RunState.PAUSED, held=by_hand.data()))
+    assert [run.standing for run in await store.runs.all() if run.id == "r2"] == [by_hand]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("planned", RunState.QUEUED), ("stopped", RunState.PAUSED), ("failed", RunState.ERROR)],
+)
+async def test_what_an_older_release_at_work_on_the_store_writes_is_read(
+    store: Store, written: str, read: RunState
+) -> None:
+    await store.runs.update(RUN, state=cast("RunState", written))
+    found = await store.runs.get(RUN)
+    assert found is not None
+    assert (found.state, found.standing) == (read, Standing(read))
+
+
+async def test_what_a_cursor_has_left_is_ended_together_and_once(store: Store) -> None:
+    await store.runs.update(RUN, planned=1000, cursors={"unix": 300})
+    counts = {"unix": (Technology.UNIX, 700), "windows": (Technology.WINDOWS, 300)}
+    evidence = Evidence(phase=Phase.DISPATCH, signal=named("CANCELLED"), text="by alice")
+    for at in (5.0, 6.0):
+        await store.remainders.close(
+            RUN, counts, reason="CANCELLED", status=Status.NOT_ATTEMPTED, evidence=evidence, finished_at=at
+        )
+    found = await store.remainders.of(RUN)
+    assert [(r.cursor, r.first, r.behind, r.technology, r.finished_at) for r in found] == [
+        ("unix", 300, 700, Technology.UNIX, 5.0),
+        ("windows", 0, 300, Technology.WINDOWS, 5.0),
+    ]
+    assert [r.evidence for r in found] == [evidence] * 2
+    totals = await store.attempts.totals(RUN)
+    assert {(c.technology, c.reason): c.number for c in totals.counts} == {
+        (Technology.UNIX, "CANCELLED"): 400,
+        (Technology.WINDOWS, "CANCELLED"): 300,
+    }
+    assert await store.remainders.of("another") == []
+
+
 async def test_cursors_can_be_updated_alone(store: Store) -> None:
     await store.runs.update(RUN, cursors={"unix": 3})
     assert await store.runs.get(RUN) == replace(run_record(), cursors={"unix": 3})
@@ -143,7 +193,7 @@ async def test_cursors_can_be_updated_alone(store: Store) -> None:
 
 async def test_an_unknown_run_is_a_bug(store: Store) -> None:
     with pytest.raises(LookupError):
-        await store.runs.update("r9", state=RunState.FAILED)
+        await store.runs.update("r9", state=RunState.ERROR)
     with pytest.raises(LookupError):
         await store.runs.update("r9", cursors={"unix": 1})
     with pytest.raises(LookupError):

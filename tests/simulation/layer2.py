@@ -7,8 +7,9 @@ the processes' lives and deaths (here and in `sim_appliance.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import Any, NoReturn
 
@@ -17,16 +18,20 @@ import structlog
 from anyio.abc import TaskGroup
 
 from appliance.bus import Placed
-from appliance.contract import Account, Job
+from appliance.contract import Account, Job, Technology
 from appliance.permit import GRACE_S
 from appliance.reasons import Status
 from appliance.supervisor import END_WAIT_S
+from orchestrator.cancelling import end_all
 from orchestrator.controller import ALONE_S, RunController
+from orchestrator.course import Course, OrderError
 from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.run_plan import RunPlan
+from orchestrator.run_state import Act, RunState, Standing, left_alone
 from orchestrator.service import Service
+from orchestrator.shared_room import RoomOf
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
 from tests.simulation.estate import STOPPABLE, VAULT, Estate, Plan
@@ -37,7 +42,7 @@ from tests.simulation.options import Options, draw
 from tests.simulation.oracle import Oracle
 from tests.simulation.sim_appliance import ZONE, SimHost, Surroundings
 from tests.simulation.sim_bus import Faults, SimBroker, SimOrchestrator
-from tests.simulation.sim_store import SimStore
+from tests.simulation.sim_store import Disk, SimAttempts, SimRemainders, SimRuns, SimStore
 from tests.simulation.sim_targets import SimTargets, SimVault
 from tests.simulation.virtual_loop import Stuck, run
 
@@ -59,6 +64,9 @@ SEEN = {
     "allowed": "somebody lifts it again",
     "alone": "a run without appliances stops by itself",
     "resumed": "a run is taken up again",
+    "paused": "somebody pauses the runs by hand, and is told so",
+    "cancelled": "somebody cancels one",
+    "CANCELLED": "an outcome",
     "rotated": "a refused login finds another secret in the vault than it had read",
     "PASSED": "an outcome",
     "PRIV_NO_SUDO": "an outcome",
@@ -77,18 +85,40 @@ SEEN = {
 
 
 class StoredFirst(SimOrchestrator):
-    """The orchestrator's bus, which takes no attempt that the store does not know."""
+    """The orchestrator's bus, which takes no attempt that the store does not know, and none of a run that is paused."""
 
-    def __init__(self, broker: SimBroker, memory: Memory) -> None:
+    def __init__(self, broker: SimBroker, world: World) -> None:
         super().__init__(broker)
-        self._memory = memory
+        self._world = world
 
     async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
+        memory = self._world.memory
         for job in jobs:
-            stored = self._memory.jobs.get((job.run, job.job))
+            stored = memory.jobs.get((job.run, job.job))
             if stored is None or job.attempt not in stored.leases:
                 raise Violation(f"{job.job}:{job.attempt} goes on the bus and is not in the store")
+            standing = memory.standings.get(job.run, Standing(RunState.QUEUED))
+            if standing.state in (RunState.PAUSED, RunState.CANCELLED, RunState.FINISHED):
+                raise Violation(f"{job.job}:{job.attempt} goes on the bus, and its run is {standing.text}")
+            if job.run in self._world.by_hand and standing.state not in (RunState.PAUSING, RunState.CANCELLING):
+                raise Violation(f"{job.job}:{job.attempt} goes on the bus, though its run was paused by hand")
         return await super().put(jobs)
+
+
+class Stints:
+    """As `Stretch` of the command line."""
+
+    def __init__(self, world: World, service: Service, course: Course, plan: Plan) -> None:
+        self._world, self._service, self._course, self._plan = world, service, course, plan
+
+    async def stint(self, ready: Callable[[RunController], None]) -> bool:
+        return await self._world.execute(self._service, self._course.run, self._plan, ready)
+
+    async def end(self, standing: Standing) -> None:
+        world, plan = self._world, self._plan
+        remainders = SimRemainders(plan, world.memory, world.disk)
+        counts = {cursor: (Technology.UNIX, plan.count(cursor)) for cursor in plan.cursors()}
+        await end_all(plan.run, counts, world.attempts, remainders, standing, anyio.current_time())
 
 
 class World:
@@ -108,6 +138,13 @@ class World:
         names = [f"run-{n + 1}" for n in range(options.runs)]
         self.todo = {name: (self.estate.plan(name), n * options.second_run_at) for n, name in enumerate(names)}
         self.controllers: dict[str, RunController] = {}
+        self.courses: dict[str, Course] = {}
+        """Of the runs that a holder drives."""
+        self.by_hand: dict[str, anyio.Event] = {}
+        """Runs that somebody was told are paused, until he says `resume`."""
+        self.disk: Disk
+        self.attempts: SimAttempts
+        """Of the orchestrator that lives."""
         self._life = anyio.CancelScope()
         self._alive: tuple[Service, TaskGroup] | None = None
         """The orchestrator, while there is one, and what ends with it."""
@@ -145,6 +182,7 @@ class World:
                 await self._serve()
             self._alive = None
             self.controllers.clear()
+            self.courses.clear()
             if self._powerless:
                 self.memory.power_cut(self.rng)
                 self._powerless = False
@@ -152,8 +190,11 @@ class World:
                 await anyio.sleep(self.rng.uniform(0.5, DOWN_S))
 
     async def _serve(self) -> None:
-        store = SimStore(self.memory, self.oracle, self.rng).as_store()
-        service = Service(store, StoredFirst(self.broker, self.memory), anyio.current_time)
+        sim = SimStore(self.memory, self.oracle, self.rng)
+        self.disk = sim.disk
+        store = sim.as_store()
+        self.attempts = sim.attempts
+        service = Service(store, StoredFirst(self.broker, self), anyio.current_time)
         async with anyio.create_task_group() as tasks:
             await tasks.start(service.run, name="service")
             self._alive = (service, tasks)
@@ -168,13 +209,15 @@ class World:
         plan, begins = self.todo[name]
         await anyio.sleep(max(begins - anyio.current_time(), 0.0))
         self.oracle.began.setdefault(name, anyio.current_time())
-        finished = await self._execute(service, name, plan)
-        while not finished:
+        standing = self.memory.standings.get(name, Standing(RunState.QUEUED))  # its end may have been its last word
+        if not standing.state.over:
+            standing = await self._drive(service, name, plan)
+        while not standing.state.over:
             await anyio.sleep(self.rng.uniform(0.5, 5.0))  # till somebody says --resume
-            finished = await self._execute(service, name, plan)
-        log.info("run finished", run=name)
-        controller = self.controllers.pop(name)
-        counts = {status.value: number for status, number in controller.counts.items()}
+            standing = await self._drive(service, name, plan)
+        log.info("run is over", run=name, state=standing.text)
+        self.controllers.pop(name, None)
+        counts = self.memory.counts(name)
         self.oracle.finished(plan.by_job, name, counts, self.memory)
         for (of, job), stored in self.memory.jobs.items():
             if of == name and stored.outcome is not None:
@@ -184,11 +227,39 @@ class World:
         self.memory.sync()  # the run's end is told to a human: it stays
         del self.todo[name]
 
-    async def _execute(self, service: Service, name: str, plan: Plan) -> bool:
-        """As `Engine.execute`: a new run, or one that is resumed."""
+    async def _drive(self, service: Service, name: str, plan: Plan) -> Standing:
+        """A holder takes the run up, as `run`, `run --resume` or, where it is paused by hand, `resume` does."""
+        now = self.memory.standings.get(name, Standing(RunState.QUEUED))
+        course = Course(name, left_alone(now, anyio.current_time()), self._rows(), anyio.current_time)
+        stints = Stints(self, service, course, plan)
+        try:
+            await course.order(Act.GO_ON)
+        except OrderError:
+            if name in self.by_hand:
+                await self.by_hand[name].wait()
+            if course.standing.state is not RunState.CANCELLING:
+                await course.order(Act.RESUME)
+        self.courses[name] = course
+        try:
+            standing = await course.drive(stints)
+        finally:
+            self.courses.pop(name, None)
+        counted = sum(self.memory.counts(name).values())
+        if standing.state is RunState.FINISHED and sum(course.progress.by_status.values()) != counted:
+            raise Violation(f"run {name} is done, counts {course.progress.by_status}, and has {counted} outcomes")
+        return standing
+
+    def _rows(self) -> SimRuns:
+        scope = self._life
+        return SimRuns(self.memory, self.disk, lambda: not scope.cancel_called)
+
+    async def execute(self, service: Service, name: str, plan: Plan, ready: Callable[[RunController], None]) -> bool:
+        """One stint, as `Stretch` does it: of a new run, or of one that goes on."""
         options, budget = self.options, Budget(self.options.budget, self.options.window)
         pace = Pace(options.deadline, options.patience, options.retries, options.per_subnet)
-        dispatcher = Dispatcher(plan, pace, self.memory.cursors[name], self._lease, lambda _: options.budget)
+        room = RoomOf(name, service.neighbourhood, pace.per_subnet)
+        cursors = self.memory.cursors[name]
+        dispatcher = Dispatcher(plan, pace, cursors, self._lease, lambda _: options.budget, room=room)
         if self.memory.cursors[name]:
             self._struck("resumed")
             await service.purge(name, ZONE)
@@ -204,11 +275,12 @@ class World:
         began = self.oracle.began[name]
         run_plan = RunPlan(name, Purposes("simulated", name), ZONE, began, plan.planned, pace, (VAULT,), budget_of)
 
-        def ready(controller: RunController) -> None:
+        def ready_with_counts(controller: RunController) -> None:
             controller.counts.update({Status(value): n for value, n in self.memory.counts(name).items()})
             self.controllers[name] = controller
+            ready(controller)
 
-        finished = await service.execute(run_plan, dispatcher, controller_ready=ready)
+        finished = await service.execute(run_plan, dispatcher, controller_ready=ready_with_counts)
         if self.controllers[name].gave_up:
             self._struck("alone")
         return finished
@@ -245,6 +317,10 @@ class World:
             at = rng.uniform(0.0, self.options.heal_at)
             act = self._lie_in_wait if rng.random() < 0.5 else self._stop_use
             when += [(at, act), (at + rng.uniform(0.5, 30.0), self._allow_use)]
+        if self.options.control:
+            when += [(rng.uniform(0.0, self.options.heal_at), self._pause) for _ in range(rng.choice((1, 1, 2)))]
+            if rng.random() < 0.3:
+                when.append((rng.uniform(0.0, 2 * self.options.heal_at), self._cancel))
         for at, strike in sorted(when, key=lambda pair: pair[0]):
             await anyio.sleep(max(at - anyio.current_time(), 0.0))
             strike()
@@ -309,10 +385,47 @@ class World:
         self.broker.wipe()
 
     def _stop(self) -> None:
-        for controller in self.controllers.values():
+        for course in self.courses.values():
             self._struck("stop")
-            controller.stopping.set()
-            controller.wake()
+            self._order(course.leave)
+
+    def _order(self, order: Callable[[], Awaitable[object]]) -> None:
+        """While there is an orchestrator to give it to; it dies with that."""
+
+        async def give() -> None:
+            try:
+                await order()
+            except OrderError as error:
+                log.info("refused", why=str(error))
+
+        if self._alive is not None:
+            self._alive[1].start_soon(give, name="order")
+
+    def _pause(self) -> None:
+        """By hand; somebody says `resume` later, whoever holds the run by then. Till then nothing of it goes out."""
+
+        async def pause(course: Course) -> None:
+            await course.order(Act.PAUSE, by="admin")
+            self._struck("paused")
+            self.by_hand.setdefault(course.run, anyio.Event())
+            self.tasks.start_soon(self._resume_later, course.run, name="resume later")
+
+        for course in self.courses.values():
+            self._order(partial(pause, course))
+
+    async def _resume_later(self, run: str) -> None:
+        await anyio.sleep(self.rng.uniform(1.0, 60.0))
+        if (event := self.by_hand.pop(run, None)) is not None:
+            event.set()
+        course = self.courses.get(run)
+        if course is not None:
+            self._order(partial(course.order, Act.RESUME))
+
+    def _cancel(self) -> None:
+        if self.courses:
+            course = self.courses[self.rng.choice(list(self.courses))]
+            self._struck("cancelled")
+            self._order(partial(course.order, Act.CANCEL, by="admin"))
 
     def _lose_messages(self) -> None:
         if self.broker.lose_acknowledged(0.5):

@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.reasons import Status
 from orchestrator.pacing import LedgerEntry
+from orchestrator.run_state import Standing
 from orchestrator.stops import Stops
 from orchestrator.store.fencing import JobState, Verdict, judge
 from orchestrator.store.records import Settled
@@ -50,6 +51,7 @@ class Memory:
         self.cursors: dict[str, dict[str, int]] = defaultdict(dict)
         self.ledger: list[LedgerEntry] = []
         self.stops = Stops()
+        self.standings: dict[str, Standing] = {}
         self._journal: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._synced = 0
 
@@ -72,6 +74,14 @@ class Memory:
     def settle(self, rows: Sequence[Settled]) -> list[bool]:
         taken: list[bool] = self._write(self._settle, tuple(rows))
         return taken
+
+    def stand(self, run: str, standing: Standing) -> None:
+        """Synced with all that was written before: it is one file."""
+        self._write(self._stand, run, standing)
+        self.sync()
+
+    def _stand(self, run: str, standing: Standing) -> None:
+        self.standings[run] = standing
 
     def _write(self, write: Callable[..., Any], *values: Any) -> Any:
         self._journal.append((write, values))
@@ -130,7 +140,7 @@ class Memory:
         keep = rng.randint(self._synced, len(self._journal))
         lost = len(self._journal) - keep
         journal, self._journal = self._journal[:keep], []
-        self.jobs, self.cursors = {}, defaultdict(dict)
+        self.jobs, self.cursors, self.standings = {}, defaultdict(dict), {}
         for write, values in journal:
             self._write(write, *values)
         return lost

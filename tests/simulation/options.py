@@ -40,6 +40,8 @@ class Options:
     """How often a fault that is on strikes, where it may."""
     admin: bool
     """Somebody stops the shared account, its secret or the vault, and allows it again."""
+    control: bool
+    """Somebody pauses the runs by hand and has them resumed, and may cancel one."""
     heal_at: float
     """From then on no fault strikes any more, and everybody is alive."""
 
@@ -73,5 +75,6 @@ def draw(seed: int, *, targets_max: int = 7) -> Options:
         truths=tuple(t for t in TRUTHS if rng.random() < truth_share),
         rate=rng.choice((0.05, 0.2, 0.4)),
         heal_at=rng.choice((20.0, 60.0, 120.0)),
-        admin=rng.random() < 0.3,  # drawn last: what older seeds stand for stays
+        admin=rng.random() < 0.3,  # drawn behind the others, and the next after it: what older seeds stand for stays
+        control=rng.random() < 0.3,
     )

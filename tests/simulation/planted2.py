@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import anyio
@@ -13,11 +14,12 @@ from appliance.contract import DEADLINE, Failure, PermitAnswer, PermitRequest, P
 from appliance.permit import Later, Permit, Verdict
 from appliance.supervisor import Admission, Supervisor, _OpenRun
 from appliance.vault.credential import Credential
-from orchestrator import controller, service
+from orchestrator import controller, course, service
 from orchestrator.controller import RunController
 from orchestrator.dispatch import Batch, OpenAttempt
 from orchestrator.pacing import LedgerEntry
 from orchestrator.permits import PermitOffice, _Ticket
+from orchestrator.run_state import Act, NotAllowed, Standing, step
 from orchestrator.store.records import AttemptRow, JobRow
 from tests.simulation.coverage import Coverage
 from tests.simulation.layer2 import SEEN, simulate
@@ -70,6 +72,10 @@ def _keeps(_self: Credential) -> None:
     """Forgets nothing."""
 
 
+def _goes_on_whoever_held_it(run: str, now: Standing, act: Act, **how: Any) -> Standing | NotAllowed:
+    return step(run, now, Act.RESUME if act is Act.GO_ON else act, **how)
+
+
 @dataclass(frozen=True, slots=True)
 class Planted:
     name: str
@@ -82,15 +88,16 @@ class Planted:
 
 PLANTED = (
     Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 22),
-    Planted("permit released early", Permit, "ask", _gives_back_at_once, 6),
+    Planted("permit released early", Permit, "ask", _gives_back_at_once, 11),
     Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
     Planted("report of a superseded attempt accepted", controller, "decide", any_report, 24),
-    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 0),
-    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 125),
+    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 31),
+    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 16),
     Planted("a password is kept", Credential, "forget", _keeps, 0),
-    Planted("the heart stops", Supervisor, "_beat", _one_beat, 4),
+    Planted("the heart stops", Supervisor, "_beat", _one_beat, 0),
     Planted("budget off by one", service, "Pacer", OneMore, 22),
-    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 217),
+    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 149),
+    Planted("a pause by hand ends with its holder", course, "step", _goes_on_whoever_held_it, 43),
     Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 38),
 )
 

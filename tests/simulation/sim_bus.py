@@ -411,13 +411,11 @@ class SimOrchestrator:
     def connected(self) -> bool:
         return self._broker.is_up
 
-    async def open_zone(self, zone: str, capacity: int) -> None:
+    async def open_zone(self, zone: str) -> None:
         await self._broker.reach_streams()
         self._broker.make_shared()
         if zone not in self._broker.jobs:
             self._broker.jobs[zone] = Stream(self._broker.epoch())
-        for consumer in self._broker.jobs[zone].consumers.values():
-            consumer.capacity = capacity
 
     async def open_run(self, notice: RunNotice, capacity: int) -> None:
         await self._broker.reach_streams()

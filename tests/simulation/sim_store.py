@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import cast
 
 import anyio
 
-from appliance.contract import Reread
+from appliance.contract import Evidence, Reread, Target, Technology
+from appliance.reasons import Status
 from orchestrator.pacing import LedgerEntry
+from orchestrator.run_state import Standing
 from orchestrator.stops import Stop
 from orchestrator.store import Store
-from orchestrator.store.records import AttemptRow, CheckOutRow, JobRow, SeenKey, Settled, Undispatched
+from orchestrator.store.records import AttemptRow, CheckOutRow, JobRow, SeenKey, Settled, Undispatched, Unfinished
+from tests.simulation.estate import Plan
 from tests.simulation.kernel import Violation
 from tests.simulation.memory import Memory
 from tests.simulation.oracle import Oracle
@@ -20,7 +23,7 @@ from tests.simulation.oracle import Oracle
 COMMIT_MAX_S = 0.03
 
 
-class _Disk:
+class Disk:
     """How long a commit takes. Where in that time it happens, a crash decides: before it, nothing is written."""
 
     def __init__(self, rng: Random) -> None:
@@ -33,7 +36,7 @@ class _Disk:
 class SimAttempts:
     """The part of `Attempts` that a run at work uses."""
 
-    def __init__(self, memory: Memory, oracle: Oracle, disk: _Disk) -> None:
+    def __init__(self, memory: Memory, oracle: Oracle, disk: Disk) -> None:
         self._memory, self._oracle, self._disk = memory, oracle, disk
 
     async def dispatched(
@@ -63,6 +66,63 @@ class SimAttempts:
         await self._disk.turn()
         return taken
 
+    async def unfinished(self, run: str) -> list[Unfinished]:
+        """What ending a cancelled run needs of them."""
+        await self._disk.turn()
+        target, technology = Target(address="10.0.0.1"), Technology.UNIX
+        return [
+            Unfinished(JobRow(run, job, technology, target, ()), stored.newest, open=True, tried=(), history=())
+            for job, stored in self._memory.unfinished(run)
+        ]
+
+    async def finished(self, run: str, names: Sequence[str]) -> int:
+        raise AssertionError(f"nobody asks for a check-out here: {run} {names}")
+
+
+class SimRemainders:
+    """A plan's units behind its cursors, each as an outcome of its own: that is what the real rows stand for."""
+
+    def __init__(self, plan: Plan, memory: Memory, disk: Disk) -> None:
+        self._plan, self._memory, self._disk = plan, memory, disk
+
+    async def close(
+        self,
+        run: str,
+        counts: Mapping[str, tuple[Technology, int]],
+        *,
+        reason: str,
+        status: Status,
+        evidence: Evidence,
+        finished_at: float,
+    ) -> None:
+        await self._disk.turn()
+        behind = [
+            self._plan.at(name, index).job
+            for name, (_, count) in counts.items()
+            for index in range(self._memory.cursors[run].get(name, 0), count)
+        ]
+        self._memory.dispatched(run, [], {}, (), [(job, reason, status, 0) for job in behind])
+        await self._disk.turn()
+
+
+class SimRuns:
+    """The standing of each run, durable when a call returns. What is dead writes no more."""
+
+    def __init__(self, memory: Memory, disk: Disk, alive: Callable[[], bool]) -> None:
+        self._memory, self._disk, self._alive = memory, disk, alive
+
+    async def update(
+        self,
+        run: str,
+        *,
+        standing: Standing | None = None,
+        finished_at: float | None = None,
+    ) -> None:
+        await self._disk.turn()
+        if standing is not None and self._alive():
+            self._memory.stand(run, standing)
+        await self._disk.turn()
+
 
 class SimHostKeys:
     """No host of the simulation shows a key."""
@@ -78,7 +138,7 @@ class SimHostKeys:
 class SimLedger:
     """Durable when a call returns, and then everything written before is so too: it is one file."""
 
-    def __init__(self, memory: Memory, oracle: Oracle, disk: _Disk) -> None:
+    def __init__(self, memory: Memory, oracle: Oracle, disk: Disk) -> None:
         self._memory, self._oracle, self._disk = memory, oracle, disk
 
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
@@ -116,7 +176,7 @@ class NoCheckOuts:
 class SimStops:
     """Durable when a call returns."""
 
-    def __init__(self, memory: Memory, disk: _Disk) -> None:
+    def __init__(self, memory: Memory, disk: Disk) -> None:
         self._memory, self._disk = memory, disk
 
     async def put(self, stop: Stop) -> None:
@@ -135,12 +195,14 @@ class SimStops:
 
 class SimStore:
     def __init__(self, memory: Memory, oracle: Oracle, rng: Random) -> None:
-        disk = _Disk(rng)
+        disk = Disk(rng)
         self.attempts = SimAttempts(memory, oracle, disk)
         self.host_keys = SimHostKeys()
         self.ledger = SimLedger(memory, oracle, disk)
         self.check_outs = self.approvals = NoCheckOuts()
         self.stops = SimStops(memory, disk)
+
+        self.disk = disk
 
     def as_store(self) -> Store:
         return cast("Store", self)

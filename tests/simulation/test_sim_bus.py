@@ -24,7 +24,7 @@ def seeded(seed: int) -> Random:
 
 async def opened(broker: SimBroker) -> tuple[SimOrchestrator, SimAppliance]:
     bus = broker.orchestrator()
-    await bus.open_zone("z", 100)
+    await bus.open_zone("z")
     await bus.open_run(notice(), 100)
     return bus, broker.appliance("alpha", "z")
 

@@ -166,7 +166,7 @@ class Watch:
     @staticmethod
     def _by_subnet(dispatcher: Dispatcher) -> bool:
         cap = dispatcher._pace.per_subnet
-        return bool(cap) and any(number >= cap for number in dispatcher._by_subnet.values())
+        return bool(cap) and any(sum(place.open.values()) >= cap for place in dispatcher._room._all._places.values())
 
     # -- collect and reconcile ---------------------------------------------------------------------------------------
 

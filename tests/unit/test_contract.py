@@ -250,3 +250,12 @@ def test_signals_of_statuses_and_exceptions() -> None:
 
 def test_canonical_is_stable() -> None:
     assert canonical({"b": [1, "é"], "a": {"y": None, "x": True}}) == '{"a":{"x":true,"y":null},"b":[1,"é"]}'.encode()
+
+
+def test_a_notice_says_cut_only_where_it_is_so() -> None:
+    """An appliance of an older release refuses a field that it does not know."""
+    notice = RunNotice(run="r", zone="z", vaults=(), targets=1, paused=True)
+    assert b"cut" not in notice.encode()
+    assert RunNotice.decode(notice.encode()) == notice
+    cut = notice.model_copy(update={"cut": True})
+    assert RunNotice.decode(cut.encode()) == cut

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.contract import Phase, PhaseTime
-from appliance.phases import PhaseLedger, deadline, off_the_clock
+from appliance.phases import CutOff, PhaseLedger, deadline, off_the_clock
 
 
 class Clock:
@@ -97,3 +99,26 @@ async def test_who_has_no_deadline_may_be_off_the_clock() -> None:
         pass
     with off_the_clock():
         await anyio.sleep(0.001)
+
+
+async def test_a_cut_ends_what_is_under_way_and_what_begins_later() -> None:
+    """Whether its clock runs or stands still."""
+    cut, ended = CutOff(), list[str]()
+
+    async def attempt(name: str, *, waits: bool) -> None:
+        with deadline(60.0, cut):
+            if waits:
+                with off_the_clock():
+                    await anyio.sleep_forever()
+            await anyio.sleep_forever()
+        ended.append(name)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(attempt, "one", waits=False))
+            tasks.start_soon(partial(attempt, "two", waits=True))
+            await anyio.sleep(0.01)
+            assert ended == []
+            cut.strike()
+        await attempt("three", waits=False)
+    assert sorted(ended) == ["one", "three", "two"]

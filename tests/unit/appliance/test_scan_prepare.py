@@ -9,11 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from appliance.contract import (
+    CUT,
+    DEADLINE,
     OK,
     Candidate,
+    Evidence,
     Failure,
     Job,
     Outcome,
@@ -28,7 +32,7 @@ from appliance.contract import (
 )
 from appliance.login import AskRoot, Authenticated, Elevation, Login, Negotiated, NextAnswer, Privileges
 from appliance.permit import PermitDesk
-from appliance.phases import PhaseLedger
+from appliance.phases import CutOff, PhaseLedger
 from appliance.scan import scan
 from appliance.vault import CredentialSource, SecretHandle
 from appliance.vault.credential import Credential
@@ -106,13 +110,14 @@ class Vault(Source):
         return Credential(user="u", password="p")
 
 
-async def scanned(story: Story, deadline: float = 30.0) -> Outcome:
+async def scanned(story: Story, deadline: float = 30.0, cut: CutOff | None = None) -> Outcome:
     kit = replace(
         a_kit(Hosts()),
         sources={VAULT: cast("CredentialSource", Vault(story))},
         dial=story.dial,
         logins={Technology.UNIX: story.login},
         desk=cast("PermitDesk", story),
+        cut=cut or CutOff(),
     )
     report = await scan(a_job().model_copy(update={"deadline": deadline}), kit)
     assert isinstance(report, Outcome)
@@ -150,3 +155,31 @@ async def test_the_permit_is_returned_with_the_directorys_word(hangs: bool, prov
     [release] = story.released
     assert (release.signal == OK) == proven
     assert release.submitted
+
+
+async def test_cut_off_at_the_end_of_a_window_the_permit_is_returned_and_the_evidence_says_so() -> None:
+    """What had been submitted counts, as ever."""
+    story, cut, found = Story(hangs=True), CutOff(), list[Evidence]()
+
+    async def attempt() -> None:
+        found.append((await scanned(story, cut=cut)).evidence)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attempt)
+            while "authenticate" not in story.steps:
+                await anyio.lowlevel.checkpoint()
+            cut.strike()
+    (evidence,) = found
+    assert (evidence.signal, evidence.facts[CUT], evidence.submitted) == (DEADLINE, "yes", True)
+    assert "window is over" in evidence.text
+    [release] = story.released
+    assert (release.signal, release.submitted) == (DEADLINE, True)
+
+
+async def test_one_that_begins_after_the_cut_submits_nothing() -> None:
+    story, cut = Story(), CutOff()
+    cut.strike()
+    evidence = (await scanned(story, cut=cut)).evidence
+    assert (evidence.signal, evidence.facts[CUT], evidence.submitted) == (DEADLINE, "yes", False)
+    assert "authenticate" not in story.steps

@@ -126,10 +126,12 @@ class Bus:
         self.down = False
         self.notices, self._changes = anyio.create_memory_object_stream[Mapping[str, RunNotice]](100)
 
-    def announce(self, *runs: str, paused: tuple[str, ...] = ()) -> None:
-        """From now on these runs are open, and those of them are paused."""
+    def announce(self, *runs: str, paused: tuple[str, ...] = (), cut: bool = False) -> None:
+        """From now on these runs are open, and those of them are paused; or cut off."""
         zone = {"zone": "default", "vaults": ("Vault",), "targets": self.targets}
-        self.notices.send_nowait({run: RunNotice(run=run, paused=run in paused, **zone) for run in runs})
+        self.notices.send_nowait(
+            {run: RunNotice(run=run, paused=run in paused, cut=cut and run in paused, **zone) for run in runs}
+        )
 
     async def heartbeat(self, beat: Heartbeat) -> None:
         if self.down:
@@ -419,6 +421,21 @@ async def test_a_run_that_is_paused_while_a_process_starts_keeps_none(appliance:
     await anyio.sleep(3.0)
     assert [child.drained for child in appliance.children] == [True]
     assert not appliance.alive
+
+
+@with_appliance()
+async def test_a_run_whose_window_is_over_is_cut_off(appliance: Appliance, tasks: TaskGroup) -> None:
+    appliance.make = lambda: Child(obedient=False)
+    appliance.bus.announce("r")
+    await anyio.sleep(0.1)
+    child = appliance.children[0]
+    appliance.bus.announce("r", paused=("r",))
+    await anyio.sleep(0.1)
+    assert [message.cut for message in child.heard if isinstance(message, Drain)] == [False]
+    appliance.bus.announce("r", paused=("r",), cut=True)
+    await anyio.sleep(0.1)
+    assert [message.cut for message in child.heard if isinstance(message, Drain)] == [False, True]
+    child.end(0)
 
 
 # -- the supervisor's own end ------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.audit.uses import LATE_S, SEARCH_S, UNHEARD_VIEWS, SecretKey, Use, Uses, VaultKey, uses_of
 from orchestrator.campaign_model import Campaign
 from orchestrator.dispatch import Planned
+from orchestrator.run_state import RunState
 from orchestrator.store import Store, open_store
-from orchestrator.store.records import AttemptRow, JobRow, RecordUse, RunState, Settled
+from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled
 
 NOW = 2000.0
 VAULT = VaultKey("https://vault.example/SecretServer", "svc", "")

@@ -77,7 +77,7 @@ async def test_nothing_is_learnt_from_an_empty_store(store: Store) -> None:
 async def test_the_campaigns_latest_that_came_to_its_end(store: Store) -> None:
     for run in ("r1", "r2", "r3", "r4"):
         await ran(store, run)
-    await ran(store, "r5", state=RunState.STOPPED)
+    await ran(store, "r5", state=RunState.PAUSED)
     await ran(store, "r6", "another")
     costs = await learnt(store, "c")
     assert (costs.runs, login_s(costs)) == (("r4", "r3", "r2"), 4.0)

@@ -33,6 +33,7 @@ from orchestrator.campaign import (
     parse_campaign,
 )
 from orchestrator.campaign_template import Answers, campaign_text
+from orchestrator.campaign_times import Daily, Once, Schedule
 from orchestrator.records import RecordBook
 
 # The example of the article that Keymuster follows, in its words.
@@ -142,7 +143,8 @@ def test_a_snapshot_of_another_release_or_a_damaged_one_is_refused(change: dict[
 
 
 EVERY_FAULT = """\
-c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, records, targets, vaults
+c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, priority, records, schedule, \
+targets, vaults, windows
 c.toml:3: vaults[0].user: is missing; add it
 c.toml:6: vaults[0].url: is no http or https URL; write for example https://vault.example/SecretServer
 c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, approval, approval_wait, \
@@ -493,6 +495,7 @@ def test_what_init_writes_names_every_key_of_the_format() -> None:
     models: list[type[BaseModel]] = [
         *(Campaign, Vault, VaultTls, PasswordReference, WindowsRecord, UnixRecord),
         *(SecretReference, Jump, Targets, TargetEntry, Pace),
+        *(Daily, Once, Schedule),
     ]
     for model in models:
         for key in model.model_fields:

@@ -15,6 +15,7 @@ import pytest
 
 from appliance.bus import BusUnavailable, Placed
 from appliance.contract import (
+    CUT,
     OK,
     Account,
     Candidate,
@@ -33,6 +34,9 @@ from appliance.contract import (
     Selection,
     Target,
     Technology,
+)
+from appliance.contract import (
+    DEADLINE as STRUCK,
 )
 from appliance.reasons import Status
 from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, GATHER_S, RunController
@@ -144,6 +148,7 @@ class Bus(SimOrchestrator):
         self.story = story
         self.notices: list[tuple[bool, int]] = []
         self.refusals = 0
+        self.last: RunNotice
 
     async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
         self.story += [f"put {job.job}:{job.attempt}" for job in jobs]
@@ -154,6 +159,7 @@ class Bus(SimOrchestrator):
             self.refusals -= 1
             raise BusUnavailable("not now")
         self.notices.append((notice.paused, capacity))
+        self.last = notice
         await super().open_run(notice, capacity)
 
 
@@ -450,6 +456,27 @@ async def test_a_stop_takes_no_more_and_waits_for_what_is_in_hand(world: World) 
     assert world.ended is False
     assert world.passed == 1
     assert sum(event.startswith("put") for event in world.story) == sent
+
+
+@with_run(Plan(60), appliances=2)
+async def test_what_is_in_flight_is_cut_off_when_that_is_said_at_once_or_later(world: World) -> None:
+    appliance = world.broker.appliance("a", ZONE)
+    (lease,) = await appliance.lease(RUN, 1, 1.0)
+    world.controller.stopping.set()
+    world.controller.wake()
+    await anyio.sleep(1.0)
+    assert (world.bus.last.paused, world.bus.last.cut) == (True, False)
+    world.controller.cutting.set()
+    await anyio.sleep(1.0)
+    assert (world.bus.last.paused, world.bus.last.cut) == (True, True)
+    job = lease.job
+    ids = {"run": job.run, "job": job.job, "attempt": job.attempt, "lease": job.lease, "appliance": "a"}
+    cut = Evidence(phase=Phase.TCP, signal=STRUCK, facts={CUT: "yes"})
+    await appliance.publish(Outcome(**ids, evidence=cut))
+    await lease.done()
+    await anyio.sleep(1.0)
+    assert world.ended is False
+    assert [(row.attempt, row.final) for row in world.store.settled] == [(1, False)], "its turn comes again"
 
 
 @with_run(Plan(60))

@@ -99,11 +99,11 @@ async def test_a_newer_store_that_has_only_grown_is_used(tmp_path: Path) -> None
     store = await open_store(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE runs ADD COLUMN window TEXT")
-        connection.execute("CREATE TABLE schedules (id TEXT)")
+        connection.execute("CREATE TABLE later (id TEXT)")
         connection.commit()
     mark(path, "9999", HEAD)
     before = statements(path)
-    await store.runs.add(RunRecord("r1", "quarterly", 1.0, RunState.PLANNED, 1, {}))
+    await store.runs.add(RunRecord("r1", "quarterly", 1.0, RunState.QUEUED, 1, {}))
     await store.close()
     store = await open_store(path)
     assert [run.id for run in await store.runs.all()] == ["r1"]

@@ -18,7 +18,7 @@ from orchestrator.store.errors import translate
 
 
 def run(snapshot: str = "") -> RunRecord:
-    return RunRecord("r1", "quarterly", 1.0, RunState.PLANNED, 1, {"campaign": {"name": snapshot}})
+    return RunRecord("r1", "quarterly", 1.0, RunState.QUEUED, 1, {"campaign": {"name": snapshot}})
 
 
 def modes(directory: Path) -> dict[str, int]:

@@ -197,3 +197,39 @@ async def test_other_vaults_keep_their_places() -> None:
         await settled()
         assert sum(isinstance(end, Failure) for end in ends) == 3
         tasks.cancel_scope.cancel()
+
+
+async def test_who_waits_is_called_off_but_for_second_looks() -> None:
+    """A run that is paused waits for no vault's rate; without a second look the account's breaker would open."""
+    vault = Vault(10.0)
+    entered: list[object] = []
+
+    async def look_again() -> None:
+        turn = await vault.turns.take(Rank.TARGET_WAITS, whatever=True)
+        vault.went.append("late" if isinstance(turn, Failure) else "second look")
+
+    async def job() -> None:
+        entered.append(await vault.entry.enter())
+
+    async with anyio.create_task_group() as tasks:
+        await vault.ask("first")
+        tasks.start_soon(vault.ask, "waits", Rank.TARGET_WAITS)
+        tasks.start_soon(look_again)
+        for _ in range(14):
+            tasks.start_soon(job)
+        await settled()
+        before = len(entered)
+        assert before < 14
+        vault.entry.call_off()
+        vault.turns.call_off()
+        await settled()
+        assert vault.went == ["first", "waits late"]
+        assert len(entered) == 14
+        await vault.ask("comes too late")
+        assert vault.went[-1] == "comes too late late"
+        entered.append(await vault.entry.enter())
+        await vault.passes(0.3)
+    assert vault.went[-1] == "second look"
+    for failure in entered[before:]:
+        assert isinstance(failure, Failure)
+        assert (reason_of(failure), failure.facts[PACED]) == ("VAULT_RATE_LIMITED", "yes")

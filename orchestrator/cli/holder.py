@@ -1,0 +1,58 @@
+"""Whoever holds the state directory, as a command that has an order for it finds it and speaks to it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+
+from appliance.bus import BusError
+from appliance.bus.control import connect_control
+from orchestrator.cli.arguments import Where
+from orchestrator.cli.control import Client, connect
+from orchestrator.cli.errors import Unreachable
+from orchestrator.cli.holding import acquire
+from orchestrator.cli.own_bus import bus_login
+from orchestrator.state_dir import Held, HolderInfo, StateDir
+
+
+async def found(where: Where) -> Held | HolderInfo:
+    """A holder on a bus of the user's own says nowhere how to speak to it: the same --nats does. Raises BadInput."""
+    if where.nats is None:
+        return await acquire(where.state)
+    return await anyio.to_thread.run_sync(StateDir(where.state).acquire)
+
+
+@asynccontextmanager
+async def client_of(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
+    """Raises Unreachable."""
+    if where.nats is None or holder.url is not None:
+        control = await connect(holder)
+    else:
+        login = bus_login(where)
+        seed = login.seed.get_secret_value()
+        try:
+            control = await connect_control(login.url, seed=seed, token=login.token, tls=login.tls())
+        except (BusError, ValueError) as error:
+            raise Unreachable(f"the bus at {login.url} cannot be used: {error}") from None
+    async with control:
+        yield Client(control, holder)
+
+
+async def let_go(held: Held) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(held.release)
+
+
+def who() -> str:
+    """Who gives the order: the user of this process and, where it is root for somebody, who that is."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
+    real = os.environ.get("SUDO_USER", "")
+    return f"{real[:64]} as {user}" if real.isprintable() and real else user

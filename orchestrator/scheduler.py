@@ -1,0 +1,99 @@
+"""Schedules at work: begins runs when their time has come. A member of the task group of whoever runs for long.
+
+That a fire was attended to is durable before its run is begun: one fire never begins two runs. A process that dies in
+between leaves that one out, and says so nowhere but in its log, which it wrote before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import anyio
+import structlog
+
+from orchestrator.campaign_times import Schedule
+from orchestrator.schedule import Verdict, due, next_fire, verdict
+
+LOOK_S = 30.0
+"""The clock may be set, and a machine may have slept."""
+
+log = structlog.get_logger()
+
+Submit = Callable[[str], Awaitable[str]]
+"""Begins a run of the campaign of this name, and gives its id. Raises SubmitError."""
+
+
+class SubmitError(Exception):
+    """No run could be begun; the text says why."""
+
+
+class Fired(Protocol):
+    """Which fire of a campaign was last attended to. Raises StoreError."""
+
+    async def last(self, campaign: str) -> float | None: ...
+
+    async def note(self, campaign: str, at: float) -> None:
+        """Durable when it returns."""
+        ...
+
+
+class OpenRuns(Protocol):
+    def under_way(self, campaign: str) -> bool:
+        """Has it a run that has not ended?"""
+        ...
+
+    async def ended(self, campaign: str) -> None:
+        """Returns when it has none."""
+        ...
+
+
+class Scheduler:
+    def __init__(self, fired: Fired, runs: OpenRuns, clock: Callable[[], float]) -> None:
+        self._fired = fired
+        self._runs = runs
+        self._clock = clock
+        self._queued: dict[str, None] = {}
+
+    async def run(self, schedules: Mapping[str, Schedule], submit: Submit) -> None:
+        """Until cancelled. `schedules`: by the name of their campaign."""
+        async with anyio.create_task_group() as tasks:
+            for campaign, schedule in schedules.items():
+                tasks.start_soon(self._attend, campaign, schedule, submit, name=f"schedule of {campaign}")
+
+    async def _attend(self, campaign: str, schedule: Schedule, submit: Submit) -> None:
+        last = await self._fired.last(campaign)
+        if last is None:  # seen for the first time: what was before was nobody's to begin
+            last = self._clock()
+            await self._fired.note(campaign, last)
+        async with anyio.create_task_group() as tasks:
+            while True:
+                now = self._clock()
+                if (fire := due(schedule, last, now)) is not None:
+                    last = fire.at
+                    log.info("schedule fires", campaign=campaign, at=fire.at, missed=fire.missed)
+                    await self._fired.note(campaign, last)
+                    match verdict(schedule, under_way=self._runs.under_way(campaign), queued=campaign in self._queued):
+                        case Verdict.BEGIN:
+                            await self._begin(campaign, submit)
+                        case Verdict.QUEUE:
+                            self._queued[campaign] = None
+                            tasks.start_soon(self._begin_later, campaign, submit, name=f"queued run of {campaign}")
+                        case Verdict.SKIP:
+                            log.warning("schedule skips: a run has not ended yet", campaign=campaign)
+                    continue
+                following = next_fire(schedule, max(last, now))
+                await anyio.sleep(LOOK_S if following is None else min(max(following - now, 0.05), LOOK_S))
+
+    async def _begin_later(self, campaign: str, submit: Submit) -> None:
+        await self._runs.ended(campaign)
+        self._queued.pop(campaign, None)
+        await self._begin(campaign, submit)
+
+    async def _begin(self, campaign: str, submit: Submit) -> None:
+        try:
+            run = await submit(campaign)
+        except SubmitError as error:
+            log.error("schedule could not begin a run", campaign=campaign, why=str(error))  # noqa: TRY400 - expected
+        else:
+            log.info("schedule has begun a run", campaign=campaign, run=run)

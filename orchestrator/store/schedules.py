@@ -1,0 +1,25 @@
+"""Which fire of each campaign's schedule was last attended to."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from orchestrator.store.database import Database
+from orchestrator.store.schema import schedules
+
+
+class Schedules:
+    """Durable when a call returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def last(self, campaign: str) -> float | None:
+        """Unix seconds. Raises StoreError."""
+        query = select(schedules.c.fired_at).where(schedules.c.campaign == campaign)
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+
+    async def note(self, campaign: str, at: float) -> None:
+        statement = self._database.insert(schedules).values(campaign=campaign, fired_at=at)
+        newer = statement.on_conflict_do_update(index_elements=["campaign"], set_={"fired_at": at})
+        await self._database.write(lambda connection: connection.execute(newer))
