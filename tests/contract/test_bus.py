@@ -257,27 +257,37 @@ async def test_ending_a_job_of_a_closed_run_is_no_error(parties: Parties) -> Non
 
 async def test_capacity_bounds_what_is_out(parties: Parties) -> None:
     bus, appliance = await opened(parties, capacity=2)
+    held: list[JobLease] = []
+
+    async def keep() -> None:
+        while True:
+            for lease in held:
+                await lease.in_progress()
+            await anyio.sleep(0.1)
 
     async def first_deliveries(expected: int) -> int:
-        """A machine that takes its time has jobs come one by one, and lets leases run out: what comes again is no
-        news.
-        """
+        """A machine that takes its time has jobs come one by one, or again, which is no news."""
         first = 0
         for wait in (1.0, 0.3):
-            first += sum(lease.delivery == 1 for lease in await appliance.lease("r1", 5, wait=wait))
+            leases = await appliance.lease("r1", 5, wait=wait)
+            held.extend(leases)
+            first += sum(lease.delivery == 1 for lease in leases)
             if first >= expected:
                 break
         return first
 
-    await bus.put([job(name) for name in "abcde"])
-    assert await first_deliveries(2) == 2
-    await bus.open_run(notice(), 4)
-    assert await first_deliveries(2) == 2
-    await bus.open_zone("z")
-    await bus.open_run(notice("r2"), 100)
-    assert await first_deliveries(0) == 0, "another run's bound is its own"
-    await bus.open_run(notice(), 5)
-    assert await first_deliveries(1) == 1
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep, name="keep the leases")
+        await bus.put([job(name) for name in "abcde"])
+        assert await first_deliveries(2) == 2
+        await bus.open_run(notice(), 4)
+        assert await first_deliveries(2) == 2
+        await bus.open_zone("z")
+        await bus.open_run(notice("r2"), 100)
+        assert await first_deliveries(0) == 0, "another run's bound is its own"
+        await bus.open_run(notice(), 5)
+        assert await first_deliveries(1) == 1
+        tasks.cancel_scope.cancel()
 
 
 async def test_an_id_is_stored_once_even_after_its_job_has_ended(parties: Parties) -> None:
