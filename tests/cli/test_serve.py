@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from appliance.bus.users import new_user
 from orchestrator.assembly import Selection
 from orchestrator.campaign import load_campaign
+from orchestrator.cli.estate_files import read_truth
+from orchestrator.cli.lab import campaign_text
 from orchestrator.cli.running import new_order
 from orchestrator.store import RunState, open_store
 from tests.acceptance.chaos.processes import children, command, until
@@ -123,7 +126,8 @@ def test_what_does_not_end_in_time_is_cut_off(keymuster: Product, tmp_path: Path
             assert service.end() == 4
             assert "has not ended within 1 s and is cut off" in service.log.read_text()
             run.kill()
-        assert keymuster.planned_runs()[0]["state"] == "running", "for the next one to go on with"
+        (left,) = keymuster.planned_runs()
+        assert (left["state"], left["held"]["hold"]) == ("paused", "restart"), "for the next one to go on with"
 
 
 def test_ctrl_c_ends_it_too(tmp_path: Path) -> None:
@@ -204,3 +208,66 @@ def test_a_run_whose_login_must_be_typed_waits(keymuster: Product, write: Write,
         assert "VAULT_UNREACHABLE" in again["why"]
         assert not [line for line in service.lines if line.get("run") == stopped]
         assert service.end() == 0
+
+
+SCHEDULE = '[schedule]\ncron = "0 4 * * *"\ntime_zone = "UTC"\ncatch_up = true\n'
+
+
+def fired_long_ago(state: Path, campaign: str) -> None:
+    """The last fire that was attended to is two days old."""
+
+    async def note() -> None:
+        store = await open_store(state / "keymuster.db")
+        await store.schedules.note(campaign, time.time() - 2 * 86_400)
+        await store.close()
+
+    state.mkdir(mode=0o700, exist_ok=True)
+    asyncio.run(note())
+
+
+def test_a_schedule_begins_a_run(keymuster: Product, tmp_path: Path) -> None:
+    """One that was missed while nobody was there is made up for, once."""
+    with running_lab(tmp_path, ESTATE) as lab:
+        file = tmp_path / "campaign.toml"
+        text = campaign_text(lab.ready, read_truth(Path(lab.ready["truth"])), name="nightly")
+        file.write_text(f"{text}\n{SCHEDULE}", encoding="utf-8")
+        fired_long_ago(keymuster.state, "nightly")
+        with serving(keymuster.state, file) as service:
+            assert service.hears("schedule fires")["missed"] == 1
+            run = service.hears("schedule has begun a run")["run"]
+            until(lambda: keymuster.planned_runs()[0]["state"] == "finished", "the end of the run")
+            assert [one["id"] for one in keymuster.planned_runs()] == [run]
+            assert service.end() == 0
+        with serving(keymuster.state, file) as service:
+            service.hears("serving")
+            assert service.end() == 0
+            assert not service.said("schedule fires")
+
+
+def test_a_schedule_whose_vault_is_away_says_so_and_waits_for_its_next_time(
+    keymuster: Product, write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("known to nobody")
+    file = write(FILE.replace('"secret"', f'"{tmp_path / "secret"}"'), RECORD, SCHEDULE)
+    fired_long_ago(keymuster.state, load_campaign(file).name)
+    with serving(keymuster.state, file) as service:
+        told = service.hears("schedule could not begin a run")
+        assert "VAULT_UNREACHABLE" in told["why"]
+        assert service.page("/healthz")[0] == 200
+        assert service.end() == 0
+    assert keymuster.planned_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("vault", "more", "text"),
+    [
+        (FILE, "", "has no [schedule]; `keymuster run` submits such a campaign"),
+        (TYPED, SCHEDULE, "the login of vault 'V' is typed in, and nobody is there to be asked"),
+        (FILE, f'{SCHEDULE}[pace]\nzone = "dmz"\n', "is for zone 'dmz', and this service has --zone default"),
+    ],
+    ids=["no schedule", "prompt", "zone"],
+)
+def test_campaigns_that_cannot_begin_by_themselves(
+    keymuster: Product, write: Write, vault: str, more: str, text: str
+) -> None:
+    refused(keymuster("serve", write(vault, RECORD, more)), text)

@@ -95,7 +95,7 @@ def test_what_somebody_has_stopped_stays_so(start: Start, hosts: Estate, tmp_pat
         second.hears("serving")
         assert second.end() == 0
         assert not second.said("goes on")
-    assert Product(state).planned_runs()[0]["state"] == "stopped"
+    assert Product(state).planned_runs()[0]["state"] == "paused"
 
 
 def test_a_copy_of_the_store_is_restored(start: Start, hosts: Estate, tmp_path: Path, nobody_is_left: Check) -> None:
