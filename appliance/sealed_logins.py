@@ -4,7 +4,7 @@ Rules:
 1. Nothing counts that was not signed by whom this appliance has enrolled with, or was made for another appliance, or
    has expired, or is older than the last one that counted.
 2. A login is taken only for a vault that the appliance's own file names, and to that URL. The URL that is used is the
-   one inside the seal, and so has to be the same.
+   one inside the seal, and so has to be the same. Where the file says whom to trust for TLS, that goes.
 3. What is sent replaces all that was sent before. A run that is under way asks with the new login from then on.
 4. What has expired is used for no new grant.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import structlog
@@ -24,9 +24,18 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from appliance.contract import ContractError, canonical
 from appliance.contract.sealed import SUITE, SealedLogins, bound
-from appliance.vault.definition import VaultLogin
+from appliance.vault.definition import VaultLogin, VaultTls
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVault:
+    """A vault as the appliance's own file has it."""
+
+    url: str
+    tls: VaultTls | None = None
+    """Whom to trust there, whatever is sent; None where the file says nothing of it."""
 
 
 class SealError(ValueError):
@@ -47,8 +56,8 @@ class SealedBox:
     private: str = field(repr=False)
     voice: str
     """Whom to believe, base64."""
-    vaults: Mapping[str, str]
-    """URLs by title, as the appliance's own file has them."""
+    vaults: Mapping[str, KnownVault]
+    """By title, as the appliance's own file has them."""
     _last: float = 0.0
 
     def open(self, data: bytes, now: float) -> tuple[tuple[VaultLogin, ...], float]:
@@ -74,16 +83,21 @@ class SealedBox:
         except (InvalidTag, ValueError):
             raise SealError("they were not sealed to this appliance's key") from None
         self._last = sealed.issued_at
-        return tuple(login for login in logins if self._allowed(login)), sealed.expires_at
+        return tuple(filter(None, map(self._held, logins))), sealed.expires_at
 
-    def _allowed(self, login: VaultLogin) -> bool:
-        title, url = login.access.title, login.access.url
-        if title not in self.vaults:
-            return False
-        if self.vaults[title] != url:
+    def _held(self, login: VaultLogin) -> VaultLogin | None:
+        """The login as far as the appliance's own file lets it (rule 2)."""
+        title, known = login.access.title, self.vaults.get(login.access.title)
+        if known is None:
+            return None
+        if known.url != login.access.url.rstrip("/"):
             log.warning("vault login refused: its URL is not the one of this appliance's file", vault=title)
-            return False
-        return True
+            return None
+        if known.tls is None:
+            return login
+        own = {name: getattr(known.tls, name) for name in ("ca", "verify", "pins", "plain_http")}
+        tls = login.access.tls.model_copy(update=own)
+        return replace(login, access=login.access.model_copy(update={"tls": tls}))
 
 
 async def follow(

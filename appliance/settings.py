@@ -33,7 +33,7 @@ from appliance.certificates import CertificateError, ClientCertificate, client_c
 from appliance.contract import HostKeyPolicy
 from appliance.login.dial import Sources
 from appliance.policy import Policy
-from appliance.sealed_logins import SealedBox
+from appliance.sealed_logins import KnownVault, SealedBox
 from appliance.supervisor import Admission, Identity
 from appliance.vault.definition import (
     DEFAULT_MAX_AGE,
@@ -174,6 +174,12 @@ class Vault(_Table):
     """With "shared" one view of a secret serves all targets within `max_age` seconds."""
     max_age: float = Field(default=DEFAULT_MAX_AGE, ge=1.0, le=LONGEST_MAX_AGE)
 
+    def known(self) -> KnownVault:
+        """What a login that is sent is held to. Raises SettingsError."""
+        return KnownVault(
+            self.url.rstrip("/"), self.tls.resolved(self.title) if "tls" in self.model_fields_set else None
+        )
+
     def login(self) -> VaultLogin:
         """Of one with a password. Raises SettingsError."""
         if self.password is None:
@@ -194,6 +200,9 @@ class Vault(_Table):
         except ValidationError as error:
             raise SettingsError(_faults(f"vault {self.title!r}", error)) from None
         return VaultLogin(access, Hidden(self.password.read()), self.domain)
+
+
+_OF_A_SENT_LOGIN = frozenset({"title", "url", "tls"})
 
 
 def _one_or_more(value: object) -> object:
@@ -219,6 +228,8 @@ class Settings(_Table):
         for vault in self.vaults:
             if vault.password is None and self.fleet is None:
                 raise ValueError(f"vault {vault.title!r} has no password; only an enrolled appliance is sent its login")
+            if vault.password is None and (idle := sorted(vault.model_fields_set - _OF_A_SENT_LOGIN)):
+                raise ValueError(f"vault {vault.title!r} is sent its login, which says {', '.join(idle)}; leave it out")
             if vault.password is not None and not vault.user:
                 raise ValueError(f"vault {vault.title!r} has a password and no user; name the user")
         return self
@@ -277,10 +288,10 @@ class Settings(_Table):
         return Admission(policy, networks, logins)
 
     def box(self) -> SealedBox | None:
-        """Where the logins come from that are sent; None where none is."""
-        sent = {vault.title: vault.url for vault in self.vaults if vault.password is None}
-        if self.fleet is None or not sent:
+        """Where the logins come from that are sent; None where none is. Raises SettingsError."""
+        if self.fleet is None or all(vault.password is not None for vault in self.vaults):
             return None
+        sent = {vault.title: vault.known() for vault in self.vaults if vault.password is None}
         return SealedBox(self.name, self.fleet.sealing.get_secret_value(), self.fleet.voice, sent)
 
 

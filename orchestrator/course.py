@@ -138,6 +138,8 @@ class Course:
         try:
             while not self._is_done:
                 await self._next(stints)
+        except anyio.get_cancelled_exc_class():
+            raise  # the store says that it is under way, as after a crash: whoever comes next goes on with it
         except BaseException:
             with anyio.CancelScope(shield=True), anyio.move_on_after(WRITE_S):
                 await self.order(Act.FAIL)

@@ -1,7 +1,7 @@
 """Which runs may go: pure, and the only place where it is decided.
 
-R1  A run that is to go on stays: queued, under way, paused by hand or by its window. One that was interrupted, and that
-    nobody has gone on with for so long, has ended.
+R1  A run that is to go on stays: queued, under way, paused by hand, by its window or with its service. One that was
+    interrupted, and that nobody has gone on with for so long, has ended.
 R2  A run that has something of a vault's (a check-out, an access request) stays until that is given back.
 R3  The latest runs of each campaign stay, as many as are to be kept: `plan` reckons with what they took.
 R4  Else it goes when it ended longer ago than it is to be kept.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from orchestrator.run_state import Hold, RunState
 from orchestrator.store.records import RunRecord
 
-_TO_GO_ON = frozenset({Hold.HAND, Hold.WINDOW})
+_TO_GO_ON = frozenset({Hold.HAND, Hold.WINDOW, Hold.RESTART})
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ LOOK_S = 30.0
 log = structlog.get_logger()
 
 Submit = Callable[[str], Awaitable[str]]
-"""Begins a run of the campaign of this name, and gives its id. Raises SubmitError."""
+"""Begins a run of the campaign of this name, and gives its id; it may take its time over it. Raises SubmitError."""
 
 
 class SubmitError(Exception):
@@ -39,8 +39,8 @@ class Fired(Protocol):
 
 
 class OpenRuns(Protocol):
-    def under_way(self, campaign: str) -> bool:
-        """Has it a run that has not ended?"""
+    async def under_way(self, campaign: str) -> bool:
+        """Has it a run that has not ended? Raises StoreError."""
         ...
 
     async def ended(self, campaign: str) -> None:
@@ -73,7 +73,8 @@ class Scheduler:
                     last = fire.at
                     log.info("schedule fires", campaign=campaign, at=fire.at, missed=fire.missed)
                     await self._fired.note(campaign, last)
-                    match verdict(schedule, under_way=self._runs.under_way(campaign), queued=campaign in self._queued):
+                    under_way = await self._runs.under_way(campaign)
+                    match verdict(schedule, under_way=under_way, queued=campaign in self._queued):
                         case Verdict.BEGIN:
                             await self._begin(campaign, submit)
                         case Verdict.QUEUE:

@@ -69,7 +69,7 @@ class Neighbourhood:
     def count(self, run: str, name: str, step: int) -> None:
         """An attempt is opened (1) or closed (-1)."""
         place = self._places.setdefault(name, _Place())
-        number = place.open.get(run, 0) + step
+        number = max(0, place.open.get(run, 0) + step)
         if step > 0:
             place.last = run
             place.refused.pop(run, None)
@@ -97,6 +97,7 @@ class RoomOf:
         self._all = neighbourhood if neighbourhood is not None else Neighbourhood()
         self._per_subnet = per_subnet
         self._vaults: dict[str, int] = {}
+        self._left = False
 
     def at(self, now: float) -> None:
         self._all.now = now
@@ -106,7 +107,7 @@ class RoomOf:
         return not self._per_subnet or self._all.may_begin(self._run, f"subnet {subnet}", self._per_subnet)
 
     def count_subnet(self, subnet: str, step: int) -> None:
-        if self._per_subnet:
+        if self._per_subnet and not self._left:
             self._all.count(self._run, f"subnet {subnet}", step)
 
     def vault_has_room(self, vault: str, *, asks: bool = True) -> bool:
@@ -115,6 +116,8 @@ class RoomOf:
         return limit is None or self._all.may_begin(self._run, f"vault {vault}", limit, asks=asks)
 
     def count_vault(self, vault: str, step: int) -> None:
+        if self._left:
+            return
         self._vaults[vault] = self._vaults.get(vault, 0) + step
         self._all.vaults.count(vault, step)
         self._all.count(self._run, f"vault {vault}", step)
@@ -126,7 +129,10 @@ class RoomOf:
         self._all.vaults.ended(vault, now)
 
     def leave(self) -> None:
-        """The run's attempts that are still open count no longer: nobody here waits for them."""
+        """The run's attempts that are still open count no longer: nobody here waits for them, and a report of one may
+        come all the same.
+        """
+        self._left = True
         for vault, number in self._vaults.items():
             self._all.vaults.count(vault, -number)
         self._vaults.clear()

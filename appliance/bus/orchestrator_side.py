@@ -250,7 +250,7 @@ class JetStreamOrchestrator:
                 return EnrolmentAnswer(ok=False, text=str(error)).encode()
             return (await answer(request, message.subject.split(".", 1)[1])).encode()
 
-        return serve(self._link, subjects.ENROLMENT, reply)
+        return serve(self._link, subjects.ENROLMENT, reply, queue=subjects.ENROLMENT_QUEUE)
 
     @asynccontextmanager
     async def appliances(self) -> AsyncIterator[AsyncIterator[Mapping[str, Heartbeat]]]:

@@ -26,6 +26,8 @@ VAULT_QUEUE = "vault"
 CONTROL = "control.*"
 ENROLMENT = "enroll.*"
 """Where machines that want to be appliances ask: by invitation."""
+ENROLMENT_QUEUE = "enroll"
+"""The queue group of those who answer them: one does."""
 
 LOST = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 JOBS_PREFIX = "JOBS_"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -77,6 +77,8 @@ class _OpenRun:
     course: Course
     begun: bool = False
     """It is in the store, and takes orders."""
+    left: Hold | None = None
+    """It is to be left as soon as it has begun."""
     ended: anyio.Event = field(default_factory=anyio.Event)
 
 
@@ -175,6 +177,8 @@ class Desk:
             self._open.pop(run).ended.set()
             raise
         open_run.begun = True
+        if open_run.left is not None:
+            await open_run.course.leave(open_run.left)
         return open_run.course
 
     async def drive(self, run: str) -> Standing:
@@ -236,11 +240,18 @@ class Desk:
     async def _leave(self, run: str) -> None:
         """Who submitted a run no longer wants it to go on here."""
         if run in self._open:
-            await self._open[run].course.leave()
+            await self._let_go(self._open[run], Hold.INTERRUPT)
 
     async def leave_all(self, hold: Hold = Hold.INTERRUPT) -> None:
         for open_run in list(self._open.values()):
+            await self._let_go(open_run, hold)
+
+    @staticmethod
+    async def _let_go(open_run: _OpenRun, hold: Hold) -> None:
+        if open_run.begun:
             await open_run.course.leave(hold)
+        else:
+            open_run.left = hold
 
     async def close(self, why: str) -> None:
         """Take no more runs, and leave those that are open for the next `serve` to go on with; but for those that
@@ -251,18 +262,6 @@ class Desk:
 
     def is_open(self, run: str) -> bool:
         return run in self._open
-
-    def under_way(self, campaign: str) -> bool:
-        """Has the campaign a run in this holder's hands? A paused one counts."""
-        return any(self._of(campaign))
-
-    async def ended(self, campaign: str) -> None:
-        """Returns when it has none."""
-        while (open_run := next(self._of(campaign), None)) is not None:
-            await open_run.ended.wait()
-
-    def _of(self, campaign: str) -> Iterator[_OpenRun]:
-        return (one for one in self._open.values() if one.order.prepared.record.campaign == campaign)
 
     @property
     def busy(self) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+import structlog
 from anyio import to_thread
 
 from orchestrator.assembly import Selection
@@ -13,10 +15,17 @@ from orchestrator.campaign import load_campaign
 from orchestrator.campaign_model import Campaign
 from orchestrator.campaign_times import Schedule
 from orchestrator.cli.control import Desk
-from orchestrator.cli.errors import BadInput, CommandError
-from orchestrator.cli.restarting import ReadOnce, logins_without_asking, must_be_typed
+from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
+from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, logins_without_asking, must_be_typed
 from orchestrator.cli.running import new_order
+from orchestrator.run_state import Hold, RunState, Standing
 from orchestrator.scheduler import SubmitError
+from orchestrator.store.runs import Runs
+
+RETRY_S = 3600.0
+LOOK_S = 10.0
+
+log = structlog.get_logger()
 
 
 def scheduled(files: Sequence[Path], zone: str) -> Mapping[str, Campaign]:
@@ -53,11 +62,41 @@ class Firing:
         return {name: one.schedule for name, one in self.campaigns.items() if one.schedule is not None}
 
     async def submit(self, campaign: str) -> str:
-        """Raises SubmitError."""
-        what = self.campaigns[campaign]
-        try:
-            logins = await logins_without_asking(what, self.read) if self.brings_logins else ()
-            order = await to_thread.run_sync(new_order, what, Selection(), logins)
-            return str((await self.desk.start(order))["run"])
-        except CommandError as error:
-            raise SubmitError(str(error)) from None
+        """A vault or an appliance that is not there is waited for, for as long as RETRY_S. Raises SubmitError."""
+        what, pause, end = self.campaigns[campaign], FIRST_PAUSE_S, anyio.current_time() + RETRY_S
+        while True:
+            try:
+                logins = await logins_without_asking(what, self.read) if self.brings_logins else ()
+                order = await to_thread.run_sync(new_order, what, Selection(), logins)
+                return str((await self.desk.start(order))["run"])
+            except Refused as error:
+                raise SubmitError(str(error)) from None
+            except (Unreachable, Incomplete) as error:
+                if anyio.current_time() + pause > end:
+                    raise SubmitError(str(error)) from None
+                log.warning("schedule cannot begin its run yet", campaign=campaign, why=str(error), again_in=pause)
+            except CommandError as error:
+                raise SubmitError(str(error)) from None
+            await anyio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRuns:
+    """Implements `OpenRuns`: a run that somebody has paused, or that waits for its vault, is no process's, but open."""
+
+    runs: Runs
+
+    async def under_way(self, campaign: str) -> bool:
+        return any(record.campaign == campaign and is_open(record.standing) for record in await self.runs.all())
+
+    async def ended(self, campaign: str) -> None:
+        while await self.under_way(campaign):  # noqa: ASYNC110 - another process may end it, in the store
+            await anyio.sleep(LOOK_S)
+
+
+def is_open(standing: Standing) -> bool:
+    """One that was interrupted, and that nobody goes on with, does not keep its schedule from the next one."""
+    if standing.state is RunState.PAUSED:
+        return standing.hold in (Hold.HAND, Hold.WINDOW, Hold.RESTART)
+    return standing.state is RunState.QUEUED or standing.state.under_way

@@ -255,29 +255,40 @@ async def revoke(home: Home, name: str, url: str | None) -> Exit:
         if not known:
             raise BadInput(f"no appliance {name!r} has enrolled; `keymuster fleet list` shows them")
         await store.fleet.revoke(name, now)
-    # Every key that has borne the name: a revocation that did not reach the servers is repeated by the same command.
-    keys = replace(keys, revoked=keys.revoked | {member.public: now for member in known})
+        every = await store.fleet.members()
+    # All that were ever revoked: somebody else may have revoked one meanwhile, or one has not reached the servers.
+    gone = {member.public: member.revoked_at for member in every if member.revoked_at is not None}
+    keys = replace(keys, revoked=keys.revoked | gone)
     try:
         await to_thread.run_sync(write_keys, home.state, keys, key)
     except FleetError as error:
         raise BadInput(str(error)) from None
-    if not keys.revokes:
-        sys.stderr.write(
-            f"{name} can enrol nothing and is on no list any more, but its user is known to servers whose operator is "
-            "somebody else. Revoke it there, for example:\n"
-            + "".join(
-                f"  nsc revocations add-user --account {keys.account} --user-public-key {member.public}\n"
-                for member in known
-            )
-            + "  nsc push\n"
+    if keys.revokes:
+        await _push(keys, url or keys.url, now)
+        sys.stderr.write(f"{name} is cut off\n")
+    await _forget_logins(keys, url or keys.url, known)
+    if keys.revokes:
+        return Exit.OK
+    sys.stderr.write(
+        f"{name} is on no list any more, but its user is known to servers whose operator is somebody else. Revoke it "
+        "there, for example:\n"
+        + "".join(
+            f"  nsc revocations add-user --account {keys.account} --user-public-key {member.public}\n"
+            for member in known
         )
-        return Exit.INCOMPLETE
-    async with _bus(keys, url or keys.url) as bus:
-        for member in known:
-            await bus.put_logins(member.zone, member.name, None)
-    await _push(keys, url or keys.url, now)
-    sys.stderr.write(f"{name} is cut off\n")
-    return Exit.OK
+        + "  nsc push\n"
+    )
+    return Exit.INCOMPLETE
+
+
+async def _forget_logins(keys: FleetKeys, url: str, members: Sequence[Member]) -> None:
+    """What was sealed for a key that is worth nothing any more: better away, though only that key opens it."""
+    try:
+        async with _bus(keys, url) as bus:
+            for member in members:
+                await bus.put_logins(member.zone, member.name, None)
+    except (BusError, Unreachable) as error:
+        sys.stderr.write(f"its sealed vault logins are on the bus still: {error}\n")
 
 
 async def _push(keys: FleetKeys, url: str, now: float) -> None:

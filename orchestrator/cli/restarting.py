@@ -15,6 +15,7 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup
 
+from appliance.bus import BusError
 from orchestrator.campaign_model import Campaign, PasswordReference
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk
@@ -22,6 +23,7 @@ from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused,
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.running import Given, recalled
 from orchestrator.cli.secret_references import read_secret
+from orchestrator.cli.unattended import order_unattended
 from orchestrator.run_state import Act, Hold, RunState
 from orchestrator.store import RunRecord, Store
 
@@ -55,7 +57,11 @@ def must_be_typed(campaign: Campaign) -> Iterator[str]:
 
 async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, brings_logins: bool) -> None:
     """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours)."""
-    records = [record for record in await store.runs.all() if _is_ours(record)]
+    every = await store.runs.all()
+    for record in every:
+        if record.state is RunState.CANCELLING:
+            await _end(desk, store, record)
+    records = [record for record in every if _is_ours(record)]
     for record in records:
         try:
             logins = await logins_without_asking(recalled(record).campaign, read) if brings_logins else ()
@@ -63,6 +69,17 @@ async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, b
             _waits(record, str(error))
             continue
         tasks.start_soon(_insist, desk, store, record, logins, name=f"going on with {record.id}")
+
+
+async def _end(desk: Desk, store: Store, record: RunRecord) -> None:
+    """See a cancelled run to its end: it needs no vault."""
+    try:
+        await desk.engine.bus.close_run(record.id, desk.engine.zone)
+        standing = await order_unattended(store, record.id, Given(Act.CANCEL))
+    except (CommandError, BusError) as error:
+        _waits(record, str(error), f"keymuster cancel {record.id}")
+    else:
+        log.info("run", run=record.id, state=standing.text)
 
 
 def _is_ours(record: RunRecord) -> bool:
@@ -102,5 +119,5 @@ async def _insist(desk: Desk, store: Store, record: RunRecord, logins: Sequence[
             return None
 
 
-def _waits(record: RunRecord, why: str) -> None:
-    log.warning("run waits", run=record.id, why=why, goes_on_with=f"keymuster run --resume {record.id}")
+def _waits(record: RunRecord, why: str, command: str = "") -> None:
+    log.warning("run waits", run=record.id, why=why, goes_on_with=command or f"keymuster run --resume {record.id}")

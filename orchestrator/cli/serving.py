@@ -24,7 +24,7 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
-from orchestrator.cli.firing import Firing, scheduled
+from orchestrator.cli.firing import Firing, StoredRuns, scheduled
 from orchestrator.cli.holding import acquire, engine_for
 from orchestrator.cli.restarting import ReadOnce, go_on
 from orchestrator.cli.running import interruptible
@@ -89,9 +89,11 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaign
                 read, ours = ReadOnce(), where.nats is None
                 await go_on(desk, engine.store, tasks, read, brings_logins=ours)
                 firing = Firing(desk, campaigns, read, ours)
-                scheduler = Scheduler(engine.store.schedules, desk, time.time)
-                tasks.start_soon(scheduler.run, firing.schedules, firing.submit, name="serve: schedules")
-                await interrupt.wait()
+                scheduler = Scheduler(engine.store.schedules, StoredRuns(engine.store.runs), time.time)
+                async with anyio.create_task_group() as firings:  # over before the desk closes: no fire is used up
+                    firings.start_soon(scheduler.run, firing.schedules, firing.submit, name="serve: schedules")
+                    await interrupt.wait()
+                    firings.cancel_scope.cancel()
                 await _drain(desk, asked.drain)
             tasks.cancel_scope.cancel()
     log.info("ended")

@@ -22,18 +22,19 @@ from appliance.bus.claims import user_token
 from appliance.bus.users import appliance_permissions, enrolment_permissions, new_user
 from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
 from orchestrator.fleet.keys import FleetKeys, decrypted
-from orchestrator.fleet.roster import FleetRows, Invitation, Member
-from orchestrator.fleet.sealing import VALID_S as VALID_LOGINS_S
-from orchestrator.fleet.sealing import seal_logins, voice_public
+from orchestrator.fleet.roster import FleetRows, Invitation, Member, StoredLogin
+from orchestrator.fleet.sealing import can_be_sealed_to, seal_logins, voice_public
 
 VALID_S = 900.0
 """How long an invitation serves."""
 MOST_ENROLMENTS = 1000
+RESEND_S, RETRY_S = 600.0, 10.0
 
 _WHY = {
     "unknown": "the invitation is none of this fleet's; `keymuster fleet add` makes one",
     "expired": "the invitation has expired; `keymuster fleet add` makes a new one",
     "used up": "the invitation has been used as often as it may be; `keymuster fleet add` makes a new one",
+    "known": "this key has enrolled already, under another name or before it was revoked; enrol with a new file",
     "taken": "an appliance of this name has enrolled; choose another name, or `keymuster fleet revoke` it first",
 }
 
@@ -77,27 +78,29 @@ class FleetOffice:
     clock: Callable[[], float]
 
     async def run(self) -> None:
-        """Answer machines, and send all members their vault logins, now and before they expire; for ever. Raises
-        StoreError, FleetError.
+        """Answer machines, and send all members their vault logins, again and again: they expire, and a bus may lose
+        them. For ever. Raises StoreError, FleetError.
         """
         async with self.bus.enrolments(self.answer):
             while True:
-                await self.send_logins()
-                await anyio.sleep(VALID_LOGINS_S / 4)
+                failed = await self.send_logins()
+                await anyio.sleep(RETRY_S if failed else RESEND_S)
 
     async def send_logins(self) -> list[str]:
         """To all members; those whose logins the bus did not take. Raises StoreError, FleetError."""
-        logins = await self._logins()
-        members = await self.rows.members()
-        return [m.name for m in members if m.revoked_at is None and not await self._send(m, logins)]
+        while True:
+            sent = await self.rows.logins()
+            logins, now = self._opened(sent), self.clock()
+            members = [member for member in await self.rows.members() if member.revoked_at is None]
+            failed = [member.name for member in members if not await self._send(member, logins, now)]
+            if await self.rows.logins() == sent:  # else somebody has changed one meanwhile, and sent it before us
+                return failed
 
-    async def _logins(self) -> list[dict[str, object]]:
-        return [json.loads(decrypted(login.encrypted, self.key)) for login in await self.rows.logins()]
+    def _opened(self, logins: Sequence[StoredLogin]) -> list[dict[str, object]]:
+        return [json.loads(decrypted(login.encrypted, self.key)) for login in logins]
 
-    async def _send(self, member: Member, logins: Sequence[Mapping[str, object]]) -> bool:
-        sealed = seal_logins(
-            logins, appliance=member.name, sealing=member.sealing, voice=self.keys.voice, now=self.clock()
-        )
+    async def _send(self, member: Member, logins: Sequence[Mapping[str, object]], now: float) -> bool:
+        sealed = seal_logins(logins, appliance=member.name, sealing=member.sealing, voice=self.keys.voice, now=now)
         try:
             await self.bus.put_logins(member.zone, member.name, sealed)
         except BusError as error:
@@ -111,12 +114,14 @@ class FleetOffice:
         known = await self.rows.invitation(invitation)
         if known is None:
             return EnrolmentAnswer(ok=False, text=_WHY["unknown"])
+        if not can_be_sealed_to(request.sealing):
+            return EnrolmentAnswer(ok=False, text="the key that logins are to be sealed to is none; enrol again")
         member = Member(request.name, request.public, request.sealing, known.zone, request.release, invitation, now)
         if why := await self.rows.enrol(member, now):
             log.warning("enrolment refused", appliance=request.name, zone=known.zone, why=why)
             return EnrolmentAnswer(ok=False, text=_WHY[why])
         log.info("appliance enrolled", appliance=request.name, zone=known.zone)
-        await self._send(member, await self._logins())
+        await self._send(member, self._opened(await self.rows.logins()), now)
         word = user_token(
             self.keys.signing,
             self.keys.account,

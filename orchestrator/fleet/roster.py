@@ -55,7 +55,8 @@ class FleetRows(Protocol):
 
     async def enrol(self, member: Member, now: float) -> str:
         """Note it against its invitation, in one step; or why not: `expired`, `used up`, `unknown`, `taken` (its name
-        is another one's). The same key under the same name enrols once, however often it asks.
+        is another one's), `known` (its key has enrolled otherwise, or was revoked). The same key by the same invitation
+        under the same name enrols once, however often it asks.
         """
         ...
 
@@ -64,7 +65,7 @@ class FleetRows(Protocol):
         ...
 
     async def revoke(self, name: str, at: float) -> list[Member]:
-        """Those of this name that were not revoked yet, as they are now."""
+        """Those of this name that were not revoked yet, as they are now. Their invitations are void from then on."""
         ...
 
     async def keep_login(self, login: StoredLogin) -> None:

@@ -28,6 +28,15 @@ def voice_public(voice: str) -> str:
     return b64encode(_voice(voice).public_key().public_bytes_raw()).decode()
 
 
+def can_be_sealed_to(sealing: str) -> bool:
+    """Some points of the curve are none that a secret can be shared with (RFC 7748, section 6.1)."""
+    try:
+        SUITE.encrypt(b"", X25519PublicKey.from_public_bytes(b64decode(sealing)), b"")
+    except ValueError:
+        return False
+    return True
+
+
 def seal_logins(
     logins: Sequence[Mapping[str, Any]], *, appliance: str, sealing: str, voice: str, now: float
 ) -> SealedLogins:

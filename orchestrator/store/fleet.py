@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy.exc import IntegrityError
 
 from orchestrator.fleet.roster import Invitation, Member, StoredLogin
 from orchestrator.store.database import Database
@@ -30,12 +31,13 @@ class FleetTable:
         insert = self._database.insert(appliances)
 
         def step(connection: Connection) -> str:
-            invitation = _invitation(connection, member.invitation)
+            invitation = _invitation(connection, member.invitation, lock=True)
             if invitation is None:
                 return "unknown"
-            same = [m for m in _members(connection) if m.name == member.name and m.revoked_at is None]
-            if any(one.public == member.public and one.invitation == member.invitation for one in same):
-                return ""
+            mine, same = _alike(connection, member)
+            if mine:
+                again = mine.name == member.name and mine.invitation == member.invitation and mine.revoked_at is None
+                return "" if again else "known"
             if invitation.expires_at <= now:
                 return "expired"
             if same:
@@ -50,15 +52,20 @@ class FleetTable:
             connection.execute(insert, _row(member))
             return ""
 
-        return await self._database.write(step)
+        try:
+            return await self._database.write(step)
+        except IntegrityError:  # by another invitation, at the same moment
+            return "taken"
 
     async def members(self) -> list[Member]:
         return await self._database.read(_members)
 
     async def revoke(self, name: str, at: float) -> list[Member]:
         def step(connection: Connection) -> list[Member]:
-            found = [m.public for m in _members(connection) if m.name == name and m.revoked_at is None]
-            of = appliances.c
+            alive = [m for m in _members(connection) if m.name == name and m.revoked_at is None]
+            found, of = [m.public for m in alive], appliances.c
+            void = update(invitations).where(invitations.c.id.in_([m.invitation for m in alive]))
+            connection.execute(void.values(used=invitations.c.enrolments))
             connection.execute(update(appliances).where(of.name == name, of.revoked_at.is_(None)).values(revoked_at=at))
             return [m for m in _members(connection) if m.name == name and m.public in found]
 
@@ -83,8 +90,16 @@ class FleetTable:
         return [StoredLogin(row.title, row.encrypted, row.changed_at) for row in rows]
 
 
-def _invitation(connection: Connection, invitation: str) -> Invitation | None:
-    row = connection.execute(select(invitations).where(invitations.c.id == invitation)).one_or_none()
+def _alike(connection: Connection, member: Member) -> tuple[Member | None, Member | None]:
+    """Who has its key, and who bears its name now."""
+    members = _members(connection)
+    mine = next((m for m in members if m.public == member.public), None)
+    return mine, next((m for m in members if m.name == member.name and m.revoked_at is None), None)
+
+
+def _invitation(connection: Connection, invitation: str, *, lock: bool = False) -> Invitation | None:
+    query = select(invitations).where(invitations.c.id == invitation)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else Invitation(row.id, row.zone, row.enrolments, row.expires_at, row.used)
 
 

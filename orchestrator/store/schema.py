@@ -219,6 +219,14 @@ appliances = Table(
     sqlite_with_rowid=False,
 )
 
+Index(
+    "appliances_by_name",
+    appliances.c.name,
+    unique=True,
+    sqlite_where=appliances.c.revoked_at.is_(None),
+    postgresql_where=appliances.c.revoked_at.is_(None),
+)
+
 vault_logins = Table(
     "vault_logins",
     metadata,

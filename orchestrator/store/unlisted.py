@@ -52,6 +52,8 @@ _IMPORT = "import-"
 Row = dict[str, Any]
 
 
+_AT_REST = ("paused", "finished", "cancelled", "error", "stopped", "failed")
+"""States in which a run may be taken away, under their old names too."""
 _NO_PERMITS, _ALL_PERMITS = -math.inf, math.inf
 
 
@@ -165,7 +167,9 @@ class Unlisted:
 
         def step(connection: Connection) -> None:
             _claim(connection, run, token, now)
-            connection.execute(delete(runs).where(runs.c.id == run))
+            connection.execute(delete(runs).where(runs.c.id == run, runs.c.state.in_(_AT_REST)))
+            if connection.execute(select(runs.c.id).where(runs.c.id == run)).first():
+                raise TakenError(f"run {run} has been gone on with meanwhile; it stays")
 
         await self._database.write(step)
         await self._empty(run, token, now, permits_before)
@@ -188,7 +192,7 @@ class Unlisted:
         numbers = select(permits.c.id).where(old).order_by(permits.c.id).limit(BATCH).subquery()
         while await self._delete(delete(permits).where(permits.c.id.in_(select(numbers.c.id))), run, token, now):
             pass
-        for table in (cursors, searches):
+        for table in (cursors, searches, remainders):
             await self._delete(delete(table).where(table.c.run == run), run, token, now)
 
     async def _delete(self, query: Any, run: str, token: str, now: float) -> int:

@@ -244,15 +244,16 @@ def test_a_schedule_begins_a_run(keymuster: Product, tmp_path: Path) -> None:
             assert not service.said("schedule fires")
 
 
-def test_a_schedule_whose_vault_is_away_says_so_and_waits_for_its_next_time(
+def test_a_schedule_whose_vault_is_away_says_so_and_waits_for_it(
     keymuster: Product, write: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("known to nobody")
     file = write(FILE.replace('"secret"', f'"{tmp_path / "secret"}"'), RECORD, SCHEDULE)
     fired_long_ago(keymuster.state, load_campaign(file).name)
     with serving(keymuster.state, file) as service:
-        told = service.hears("schedule could not begin a run")
+        told = service.hears("schedule cannot begin its run yet")
         assert "VAULT_UNREACHABLE" in told["why"]
+        assert told["again_in"] == 5.0
         assert service.page("/healthz")[0] == 200
         assert service.end() == 0
     assert keymuster.planned_runs() == []

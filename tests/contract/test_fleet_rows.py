@@ -62,10 +62,37 @@ async def test_who_comes_at_once_is_counted_all_the_same(store: Store) -> None:
     assert sorted(answers) == ["", "", *["used up"] * 6]
 
 
+async def test_a_key_enrols_once_whatever_it_calls_itself(store: Store) -> None:
+    await store.fleet.invite(INVITATION)
+    await store.fleet.invite(replace(INVITATION, id="i2"))
+    await store.fleet.enrol(ONE, 900.0)
+    assert await store.fleet.enrol(replace(ONE, name="b"), 900.0) == "known"
+    assert await store.fleet.enrol(replace(ONE, invitation="i2"), 900.0) == "known"
+    await store.fleet.revoke("a", 910.0)
+    assert await store.fleet.enrol(ONE, 920.0) == "known"
+    assert await store.fleet.enrol(replace(ONE, name="c", public="UC"), 920.0) == "used up", "its invitation is void"
+
+
+async def test_two_invitations_cannot_give_one_name_twice(store: Store) -> None:
+    answers: list[str] = []
+
+    async def come(n: int) -> None:
+        member = replace(ONE, public=f"U{n}", invitation=f"i{n}")
+        answers.append(await store.fleet.enrol(member, 900.0))
+
+    for n in range(4):
+        await store.fleet.invite(replace(INVITATION, id=f"i{n}"))
+    async with anyio.create_task_group() as tasks:
+        for n in range(4):
+            tasks.start_soon(come, n)
+    assert sorted(answers) == ["", "taken", "taken", "taken"]
+
+
 async def test_a_revoked_name_is_free_again(store: Store) -> None:
     await store.fleet.invite(INVITATION)
+    await store.fleet.invite(replace(INVITATION, id="i2"))
     await store.fleet.enrol(ONE, 900.0)
     assert [m.revoked_at for m in await store.fleet.revoke("a", 910.0)] == [910.0]
     assert await store.fleet.revoke("a", 920.0) == []
-    assert await store.fleet.enrol(replace(ONE, public="UB"), 930.0) == ""
+    assert await store.fleet.enrol(replace(ONE, public="UB", invitation="i2"), 930.0) == ""
     assert [m.revoked_at for m in await store.fleet.members()] == [910.0, None]

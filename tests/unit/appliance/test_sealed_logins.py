@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.contract.sealed import SealedLogins
-from appliance.sealed_logins import SealedBox, SealError, follow, new_sealing_key
-from appliance.vault.definition import VaultLogin
-from orchestrator.fleet.sealing import VALID_S, new_voice, seal_logins, voice_public
+from appliance.sealed_logins import KnownVault, SealedBox, SealError, follow, new_sealing_key
+from appliance.vault.definition import VaultLogin, VaultTls
+from orchestrator.fleet.sealing import VALID_S, can_be_sealed_to, new_voice, seal_logins, voice_public
 
 NOW = 1_800_000_000.0
 VOICE = new_voice()
@@ -33,7 +33,7 @@ def sealed(*logins: dict[str, Any], appliance: str = "a", now: float = NOW, voic
 
 
 def box(private: str = PRIVATE) -> SealedBox:
-    return SealedBox("a", private, voice_public(VOICE), {"Vault": URL})
+    return SealedBox("a", private, voice_public(VOICE), {"Vault": KnownVault(URL)})
 
 
 def test_what_was_sealed_for_it_is_opened() -> None:
@@ -80,6 +80,20 @@ def test_a_recording_of_older_ones_is_refused() -> None:
 def test_only_the_vaults_of_its_own_file_at_their_own_urls() -> None:
     logins, _ = box().open(sealed(login(url="https://elsewhere.example"), login(title="Other")).encode(), NOW)
     assert logins == ()
+
+
+def test_whom_to_trust_its_own_file_says() -> None:
+    own = VaultTls(ca="OWN", pins=("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",))
+    mine = SealedBox("a", PRIVATE, voice_public(VOICE), {"Vault": KnownVault(URL, own)})
+    weaker = login()
+    weaker["access"]["tls"] = {"ca": "", "verify": False}
+    (held,), _ = mine.open(sealed(weaker).encode(), NOW)
+    assert (held.access.tls.verify, held.access.tls.ca, held.access.tls.pins) == (True, "OWN", own.pins)
+
+
+def test_a_key_that_no_secret_can_be_shared_with_is_known() -> None:
+    assert can_be_sealed_to(PUBLIC)
+    assert not can_be_sealed_to(b64encode(bytes(32)).decode())
 
 
 @given(st.binary(max_size=300))

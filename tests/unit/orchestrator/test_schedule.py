@@ -156,12 +156,12 @@ class World:
         self.story.append("noted")
         self.notes[campaign] = at
 
-    def under_way(self, campaign: str) -> bool:
+    async def under_way(self, campaign: str) -> bool:
         assert campaign == "c"
         return self.open > 0
 
     async def ended(self, campaign: str) -> None:
-        while self.under_way(campaign):
+        while await self.under_way(campaign):
             await self._idle.wait()
 
     async def submit(self, campaign: str) -> str:

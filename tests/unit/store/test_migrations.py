@@ -56,7 +56,9 @@ def test_the_tables_can_be_made_in_postgresql() -> None:
     for table in metadata.tables.values():
         assert str(CreateTable(table).compile(dialect=dialect)).strip().startswith(f"CREATE TABLE {table.name}")
         for index in table.indexes:
-            assert str(CreateIndex(index).compile(dialect=dialect)).startswith(f"CREATE INDEX {index.name}")
+            assert str(CreateIndex(index).compile(dialect=dialect)).startswith(
+                f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {index.name}"
+            )
 
 
 async def test_a_store_that_is_behind_is_upgraded(tmp_path: Path) -> None:

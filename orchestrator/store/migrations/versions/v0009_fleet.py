@@ -34,6 +34,10 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.Double, nullable=True),
         sqlite_with_rowid=False,
     )
+    alive = sa.text("revoked_at IS NULL")
+    op.create_index(
+        "appliances_by_name", "appliances", ["name"], unique=True, sqlite_where=alive, postgresql_where=alive
+    )
     op.create_table(
         "vault_logins",
         sa.Column("title", _KEY, primary_key=True),
