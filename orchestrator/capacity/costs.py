@@ -33,7 +33,7 @@ from appliance.reasons import REASONS, counts_towards_lockout
 from orchestrator.capacity.spent import Cpu, Spent
 from orchestrator.store.records import TimedAttempt, VerdictTime
 
-SATURATED = 0.8
+SATURATED = 0.65
 THROTTLED = 0.5
 WAITED_S = 0.02
 """What is less is no wait for a rate that binds, but for the last one's turn to be over."""
