@@ -28,6 +28,10 @@ from typing import Any
 import pytest
 import uvloop
 from blockbuster import BlockBuster
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("untimed")
 
 OURS = ("appliance", "orchestrator", "targets")
 

@@ -118,7 +118,9 @@ async def resumed_order(store: Store, run: str, given: Given, logins: tuple[Logi
 def course_of(engine: Engine, order: Order) -> Course:
     record = order.prepared.record
     windows = partial(phase_at, order.prepared.campaign.windows)
-    return Course(record.id, left_alone(record.standing, time.time()), engine.store.runs, time.time, windows)
+    course = Course(record.id, left_alone(record.standing, time.time()), engine.store.runs, time.time, windows)
+    course.came_to(record.planned, {})  # what is known before the store has been asked
+    return course
 
 
 async def give(course: Course, given: Given) -> None:

@@ -127,7 +127,7 @@ def test_what_does_not_end_in_time_is_cut_off(keymuster: Product, tmp_path: Path
             assert "has not ended within 1 s and is cut off" in service.log.read_text()
             run.kill()
         (left,) = keymuster.planned_runs()
-        assert (left["state"], left["held"]["hold"]) == ("paused", "restart"), "for the next one to go on with"
+        assert (left["state"], left["held"]["hold"]) == ("pausing", "restart"), "for the next one to go on with"
 
 
 def test_ctrl_c_ends_it_too(tmp_path: Path) -> None:
