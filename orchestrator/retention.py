@@ -13,10 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from orchestrator.run_state import Hold, RunState
 from orchestrator.store.records import RunRecord
-
-_TO_GO_ON = frozenset({Hold.HAND, Hold.WINDOW, Hold.RESTART})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ def old_runs(
         if ended >= before:
             continue
         stays = ""
-        if _goes_on(run):
+        if run.standing.is_open:
             stays = f"it is {run.state.value}: resume it, or cancel it"
         elif run.id in has_secrets:
             stays = "it has a check-out or an access request in a vault: the next run gives it back"
@@ -57,12 +54,6 @@ def old_runs(
             stays = f"--keep {keep}: it is one of the latest of its campaign"
         found.append(Old(run, ended, stays, _loses(run, children.get(run.id), searched)))
     return found
-
-
-def _goes_on(run: RunRecord) -> bool:
-    if run.state is RunState.PAUSED:
-        return run.standing.hold in _TO_GO_ON
-    return run.state is RunState.QUEUED or run.state.under_way
 
 
 def _loses(run: RunRecord, child: str | None, searched: Collection[str]) -> str:

@@ -112,6 +112,15 @@ class Standing:
     since: float = 0.0
     """Unix seconds; of a hold or a cancellation."""
 
+    @property
+    def is_open(self) -> bool:
+        """Somebody or something means to go on with it. A run that was interrupted, and that nobody goes on with, is
+        not: it keeps no schedule waiting, and may be old enough to go.
+        """
+        if self.state is RunState.PAUSED:
+            return self.hold in (Hold.HAND, Hold.WINDOW, Hold.RESTART)
+        return self.state is RunState.QUEUED or self.state.under_way
+
     def data(self) -> dict[str, Any] | None:
         """Plain data of all but the state; None where there is nothing to say."""
         if self.hold is None and not self.since:

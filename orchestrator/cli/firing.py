@@ -18,7 +18,6 @@ from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, logins_without_asking, must_be_typed
 from orchestrator.cli.running import new_order
-from orchestrator.run_state import Hold, RunState, Standing
 from orchestrator.scheduler import SubmitError
 from orchestrator.store.runs import Runs
 
@@ -88,15 +87,8 @@ class StoredRuns:
     runs: Runs
 
     async def under_way(self, campaign: str) -> bool:
-        return any(record.campaign == campaign and is_open(record.standing) for record in await self.runs.all())
+        return any(record.campaign == campaign and record.standing.is_open for record in await self.runs.all())
 
     async def ended(self, campaign: str) -> None:
         while await self.under_way(campaign):  # noqa: ASYNC110 - another process may end it, in the store
             await anyio.sleep(LOOK_S)
-
-
-def is_open(standing: Standing) -> bool:
-    """One that was interrupted, and that nobody goes on with, does not keep its schedule from the next one."""
-    if standing.state is RunState.PAUSED:
-        return standing.hold in (Hold.HAND, Hold.WINDOW, Hold.RESTART)
-    return standing.state is RunState.QUEUED or standing.state.under_way
