@@ -100,7 +100,8 @@ def test_one_view_serves_all_and_a_change_is_noticed(start: Start, tmp_path: Pat
         assert report.reasons == {"PASSED": HOSTS}
         seen = hosts.metrics()
         failed = [account["failed"] for account in seen["accounts"].values()]
-        assert 1 <= before <= (os.cpu_count() or 1)
+        processes = os.cpu_count() or 1
+        assert 1 <= before <= processes
         assert max(failed) == 1
-        # One for the second look, one for the attempt that follows.
-        assert seen["vault"]["views"] <= before + 2 * sum(failed)
+        # One for the second look, one for the attempt that follows. A process may have begun after the count of before.
+        assert seen["vault"]["views"] <= processes + 2 * sum(failed)
