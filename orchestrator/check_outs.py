@@ -76,8 +76,17 @@ class _Held:
 class CheckOutOffice:
     """Serves all open runs of one orchestrator."""
 
-    def __init__(self, rows: Rows[CheckOutRow], ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
+    def __init__(
+        self,
+        rows: Rows[CheckOutRow],
+        ask: Ask,
+        clock: Callable[[], float],
+        stops: Stops,
+        is_elsewhere: Callable[[str], bool] = lambda _run: False,
+    ) -> None:
+        """`is_elsewhere`: is a run in the hands of another orchestrator?"""
         self._rows = rows
+        self._is_elsewhere = is_elsewhere
         self._stops = stops
         self._stirred = anyio.Event()
         self._ask = ask
@@ -97,7 +106,7 @@ class CheckOutOffice:
         identities = {(vault.url, vault.user): vault.title for vault in run.vaults}
         for row in await self._rows.all():
             title = identities.get((row.url, row.user))
-            if title is None or row.run in self._runs:
+            if title is None or row.run in self._runs or self._is_elsewhere(row.run):
                 continue
             if await self._return(row, run, title):
                 self._forget((row.url, row.user, row.secret_id), row.run)
@@ -234,12 +243,17 @@ class CheckOutOffice:
             row = held.rows.get(run.run)
             if row is None:
                 return
-            if len(held.rows) > 1:
+            if len(held.rows) > 1 or await self._is_wanted_elsewhere(key):
                 await self._rows.drop(row)  # another run holds it too, and gives it back
             elif not await self._return(row, run, row.vault):
                 return
             self._forget(key, run.run)
             held.answer = None
+
+    async def _is_wanted_elsewhere(self, key: SecretKey) -> bool:
+        """By a run of another orchestrator, which has written that down before it asked the vault."""
+        rows = await self._rows.all()
+        return any((row.url, row.user, row.secret_id) == key and self._is_elsewhere(row.run) for row in rows)
 
     async def _return(self, row: CheckOutRow, run: HoldingRun, title: str) -> bool:
         """Have a run give one secret back, its own or a dead one's, and forget it; False where the vault could not be

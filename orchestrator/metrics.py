@@ -90,7 +90,7 @@ def _of_the_bus(runs: Iterable[OpenRun], views: Mapping[str, RunView]) -> Iterat
             leased[run.zone] += view.leased
     yield family(names.QUEUE, [((zone,), number) for zone, number in waiting.items()])
     yield family(names.LEASES, [((zone,), number) for zone, number in leased.items()])
-    yield family(names.REPORTS, [((), view.reports_waiting) for view in list(views.values())[:1]])
+    yield family(names.REPORTS, [((), sum(view.reports_waiting for view in views.values()))] if views else [])
 
 
 def _of_appliances(fleet: Iterable[Appliance]) -> Iterator[Family]:

@@ -25,11 +25,13 @@ The rules, stated here and nowhere else (design: nobody is locked out):
  R11 weight     A failure counts as the logons that its request and release say, and there is room for all of them under
                 R3 before it is risked: of sudo two, since PAM counts the second try, which sudo begins before anybody
                 can hang up.
+ R12 take-over  Of an account with a permit that another pacer granted, which this one has taken over from, nothing is
+                granted until that permit is returned, by its holder, or has expired (R8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,6 +83,8 @@ class LedgerEntry:
     """Of a grant: when it counts as a failure."""
     cause: str = ""
     """Of a failure or breaker: the reason code."""
+    holder: str = ""
+    """Of a grant: the token of who has it; empty where an older release wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ class _Grant:
     expires_at: float
     overtaken: bool = False
     """The account has had a failure or a breaker since."""
+    inherited: bool = False
+    """Another pacer has granted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,8 @@ class Pacer:
         key = (request.run, request.job, request.attempt)
         state.outstanding[key] = _Grant(request.holder, expires_at)
         self._granted.setdefault(request.run, {})[request.job] = request.attempt
-        grant = LedgerEntry(EntryKind.GRANTED, request.account, *key, at=now, expires_at=expires_at)
+        kind, holder = EntryKind.GRANTED, request.holder
+        grant = LedgerEntry(kind, request.account, *key, at=now, expires_at=expires_at, holder=holder)
         return Decision(answer, (*expired, grant))
 
     def _judge(
@@ -204,6 +211,10 @@ class Pacer:
             until = sorted(recent)[-1 - room] + budget.window_s
             text = f"{len(recent)} failed logons of {request.account} in the last {budget.window_s / 60:g} min"
             return PermitAnswer(verdict=PermitVerdict.SKIP, cause="LOCKOUT_BUDGET_SPENT", text=text, until=until)
+        inherited = [grant.expires_at for grant in state.outstanding.values() if grant.inherited]
+        if inherited:  # R12
+            text = f"a login of {request.account} is under way, which another pacer has let begin"
+            return PermitAnswer(verdict=PermitVerdict.WAIT, text=text, until=max(inherited))
         unproven = request.run not in state.proven_for
         if state.outstanding and (unproven or len(recent) + len(state.outstanding) > room):  # R3, R4
             until = min(grant.expires_at for grant in state.outstanding.values())
@@ -313,11 +324,34 @@ class Pacer:
             for lost in self._unanswered(account, state, list(state.outstanding), now)
         )
 
-    def _replay(self, entry: LedgerEntry) -> None:
+    def inherit(self, entries: Iterable[LedgerEntry]) -> None:
+        """Replay what another pacer has written of accounts that are ours from now on (R12)."""
+        for entry in entries:
+            self._replay(entry, inherited=True)
+
+    def disown(self, is_gone: Callable[[Account], bool]) -> None:
+        """These accounts are another pacer's now."""
+        for account in [account for account in self._accounts if is_gone(account)]:
+            del self._accounts[account]
+
+    def is_busy(self, account: Account) -> bool:
+        """Is a permit of it out?"""
+        state = self._accounts.get(account)
+        return state is not None and bool(state.outstanding)
+
+    def runs(self) -> Iterable[str]:
+        """Those of which a permit is remembered."""
+        return self._granted
+
+    def accounts(self) -> Iterable[Account]:
+        """Those that something is known of."""
+        return self._accounts
+
+    def _replay(self, entry: LedgerEntry, *, inherited: bool = False) -> None:
         state = self._accounts.setdefault(entry.account, _AccountState())
         key = (entry.run, entry.job, entry.attempt)
         if entry.kind is EntryKind.GRANTED:
-            state.outstanding[key] = _Grant("", entry.expires_at)
+            state.outstanding[key] = _Grant(entry.holder, entry.expires_at, inherited=inherited)
             granted = self._granted.setdefault(entry.run, {})
             granted[entry.job] = max(entry.attempt, granted.get(entry.job, 0))
             return

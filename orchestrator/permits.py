@@ -1,40 +1,26 @@
-"""The pacer at work: answers permit requests from the bus, once the ledger is durable.
+"""Permits as scan processes ask for them: is a request genuine, and whose is it to answer?
 
-One writer commits for all: requests that wait share one commit, and none waits by a timer. The order of ledger entries
-is the order of the pacer's decisions. A request that must wait is held here for as long as a session may be kept open.
-What an admin has stopped is looked up before each decision, and once more before a grant is told.
+The holder of a run answers for it: it knows which attempts are open, and what their records allow. What an admin has
+stopped is looked up before each decision, and once more before a grant is told. Then the account's pacer decides: ours
+(`pacer_desk`), or another orchestrator's (`pacer_shards`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import anyio
 import structlog
 
 from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.dispatch import OpenAttempt, Planned
-from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer, stopped
+from orchestrator.pacer_desk import OvertakenError, PacerDesk, Posed, named
+from orchestrator.pacing import STOPPED, Budget, stopped
 from orchestrator.stops import Stop, Stops
 
-HOLD_S = 5.0
-SWEEP_S = 1.0
 REMEMBER_S = 24 * 3600.0
-GRANTED = PermitAnswer(verdict=PermitVerdict.GRANTED)
-
-M = TypeVar("M", PermitRequest, PermitRelease)
 
 log = structlog.get_logger()
-
-
-class Ledger(Protocol):
-    """Where permits are remembered."""
-
-    async def append(self, entries: Sequence[LedgerEntry]) -> None:
-        """Durable when it returns. Raises StoreError."""
-        ...
 
 
 class PacedRun(Protocol):
@@ -50,19 +36,18 @@ class PacedRun(Protocol):
         ...
 
 
-@dataclass(eq=False, slots=True)
-class _Ticket:
-    entries: Sequence[LedgerEntry]
-    durable: anyio.Event = field(default_factory=anyio.Event)
+class Pacers(Protocol):
+    """Every account's pacer, wherever it is. Raises OvertakenError where there is none that answers."""
 
+    async def ask(self, asks: Sequence[Posed | PermitRelease | PermitAnswer]) -> list[PermitAnswer | None]: ...
 
-def _by_part(message: M) -> M:
-    """To the pacer, each login of an attempt is a job's of its own."""
-    return message.model_copy(update={"job": _named(message.job, message.part)}) if message.part else message
+    async def hold(self, holder: str, pose: Callable[[], Posed | PermitAnswer]) -> PermitAnswer: ...
 
+    async def withdraw(self, request: PermitRequest) -> None: ...
 
-def _named(job: str, part: str) -> str:
-    return f"{job}/{part}" if part else job
+    def job_over(self, run: str, job: str, accounts: Sequence[Account], host: str) -> None:
+        """A job has its outcome (`Pacer.job_over`)."""
+        ...
 
 
 def is_genuine(request: PermitRequest, attempt: OpenAttempt | None) -> bool:
@@ -75,17 +60,25 @@ def is_genuine(request: PermitRequest, attempt: OpenAttempt | None) -> bool:
 class PermitOffice:
     """Serves permits for all open runs of one orchestrator."""
 
-    def __init__(self, pacer: Pacer, ledger: Ledger, clock: Callable[[], float], stops: Stops) -> None:
-        self._pacer = pacer
+    def __init__(
+        self,
+        desk: PacerDesk,
+        clock: Callable[[], float],
+        stops: Stops,
+        pacers: Pacers | None = None,
+        run_lease: Callable[[str], tuple[str, str] | None] = lambda _run: None,
+    ) -> None:
+        """`pacers`: where other orchestrators are on the bus; else the desk is all accounts' own."""
+        self._desk = desk
+        self._pacer = desk.pacer
+        self._pacers: Pacers = desk if pacers is None else pacers
+        self._alone = pacers is None
+        self._run_lease = run_lease
         self._stops = stops
-        self._ledger = ledger
         self._clock = clock
         self._runs: dict[str, PacedRun] = {}
-        self._queue: list[_Ticket] = []
-        self._wake = anyio.Event()
-        self._changed: dict[Account, anyio.Event] = {}
-        self._held: dict[str, None] = {}
-        """The holder tokens of the requests that are being answered."""
+        self._skips: dict[str, dict[Account, None]] = {}
+        """By run: accounts whose breaker is open, as another orchestrator's pacer has said."""
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
@@ -94,6 +87,7 @@ class PermitOffice:
 
     def leave(self, run: str) -> None:
         self._runs.pop(run, None)
+        self._skips.pop(run, None)
         self._pacer.forget_run(run)
         oldest = min((r.began for r in self._runs.values()), default=self._clock())
         self._pacer.prune(before=min(oldest, self._clock() - REMEMBER_S))
@@ -102,83 +96,84 @@ class PermitOffice:
         """A job has its outcome: what the pacer has of it, nobody will ask for."""
         accounts = [account for candidate in planned.candidates for account in candidate.accounts]
         host = f"host:{planned.target.address.lower()}"
-        self._pacer.job_over(run, planned.job, accounts, host)
-        if any(candidate.root is not None for candidate in planned.candidates):
-            self._pacer.job_over(run, _named(planned.job, Part.ROOT), accounts, host)
+        with_root = any(candidate.root is not None for candidate in planned.candidates)
+        for job in (planned.job, named(planned.job, Part.ROOT)) if with_root else (planned.job,):
+            self._pacers.job_over(run, job, accounts, host)
 
     def stops_changed(self) -> None:
         """Whoever waits is judged anew."""
-        for account in list(self._changed):
-            self._notify(account)
+        self._desk.look_again()
 
     def broken(self, account: Account, run: str) -> bool:
         """Is the account's breaker open for this run?"""
+        if account in self._skips.get(run, ()):
+            return True
         paced, breaker = self._runs.get(run), self._pacer.breaker(account)
         return breaker is not None and paced is not None and (breaker.run == run or paced.began <= breaker.opened_at)
 
     # -- the bus's two calls -------------------------------------------------------------------------------------------
 
-    async def ask(self, asks: Sequence[PermitAsk], sender: str) -> list[PermitAnswer | None]:
-        """Answer requests at once, and take releases in (None), in this order; one commit makes all of it durable."""
-        answers: list[PermitAnswer | None] = []
-        entries: list[LedgerEntry] = []
-        granted: list[tuple[int, PermitRequest, OpenAttempt | None]] = []
-        for n, one in enumerate(asks):
-            if isinstance(one, PermitRelease):
-                entries += self._take_in(one)
-                answers.append(None)
-            else:
-                attempt = self._attempt(one)
-                decision = self._decide(one, attempt, sender)
-                entries += decision.entries
-                answers.append(decision.answer)
-                if decision.answer.verdict is PermitVerdict.GRANTED:
-                    granted.append((n, one, attempt))
-        await self._commit(entries)
-        for n, request, attempt in granted:
-            answers[n] = await self._unless_stopped(request, attempt, GRANTED)
+    async def ask(self, asks: Sequence[PermitAsk], sender: str) -> list[PermitAnswer | None] | None:
+        """Answer requests at once, and take releases in (None), in this order, each durable. None in place of the whole
+        where another orchestrator is to answer, or nobody can.
+        """
+        if self._is_anothers(*asks):
+            return None
+        attempts = [self._attempt(one) if isinstance(one, PermitRequest) else None for one in asks]
+        posed = [
+            one if isinstance(one, PermitRelease) else self._pose(one, attempt, sender)
+            for one, attempt in zip(asks, attempts, strict=True)
+        ]
+        try:
+            answers = await self._pacers.ask(posed)
+            for n, one in enumerate(asks):
+                if isinstance(one, PermitRequest) and (answer := answers[n]) is not None:
+                    answers[n] = await self._as_told(one, attempts[n], answer)
+        except OvertakenError:
+            return None
         return answers
 
-    async def hold(self, request: PermitRequest, sender: str) -> PermitAnswer:
-        """Answer one request, within HOLD_S and a commit."""
-        self._held[request.holder] = None
-        try:
-            return await self._answer(request, sender)
-        finally:
-            self._held.pop(request.holder, None)
+    async def hold(self, request: PermitRequest, sender: str) -> PermitAnswer | None:
+        """Answer one request; it may be held for a while. None as of `ask`."""
+        if self._is_anothers(request):
+            return None
+        attempt: OpenAttempt | None = None
 
-    async def _answer(self, request: PermitRequest, sender: str) -> PermitAnswer:
-        until = anyio.current_time() + HOLD_S  # not the ledger's clock, which may be set back
-        while True:
-            # Asked anew after every wait: meanwhile the attempt may have ended, or its run, or the asker's patience.
-            if request.holder not in self._held:
-                return PermitAnswer(verdict=PermitVerdict.WAIT, text="given back before it was granted")
-            now, attempt = self._clock(), self._attempt(request)
-            decision = self._decide(request, attempt, sender)
-            await self._commit(decision.entries)
-            if decision.answer.verdict is PermitVerdict.GRANTED:
-                return await self._unless_stopped(request, attempt, decision.answer)
-            left = until - anyio.current_time()
-            if decision.answer.verdict is not PermitVerdict.WAIT or left <= 0:
-                return decision.answer
-            if decision.entries:
-                continue  # the account may have changed during the commit, when nobody waited for that yet
-            changed = self._changed.setdefault(request.account, anyio.Event())
-            with anyio.move_on_after(min(left, max(decision.answer.until - now, 0.01))):
-                await changed.wait()
+        def pose() -> Posed | PermitAnswer:
+            nonlocal attempt
+            attempt = self._attempt(request)
+            return self._pose(request, attempt, sender)
+
+        try:
+            answer = await self._pacers.hold(request.holder, pose)
+            return await self._as_told(request, attempt, answer)
+        except OvertakenError:
+            return None
+
+    def _is_anothers(self, *asks: PermitAsk) -> bool:
+        return not self._alone and not any(one.run in self._runs for one in asks)
 
     def _attempt(self, request: PermitRequest) -> OpenAttempt | None:
         paced = self._runs.get(request.run)
         return paced.current(request.job) if paced is not None else None
 
-    def _decide(self, request: PermitRequest, attempt: OpenAttempt | None, sender: str) -> Decision:
-        """The pacer's word on a request as of now; its entries are to be committed."""
+    def _pose(self, request: PermitRequest, attempt: OpenAttempt | None, sender: str) -> Posed | PermitAnswer:
+        """What its account's pacer is to know of it; or the answer, where it has no business with him."""
         paced = self._runs.get(request.run)
         if paced is None or not is_genuine(request, attempt):
             log.warning("permit refused: not an open attempt", sender=sender, job=request.job, of=request.attempt)
-            return Decision(PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt"))
-        stop, now = self._stop_on(request, attempt), self._clock()
-        return self._pacer.request(_by_part(request), self._budget(request), run_began=paced.began, now=now, stop=stop)
+            return PermitAnswer(verdict=PermitVerdict.DUPLICATE, text="this is not an open attempt")
+        stop = self._stop_on(request, attempt)
+        return Posed(request, self._budget(request), paced.began, stop, self._run_lease(request.run))
+
+    async def _as_told(self, request: PermitRequest, attempt: OpenAttempt | None, answer: PermitAnswer) -> PermitAnswer:
+        """What whoever asked is told."""
+        if answer.verdict is PermitVerdict.SKIP and answer.cause not in (STOPPED, "LOCKOUT_BUDGET_SPENT"):
+            self._note_breaker(request)
+        if answer.verdict is not PermitVerdict.GRANTED:
+            return answer
+        self._skips.get(request.run, {}).pop(request.account, None)
+        return await self._unless_stopped(request, attempt, answer)
 
     async def _unless_stopped(
         self, request: PermitRequest, attempt: OpenAttempt | None, granted: PermitAnswer
@@ -187,10 +182,12 @@ class PermitOffice:
         stop = self._stop_on(request, attempt)
         if stop is None:
             return granted
-        entries = self._pacer.withdraw(_by_part(request), now=self._clock())
-        self._notify(request.account)
-        await self._commit(entries)
+        await self._pacers.withdraw(request)
         return stopped(stop)
+
+    def _note_breaker(self, request: PermitRequest) -> None:
+        if not self._alone and request.run in self._runs:
+            self._skips.setdefault(request.run, {})[request.account] = None
 
     def _stop_on(self, request: PermitRequest, attempt: OpenAttempt | None) -> Stop | None:
         candidates = attempt.planned.candidates if attempt is not None else ()
@@ -199,13 +196,6 @@ class PermitOffice:
             return None
         return self._stops.on_root(login) if request.part == Part.ROOT else self._stops.on_login(login)
 
-    def _take_in(self, release: PermitRelease) -> tuple[LedgerEntry, ...]:
-        """One verdict; to be acknowledged when its entries are durable."""
-        entries = self._pacer.release(_by_part(release), now=self._clock())
-        self._held.pop(release.holder, None)
-        self._notify(release.account)
-        return entries
-
     def _budget(self, request: PermitRequest) -> Budget:
         """Where two records, of this run or another open one, name one account, the smaller budget wins."""
         given = (paced.budget(request.account, request.record) for paced in self._runs.values())
@@ -213,43 +203,6 @@ class PermitOffice:
         failures = min((b.failures for b in budgets), default=1)
         return Budget(failures, max((b.window_s for b in budgets), default=REMEMBER_S))
 
-    # -- durability ----------------------------------------------------------------------------------------------------
-
     async def run(self) -> None:
-        """Commit and sweep until cancelled. Owned by the service's task group."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._sweep, name="permits: sweep")
-            tasks.start_soon(self._write, name="permits: commit")
-
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            tickets, self._queue = self._queue, []
-            await self._ledger.append([entry for ticket in tickets for entry in ticket.entries])
-            for ticket in tickets:
-                ticket.durable.set()
-
-    async def _sweep(self) -> None:
-        while True:
-            await anyio.sleep(SWEEP_S)
-            expired = self._pacer.expire(now=self._clock())
-            for entry in expired:
-                self._notify(entry.account)
-            await self._commit(expired)
-
-    async def _commit(self, entries: Sequence[LedgerEntry]) -> None:
-        """Returns when the entries are durable, and else never: whatever ends the writer ends the service, and with it
-        whoever waits here. Nothing is granted or acknowledged meanwhile.
-        """
-        if not entries:
-            return
-        ticket = _Ticket(entries)
-        self._queue.append(ticket)
-        self._wake.set()
-        await ticket.durable.wait()
-
-    def _notify(self, account: Account) -> None:
-        event = self._changed.pop(account, None)
-        if event is not None:
-            event.set()
+        """Until cancelled. Owned by the service's task group."""
+        await self._desk.run()

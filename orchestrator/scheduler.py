@@ -1,7 +1,8 @@
 """Schedules at work: begins runs when their time has come. A member of the task group of whoever runs for long.
 
-That a fire was attended to is durable before its run is begun: one fire never begins two runs. A process that dies in
-between leaves that one out, and says so nowhere but in its log, which it wrote before.
+That a fire was attended to is durable before its run is begun: one fire never begins two runs, and of several
+orchestrators that look one attends to it. A process that dies in between leaves that one out, and says so nowhere but
+in its log, which it wrote before.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Fired(Protocol):
 
     async def note(self, campaign: str, at: float) -> None:
         """Durable when it returns."""
+        ...
+
+    async def claim(self, campaign: str, at: float) -> bool:
+        """Whether this fire is ours to attend to: of several that ask, it is one's. Durable when it returns."""
         ...
 
 
@@ -71,8 +76,9 @@ class Scheduler:
                 now = self._clock()
                 if (fire := due(schedule, last, now)) is not None:
                     last = fire.at
+                    if not await self._fired.claim(campaign, last):
+                        continue  # another orchestrator attends to it
                     log.info("schedule fires", campaign=campaign, at=fire.at, missed=fire.missed)
-                    await self._fired.note(campaign, last)
                     under_way = await self._runs.under_way(campaign)
                     match verdict(schedule, under_way=under_way, queued=campaign in self._queued):
                         case Verdict.BEGIN:

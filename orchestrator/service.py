@@ -1,4 +1,4 @@
-"""The orchestrator's service: runs, and what they share - the pacer, the collector, the appliances' heartbeats.
+"""The orchestrator's service: runs, and what they share - the pacer, the check-outs, the appliances' heartbeats.
 
 One task group owns everything here. A task that fails takes the service down: a half-alive orchestrator would grant
 permits that it forgets, or lose reports it has acknowledged.
@@ -6,8 +6,8 @@ permits that it forgets, or lose reports it has acknowledged.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import anyio
@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
-from appliance.contract import Heartbeat
+from appliance.contract import Account, Heartbeat
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.approvals import ApprovalOffice
 from orchestrator.attempt_book import AttemptBook
@@ -24,13 +24,17 @@ from orchestrator.check_outs import CheckOutOffice
 from orchestrator.controller import RECONCILE_S, RunController
 from orchestrator.dispatch import Dispatcher
 from orchestrator.fair_shares import Party, fair_shares
+from orchestrator.lease_keeper import LeaseKeeper, run_lease
+from orchestrator.pacer_desk import FencedLedger, PacerDesk
+from orchestrator.pacer_shards import DESK, PacerShards
 from orchestrator.pacing import STOPPED, Pacer, Standing
-from orchestrator.permits import REMEMBER_S, Ledger, PermitOffice
+from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.run_holding import RunHolding
 from orchestrator.run_plan import Progress, RunPlan
 from orchestrator.shared_room import Neighbourhood
 from orchestrator.stop_office import StopOffice
-from orchestrator.store import Store
+from orchestrator.store import Store, StoreError
+from orchestrator.store.leases import FencedError
 from orchestrator.tally import TalliedBook, TalliedLedger, Tally
 
 SHARE_S = 2.0
@@ -71,17 +75,22 @@ class Service:
         *,
         reconcile_every: float = RECONCILE_S,
         tally: Tally | None = None,
+        keeper: LeaseKeeper | None = None,
     ) -> None:
+        """`keeper`: where other orchestrators may be on the bus, or come to it; None where it is this one's alone."""
         self._store = store
-        ledger: Ledger = store.ledger if tally is None else TalliedLedger(store.ledger, tally)
+        self._keeper = keeper
+        ledger: FencedLedger = store.ledger if tally is None else TalliedLedger(store.ledger, tally)
         self._book: AttemptBook = store.attempts if tally is None else TalliedBook(store.attempts, tally)
         self._bus = bus
         self._clock = clock
         self._reconcile_every = reconcile_every
         self._pacer = Pacer()
         self.stops = StopOffice(store.stops, self._stops_changed)
-        self._office = PermitOffice(self._pacer, ledger, clock, self.stops.stops)
-        self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock, self.stops.stops)
+        desk = PacerDesk(self._pacer, ledger, clock, self._fence if keeper else None, self._overtaken)
+        self._shards = PacerShards(keeper, desk, store.ledger, bus, clock, REMEMBER_S) if keeper else None
+        self._office = PermitOffice(desk, clock, self.stops.stops, self._shards, self._run_lease)
+        self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock, self.stops.stops, self._is_elsewhere)
         self._approvals = ApprovalOffice(store.approvals, self.ask_vault, clock, self.stops.stops)
         self._runs: dict[str, RunController] = {}
         self._appliances: Mapping[str, Heartbeat] = {}
@@ -98,31 +107,65 @@ class Service:
         """Serve until cancelled."""
         await self.stops.load()
         now = self._clock()
-        ledger = await self._store.ledger.load(now - REMEMBER_S)
-        unanswered = self._pacer.restore(ledger, now=now)
-        await self._store.ledger.append(unanswered)
+        if self._shards is None:
+            ledger = await self._store.ledger.load(now - REMEMBER_S)
+            unanswered = self._pacer.restore(ledger, now=now)
+            await self._store.ledger.append(unanswered)
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.hold, self._office.ask),
             self._bus.access(self._access),
+            self._heard_by_others(),
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(self._office.run, name="service: permits")
-            tasks.start_soon(self._collect, name="service: collect")
             tasks.start_soon(self._lose, name="service: lost jobs")
+            if self._keeper is not None:
+                tasks.start_soon(self._keep_up, self._keeper, name="service: stops")
+            if self._shards is not None:
+                tasks.start_soon(self._shards.tend, name="service: shards")
             tasks.start_soon(self._watch, name="service: appliances")
             task_status.started()
 
-    async def _collect(self) -> None:
-        async with self._bus.reports() as batches:
-            async for batch in batches:
-                by_run: dict[str, list[ReportDelivery]] = defaultdict(list)
-                for delivery in batch:
-                    by_run[delivery.report.run].append(delivery)
-                for run, deliveries in by_run.items():
-                    controller = self._runs.get(run)
-                    if controller is not None:
-                        await controller.take(deliveries)
+    @asynccontextmanager
+    async def _heard_by_others(self) -> AsyncIterator[None]:
+        if self._keeper is None or self._shards is None:
+            yield
+            return
+        async with self._bus.serve_desk(self._keeper.owner, DESK, self._shards.answer):
+            yield
+
+    async def _keep_up(self, keeper: LeaseKeeper) -> None:
+        """What others were told to stop, binds us too."""
+        while True:
+            await keeper.looked()
+            try:
+                await self.stops.refresh()
+            except StoreError as error:
+                log.warning("what is stopped could not be looked up", error=str(error))
+
+    def _fence(self, account: Account) -> tuple[str, str] | None:
+        return None if self._shards is None else self._shards.fence(account)
+
+    def _overtaken(self, lease: str) -> None:
+        if self._shards is not None:
+            self._shards.overtaken(lease)
+
+    def _run_lease(self, run: str) -> tuple[str, str] | None:
+        token = None if self._keeper is None else self._keeper.token(run_lease(run))
+        return None if token is None else (run_lease(run), token)
+
+    def _is_elsewhere(self, run: str) -> bool:
+        return self._keeper is not None and self._keeper.elsewhere(run_lease(run)) is not None
+
+    @staticmethod
+    async def _collect(controller: RunController, batches: AsyncIterator[Sequence[ReportDelivery]]) -> None:
+        """The holder of a run reads its reports alone: whoever else did would have to ask it what they mean, since
+        the run's dispatcher is in its memory. Runs are what orchestrators share.
+        """
+        async for batch in batches:
+            with anyio.CancelScope(shield=True):  # a batch that is in the store is told all that depends on it
+                await controller.take(batch)
                 for delivery in batch:
                     await delivery.done()
 
@@ -132,7 +175,10 @@ class Service:
                 controller = self._runs.get(job.run)
                 if controller is not None:
                     why = "two appliances were given the job, and neither finished it"
-                    await controller.lose(job.job, job.attempt, job.lease, why)
+                    try:
+                        await controller.lose(job.job, job.attempt, job.lease, why)
+                    except FencedError as error:
+                        log.info("a lost job is another's to look after", job=job.job, why=str(error))
 
     async def _watch(self) -> None:
         async with self._bus.appliances() as changes:
@@ -231,7 +277,9 @@ class Service:
         for controller in self._runs.values():
             controller.wake()
 
-    async def _access(self, request: AccessRequest, sender: str) -> AccessAnswer:
+    async def _access(self, request: AccessRequest, sender: str) -> AccessAnswer | None:
+        if self._keeper is not None and request.run not in self._runs:
+            return None  # another orchestrator's, or nobody's for the moment
         office = self._check_outs if request.kind is AccessKind.CHECK_OUT else self._approvals
         return await office.request(request, sender)
 
@@ -272,7 +320,8 @@ class Service:
         self.neighbourhood.priorities[plan.run] = plan.priority
         try:
             controller_ready(controller)
-            async with anyio.create_task_group() as tasks:
+            async with self._bus.reports(plan.run) as batches, anyio.create_task_group() as tasks:
+                tasks.start_soon(self._collect, controller, batches, name=f"collect {plan.run}")
                 tasks.start_soon(self._check_outs.tend, holding, name=f"check-outs {plan.run}")
                 tasks.start_soon(self._approvals.tend, holding, name=f"approvals {plan.run}")
                 finished = await controller.drive()

@@ -10,7 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import secrets
+import socket
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,13 +33,21 @@ class HolderInfo:
     control_seed: str | None = field(default=None, repr=False)
     store: str = ""
     """Where it keeps its runs; empty for the file in the directory."""
+    orchestrator: str = ""
+    """Its name among the orchestrators on a bus of the user's own; such a one is not found in this directory."""
+
+    @property
+    def who(self) -> str:
+        return f"orchestrator {self.orchestrator}" if self.orchestrator else f"process {self.pid}"
 
 
 class Held:
     """The directory is ours until `release`, or the end of the process."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, name: str) -> None:
         self.path = path
+        self.name = name
+        """What the holder is called among orchestrators: the same for each of them, and for no other directory's."""
         self._descriptor: int | None = descriptor
 
     def announce(self, url: str, control_seed: str, store: str = "") -> None:
@@ -96,6 +108,7 @@ class StateDir:
             raise StateDirError(f"the file system of {self.path} has no locks ({error.strerror})") from error
         try:
             _record(self.path).unlink(missing_ok=True)  # of a holder that was killed
+            name = _name(self.path)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:  # a full disk; or one of them is something else than a file
@@ -104,7 +117,11 @@ class StateDir:
                 f"the state directory {self.path} cannot be used (its lock or holder.json: {error.strerror}): "
                 "look what is there, or name another one"
             ) from error
-        return Held(self.path, descriptor)
+        return Held(self.path, descriptor, name)
+
+    def name(self) -> str:
+        """What its holder is called among orchestrators. Raises OSError."""
+        return _name(self.path)
 
     def _holder(self, pid: int | None) -> HolderInfo:
         try:
@@ -124,6 +141,20 @@ def holder_of(path: Path) -> int | None:
         return held.pid
     held.release()
     return None
+
+
+def _name(path: Path) -> str:
+    """The machine's name, and what tells the directory from its copies elsewhere. Raises OSError."""
+    file = path / "orchestrator"
+    try:
+        drawn = file.read_text()
+    except FileNotFoundError:
+        drawn = secrets.token_hex(16)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(drawn)
+    host = socket.gethostname()
+    told = sha256(f"{drawn}\n{path.resolve()}\n{host}".encode()).hexdigest()[:12]
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', host)[:40]}-{told}"
 
 
 def _record(path: Path) -> Path:

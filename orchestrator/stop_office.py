@@ -43,6 +43,19 @@ class StopOffice:
         for stop in await self._rows.all():
             self.stops.put(stop)
 
+    async def refresh(self) -> None:
+        """What other orchestrators have been told meanwhile."""
+        async with self._lock:
+            rows = await self._rows.all()
+            if list(rows) == list(self.stops):
+                return
+            told = {stop.selector for stop in rows}
+            for stop in [stop for stop in self.stops if stop.selector not in told]:
+                self.stops.lift(stop)
+            for stop in rows:
+                self.stops.put(stop)
+            self._changed()
+
     async def stop(self, wanted: Stop) -> Stop:
         """In force and durable when it returns: the stop that stands, which may be an older one."""
         async with self._lock:

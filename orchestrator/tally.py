@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from appliance.contract import Evidence
 from appliance.exposition import Histogram
 from orchestrator.attempt_book import AttemptBook
+from orchestrator.pacer_desk import FencedLedger
 from orchestrator.pacing import EntryKind, LedgerEntry
-from orchestrator.permits import Ledger
 from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -107,14 +107,23 @@ class TalliedBook:
 
 @dataclass(frozen=True, slots=True)
 class TalliedLedger:
-    """Implements `permits.Ledger`."""
+    """Implements `pacer_desk.FencedLedger`."""
 
-    ledger: Ledger
+    ledger: FencedLedger
     tally: Tally
 
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
         began = time.perf_counter()
         await self.ledger.append(entries)
+        self._tell(entries, began)
+
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
+        began = time.perf_counter()
+        stale = await self.ledger.append_fenced(entries, held)
+        self._tell(() if stale else entries, began)
+        return stale
+
+    def _tell(self, entries: Sequence[LedgerEntry], began: float) -> None:
         self.tally.store["ledger"].add(time.perf_counter() - began)
         for entry in entries:
             self.tally.written(entry)

@@ -10,12 +10,14 @@ key <zone>.<run>, the announcements of open runs; and LOGINS, key <zone>.<applia
 
 **Consumers.** One durable pull consumer per run reads the zone's queue through the filter jobs.<zone>.<run> (filters of
 a work queue must not overlap). It gives out at most `capacity` unacknowledged jobs, and takes back what is not
-acknowledged or kept alive for 10 s. One durable consumer, `orchestrator`, reads OUTCOMES.
+acknowledged or kept alive for 10 s. One durable consumer per run reads its reports, outcomes.*.*.<run>, so that
+whoever holds the run has them all, and nobody else any; a run that is closed has none left.
 
 **Requests.** permits.<zone>.<appliance>.ask (many requests and releases in one message) and .hold (one request that may
 wait) are answered by the pacer, access.<zone>.<appliance> by the offices of check-outs and approvals; vault.<zone> by
 one supervisor of the zone (queue group); control.<verb> by the process that holds the state directory. These need no
-stream: a question that nobody hears is answered "nobody hears it", at once.
+stream: a question that nobody hears is answered "nobody hears it", at once. Several orchestrators on one bus all hear
+permits and access, and the one that holds the run answers; orchestrators.<name>.<desk>.<verb> is heard by one alone.
 
 **Permissions** are in `users.py`: the subject names the sender, and an appliance may publish under its own name only.
 
@@ -200,7 +202,7 @@ class RunView:
     leased: int
     """Jobs that were given out and not ended; their leases may have run out."""
     reports_waiting: int
-    """Reports of any run that the orchestrator has not taken yet."""
+    """Reports of the run that the orchestrator has not taken yet."""
 
 
 class ReportDelivery(Protocol):
@@ -215,6 +217,11 @@ class ReportDelivery(Protocol):
     async def done(self) -> None:
         """The store has it. Never raises: a report that comes again is absorbed there."""
         ...
+
+
+Hold = Callable[[PermitRequest, str], Awaitable[PermitAnswer | None]]
+Ask = Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None] | None]]
+"""How the pacer is asked: what, and by whom. None in place of the whole: the run is another orchestrator's."""
 
 
 class OrchestratorBus(Protocol):
@@ -236,7 +243,7 @@ class OrchestratorBus(Protocol):
         ...
 
     async def close_run(self, run: str, zone: str) -> None:
-        """Withdraw the announcement, drop the consumer and what is left of the run's jobs. Idempotent."""
+        """Withdraw the announcement, drop the consumers and what is left of the run's jobs and reports. Idempotent."""
         ...
 
     async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
@@ -253,35 +260,50 @@ class OrchestratorBus(Protocol):
         """Raises BusUnavailable, or BusError when stream or consumer are gone (open them again)."""
         ...
 
-    def reports(self) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ReportDelivery]]]:
-        """Reports in batches of at most 500, each batch at most 50 ms old. Unreadable ones are logged and dropped."""
+    def reports(self, run: str) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ReportDelivery]]]:
+        """A run's reports in batches of at most 500, each batch at most 50 ms old. Unreadable ones are logged and
+        dropped. When the context is left, the run's lost jobs are no longer ours to look for, until it is opened anew.
+        """
         ...
 
     def permits(
         self,
-        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
+        hold: Hold,
+        ask: Ask,
     ) -> AbstractAsyncContextManager[None]:
         """Serve `ApplianceBus.permit` and `ask` while the context is open; the second argument is the sender that the
         subject names. They are served concurrently (what is held may take up to 5 s); an unreadable request is answered
-        with SKIP, whatever else is in its message.
+        with SKIP, whatever else is in its message. Where the answer is None nothing is said.
         """
         ...
 
     def access(
-        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer]]
+        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer | None]]
     ) -> AbstractAsyncContextManager[None]:
         """Serve requests for check-outs and approvals while the context is open; the second argument is the sender
-        that the subject names. They are served concurrently; an unreadable one is refused.
+        that the subject names. They are served concurrently; an unreadable one is refused. Where the answer is None
+        nothing is said.
         """
         ...
 
     def lost_jobs(self) -> AbstractAsyncContextManager[AsyncIterator[Job]]:
-        """Jobs that were delivered twice and never ended (the MAX_DELIVERIES advisory), taken off the stream."""
+        """Jobs of runs that were opened here, delivered twice and never ended (the MAX_DELIVERIES advisory), taken off
+        the stream.
+        """
         ...
 
     def serve_control(self, answer: Callable[[str, bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
         """Answer `ControlBus.ask` while the context is open: verb and body in, body out. Served concurrently."""
+        ...
+
+    def serve_desk(
+        self, name: str, desk: str, answer: Callable[[str, bytes], Awaitable[bytes | None]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer `ask_desk` as the orchestrator of this name; None in place of an answer: nothing is said."""
+        ...
+
+    async def ask_desk(self, name: str, desk: str, verb: str, body: bytes, wait: float) -> bytes:
+        """Ask another orchestrator. Raises BusUnavailable when it does not answer within `wait` seconds."""
         ...
 
     def appliances(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Heartbeat]]]:

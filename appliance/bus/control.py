@@ -8,18 +8,25 @@ from typing import Self
 from appliance.bus import BusError, BusUnavailable, Timing, subjects
 from appliance.bus.link import Link
 
+RUNS_DESK = "runs"
+"""Where an orchestrator on a bus of the user's own is asked what the only one on a bus is asked as `control`."""
+
 
 class ControlClient:
-    """Implements `ControlBus`."""
+    """Implements `ControlBus`. `orchestrator`: the name of the one that is spoken to, where there may be several."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, orchestrator: str = "") -> None:
         self._link = link
+        self._orchestrator = orchestrator
 
     async def ask(self, verb: str, body: bytes, wait: float) -> bytes:
+        name = self._orchestrator
+        subject = subjects.orchestrator(name, RUNS_DESK, verb) if name else subjects.control(verb)
+        who = f"orchestrator {name}" if name else "the process that holds the state directory"
         try:
-            reply = await self._link.request(subjects.control(verb), body, wait=wait)
+            reply = await self._link.request(subject, body, wait=wait)
         except BusUnavailable as error:
-            raise BusError(f"the process that holds the state directory does not answer {verb!r}: {error}") from error
+            raise BusError(f"{who} does not answer {verb!r}: {error}") from error
         return reply.data
 
     async def close(self) -> None:
@@ -33,9 +40,17 @@ class ControlClient:
 
 
 async def connect_control(
-    url: str, *, seed: str, token: str = "", tls: ssl.SSLContext | None = None, timing: Timing | None = None
+    url: str,
+    *,
+    seed: str,
+    token: str = "",
+    tls: ssl.SSLContext | None = None,
+    timing: Timing | None = None,
+    orchestrator: str = "",
 ) -> ControlClient:
-    """Connect with the seed that the holder's record names. Raises BusRefused, BusUnavailable."""
+    """Connect with the seed that the holder's record names; or with our own on a bus of the user's, to one of several
+    orchestrators. Raises BusRefused, BusUnavailable.
+    """
     link = await Link.open(
         url,
         name="keymuster control",
@@ -45,4 +60,4 @@ async def connect_control(
         tls=tls,
         timing=timing or Timing(),
     )
-    return ControlClient(link)
+    return ControlClient(link, orchestrator)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.bus import Timing, subjects
-from appliance.bus.link import NAME_IN_USE, ApiError, Link
+from appliance.bus.link import GONE, NAME_IN_USE, OVERLAP, ApiError, Link
 
 _S = 1_000_000_000
 _DEDUPE = 120 * _S
 _MARKER_TTL = 5 * _S
 _REPORTS_OUT = 4000
-"""Reports that may be taken and unconfirmed at a time."""
+"""Reports of a run that may be taken and unconfirmed at a time."""
+_REPORTS_KEPT = 86_400 * _S
+"""What nobody has read for so long is of a run that is over, or of attempts that have been repeated since."""
 
 
 def jobs_stream(zone: str) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def shared_streams(timing: Timing) -> tuple[dict[str, Any], ...]:
             "retention": "workqueue",
             "storage": "file",
             "duplicate_window": _DEDUPE,
+            "max_age": _REPORTS_KEPT,
         },
         {
             **bucket,
@@ -68,11 +71,11 @@ def run_consumer(zone: str, run: str, capacity: int, timing: Timing) -> dict[str
     }
 
 
-def collector(timing: Timing) -> dict[str, Any]:
+def collector(run: str, timing: Timing) -> dict[str, Any]:
     return {
-        "name": subjects.COLLECTOR,
-        "durable_name": subjects.COLLECTOR,
-        "filter_subject": subjects.OUTCOMES_FILTER,
+        "name": subjects.token(run, "run"),
+        "durable_name": run,
+        "filter_subject": subjects.reports_of(run),
         "ack_policy": "explicit",
         "ack_wait": int(timing.report_wait * _S),
         "max_ack_pending": _REPORTS_OUT,
@@ -100,4 +103,35 @@ async def make_shared(link: Link) -> None:
     """What all zones share. Raises BusError."""
     for config in shared_streams(link.timing):
         await make_stream(link, config)
-    await make_consumer(link, subjects.OUTCOMES, collector(link.timing))
+
+
+async def make_collector(link: Link, run: str) -> None:
+    """Through which the run's reports are read. Raises BusError."""
+    config = collector(run, link.timing)
+    try:
+        await make_consumer(link, subjects.OUTCOMES, config)
+    except ApiError as error:
+        if error.code != OVERLAP:
+            raise
+        await drop_consumer(link, subjects.OUTCOMES, subjects.OLD_COLLECTOR)
+        await make_consumer(link, subjects.OUTCOMES, config)
+
+
+async def drop_consumer(link: Link, stream: str, name: str) -> bool:
+    """Was there one? Raises BusError."""
+    try:
+        await link.api(f"CONSUMER.DELETE.{stream}.{name}")
+    except ApiError as error:
+        if error.code not in GONE:
+            raise
+        return False
+    return True
+
+
+async def purge(link: Link, stream: str, subject: str) -> None:
+    """Raises BusError."""
+    try:
+        await link.api(f"STREAM.PURGE.{stream}", {"filter": subject})
+    except ApiError as error:
+        if error.code not in GONE:
+            raise

@@ -26,7 +26,7 @@ _NO_MESSAGE = 10037
 
 
 class Leftovers:
-    """Iterates lost jobs; `open_runs` names the (zone, run) pairs to sweep."""
+    """Iterates lost jobs; `open_runs` names the (zone, run) pairs that are ours to look after."""
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class Leftovers:
     async def _advised(self, message: Message) -> None:
         try:
             advisory = json.loads(message.data)
-            stream, seq = str(advisory["stream"]), int(advisory["stream_seq"])
+            stream, run, seq = str(advisory["stream"]), str(advisory["consumer"]), int(advisory["stream_seq"])
         except (ValueError, KeyError, TypeError) as error:
             log.warning("bus.unreadable", what="advisory", text=str(error))
             return
-        if stream.startswith(subjects.JOBS_PREFIX):
+        if any(stream == subjects.jobs_stream(zone) and run == ours for zone, ours in self._open_runs()):
             await self._remove(stream, seq)
 
     async def _remove(self, stream: str, seq: int) -> None:

@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 GONE = frozenset({10014, 10059})
 """Error codes: consumer not found, stream not found."""
 NAME_IN_USE = 10058
+OVERLAP = 10100
+"""Error code: another consumer of a work queue reads some of these subjects."""
 _NOT_NOW = frozenset({10008, 10009})
 """Error codes: JetStream is starting, or has no leader."""
 _PAUSE = 0.2

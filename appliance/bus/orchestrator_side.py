@@ -11,7 +11,7 @@ import anyio
 import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.bus import BusError, BusUnavailable, Placed, RunView, Timing, layout, subjects
+from appliance.bus import Ask, BusError, BusUnavailable, Hold, Placed, RunView, Timing, layout, subjects
 from appliance.bus.batches import decode_asks, encode_answers
 from appliance.bus.leftovers import Leftovers
 from appliance.bus.link import GONE, ApiError, Link, Message, NoAnswer
@@ -81,6 +81,7 @@ class JetStreamOrchestrator:
         zone, run = notice.zone, notice.run
         config = layout.run_consumer(zone, run, capacity, self._link.timing)
         await layout.make_consumer(self._link, subjects.jobs_stream(zone), config)
+        await layout.make_collector(self._link, run)
         await self._link.store(subjects.run_notice(zone, run), notice.encode())
         self._open[zone, run] = None
 
@@ -90,22 +91,18 @@ class JetStreamOrchestrator:
         await self._mend()  # a bus that has lost its store has no bucket to write to
         await self._link.store(subjects.run_notice(zone, run), b"", **marker)
         await self._drop(run, zone)
+        if not self._is_open(run):  # in another zone
+            await layout.drop_consumer(self._link, subjects.OUTCOMES, subjects.token(run, "run"))
+            await layout.purge(self._link, subjects.OUTCOMES, subjects.reports_of(run))
+
+    def _is_open(self, run: str) -> bool:
+        return any(run == ours for _, ours in self._open)
 
     async def _drop(self, run: str, zone: str) -> bool:
         """Delete consumer and jobs; was there a consumer?"""
         stream = subjects.jobs_stream(zone)
-        existed = True
-        try:
-            await self._link.api(f"CONSUMER.DELETE.{stream}.{subjects.token(run, 'run')}")
-        except ApiError as error:
-            if error.code not in GONE:
-                raise
-            existed = False
-        try:
-            await self._link.api(f"STREAM.PURGE.{stream}", {"filter": subjects.jobs(zone, run)})
-        except ApiError as error:
-            if error.code not in GONE:
-                raise
+        existed = await layout.drop_consumer(self._link, stream, subjects.token(run, "run"))
+        await layout.purge(self._link, stream, subjects.jobs(zone, run))
         return existed
 
     async def purge_run(self, run: str, zone: str) -> None:
@@ -169,7 +166,7 @@ class JetStreamOrchestrator:
         stream = subjects.jobs_stream(zone)
         at = await self._link.api(f"STREAM.INFO.{stream}")
         consumer = await self._link.api(f"CONSUMER.INFO.{stream}.{subjects.token(run, 'run')}")
-        collector = await self._link.api(f"CONSUMER.INFO.{subjects.OUTCOMES}.{subjects.COLLECTOR}")
+        collector = await self._link.api(f"CONSUMER.INFO.{subjects.OUTCOMES}.{subjects.token(run, 'run')}")
         return RunView(
             epoch=str(at["created"]),
             last_seq=int(at["state"]["last_seq"]),
@@ -180,11 +177,18 @@ class JetStreamOrchestrator:
         )
 
     @asynccontextmanager
-    async def reports(self) -> AsyncIterator[Reports]:
-        reports = Reports(self._link, mend=self._mend)
+    async def reports(self, run: str) -> AsyncIterator[Reports]:
+        async def mend() -> None:
+            await self._mend()
+            if self._is_open(run):
+                await layout.make_collector(self._link, run)
+
+        reports = Reports(self._link, run, mend)
         try:
             yield reports
         finally:
+            for zone in [zone for zone, ours in self._open if ours == run]:
+                del self._open[zone, run]
             await reports.close()
 
     async def _mend(self) -> None:
@@ -192,32 +196,35 @@ class JetStreamOrchestrator:
 
     def permits(
         self,
-        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
+        hold: Hold,
+        ask: Ask,
     ) -> AbstractAsyncContextManager[None]:
-        async def answer(message: Message) -> bytes:
+        async def answer(message: Message) -> bytes | None:
             sender = subjects.sender(message.subject)
             if message.subject.endswith(".ask"):
-                return encode_answers(await _answer_all(decode_asks(message.data), sender, ask))
+                answers = await _answer_all(decode_asks(message.data), sender, ask)
+                return None if answers is None else encode_answers(answers)
             try:
                 request = PermitRequest.decode(message.data)
             except ContractError as error:
                 return _unreadable(error, sender).encode()
-            return (await hold(request, sender)).encode()
+            held = await hold(request, sender)
+            return None if held is None else held.encode()
 
         return serve(self._link, subjects.PERMITS, answer)
 
     def access(
-        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer]]
+        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer | None]]
     ) -> AbstractAsyncContextManager[None]:
-        async def reply(message: Message) -> bytes:
+        async def reply(message: Message) -> bytes | None:
             sender = subjects.sender(message.subject)
             try:
                 request = AccessRequest.decode(message.data)
             except ContractError as error:
                 log.warning("bus.unreadable", what="access", sender=sender, text=str(error))
                 return AccessAnswer(ok=False, reason="INTERNAL", text=str(error)).encode()
-            return (await answer(request, sender)).encode()
+            answered = await answer(request, sender)
+            return None if answered is None else answered.encode()
 
         return serve(self._link, subjects.ACCESS, reply)
 
@@ -231,6 +238,18 @@ class JetStreamOrchestrator:
             return await answer(message.subject.split(".", 1)[1], message.data)
 
         return serve(self._link, subjects.CONTROL, reply)
+
+    def serve_desk(
+        self, name: str, desk: str, answer: Callable[[str, bytes], Awaitable[bytes | None]]
+    ) -> AbstractAsyncContextManager[None]:
+        async def reply(message: Message) -> bytes | None:
+            return await answer(message.subject.rsplit(".", 1)[1], message.data)
+
+        return serve(self._link, subjects.orchestrator(name, desk, "*"), reply)
+
+    async def ask_desk(self, name: str, desk: str, verb: str, body: bytes, wait: float) -> bytes:
+        reply = await self._link.request(subjects.orchestrator(name, desk, verb), body, wait=wait)
+        return reply.data
 
     async def put_logins(self, zone: str, appliance: str, sealed: SealedLogins | None) -> None:
         subject = subjects.logins(zone, appliance)
@@ -283,10 +302,14 @@ class JetStreamOrchestrator:
 async def _answer_all(
     asks: Sequence[PermitAsk | ContractError],
     sender: str,
-    ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
-) -> list[PermitAnswer | None]:
-    """One answer each; what cannot be read is answered here."""
-    answers = iter(await ask([one for one in asks if not isinstance(one, ContractError)], sender))
+    ask: Ask,
+) -> list[PermitAnswer | None] | None:
+    """One answer each; what cannot be read is answered here. None where another orchestrator is to answer."""
+    readable = [one for one in asks if not isinstance(one, ContractError)]
+    answered = await ask(readable, sender)
+    if answered is None:
+        return None
+    answers = iter(answered)
     return [_unreadable(one, sender) if isinstance(one, ContractError) else next(answers) for one in asks]
 
 

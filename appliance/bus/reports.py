@@ -51,12 +51,13 @@ class JetStreamReport:
 
 
 class Reports:
-    """Iterates batches. `mend` makes the stream when the bus has lost it."""
+    """Iterates batches of a run's reports. `mend` makes stream and consumer when the bus has lost them."""
 
-    def __init__(self, link: Link, mend: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, link: Link, run: str, mend: Callable[[], Awaitable[None]]) -> None:
         self._link = link
+        self._run = subjects.token(run, "run")
         self._mend = mend
-        self._puller = Puller(link, subjects.OUTCOMES, subjects.COLLECTOR, link.timing.report_wait)
+        self._puller = Puller(link, subjects.OUTCOMES, run, link.timing.report_wait)
         self._read: list[JetStreamReport] = []
 
     def __aiter__(self) -> AsyncIterator[Sequence[JetStreamReport]]:
@@ -92,7 +93,7 @@ class Reports:
     async def _look(self) -> None:
         """Nothing came. Is it that the bus has lost the stream?"""
         try:
-            await self._link.api(f"CONSUMER.INFO.{subjects.OUTCOMES}.{subjects.COLLECTOR}")
+            await self._link.api(f"CONSUMER.INFO.{subjects.OUTCOMES}.{self._run}")
         except ApiError as error:
             if error.code not in GONE:
                 raise

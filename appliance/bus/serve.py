@@ -19,16 +19,17 @@ _LAST_ANSWERS = 5.0
 
 @asynccontextmanager
 async def serve(
-    link: Link, subject: str, answer: Callable[[Message], Awaitable[bytes]], *, queue: str = ""
+    link: Link, subject: str, answer: Callable[[Message], Awaitable[bytes | None]], *, queue: str = ""
 ) -> AsyncIterator[None]:
     """Answer what arrives on the subject while the context is open, each request in a task of its own.
 
-    `answer` turns what it cannot read into an answer; an exception of it is a bug and ends the context.
+    `answer` turns what it cannot read into an answer, or None: then somebody else is to answer. An exception of it is a
+    bug and ends the context.
     """
 
     async def one(message: Message) -> None:
         body = await answer(message)
-        if message.reply:
+        if message.reply and body is not None:
             try:
                 await link.publish(message.reply, body)
             except BusUnavailable as error:

@@ -6,8 +6,8 @@ import re
 
 OUTCOMES = "OUTCOMES"
 OUTCOMES_FILTER = "outcomes.*.*.*"
-COLLECTOR = "orchestrator"
-"""The durable consumer through which the orchestrator reads OUTCOMES."""
+OLD_COLLECTOR = "orchestrator"
+"""The one durable consumer through which OUTCOMES was read before each run had its own."""
 
 HEARTBEATS = "KV_HEARTBEATS"
 HEARTBEATS_PREFIX = "$KV.HEARTBEATS."
@@ -24,6 +24,8 @@ ACCESS = "access.*.*"
 VAULT_QUEUE = "vault"
 """The queue group of the supervisors of a zone: one of them answers a vault query."""
 CONTROL = "control.*"
+ORCHESTRATORS = "orchestrators"
+"""What one of several orchestrators is asked by its name: `orchestrators.<name>.<desk>.<verb>`."""
 ENROLMENT = "enroll.*"
 """Where machines that want to be appliances ask: by invitation."""
 ENROLMENT_QUEUE = "enroll"
@@ -79,6 +81,15 @@ def vault(zone: str) -> str:
 
 def control(verb: str) -> str:
     return f"control.{token(verb, 'verb')}"
+
+
+def orchestrator(name: str, desk: str, verb: str) -> str:
+    """`verb` may be `*`."""
+    return f"{ORCHESTRATORS}.{token(name, 'orchestrator')}.{token(desk, 'desk')}.{verb}"
+
+
+def reports_of(run: str) -> str:
+    return f"outcomes.*.*.{token(run, 'run')}"
 
 
 def enrolment(invitation: str) -> str:

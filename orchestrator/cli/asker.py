@@ -10,17 +10,18 @@ from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.asking import put_by
-from orchestrator.cli.control import Client, connect
+from orchestrator.cli.control import Client
 from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.reaching import reach
 from orchestrator.state_dir import HolderInfo
 
 
 @asynccontextmanager
 async def asker(where: Where, campaign: Campaign) -> AsyncIterator[Put]:
     """Every vault of the campaign answers and takes its login by then. Raises Unreachable, Incomplete, BadInput."""
-    held = await acquire(where.state)
+    held = await acquire(where)
     if isinstance(held, HolderInfo):
-        async with await connect(held) as control:
+        async with await reach(held, where) as control:
             client, brought = Client(control, held), logins(where, campaign)
 
             async def put(queries: Sequence[VaultQuery]) -> Sequence[VaultAnswer]:

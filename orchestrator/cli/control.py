@@ -18,7 +18,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
-from appliance.bus.control import ControlClient, connect_control
+from appliance.bus.control import ControlClient
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
@@ -26,6 +26,7 @@ from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.asking import at_once, put_by
+from orchestrator.cli.ending import leaves
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
 from orchestrator.cli.executing import Stretch
@@ -44,16 +45,19 @@ from orchestrator.cli.storing import find_run
 from orchestrator.cli.unattended import order_unattended
 from orchestrator.cli.vaults import ask
 from orchestrator.course import Course
+from orchestrator.lease_keeper import run_lease
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, RunState, Standing
 from orchestrator.state_dir import HolderInfo
 from orchestrator.stops import Selector, Stop
+from orchestrator.store.leases import FencedError
 from orchestrator.vault_watch import Away
 
 KEY_S = 10.0
 """A holder that is alive gives its key, and says how far a run is, at once: one that does not is stopped, or hangs, or
 has ended with the last of its runs.
 """
+ALIVE_S = 3.0
 ANSWER_S = 120.0
 """A submission is answered when the vaults have been checked."""
 ORDER_S = 15.0
@@ -61,12 +65,21 @@ ORDER_S = 15.0
 GONE_S = 30.0
 """A holder that says nothing of a run's progress for so long has ended."""
 POLL_S = 0.5
+PUT_DOWN_S = 5.0
 PORTION = 200
 """Queries in one message to the holder, but for audits: one page of rows may fill a good part of a message."""
 
 _ERRORS = {e.code: e for e in (BadInput, Unreachable, Incomplete, NothingToDo)}
 
 log = structlog.get_logger()
+
+
+class ElsewhereError(BadInput):
+    """Another orchestrator has the run in hand."""
+
+
+class TakenOverError(Incomplete):
+    """Another orchestrator goes on with a run that was in our hands."""
 
 
 @dataclass(slots=True)
@@ -158,7 +171,7 @@ class Desk:
         if self.closed:
             raise BadInput(self.closed)
         await self.begin(order)
-        self.tasks.start_soon(self.drive, run, name=f"submitted run {run}")
+        self.tasks.start_soon(self._by_itself, run, name=f"submitted run {run}")
         return {"run": run}
 
     async def begin(self, order: Order) -> Course:
@@ -171,26 +184,61 @@ class Desk:
         # Open from here on: the holder must not end while the vaults are still being asked.
         open_run = self._open[run] = _OpenRun(order, course_of(self.engine, order))
         try:
+            await self._take(run)
+            if not order.new:
+                open_run.order = order = await self._as_it_is(order)
+                open_run.course = course_of(self.engine, order)
             await check_and_store(self.engine, order)
             await give(open_run.course, order.given)
         except BaseException:
-            self._open.pop(run).ended.set()
+            await self._put_down(run)
             raise
         open_run.begun = True
         if open_run.left is not None:
             await open_run.course.leave(open_run.left)
         return open_run.course
 
+    async def _take(self, run: str) -> None:
+        """Raises ElsewhereError where another orchestrator has the run in hand."""
+        if (owner := await self.engine.keeper.take_run(run)) is not None:
+            raise ElsewhereError(
+                f"run {run} is in the hands of orchestrator {owner}: say it to that one (the same --store and --nats)"
+            )
+
+    async def _as_it_is(self, order: Order) -> Order:
+        """What another orchestrator has done with it, since it was looked up, before it was ours."""
+        record = await find_run(self.engine.store, order.prepared.record.id)
+        return replace(order, prepared=replace(order.prepared, record=record))
+
+    async def _put_down(self, run: str) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(PUT_DOWN_S):
+            await self.engine.keeper.put_down(run)
+        self._open.pop(run).ended.set()
+
     async def drive(self, run: str) -> Standing:
-        """To its end, or until it is left."""
+        """To its end, or until it is left. Raises TakenOverError."""
         open_run = self._open[run]
-        order = open_run.order
         try:
-            stretch = Stretch(self.engine, order.prepared, order.logins, open_run.course)
-            open_run.course.came_to(order.prepared.record.planned, await stretch.counts())
-            return await open_run.course.drive(stretch)
+            with self.engine.keeper.under(run_lease(run)):
+                return await self._driven(open_run)
+        except BaseException as error:
+            if not all(isinstance(leaf, FencedError) for leaf in leaves(error)):
+                raise
         finally:
-            self._open.pop(run).ended.set()
+            await self._put_down(run)
+        raise TakenOverError(f"run {run} was taken over by another orchestrator, which goes on with it")
+
+    async def _driven(self, open_run: _OpenRun) -> Standing:
+        order = open_run.order
+        stretch = Stretch(self.engine, order.prepared, order.logins, open_run.course)
+        open_run.course.came_to(order.prepared.record.planned, await stretch.counts())
+        return await open_run.course.drive(stretch)
+
+    async def _by_itself(self, run: str) -> None:
+        try:
+            await self.drive(run)
+        except TakenOverError as error:
+            log.warning("run is no longer ours", run=run, why=str(error))
 
     def _progress(self, run: str) -> Mapping[str, Any]:
         open_run = self._open.get(run)
@@ -211,7 +259,7 @@ class Desk:
         if open_run is None and given.act is Act.RESUME:
             return {"open": False}
         if open_run is None:
-            return {"open": True, "state": (await self._unattended(run, given)).text}
+            return {"open": True, "state": (await self.unattended(run, given)).text}
         if not open_run.begun:
             raise BadInput(f"run {run} is about to begin: its vaults are being asked; try again in a moment")
         if given.act is not None and (refusal := open_run.course.refusal(given.act)):
@@ -228,12 +276,17 @@ class Desk:
         self.engine.service.prefer(run, priority)
         return len(self.engine.service.open_runs())
 
-    async def _unattended(self, run: str, given: Given) -> Standing:
+    async def unattended(self, run: str, given: Given) -> Standing:
+        """Carry out an order for a run that nobody drives. Raises CommandError."""
         if run in self._told_alone:
             raise BadInput(f"run {run} is being told something else already; try again in a moment")
         self._told_alone.add(run)
         try:
-            return await order_unattended(self.engine.store, run, given)
+            await self._take(run)
+            try:
+                return await order_unattended(self.engine.store, run, given)
+            finally:
+                await self.engine.keeper.put_down(run)
         finally:
             self._told_alone.discard(run)
 
@@ -304,6 +357,10 @@ class Client:
         answer = await self._ask("order", {"run": run, "given": given.data()})
         return str(answer["state"]) if answer["open"] else None
 
+    async def alive(self) -> None:
+        """Raises Unreachable where it does not answer."""
+        await self._ask("key", {}, ALIVE_S)
+
     async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultAnswer:
         answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
         return VaultAnswer.model_validate(answer["answer"])
@@ -361,7 +418,7 @@ class Client:
             public = b64decode((await self._ask("key", {}, KEY_S))["key"])
         except Unreachable as error:
             raise Unreachable(
-                f"{error}; let process {self._holder.pid} go on, end it, or name another directory with --state"
+                f"{error}; let {self._holder.who} go on, end it, or name another directory with --state"
             ) from None
         return {
             "campaign": campaign.snapshot(),
@@ -376,13 +433,3 @@ class Client:
         if "error" in answer:
             raise _ERRORS.get(answer["code"], CommandError)(answer["error"])
         return dict(answer)
-
-
-async def connect(holder: HolderInfo) -> ControlClient:
-    """Raises Unreachable."""
-    if holder.url is None or holder.control_seed is None:
-        raise Unreachable(f"process {holder.pid} holds the state directory, and cannot be spoken to (yet); try again")
-    try:
-        return await connect_control(holder.url, seed=holder.control_seed)
-    except BusError as error:
-        raise Unreachable(f"process {holder.pid} holds the state directory: {error}") from None

@@ -13,14 +13,14 @@ from orchestrator.cli import starting
 from orchestrator.cli.arguments import Show, Where
 from orchestrator.cli.control import POLL_S, Client
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
-from orchestrator.cli.holder import client_of, found, let_go, who
+from orchestrator.cli.holder import client_of, holder_of, who
 from orchestrator.cli.output import written_to
 from orchestrator.cli.running import Given
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.unattended import order_unattended
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
 from orchestrator.run_state import Act
-from orchestrator.state_dir import Held, HolderInfo
+from orchestrator.state_dir import HolderInfo
 from orchestrator.stops import checked_why
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord
@@ -43,14 +43,11 @@ async def resume(where: Where, run_id: str, show: Show) -> Exit:
     """A run in a holder's hands goes on there; any other is begun again as by `run --resume`, and watched."""
     async with stored(where.home) as store:
         await find_run(store, run_id)
-    holder = await found(where)
-    if isinstance(holder, Held):
-        await let_go(holder)
-    else:
-        state = await _told(holder, where, run_id, Given(Act.RESUME, who()))
-        if state is not None:
-            sys.stderr.write(f"run {run_id} goes on in process {holder.pid}: {state}\n")
-            return Exit.OK
+        async with holder_of(where, store, run_id) as holder:
+            state = None if holder is None else await _told(holder, where, run_id, Given(Act.RESUME, who()))
+            if holder is not None and state is not None:
+                sys.stderr.write(f"run {run_id} goes on in {holder.who}: {state}\n")
+                return Exit.OK
     return await starting.resume(where, run_id, show, Act.RESUME)
 
 
@@ -60,15 +57,12 @@ async def prefer(where: Where, run_id: str, number: int, as_json: bool) -> Exit:
         record = await find_run(store, run_id)
         if record.state.over:
             raise BadInput(f"run {run_id} is {record.state}: nothing of it is left to be preferred")
-        holder = await found(where)
-        if isinstance(holder, Held):
-            try:
+        async with holder_of(where, store, run_id) as holder:
+            if holder is None:
                 await store.runs.update(run_id, priority=number)
-            finally:
-                await let_go(holder)
-        else:
-            async with client_of(holder, where) as client:
-                await client.prefer(run_id, number)
+            else:
+                async with client_of(holder, where) as client:
+                    await client.prefer(run_id, number)
         _show(await find_run(store, run_id), f"priority {number}", as_json)
     return Exit.OK
 
@@ -84,16 +78,13 @@ def _show(record: RunRecord, text: str, as_json: bool) -> None:
 async def _stop(where: Where, run_id: str, given: Given, wait: bool, as_json: bool) -> Exit:
     async with stored(where.home) as store:
         await find_run(store, run_id)
-        holder = await found(where)
-        if isinstance(holder, Held):
-            try:
+        async with holder_of(where, store, run_id) as holder:
+            if holder is None:
                 await order_unattended(store, run_id, given)
-            finally:
-                await let_go(holder)
-        else:
-            await _told(holder, where, run_id, given)
-            async with client_of(holder, where) as client:
-                await _at_rest(store, client, run_id, wait=wait)
+            else:
+                await _told(holder, where, run_id, given)
+                async with client_of(holder, where) as client:
+                    await _at_rest(store, client, run_id, wait=wait)
         record = await find_run(store, run_id)
     _show(record, record.standing.text, as_json)
     return Exit.OK
@@ -111,7 +102,7 @@ async def _told(holder: HolderInfo, where: Where, run_id: str, given: Given) -> 
         except Unreachable as error:
             if anyio.current_time() >= end:
                 raise Unreachable(
-                    f"process {holder.pid}: {error}; nothing was changed: end that process, and say it again"
+                    f"{holder.who}: {error}; nothing was changed: end that process, and say it again"
                 ) from None
             await anyio.sleep(AGAIN_S)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from pydantic import SecretStr
 
 from appliance.bus import BusError, OrchestratorBus
+from appliance.bus.control import RUNS_DESK
 from appliance.bus.credentials import BusLogin
 from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
 from appliance.contract import CredentialRef
@@ -36,6 +37,7 @@ from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import open_in
 from orchestrator.fleet.keys import FleetKeys, has_fleet
 from orchestrator.fleet.office import FleetOffice
+from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.pacing import STOPPED
@@ -62,6 +64,7 @@ class Engine:
     store: Store
     service: Service
     bus: OrchestratorBus
+    keeper: LeaseKeeper
     zone: str
     appliance: ApplianceChild | None
     """None on a bus of the user's own, whose appliances have their own policies and vault logins."""
@@ -69,6 +72,12 @@ class Engine:
     """Likewise."""
     begun: int = 0
     """Runs that have been executed, or are."""
+
+    def served(self, answer: Callable[[str, bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
+        """Answer other command lines: on our own bus as its only holder, on the user's by our name."""
+        if self.server is not None:
+            return self.bus.serve_control(answer)
+        return self.bus.serve_desk(self.keeper.owner, RUNS_DESK, answer)
 
     async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
         """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
@@ -163,12 +172,14 @@ async def embedded(
         )
         settle_in()
         service = Service(store, bus, time.time, tally=tally)
+        keeper = LeaseKeeper(store.leases, store.fences, held.name)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
+            await tasks.start(keeper.run, name="engine: leases")
             await tasks.start(service.run, name="engine: service")
             held.announce(server.url, server.control_seed, home.store.where if home.store else "")
             async with _owned(tasks, child):
-                yield Engine(store, service, bus, zone, child, server)
+                yield Engine(store, service, bus, keeper, zone, child, server)
             tasks.cancel_scope.cancel()
 
 
@@ -194,8 +205,8 @@ async def _owned(tasks: TaskGroup, child: ApplianceChild) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def attached(where: Where, *, zone: str, tally: Tally | None = None) -> AsyncIterator[Engine]:
-    """An engine on a bus of the user's own. Raises BadInput, Unreachable."""
+async def attached(held: Held, where: Where, *, zone: str, tally: Tally | None = None) -> AsyncIterator[Engine]:
+    """An engine on a bus of the user's own, where others may be. Raises BadInput, Unreachable."""
     login = bus_login(where)
     fleet = await to_thread.run_sync(_fleet, where.state)
     async with AsyncExitStack() as stack:
@@ -204,13 +215,15 @@ async def attached(where: Where, *, zone: str, tally: Tally | None = None) -> As
         bus = await _bus(stack, login)
         await bus.open_zone(zone)
         settle_in()
-        service = Service(store, bus, time.time, tally=tally)
+        keeper = LeaseKeeper(store.leases, store.fences, held.name)
+        service = Service(store, bus, time.time, tally=tally, keeper=keeper)
         async with anyio.create_task_group() as tasks:
+            await tasks.start(keeper.run, name="engine: leases")
             if fleet is not None:
                 office = FleetOffice(store.fleet, *fleet, bus, time.time)
                 tasks.start_soon(office.run, name="engine: fleet")
             await tasks.start(service.run, name="engine: service")
-            yield Engine(store, service, bus, zone, None)
+            yield Engine(store, service, bus, keeper, zone, None)
             tasks.cancel_scope.cancel()
 
 

@@ -1,45 +1,95 @@
-"""Whoever holds the state directory, as a command that has an order for it finds it and speaks to it."""
+"""Whoever is to be told something, as a command that has an order finds it and speaks to it.
+
+On a bus of our own that is the process that holds the state directory. On the user's there may be several
+orchestrators: the store says which of them has a run in hand, whatever machine it is on.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.to_thread
 
-from appliance.bus import BusError
-from appliance.bus.control import connect_control
 from orchestrator.cli.arguments import Where
-from orchestrator.cli.control import Client, connect
+from orchestrator.cli.control import Client
 from orchestrator.cli.errors import Unreachable
 from orchestrator.cli.holding import acquire
-from orchestrator.cli.own_bus import bus_login
-from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.cli.reaching import reach
+from orchestrator.lease_keeper import LeaseKeeper, run_lease
+from orchestrator.leases import LOST_S
+from orchestrator.state_dir import Held, HolderInfo
+from orchestrator.store import Store
+
+AGAIN_S = 0.3
+FOUND_S = LOST_S + 6.0
+"""A holder that does not answer is dead by then, or starts or ends no more."""
 
 
-async def found(where: Where) -> Held | HolderInfo:
-    """A holder on a bus of the user's own says nowhere how to speak to it: the same --nats does. Raises BadInput."""
+@asynccontextmanager
+async def holder_of(where: Where, store: Store, run: str) -> AsyncIterator[HolderInfo | None]:
+    """Who has the run in hand; None where nobody has, and nobody can begin with it while the context is open. Raises
+    BadInput, Unreachable.
+    """
     if where.nats is None:
-        return await acquire(where.state)
-    return await anyio.to_thread.run_sync(StateDir(where.state).acquire)
+        found = await acquire(where)
+        try:
+            yield found if isinstance(found, HolderInfo) else None
+        finally:
+            if isinstance(found, Held):
+                await let_go(found)
+        return
+    async with _keeping(store) as keeper:
+        holder = await _found(keeper, where, run)
+        try:
+            yield holder
+        finally:
+            await keeper.put_down(run)
+
+
+@asynccontextmanager
+async def _keeping(store: Store) -> AsyncIterator[LeaseKeeper]:
+    name = f"command-{secrets.token_hex(6)}"
+    keeper = LeaseKeeper(store.leases, store.fences, name, is_orchestrator=False)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(keeper.run, name="command: leases")
+        yield keeper
+        tasks.cancel_scope.cancel()
+
+
+async def _found(keeper: LeaseKeeper, where: Where, run: str) -> HolderInfo | None:
+    end = anyio.current_time() + FOUND_S
+    while run_lease(run) not in await keeper.take([run_lease(run)]):
+        row = keeper.rows.get(run_lease(run))
+        if row is not None:
+            holder = HolderInfo(None, None, orchestrator=row.owner)
+            try:
+                async with client_of(holder, where) as client:
+                    await client.alive()
+            except Unreachable:
+                if anyio.current_time() >= end:
+                    raise
+            else:
+                return holder
+        await anyio.sleep(AGAIN_S)
+    await keeper.take_run(run)
+    return None
+
+
+async def orchestrators(store: Store) -> list[HolderInfo]:
+    """All that are on the user's bus; each has shown that it lives within the last seconds."""
+    async with _keeping(store) as keeper:
+        return [HolderInfo(None, None, orchestrator=name) for name in keeper.orchestrators()]
 
 
 @asynccontextmanager
 async def client_of(holder: HolderInfo, where: Where) -> AsyncIterator[Client]:
     """Raises Unreachable."""
-    if where.nats is None or holder.url is not None:
-        control = await connect(holder)
-    else:
-        login = bus_login(where)
-        seed = login.seed.get_secret_value()
-        try:
-            control = await connect_control(login.url, seed=seed, token=login.token, tls=login.tls())
-        except (BusError, ValueError) as error:
-            raise Unreachable(f"the bus at {login.url} cannot be used: {error}") from None
-    async with control:
+    async with await reach(holder, where) as control:
         yield Client(control, holder)
 
 

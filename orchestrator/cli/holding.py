@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import anyio
 from anyio import to_thread
@@ -14,11 +14,12 @@ from anyio import to_thread
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.arguments import Show, Where
-from orchestrator.cli.control import POLL_S, Client, Desk, connect
+from orchestrator.cli.control import POLL_S, Client, Desk
 from orchestrator.cli.engine import Engine, attached, embedded
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
+from orchestrator.cli.reaching import reach
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import Order, exit_code, interruptible, watched
 from orchestrator.cli.storing import find_run, stored
@@ -34,10 +35,12 @@ Submit = Callable[[Client], Awaitable[str]]
 """Hands a run to the holder and gives its id."""
 
 
-async def acquire(state: Path) -> Held | HolderInfo:
+async def acquire(where: Where) -> Held | HolderInfo:
     """Hold the state directory, or learn who does and where it listens. Raises StateDirError, BadInput."""
-    directory = StateDir(state)
+    state, directory = where.state, StateDir(where.state)
     found = await to_thread.run_sync(directory.acquire)
+    if isinstance(found, HolderInfo) and found.url is None and where.nats is not None:
+        return replace(found, orchestrator=await to_thread.run_sync(directory.name))
     with anyio.move_on_after(ANNOUNCE_S):
         while isinstance(found, HolderInfo) and found.url is None:
             await anyio.sleep(0.1)
@@ -65,7 +68,7 @@ async def hold(held: Held, where: Where, order: Order, show: Show) -> Exit:
         anyio.create_task_group() as tasks,
     ):
         desk = Desk(engine, tasks)
-        async with engine.bus.serve_control(desk.answer):
+        async with engine.served(desk.answer):
             course = await desk.begin(order)
             warnings = exposures_of(prepared.record.snapshot).values()
             with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
@@ -102,13 +105,13 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
         who = f"process {holder.pid}, which holds {where.state} and has started its appliance already"
         raise BadInput(f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
     _same_store(holder, where)
-    async with interruptible() as interrupt, await connect(holder) as control:
+    async with interruptible() as interrupt, await reach(holder, where) as control:
         client = Client(control, holder)
         run_id = await submit(client)
         async with stored(where.home) as store:
             warnings = exposures_of((await find_run(store, run_id)).snapshot).values()
         with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
-            display.note(f"run {run_id}: submitted to process {holder.pid}, which holds {where.state}")
+            display.note(f"run {run_id}: submitted to {holder.who}, which holds {where.state}")
             stopped = False
             while (progress := await client.progress(run_id)) is not None:
                 display.show(progress)
@@ -120,7 +123,7 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
             record = await find_run(store, run_id)
             if record.state.under_way:
                 raise Incomplete(
-                    f"process {holder.pid} ended while run {run_id} was under way; "
+                    f"{holder.who} ended while run {run_id} was under way; "
                     f"`keymuster run --resume {run_id}` goes on with it"
                 )
             gates_ok = await write_report(store, record, show.form, show.output)
@@ -130,6 +133,8 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
 def _same_store(holder: HolderInfo, where: Where) -> None:
     """Raises BadInput: the run would be looked for where it is not."""
     ours = where.home.store.where if where.home.store else ""
+    if holder.orchestrator:
+        return  # it says itself which runs it knows
     if ours != holder.store:
         theirs = f"--store {holder.store}" if holder.store else "no --store"
         raise BadInput(
@@ -157,5 +162,5 @@ async def engine_for(
     elif not where.fast_path:
         raise BadInput("--no-fast-path is for our own appliance; with --nats, give it to `keymuster appliance serve`")
     else:
-        async with attached(where, zone=zone, tally=tally) as engine:
+        async with attached(held, where, zone=zone, tally=tally) as engine:
             yield engine

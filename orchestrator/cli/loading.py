@@ -161,7 +161,7 @@ async def _test(where: Where, campaign: Campaign, order: LoadOrder) -> Exit:
             + "; ".join(outside)
             + ". Name them with --scope (a CIDR block, an address, a name; may be given several times)"
         )
-    held = await acquire(where.state)
+    held = await acquire(where)
     if isinstance(held, HolderInfo):
         raise BadInput(
             f"process {held.pid} holds the state directory {where.state}, and a load test wants it for itself: wait "
@@ -184,7 +184,7 @@ async def _hold(held: Held, where: Where, run: Order, order: LoadOrder) -> tuple
         anyio.create_task_group() as tasks,
     ):
         desk = Desk(engine, tasks, closed=_CLOSED)
-        async with engine.bus.serve_control(desk.answer):
+        async with engine.served(desk.answer):
             await check(engine, run)
             with LoadDisplay(test, enabled=order.progress) as display:
                 display.note(f"load test {prepared.record.id}: {test.schedule.rate} for {test.schedule.duration:g} s")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Sizing, Where
 from orchestrator.cli.asker import asker
-from orchestrator.cli.control import Client, connect
+from orchestrator.cli.control import Client
 from orchestrator.cli.errors import Exit, NothingToDo
 from orchestrator.cli.holding import acquire, engine_of, logins
 from orchestrator.cli.output import written_to
 from orchestrator.cli.planning import write_plan
+from orchestrator.cli.reaching import reach
 from orchestrator.cli.sizing import costs_in, size
 from orchestrator.cli.vault_check import SecretCheck, check_secrets
 from orchestrator.cli.vaults import ask, document, known_vault, told
@@ -50,9 +51,9 @@ async def _looked_at(where: Where, campaign: Campaign, built: Plan) -> list[Secr
 
 async def vault_test(where: Where, campaign: Campaign, title: str, secret: str, json: bool) -> Exit:
     known_vault(campaign, title)
-    held = await acquire(where.state)
+    held = await acquire(where)
     if isinstance(held, HolderInfo):
-        async with await connect(held) as control:
+        async with await reach(held, where) as control:
             answer = await Client(control, held).vault(campaign, logins(where, campaign), title, secret)
     else:
         with held:

@@ -18,13 +18,13 @@ from anyio.abc import TaskGroup
 from appliance.bus import BusError
 from orchestrator.campaign_model import Campaign, PasswordReference
 from orchestrator.cli.appliance_child import Login
-from orchestrator.cli.control import Desk
+from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.running import Given, recalled
 from orchestrator.cli.secret_references import read_secret
-from orchestrator.cli.unattended import order_unattended
-from orchestrator.run_state import Act, Hold, RunState
+from orchestrator.lease_keeper import run_lease
+from orchestrator.run_state import Act, Hold, RunState, Standing
 from orchestrator.store import RunRecord, Store
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
@@ -57,11 +57,12 @@ def must_be_typed(campaign: Campaign) -> Iterator[str]:
 
 async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, brings_logins: bool) -> None:
     """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours)."""
-    every = await store.runs.all()
+    elsewhere = desk.engine.keeper.elsewhere
+    every = [record for record in await store.runs.all() if elsewhere(run_lease(record.id)) is None]
     for record in every:
         if record.state is RunState.CANCELLING:
-            await _end(desk, store, record)
-    records = [record for record in every if _is_ours(record)]
+            await _end(desk, record)
+    records = [record for record in every if _is_ours(record.standing)]
     for record in records:
         try:
             logins = await logins_without_asking(recalled(record).campaign, read) if brings_logins else ()
@@ -71,20 +72,49 @@ async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, b
         tasks.start_soon(_insist, desk, store, record, logins, name=f"going on with {record.id}")
 
 
-async def _end(desk: Desk, store: Store, record: RunRecord) -> None:
+async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
+    """Until cancelled: see to runs that nobody holds any more, whoever did; their vaults' logins are the appliances'. A
+    run that waits for a human is let be until it has stood otherwise.
+    """
+    keeper, seen = desk.engine.keeper, await store.runs.standings()  # what was free till now, `go_on` has seen to
+    while not desk.closed:
+        await keeper.looked()
+        standings = await store.runs.standings()
+        for run in [run for run in seen if not _is_free(desk, run) or run not in standings]:
+            del seen[run]
+        for run, standing in standings.items():
+            if not _is_free(desk, run) or seen.get(run) == standing:
+                continue
+            seen[run] = standing
+            record = await store.runs.get(run)
+            if record is None:
+                continue
+            if record.state is RunState.CANCELLING:
+                await _end(desk, record)
+            elif _is_ours(record.standing):
+                log.warning("nobody holds a run; goes on with it", run=run, state=record.standing.text)
+                tasks.start_soon(_insist, desk, store, record, (), name=f"taking over {run}")
+
+
+def _is_free(desk: Desk, run: str) -> bool:
+    return not desk.is_open(run) and desk.engine.keeper.elsewhere(run_lease(run)) is None
+
+
+async def _end(desk: Desk, record: RunRecord) -> None:
     """See a cancelled run to its end: it needs no vault."""
     try:
         await desk.engine.bus.close_run(record.id, desk.engine.zone)
-        standing = await order_unattended(store, record.id, Given(Act.CANCEL))
+        standing = await desk.unattended(record.id, Given(Act.CANCEL))
+    except ElsewhereError:
+        return
     except (CommandError, BusError) as error:
         _waits(record, str(error), f"keymuster cancel {record.id}")
     else:
         log.info("run", run=record.id, state=standing.text)
 
 
-def _is_ours(record: RunRecord) -> bool:
+def _is_ours(standing: Standing) -> bool:
     """Was it under way when its process died, or is it until a service is there, or its window opens?"""
-    standing = record.standing
     if standing.state in (RunState.PAUSED, RunState.PAUSING):
         return standing.hold in (Hold.RESTART, Hold.WINDOW)
     return standing.state in (RunState.QUEUED, RunState.RUNNING, RunState.RESUMING)
@@ -102,10 +132,12 @@ async def _insist(desk: Desk, store: Store, record: RunRecord, logins: Sequence[
     pause = FIRST_PAUSE_S
     while True:
         now = await store.runs.get(record.id)
-        if desk.closed or desk.is_open(record.id) or now is None or not _is_ours(now):
+        if desk.closed or desk.is_open(record.id) or now is None or not _is_ours(now.standing):
             return None  # we end; or somebody has gone on with it meanwhile
         try:
             await desk.resume(record.id, Given(Act.GO_ON), tuple(logins))
+        except ElsewhereError:
+            return None
         except Refused as error:
             return _waits(record, str(error))
         except (Unreachable, Incomplete) as error:

@@ -1,5 +1,5 @@
 """`serve`: hold the state directory until SIGTERM, execute what others submit and what schedules
-begin, go on with what was interrupted.
+begin, go on with what was interrupted; on a bus of the user's own also with runs of other orchestrators that have died.
 
 Asked to end, it takes no more runs and lets those in hand end what they have in flight, within DRAIN_S. They are paused
 then, until the next `serve` goes on with them.
@@ -26,7 +26,7 @@ from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.firing import Firing, StoredRuns, scheduled
 from orchestrator.cli.holding import acquire, engine_for
-from orchestrator.cli.restarting import ReadOnce, go_on
+from orchestrator.cli.restarting import ReadOnce, go_on, take_over
 from orchestrator.cli.running import interruptible
 from orchestrator.cli.service_pages import Pages
 from orchestrator.metrics import Metrics
@@ -59,7 +59,7 @@ async def serve(where: Where, asked: Serving) -> Exit:
     except ListenError as error:
         raise BadInput(f"--listen: {error}") from None
     campaigns = await to_thread.run_sync(scheduled, asked.campaigns, asked.zone)
-    held = await acquire(where.state)
+    held = await acquire(where)
     if isinstance(held, HolderInfo):
         raise BadInput(
             f"process {held.pid} holds the state directory {where.state}: end it first, or name another with --state"
@@ -83,11 +83,14 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaign
         ):
             tasks.start_soon(lag.run, name="serve: loop lag")
             desk = Desk(engine, tasks)
-            async with engine.bus.serve_control(desk.answer):
+            async with engine.served(desk.answer):
                 pages.engine, pages.metrics = engine, Metrics(engine.service, engine.bus, tally, lag.worst)
-                log.info("serving", url=heard.url, state=str(where.state), zone=engine.zone, pid=os.getpid())
+                name = engine.keeper.owner
+                log.info("serving", url=heard.url, state=str(where.state), zone=engine.zone, pid=os.getpid(), name=name)
                 read, ours = ReadOnce(), where.nats is None
                 await go_on(desk, engine.store, tasks, read, brings_logins=ours)
+                if not ours:
+                    tasks.start_soon(take_over, desk, engine.store, tasks, name="serve: runs of others")
                 firing = Firing(desk, campaigns, read, ours)
                 scheduler = Scheduler(engine.store.schedules, StoredRuns(engine.store.runs), time.time)
                 async with anyio.create_task_group() as firings:  # over before the desk closes: no fire is used up

@@ -88,7 +88,7 @@ async def resume(where: Where, run_id: str, show: Show, act: Act = Act.GO_ON) ->
     given = Given(act, who())
     async with stored(where.home) as store:
         campaign = (await resumed_order(store, run_id, given, ())).prepared.campaign
-    held = await acquire(where.state)
+    held = await acquire(where)
     if isinstance(held, HolderInfo):
         return await through(held, where, show, lambda c: c.resume(run_id, given, campaign, logins(where, campaign)))
     with held:
@@ -106,7 +106,7 @@ async def _begin(
     priority: int | None = None,
 ) -> Exit:
     check_output(show.output)
-    held = await acquire(where.state)
+    held = await acquire(where)
     if isinstance(held, HolderInfo):
         return await through(
             held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent, priority)

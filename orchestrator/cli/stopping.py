@@ -20,8 +20,8 @@ from rich.console import Console
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
-from orchestrator.cli.holder import client_of, let_go, who
-from orchestrator.cli.holder import found as found_of
+from orchestrator.cli.holder import client_of, let_go, orchestrators, who
+from orchestrator.cli.holding import acquire
 from orchestrator.cli.output import written_to
 from orchestrator.cli.storing import is_there, opened, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
@@ -88,13 +88,7 @@ async def stop(where: Where, words: Words, why: str, json: bool) -> Exit:
 async def allow(where: Where, words: Words | None, json: bool) -> Exit:
     """Lift one stop, or all (None). Raises BadInput, NothingToDo, Unreachable."""
     selector = None if words is None else selected(words)
-    found = await found_of(where)
-    if isinstance(found, HolderInfo):
-        async with client_of(found, where) as client:
-            lifted = await client.allow(selector)
-    else:
-        async with _own_office(found, where.home) as office:
-            lifted = await office.allow(selector)
+    lifted = await _lift(where, selector)
     if not lifted:
         standing = await _standing(where.home)
         if not standing or selector is None:
@@ -145,9 +139,11 @@ def document(standing: Sequence[Stop]) -> dict[str, Any]:
 
 async def _forbid(where: Where, wanted: Stop) -> tuple[Stop, int]:
     """The stop that stands, and how many open runs were told. Raises CommandError."""
+    if where.nats is not None:
+        return await _forbid_all(where, wanted)
     end = anyio.current_time() + PATIENCE_S
     while True:
-        found = await found_of(where)
+        found = await acquire(where)
         if not isinstance(found, HolderInfo):
             async with _own_office(found, where.home) as office:
                 return await office.stop(wanted), 0
@@ -159,6 +155,42 @@ async def _forbid(where: Where, wanted: Stop) -> tuple[Stop, int]:
             if anyio.current_time() >= end:
                 raise Unreachable(f"process {found.pid}: {error}") from None
             await anyio.sleep(AGAIN_S)
+
+
+async def _forbid_all(where: Where, wanted: Stop) -> tuple[Stop, int]:
+    """Every orchestrator on the bus is told; one that comes later reads it from the store. Raises CommandError."""
+    async with opened(where.home) as store:
+        office = StopOffice(store.stops, lambda: None)
+        await office.load()
+        standing, runs = await office.stop(wanted), 0
+        for one in await orchestrators(store):
+            async with client_of(one, where) as client:
+                standing, met = await client.forbid(wanted)
+            runs += met
+    return standing, runs
+
+
+async def _lift(where: Where, selector: Selector | None) -> Sequence[Stop]:
+    if where.nats is not None:
+        return await _lift_all(where, selector)
+    found = await acquire(where)
+    if isinstance(found, HolderInfo):
+        async with client_of(found, where) as client:
+            return await client.allow(selector)
+    async with _own_office(found, where.home) as office:
+        return await office.allow(selector)
+
+
+async def _lift_all(where: Where, selector: Selector | None) -> Sequence[Stop]:
+    """The orchestrators let it go on when they read it, within seconds; those that are heard, at once."""
+    async with opened(where.home) as store:
+        office = StopOffice(store.stops, lambda: None)
+        await office.load()
+        lifted = await office.allow(selector)
+        for one in await orchestrators(store):
+            async with client_of(one, where) as client:
+                await client.allow(selector)
+    return lifted
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, select, updat
 from orchestrator.store import progress
 from orchestrator.store.database import Database, portions
 from orchestrator.store.fencing import JobKey, JobState, Verdict, judge
+from orchestrator.store.leases import Fences
 from orchestrator.store.records import (
     AttemptRow,
     DispatchedAttempt,
@@ -48,8 +49,10 @@ _ENDED_OF = select(outcomes.c.job).where(outcomes.c.run == bindparam("its_run"),
 
 
 class Attempts:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, fences: Fences) -> None:
+        """Of a run that `fences` knows, whoever has lost its lease writes nothing, and gets FencedError."""
         self._database = database
+        self._fences = fences
         self._new_jobs = database.insert(jobs).on_conflict_do_nothing()
         self._new_attempts = database.insert(attempts).on_conflict_do_nothing()
         self._first_outcomes = database.insert(outcomes).on_conflict_do_nothing()
@@ -74,6 +77,7 @@ class Attempts:
         made = [_attempt_values(attempt) for _, attempt in rows if attempt is not None]
 
         def step(connection: Connection) -> list[bool]:
+            self._fences.check(connection, run)
             if known:
                 connection.execute(self._new_jobs, known)
             taken = self._finish(connection, run, ended) if ended else []
@@ -107,6 +111,8 @@ class Attempts:
             return []
 
         def step(connection: Connection) -> list[Verdict]:
+            for run in dict.fromkeys(row.run for row in rows):
+                self._fences.check(connection, run)
             verdicts = judge(rows, _states(connection, rows))
             heard = [
                 (row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict is not Verdict.IGNORED

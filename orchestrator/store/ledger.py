@@ -7,13 +7,16 @@ requests into calls is the caller's.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from appliance.contract import Account, Part, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.sharding import shard_of
 from orchestrator.store.database import Database
+from orchestrator.store.leases import lost
 from orchestrator.store.records import LogonCount, PermitCount
 from orchestrator.store.schema import jobs, permits, runs
 
@@ -26,24 +29,23 @@ class Ledger:
 
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
         """Returns when the entries would survive a power cut. Raises StoreError; nothing may then be granted."""
-        if not entries:
-            return
-        values = [
-            {
-                "kind": e.kind.value,
-                "authority": e.account.authority,
-                "user": e.account.user,
-                "run": e.run,
-                "job": e.job.partition("/")[0],
-                "part": e.job.partition("/")[2],
-                "attempt": e.attempt,
-                "at": e.at,
-                "expires_at": e.expires_at,
-                "cause": e.cause,
-            }
-            for e in entries
-        ]
-        await self._database.write(lambda connection: connection.execute(_APPEND, values))
+        values = [_values(entry) for entry in entries]
+        if values:
+            await self._database.write(lambda connection: connection.execute(_APPEND, values))
+
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
+        """As `append`, if these leases (name -> token) are held so; else nothing is written, and those that are not are
+        returned.
+        """
+        values = [_values(entry) for entry in entries]
+
+        def step(connection: Connection) -> list[str]:
+            stale = lost(connection, held)
+            if not stale:
+                connection.execute(_APPEND, values)
+            return stale
+
+        return await self._database.write(step) if values else []
 
     async def logons(self, run: str) -> list[LogonCount]:
         """What a run has asked of each account."""
@@ -95,9 +97,11 @@ class Ledger:
         query = query.group_by(permits.c.run).order_by(func.min(permits.c.at))
         return [row.run for row in await self._database.read(lambda connection: connection.execute(query).all())]
 
-    async def load(self, since: float) -> list[LedgerEntry]:
-        """The entries not older than `since`, in the order in which they were appended."""
+    async def load(self, since: float, shards: Collection[int] | None = None) -> list[LedgerEntry]:
+        """The entries not older than `since`, in the order in which they were appended; of these shards, or of all."""
         query = select(permits).where(permits.c.at >= since).order_by(permits.c.id)
+        if shards is not None:  # an older release has written none
+            query = query.where(permits.c.shard.in_(sorted(shards)) | permits.c.shard.is_(None))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [
             LedgerEntry(
@@ -109,11 +113,31 @@ class Ledger:
                 at=row.at,
                 expires_at=row.expires_at,
                 cause=row.cause,
+                holder=row.holder or "",
             )
             for row in rows
+            if shards is None or shard_of(row.authority) in shards
         ]
 
     async def prune(self, before: float) -> None:
         """Forget entries older than `before`."""
         query = delete(permits).where(permits.c.at < before)
         await self._database.write(lambda connection: connection.execute(query))
+
+
+def _values(entry: LedgerEntry) -> dict[str, Any]:
+    job, _, part = entry.job.partition("/")
+    return {
+        "kind": entry.kind.value,
+        "authority": entry.account.authority,
+        "user": entry.account.user,
+        "run": entry.run,
+        "job": job,
+        "part": part,
+        "attempt": entry.attempt,
+        "at": entry.at,
+        "expires_at": entry.expires_at,
+        "cause": entry.cause,
+        "shard": shard_of(entry.account.authority),
+        "holder": entry.holder or None,
+    }

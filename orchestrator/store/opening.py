@@ -17,6 +17,7 @@ from orchestrator.store.database import Database, StoreEngine
 from orchestrator.store.errors import StoreBusyError, StoreError
 from orchestrator.store.fleet import FleetTable
 from orchestrator.store.host_keys import HostKeys
+from orchestrator.store.leases import Fences, Leases
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.records import ApprovalRow, CheckOutRow
 from orchestrator.store.remainders import Remainders
@@ -56,6 +57,8 @@ class Store:
     searches: Searches
     timings: Timings
     fleet: FleetTable
+    leases: Leases
+    fences: Fences
     unlisted: Unlisted
     _databases: tuple[Database, ...]
 
@@ -124,10 +127,11 @@ def _server_engine(url: URL, password: str | None) -> Callable[[], StoreEngine]:
 
 
 async def _up_to_date(main: Database, durable: Database, new_engine: Callable[[], StoreEngine]) -> Store:
+    fences = Fences()
     store = Store(
-        runs=Runs(main, durable),
-        attempts=Attempts(main),
-        remainders=Remainders(main),
+        runs=Runs(main, durable, fences),
+        attempts=Attempts(main, fences),
+        remainders=Remainders(main, fences),
         ledger=Ledger(durable),
         host_keys=HostKeys(main),
         check_outs=RunSecrets(durable, check_outs, CheckOutRow),
@@ -137,6 +141,8 @@ async def _up_to_date(main: Database, durable: Database, new_engine: Callable[[]
         searches=Searches(durable),
         timings=Timings(main),
         fleet=FleetTable(durable),
+        leases=Leases(durable),
+        fences=fences,
         unlisted=Unlisted(main),
         _databases=(main, durable),
     )

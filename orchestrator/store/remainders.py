@@ -14,13 +14,16 @@ from sqlalchemy import Connection, select
 from appliance.contract import Evidence, Technology
 from appliance.reasons import Status
 from orchestrator.store.database import Database
+from orchestrator.store.leases import Fences
 from orchestrator.store.records import Remainder
 from orchestrator.store.schema import cursors, remainders
 
 
 class Remainders:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, fences: Fences) -> None:
+        """`fences`: as of `Attempts`."""
         self._database = database
+        self._fences = fences
         self._first_ones = database.insert(remainders).on_conflict_do_nothing()
 
     async def close(
@@ -38,6 +41,7 @@ class Remainders:
         """
 
         def step(connection: Connection) -> None:
+            self._fences.check(connection, run)
             query = select(cursors.c.name, cursors.c.position).where(cursors.c.run == run)
             reached = {row.name: row.position for row in connection.execute(query)}
             rows: list[dict[str, Any]] = [

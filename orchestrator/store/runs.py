@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from orchestrator.run_state import RunState, Standing
 from orchestrator.store.database import Database, Insert
+from orchestrator.store.leases import Fences
 from orchestrator.store.records import RunRecord
 from orchestrator.store.schema import cursors, runs
 
@@ -30,9 +31,12 @@ def cursor_rows(run: str, positions: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 class Runs:
-    def __init__(self, database: Database, durable: Database) -> None:
-        """`durable`: the same, whose commits reach the disk; for what somebody is told to hold."""
+    def __init__(self, database: Database, durable: Database, fences: Fences) -> None:
+        """`durable`: the same, whose commits reach the disk; for what somebody is told to hold. `fences`: as of
+        `Attempts`.
+        """
         self._database, self._durable = database, durable
+        self._fences = fences
 
     async def add(self, run: RunRecord) -> None:
         """Raises StoreError; a known id is a bug and raises IntegrityError."""
@@ -61,6 +65,14 @@ class Runs:
 
         return await self._database.read(look)
 
+    async def standings(self) -> dict[str, Standing]:
+        """By id, how each run stands that has not come to its end; oldest first."""
+        over = [state.value for state in RunState if state.over]
+        query = select(runs.c.id, runs.c.state, runs.c.held).where(runs.c.state.not_in(over))
+        query = query.order_by(runs.c.created_at, runs.c.id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return {row.id: Standing.of(_state(row.state), row.held) for row in rows}
+
     async def update(
         self,
         run: str,
@@ -88,6 +100,7 @@ class Runs:
             values |= {"state": standing.state, "held": standing.data()}
 
         def step(connection: Connection) -> None:
+            self._fences.check(connection, run)
             found = connection.execute(update(runs).where(runs.c.id == run).values(values))
             if not found.rowcount:
                 raise LookupError(f"no run {run}")
@@ -113,6 +126,10 @@ class Runs:
         return {row.name: row.position for row in found}
 
 
+def _state(written: str) -> RunState:
+    return _OLDER.get(written) or RunState(written)
+
+
 def _record(row: Row[Any], positions: dict[str, int]) -> RunRecord:
-    values = {**row._mapping, "state": _OLDER.get(row.state) or RunState(row.state), "cursors": positions}  # noqa: SLF001 - SQLAlchemy's public name
+    values = {**row._mapping, "state": _state(row.state), "cursors": positions}  # noqa: SLF001 - SQLAlchemy's public name
     return RunRecord(**values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from orchestrator.store.database import Database
 from orchestrator.store.schema import schedules
@@ -18,6 +18,12 @@ class Schedules:
         """Unix seconds. Raises StoreError."""
         query = select(schedules.c.fired_at).where(schedules.c.campaign == campaign)
         return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+
+    async def claim(self, campaign: str, at: float) -> bool:
+        """Whether this fire is ours to attend to: nobody has attended to it, or to a later one."""
+        mine = schedules.c.campaign == campaign, schedules.c.fired_at < at
+        claimed = update(schedules).where(*mine).values(fired_at=at)
+        return await self._database.write(lambda connection: connection.execute(claimed).rowcount) == 1
 
     async def note(self, campaign: str, at: float) -> None:
         statement = self._database.insert(schedules).values(campaign=campaign, fired_at=at)

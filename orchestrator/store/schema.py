@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0010"
+HEAD = "0012"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -130,6 +130,19 @@ permits = Table(
     Column("expires_at", Double, nullable=False),
     Column("cause", Text, nullable=False),
     Column("part", Text, nullable=False, server_default=""),
+    # Older releases write neither.
+    Column("shard", Integer),
+    Column("holder", Text),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", _Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 host_keys = Table(

@@ -35,6 +35,7 @@ from orchestrator.cli.executing import Stretch
 from orchestrator.cli.storing import open_in
 from orchestrator.controller import RunController
 from orchestrator.course import Course
+from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.plan import NothingSelected
 from orchestrator.service import Service
@@ -109,8 +110,10 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
         await bus.open_zone(ZONE)
         settle_in()
         service = Service(store, bus, time.time)
+        keeper = LeaseKeeper(store.leases, store.fences, held.name)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
+            await tasks.start(keeper.run, name="engine: leases")
             await tasks.start(service.run, name="engine: service")
             told = {
                 "name": user.name,
@@ -122,7 +125,7 @@ async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterat
                 "networks": campaign_networks(campaign),
             }
             async with appliance(told) as child:
-                yield Engine(store, service, bus, ZONE, None), server.pid, child.pid
+                yield Engine(store, service, bus, keeper, ZONE, None), server.pid, child.pid
             tasks.cancel_scope.cancel()
         await bus.close()
     await store.close()

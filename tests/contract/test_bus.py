@@ -374,7 +374,7 @@ async def test_a_closed_run_is_gone(parties: Parties) -> None:
 @pytest.mark.slow
 async def test_a_report_arrives_with_its_sender_once(parties: Parties) -> None:
     bus, appliance = await opened(parties)
-    async with bus.reports() as reports:
+    async with bus.reports("r1") as reports:
         await appliance.publish(outcome(job("a")))
         await appliance.publish(outcome(job("a")))
         await (await parties.appliance("beta")).publish(outcome(job("b"), "beta"))
@@ -397,7 +397,7 @@ async def test_a_report_arrives_with_its_sender_once(parties: Parties) -> None:
 async def test_an_unconfirmed_report_comes_again(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     await appliance.publish(outcome(job("a")))
-    async with bus.reports() as reports:
+    async with bus.reports("r1") as reports:
         with anyio.fail_after(5):
             (first,) = await anext(reports)
             (again,) = await anext(reports)
@@ -410,7 +410,7 @@ async def test_reports_come_in_bounded_batches(parties: Parties) -> None:
         for n in range(700):
             tasks.start_soon(appliance.publish, outcome(job(f"j{n}")))
     sizes: list[int] = []
-    async with bus.reports() as reports:
+    async with bus.reports("r1") as reports:
         with anyio.fail_after(5):
             while sum(sizes) < 700:
                 batch = await anext(reports)
@@ -531,7 +531,7 @@ async def test_reports_and_ends_of_many_jobs_go_together(parties: Parties) -> No
     await appliance.done(*leases)
     assert await appliance.unended("r1") == 0
     found: list[str] = []
-    async with bus.reports() as reports:
+    async with bus.reports("r1") as reports:
         with anyio.fail_after(5):
             while len(found) < 5:
                 for delivery in await anext(reports):
@@ -624,7 +624,12 @@ async def test_a_wiped_bus_is_another_epoch_and_everything_finds_back(parties: P
     await bus.put([job("a"), job("b")])
     await appliance.lease("r1", 1, wait=1)
     before = await bus.view("r1", "z")
-    async with appliance.runs() as runs, bus.reports() as reports, bus.appliances() as alive, bus.lost_jobs() as lost:
+    async with (
+        appliance.runs() as runs,
+        bus.reports("r1") as reports,
+        bus.appliances() as alive,
+        bus.lost_jobs() as lost,
+    ):
         await until(runs, {"r1": notice()})
         await until(alive, {})
         await parties.wipe()

@@ -140,7 +140,7 @@ async def test_an_unreadable_report_is_dropped(nats: NatsParties) -> None:
     async with as_alpha(nats) as alpha:
         await alpha.store("outcomes.z.alpha.r1", b"\xff")
     await appliance.publish(outcome(job("a")))
-    async with bus.reports() as reports:
+    async with bus.reports("r1") as reports:
         with anyio.fail_after(5):
             (only,) = await anext(reports)
     assert only.report == outcome(job("a"))
@@ -174,7 +174,7 @@ async def test_an_unreadable_report_costs_those_beside_it_nothing(nats: NatsPart
     lines = [encode_report(outcome(job("a"))), b"{}", encode_report(outcome(job("b")))]
     async with as_alpha(nats) as alpha:
         await alpha.store("outcomes.z.alpha.r1", b"\n".join(lines))
-    async with bus.reports() as reports:
+    async with bus.reports("r1") as reports:
         with anyio.fail_after(5):
             first, second = await anext(reports)
         assert [first.report.job, second.report.job] == ["a", "b"]
@@ -215,7 +215,7 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_store(nats: NatsP
     bus, appliance = await opened(nats)
     await bus.put([job("a"), job("b")])
     before, url = await bus.view("r1", "z"), nats.server.url
-    async with appliance.runs() as runs, bus.reports() as reports:
+    async with appliance.runs() as runs, bus.reports("r1") as reports:
         await until(runs, {"r1": notice()})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(nats.restart)
@@ -325,7 +325,7 @@ async def story():
         await appliance.publish(outcome(lease.job))
         await lease.done()
         await nats.restart()
-        async with bus.reports() as reports:
+        async with bus.reports("r1") as reports:
             print([d.report == outcome(job("a")) for d in await anext(reports)])
 
 uvloop.run(asyncio.wait_for(story(), 20))

@@ -24,8 +24,9 @@ from appliance.contract import (
 from appliance.reasons import REASONS
 from orchestrator.collect import Again, Decision, Final, Stale, note_vault, permit_wait
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt, Pace, Repeat, Unplannable
+from orchestrator.pacer_desk import HOLD_S, PacerDesk
 from orchestrator.pacing import STOPPED, Budget, LedgerEntry, Pacer, stopped
-from orchestrator.permits import HOLD_S, REMEMBER_S, PermitOffice
+from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.reconcile import Suspect
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import Settled
@@ -104,7 +105,8 @@ class Orchestrator(Actor):
         self.watch.restored(self.memory.ledger, lost)
         self._append(lost)
         self.stops = Stops(self.memory.stops)
-        self.office = PermitOffice(self.pacer, _NoLedger(), lambda: self.kernel.now, self.stops)
+        desk = PacerDesk(self.pacer, _NoLedger(), lambda: self.kernel.now)
+        self.office = PermitOffice(desk, lambda: self.kernel.now, self.stops)
         self._held: list[_Held] = []
         self._queue: list[tuple[Sequence[LedgerEntry], Callable[[], None]]] = []
         self._committing = False

@@ -17,8 +17,9 @@ from appliance.vault.credential import Credential
 from orchestrator import controller, course, service
 from orchestrator.controller import RunController
 from orchestrator.dispatch import Batch, OpenAttempt
+from orchestrator.pacer_desk import PacerDesk, Posed, _Ticket
 from orchestrator.pacing import LedgerEntry
-from orchestrator.permits import PermitOffice, _Ticket
+from orchestrator.permits import PermitOffice
 from orchestrator.run_state import Act, NotAllowed, Standing, step
 from orchestrator.store.records import AttemptRow, JobRow
 from tests.simulation.coverage import Coverage
@@ -28,10 +29,12 @@ from tests.simulation.planted import Amnesia, OneMore, any_report
 SEEDS_MAX = 2000
 
 
-async def _answers_before_the_commit(self: PermitOffice, entries: Sequence[LedgerEntry]) -> None:
+async def _answers_before_the_commit(
+    self: PacerDesk, entries: Sequence[LedgerEntry], _granted: Sequence[Posed] = ()
+) -> None:
     await anyio.lowlevel.checkpoint()
     if entries:
-        self._queue.append(_Ticket(entries))
+        self._queue.append(_Ticket(entries, {}))
         self._wake.set()
 
 
@@ -87,7 +90,7 @@ class Planted:
 
 
 PLANTED = (
-    Planted("answered before the ledger is durable", PermitOffice, "_commit", _answers_before_the_commit, 22),
+    Planted("answered before the ledger is durable", PacerDesk, "_commit", _answers_before_the_commit, 22),
     Planted("permit released early", Permit, "ask", _gives_back_at_once, 11),
     Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
     Planted("report of a superseded attempt accepted", controller, "decide", any_report, 24),

@@ -18,15 +18,16 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from appliance.access import AccessAnswer, AccessRequest
-from appliance.bus import BusError, BusUnavailable, JobLease, NoPacer, Placed, RunView, Timing
+from appliance.bus import Ask, BusError, BusUnavailable, Hold, JobLease, NoPacer, Placed, RunView, Timing
 from appliance.contract import Heartbeat, Job, PermitAnswer, PermitAsk, PermitRequest, Report, RunNotice
 from appliance.questions import VaultAnswer, VaultQuery
 from tests.simulation.sim_stream import Consumer, Stream
 
-COLLECTOR = "orchestrator"
 _FOREVER = float("inf")
-_BATCH, _LINGER = 500, 0.05
+_BATCH, _LINGER, _LOOK = 500, 0.05, 1.0
 _TAKE_AT_MOST = 4000
+_HEARD_BY_ALL = ("hold", "ask", "access")
+"""What every orchestrator hears, and one answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class SimBroker:
         self.notices: dict[tuple[str, str], RunNotice] = {}
         self.beats: dict[str, tuple[Heartbeat, float]] = {}
         self.services: dict[str, list[_Service]] = {}
-        self.advisories: list[list[Job]] = []
+        self.advisories: list[tuple[Mapping[str, None], list[Job]]] = []
+        """For each orchestrator that listens: its open runs, and what it has heard."""
         self._epochs = 0
         self._streams_down_until = 0.0
         self._all_down_until = 0.0
@@ -173,8 +175,12 @@ class SimBroker:
     def make_shared(self) -> Stream[tuple[Report, str]]:
         if self.outcomes is None:
             self.outcomes = Stream(self.epoch())
-            self.outcomes.consumers[COLLECTOR] = Consumer(">", _TAKE_AT_MOST, self.timing.report_wait, 0)
         return self.outcomes
+
+    def collector(self, run: str) -> Consumer[tuple[Report, str]]:
+        """Made where there is none."""
+        consumers = self.make_shared().consumers
+        return consumers.setdefault(run, Consumer(run, _TAKE_AT_MOST, self.timing.report_wait, 0))
 
     def zone(self, zone: str) -> Stream[Job]:
         """Raises BusError when the stream is gone."""
@@ -196,11 +202,14 @@ class SimBroker:
 
     def give_up(self, zone: str, seq: int) -> None:
         """The server's advisory: whoever listens now takes the job off the stream."""
-        if not self.advisories:
+        message = self.jobs[zone].messages.get(seq)
+        run = message.body.run if message is not None else ""
+        heard = next((found for open_runs, found in self.advisories if run in open_runs), None)
+        if heard is None:
             return  # missed; the sweep of the next listener finds it
         stored = self.jobs[zone].remove(seq)
         if stored is not None:
-            self.advisories[0].append(stored.body)
+            heard.append(stored.body)
             self.changed.fire()
 
     async def pulled(self, stream: Stream[Any], name: str, count: int) -> tuple[list[tuple[Any, int]], list[int]]:
@@ -223,11 +232,14 @@ class SimBroker:
         answered = anyio.Event()
 
         def keep(answer: Any) -> None:
-            box.append(answer)
-            answered.set()
+            if answer is not None:  # another one's to answer
+                box.append(answer)
+                answered.set()
 
         if not self.chance(self.faults.lost_question):
-            services[self.rng.randrange(len(services))].ask(keep, *question)
+            heard = services if subject in _HEARD_BY_ALL else [services[self.rng.randrange(len(services))]]
+            for service in heard:
+                service.ask(keep, *question)
         with anyio.CancelScope(deadline=end):
             await answered.wait()
             await self.travel()
@@ -321,7 +333,7 @@ class SimAppliance:
             await anyio.sleep(self._broker.timing.retry)
             raise BusUnavailable("the stream of outcomes is gone")
         msg_id = f"{report.job}:{report.attempt}:{report.lease[:12]}"
-        subject = f"{self._zone}.{self._name}.{report.run}"
+        subject = report.run
         self._broker.outcomes.publish(subject, (report, self._name), msg_id, anyio.current_time())
         self._broker.changed.fire()
 
@@ -397,7 +409,7 @@ class SimReport:
     async def done(self) -> None:
         await self._broker.travel()
         if self._broker.is_up and not self._broker.chance(self._broker.faults.lost_ack):
-            self._stream.ack(COLLECTOR, self._seq)
+            self._stream.ack(self.report.run, self._seq)
 
 
 class SimOrchestrator:
@@ -405,6 +417,7 @@ class SimOrchestrator:
 
     def __init__(self, broker: SimBroker) -> None:
         self._broker = broker
+        self._open: dict[str, None] = {}
         broker.make_shared()
 
     @property
@@ -423,6 +436,8 @@ class SimOrchestrator:
         wait = self._broker.timing.ack_wait
         consumer = consumers.setdefault(notice.run, Consumer(notice.run, capacity, wait, max_deliver=2))
         consumer.capacity = capacity
+        self._broker.collector(notice.run)
+        self._open[notice.run] = None
         self._broker.notices[notice.zone, notice.run] = notice
         self._broker.changed.fire()
 
@@ -430,6 +445,10 @@ class SimOrchestrator:
         await self._broker.reach_streams()
         self._broker.notices.pop((zone, run), None)
         self._broker.drop(run, zone)
+        self._open.pop(run, None)
+        outcomes = self._broker.make_shared()
+        outcomes.purge(run)
+        outcomes.consumers.pop(run, None)
         self._broker.changed.fire()
 
     async def put(self, jobs: Sequence[Job]) -> Sequence[Placed | None]:
@@ -455,8 +474,7 @@ class SimOrchestrator:
     async def view(self, run: str, zone: str) -> RunView:
         await self._broker.reach_streams()
         stream, consumer = self._broker.zone(zone), self._broker.consumer(zone, run)
-        outcomes = self._broker.make_shared()
-        reports = len(outcomes.waiting(COLLECTOR)) + len(outcomes.consumers[COLLECTOR].pending)
+        reports = len(self._broker.collector(run).pending) + len(self._broker.make_shared().waiting(run))
         return RunView(
             epoch=stream.epoch,
             last_seq=stream.last_seq,
@@ -467,46 +485,59 @@ class SimOrchestrator:
         )
 
     @asynccontextmanager
-    async def reports(self) -> AsyncIterator[AsyncIterator[Sequence[SimReport]]]:
-        yield self._reports()
+    async def reports(self, run: str) -> AsyncIterator[AsyncIterator[Sequence[SimReport]]]:
+        try:
+            yield self._reports(run)
+        finally:
+            self._open.pop(run, None)
 
-    async def _reports(self) -> AsyncIterator[Sequence[SimReport]]:
+    async def _reports(self, run: str) -> AsyncIterator[Sequence[SimReport]]:
         broker = self._broker
         while True:
             stream = broker.make_shared()
+            if run not in stream.consumers:
+                if run in self._open and broker.up_at <= anyio.current_time():
+                    broker.collector(run)
+                else:
+                    await broker.changed.wait(anyio.current_time() + _LOOK)
+                continue
             if broker.up_at > anyio.current_time():
                 await anyio.sleep(broker.up_at - anyio.current_time())
                 continue
-            out, _ = await broker.pulled(stream, COLLECTOR, _BATCH)
+            out, _ = await broker.pulled(stream, run, _BATCH)
             if out:
                 await anyio.sleep(_LINGER)
-                more, _ = await broker.pulled(stream, COLLECTOR, _BATCH - len(out)) if len(out) < _BATCH else ([], [])
+                room = _BATCH - len(out)
+                more, _ = await broker.pulled(stream, run, room) if room and run in stream.consumers else ([], [])
                 yield [SimReport(broker, stream, stored.seq, stored.body) for stored, _ in [*out, *more]]
             else:
-                await broker.changed.wait(stream.next_due(COLLECTOR))
+                await broker.changed.wait(stream.next_due(run))
 
     @asynccontextmanager
     async def permits(
         self,
-        hold: Callable[[PermitRequest, str], Awaitable[PermitAnswer]],
-        ask: Callable[[Sequence[PermitAsk], str], Awaitable[Sequence[PermitAnswer | None]]],
+        hold: Hold,
+        ask: Ask,
     ) -> AsyncIterator[None]:
         async with self._broker.serve("hold", hold), self._broker.serve("ask", ask):
             yield
 
     @asynccontextmanager
-    async def access(self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer]]) -> AsyncIterator[None]:
+    async def access(
+        self, answer: Callable[[AccessRequest, str], Awaitable[AccessAnswer | None]]
+    ) -> AsyncIterator[None]:
         async with self._broker.serve("access", answer):
             yield
 
     @asynccontextmanager
     async def lost_jobs(self) -> AsyncIterator[AsyncIterator[Job]]:
         found: list[Job] = []
-        self._broker.advisories.append(found)
+        listener = (self._open, found)
+        self._broker.advisories.append(listener)
         try:
             yield self._lost(found)
         finally:
-            self._broker.advisories.remove(found)
+            self._broker.advisories = [one for one in self._broker.advisories if one is not listener]
 
     async def _lost(self, found: list[Job]) -> AsyncIterator[Job]:
         broker = self._broker
@@ -522,7 +553,7 @@ class SimOrchestrator:
     def _sweep(self, found: list[Job]) -> None:
         """What was given up while nobody listened."""
         for stream in self._broker.jobs.values():
-            for consumer in stream.consumers.values():
+            for consumer in [one for run, one in stream.consumers.items() if run in self._open]:
                 for seq in [] if consumer.pending else list(consumer.given_up):
                     stored = stream.remove(seq)
                     if stored is not None:
@@ -530,6 +561,15 @@ class SimOrchestrator:
 
     def serve_control(self, answer: Callable[[str, bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
         return self._broker.serve("control", answer)
+
+    def serve_desk(
+        self, name: str, desk: str, answer: Callable[[str, bytes], Awaitable[bytes | None]]
+    ) -> AbstractAsyncContextManager[None]:
+        return self._broker.serve(f"{desk} of {name}", answer)
+
+    async def ask_desk(self, name: str, desk: str, verb: str, body: bytes, wait: float) -> bytes:
+        answer: bytes = await self._broker.ask(f"{desk} of {name}", wait, verb, body)
+        return answer
 
     @asynccontextmanager
     async def appliances(self) -> AsyncIterator[AsyncIterator[Mapping[str, Heartbeat]]]:

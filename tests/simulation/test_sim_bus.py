@@ -46,7 +46,7 @@ async def troubled(seed: int) -> list[str]:
                 await lease.done()
 
     async def collect() -> None:
-        async with bus.reports() as reports:
+        async with bus.reports("r1") as reports:
             async for batch in reports:
                 for delivery in batch:
                     done[delivery.report.job] = None

@@ -42,6 +42,7 @@ from appliance.reasons import Status
 from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, GATHER_S, RunController
 from orchestrator.dispatch import WINDOW, Dispatcher, Pace, Planned, Unplannable
 from orchestrator.known_hosts import Marked
+from orchestrator.pacer_desk import PacerDesk
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
@@ -183,7 +184,7 @@ class World:
             attempts=cast("Attempts", self.store),
             host_keys=cast("HostKeys", self.store),
             bus=self.bus,
-            office=PermitOffice(Pacer(), _NoLedger(), anyio.current_time, self.stops),
+            office=PermitOffice(PacerDesk(Pacer(), _NoLedger(), anyio.current_time), anyio.current_time, self.stops),
             stops=self.stops,
             capacity=lambda: self.appliances,
             clock=anyio.current_time,
@@ -195,7 +196,7 @@ class World:
 
     async def collect(self) -> None:
         """As `Service` does it."""
-        async with self.bus.reports() as batches:
+        async with self.bus.reports(RUN) as batches:
             async for batch in batches:
                 await self.controller.take(batch)
                 for delivery in batch:

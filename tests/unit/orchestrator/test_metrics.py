@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -61,6 +61,9 @@ class Ledger:
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
         pass
 
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
+        return list(held)
+
 
 async def tallied() -> Tally:
     tally = Tally()
@@ -74,7 +77,10 @@ async def tallied() -> Tally:
     account = Account(authority="dir:corp", user="svc_scan")
     host = Account(authority="host:10.1.2.3", user="svc_scan")
     kinds = [(EntryKind.GRANTED, account), (EntryKind.FAILURE, account), (EntryKind.FAILURE, host)]
-    await TalliedLedger(Ledger(), tally).append([LedgerEntry(k, a, "r", "j", 1, at=1.0) for k, a in kinds])
+    ledger = TalliedLedger(Ledger(), tally)
+    await ledger.append([LedgerEntry(k, a, "r", "j", 1, at=1.0) for k, a in kinds])
+    refused = [LedgerEntry(EntryKind.GRANTED, host, "r", "j", 1, at=1.0)]
+    assert await ledger.append_fenced(refused, {"pacer 1": "t"}) == ["pacer 1"], "not written, so not counted"
     return tally
 
 

@@ -32,8 +32,9 @@ from appliance.contract import (
     named,
 )
 from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.pacer_desk import HOLD_S, PacerDesk
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
-from orchestrator.permits import HOLD_S, PermitOffice
+from orchestrator.permits import PermitOffice
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store import StoreError
 from tests.simulation.virtual_loop import run as run_virtually
@@ -70,6 +71,7 @@ class Run:
 
     began: float = 0.0
     failures: int = 2
+    window: float = 1800.0
     closed: list[str] = field(default_factory=list)
 
     def current(self, job: str) -> OpenAttempt | None:
@@ -80,7 +82,7 @@ class Run:
         return OpenAttempt(planned, 1, f"lease {job}", 0.0, 100.0)
 
     def budget(self, account: Account, record: str) -> Budget | None:
-        return Budget(self.failures) if record == str(account) else None
+        return Budget(self.failures, self.window) if record == str(account) else None
 
 
 def _candidate(account: Account) -> Candidate:
@@ -118,6 +120,20 @@ def release(job: str, signal: Signal = OK, *, submitted: bool = True, account: A
     )
 
 
+class Alone(PermitOffice):
+    """Where no other orchestrator is, it answers whatever it is asked."""
+
+    async def ask(self, asks: Sequence[PermitAsk], sender: str) -> list[PermitAnswer | None]:
+        answers = await super().ask(asks, sender)
+        assert answers is not None
+        return answers
+
+    async def hold(self, request: PermitRequest, sender: str) -> PermitAnswer:
+        answer = await super().hold(request, sender)
+        assert answer is not None
+        return answer
+
+
 class Desk:
     """An office at work, with its ledger, a wall clock that can be turned, and the answers that it gave."""
 
@@ -125,14 +141,20 @@ class Desk:
         self.ledger = Ledger()
         self.turned = 0.0
         self.stops = Stops()
-        self.office = PermitOffice(Pacer(), self.ledger, lambda: anyio.current_time() + self.turned, self.stops)
+        self.office = self._office()
         self.run = Run()
         self.office.enter("r", self.run)
         self.answers: dict[str, PermitVerdict] = {}
         self.answered_at: dict[str, float] = {}
 
+    def _office(self) -> Alone:
+        def clock() -> float:
+            return anyio.current_time() + self.turned
+
+        return Alone(PacerDesk(Pacer(), self.ledger, clock), clock, self.stops)
+
     async def ask(self, job: str, account: Account = ACCOUNT) -> None:
-        answer: PermitAnswer = await self.office.hold(request(job, account), "a")
+        answer = await self.office.hold(request(job, account), "a")
         self.answers[job], self.answered_at[job] = answer.verdict, anyio.current_time()
 
     def verdict(self, job: str) -> PermitVerdict | None:

@@ -156,6 +156,11 @@ class World:
         self.story.append("noted")
         self.notes[campaign] = at
 
+    async def claim(self, campaign: str, at: float) -> bool:
+        known = self.notes.get(campaign)
+        await self.note(campaign, at)
+        return known is None or known < at
+
     async def under_way(self, campaign: str) -> bool:
         assert campaign == "c"
         return self.open > 0

@@ -1,0 +1,131 @@
+"""Orchestrators and appliances die, or freeze and wake up, in the middle of a run: others go on, and it is exact."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.fleets import Fleet, at, fleet, freeze
+from tests.acceptance.chaos.processes import adopting, until
+from tests.acceptance.chaos.runs import Report
+from tests.peers.postgres import PASSWORD, Postgres, running_postgres
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(240)]
+
+ENOUGH = 40
+NOTICED_S = 15.0
+"""In which the design says that a death is noticed."""
+LATE_S = 10.0
+"""What a loaded machine may take beside it."""
+LOCAL = 'secret = "unix-{address}"\naccounts = "local"'
+SECRET = "corp-scan"
+CORP = f'secret = "{SECRET}"\naccounts = "corp"'
+BUDGET = 2
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def store(server: Postgres) -> str:
+    return server.url(anyio.run(server.new_database)).replace("@", f":{PASSWORD}@")
+
+
+def under_way(hosts: Estate, logons: int) -> None:
+    until(lambda: hosts.logons() >= logons, f"{logons} logons")
+
+
+def is_exact(fleet: Fleet, run: str, server: Postgres, store: str) -> None:
+    report = Report(fleet.report(run).document)
+    report.is_exact()
+    assert report.reasons == {"PASSED": HOSTS}
+    granted = "SELECT max(n) FROM (SELECT count(*) n FROM permits WHERE kind = 'granted' GROUP BY run, job, attempt) _"
+    assert anyio.run(server.execute, granted, store.rsplit("/", 1)[1]) == [(1,)], "no attempt had two permits"
+
+
+def test_an_orchestrator_and_an_appliance_are_killed(tmp_path: Path, server: Postgres, store: str) -> None:
+    with (
+        adopting(),
+        estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as hosts,
+        fleet(tmp_path, hosts, store) as running,
+    ):
+        first, second = running.orchestrators
+        command = running.begin(hosts.campaign(record=LOCAL))
+        run = command.run
+        under_way(hosts, ENOUGH)
+        killed = time.time()
+        os.kill(first.process.pid, signal.SIGKILL)
+        os.killpg(running.appliances[1].pid, signal.SIGKILL)
+        assert command.wait() == 4, command.said
+        taken, gone = second.hears("nobody holds a run; goes on with it"), second.hears("appliance gone")
+        assert (taken["run"], gone["appliance"]) == (run, "dmz-2")
+        assert at(taken) - killed < NOTICED_S + LATE_S
+        assert at(gone) - killed < NOTICED_S + LATE_S
+        running.ended(run)
+        is_exact(running, run, server, store)
+        assert hosts.most_logons_on_a_host() <= 2
+
+
+def test_an_orchestrator_and_an_appliance_freeze_and_wake_up(tmp_path: Path, server: Postgres, store: str) -> None:
+    """And whoever is on another machine tells the run's new holder what to do."""
+    with (
+        adopting(),
+        estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as hosts,
+        fleet(tmp_path, hosts, store) as running,
+    ):
+        first, second = running.orchestrators
+        command = running.begin(hosts.campaign(record=LOCAL))
+        run = command.run
+        under_way(hosts, ENOUGH)
+        freeze(first.process)
+        freeze(running.appliances[1])
+        try:
+            second.hears("goes on")
+            seen = hosts.logons()
+            under_way(hosts, seen + ENOUGH)
+            paused = running.tell("pause", run, "--why", "maintenance", "--json")
+            assert paused.code == 0, paused.stderr
+            assert [one["state"] for one in paused.document["runs"]] == ["paused"]
+        finally:
+            freeze(running.appliances[1], signal.SIGCONT)
+            freeze(first.process, signal.SIGCONT)
+        lost = first.hears("run is no longer ours")
+        assert lost["run"] == run
+        assert running.run_state(run) == "paused", "who woke up has written nothing"
+        resumed = running.tell("resume", run)
+        assert resumed.code == 0, resumed.stderr
+        assert f"goes on in orchestrator {second.hears('serving')['name']}" in resumed.stderr
+        running.ended(run)
+        is_exact(running, run, server, store)
+        assert hosts.most_logons_on_a_host() <= 3, "of the frozen appliance, of its heir, and after the pause"
+        assert first.end() == 0
+        command.wait()
+
+
+def test_two_orchestrators_are_one_pacer(tmp_path: Path, store: str) -> None:
+    """Each with a run over hosts of one directory, whose account's secret is wrong."""
+    group = f'account = "corp"\nsecret = "shared"\nsecret_name = "{SECRET}"\nfault = "wrong_password"'
+    with adopting(), estate(tmp_path, group) as hosts, fleet(tmp_path, hosts, store) as running:
+        file = hosts.campaign(record=CORP)
+        commands = [running.begin(file, at) for at in (0, 1)]
+        for command in commands:
+            assert command.wait() == 0, command.said
+        tried = 0
+        for command in commands:
+            command.report().is_exact()
+            tried += command.report().reasons["BAD_CREDENTIALS"]
+        failed = sum(account["failed"] for account in hosts.metrics()["accounts"].values())
+        assert 1 <= failed <= BUDGET
+        assert tried == failed
+        paced: Callable[[int], int] = lambda n: len(running.orchestrators[n].said("paces accounts"))  # noqa: E731
+        assert paced(0) + paced(1) >= 1
