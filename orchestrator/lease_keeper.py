@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from orchestrator.leases import BEAT_S, LOOK_S, LOST_S, LeaseWatch
 from orchestrator.store.errors import StoreError
-from orchestrator.store.leases import Fences, LeaseRow, Leases
+from orchestrator.store.leases import Fences, Held, LeaseRow, Leases
 
 RUN, ORCHESTRATOR = "run", "orchestrator"
 """What the names of leases begin with; an orchestrator's own tells that it lives."""
@@ -85,8 +85,9 @@ class LeaseKeeper:
                 log.warning("leases: the store does not answer", error=str(error))
 
     async def _renew(self) -> None:
-        for name in await self._table.renew(dict(self._held)):
-            self.lose(name)
+        held = dict(self._held)
+        for name in await self._table.renew(held):
+            self.lose((name, held[name]))
 
     async def _look(self) -> None:
         self._note(await self._table.all())
@@ -115,10 +116,10 @@ class LeaseKeeper:
             name: row for name in wanted if name not in self._held and self._watch.is_free(row := rows.get(name), now)
         }
         token = secrets.token_hex(16)
-        for name in await self._table.take(free, self.owner, token):
-            self._held[name] = token
-            if (before := rows.get(name)) is not None and before.owner != self.owner:
-                log.warning("taken over", lease=name, of=before.owner)
+        had = await self._table.take(free, self.owner, token)
+        self._held |= dict.fromkeys(had, token)
+        if heirs_of := sorted({rows[name].owner for name in had if name in rows} - {self.owner}):
+            log.warning("taken over", leases=had, of=heirs_of)
         return [name for name in wanted if name in self._held]
 
     async def give_back(self, names: Iterable[str]) -> None:
@@ -150,9 +151,11 @@ class LeaseKeeper:
         finally:
             self._fences.take_down(run)
 
-    def lose(self, name: str) -> None:
-        """Somebody else has it."""
-        if self._held.pop(name, None) is not None:
+    def lose(self, lease: Held) -> None:
+        """A lease is held otherwise, if it was ours: another process's may be known here too."""
+        name, token = lease
+        if self._held.get(name) == token:
+            del self._held[name]
             log.warning("lost to another orchestrator", lease=name)
             if (tell := self._lost.pop(name, None)) is not None:
                 tell()

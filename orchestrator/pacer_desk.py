@@ -9,7 +9,7 @@ and, for a grant, by that of the run that it is for: a pacer, or a run's holder,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -19,6 +19,7 @@ import structlog
 from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
 from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer
 from orchestrator.stops import Stop
+from orchestrator.store.leases import Held
 
 HOLD_S = 5.0
 SWEEP_S = 1.0
@@ -37,10 +38,8 @@ class Ledger(Protocol):
 
 
 class FencedLedger(Ledger, Protocol):
-    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
-        """As `append`, if these leases (name -> token) are held so; else nothing is written, and those that are not are
-        returned.
-        """
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Collection[Held]) -> Sequence[Held]:
+        """As `append`, if these leases are held so; else nothing is written, and those that are not are returned."""
         ...
 
 
@@ -57,14 +56,14 @@ class Posed:
     began: float
     """Of the run."""
     stop: Stop | None = None
-    run_lease: tuple[str, str] | None = None
-    """Name and token, under which the run is held."""
+    run_lease: Held | None = None
+    """Under which the run is held, by whoever poses it."""
 
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
     entries: Sequence[LedgerEntry]
-    held: Mapping[str, str]
+    held: Collection[Held]
     """The leases that it is fenced by."""
     written: anyio.Event = field(default_factory=anyio.Event)
     refused: bool = False
@@ -80,7 +79,7 @@ def named(job: str, part: str) -> str:
 
 
 class PacerDesk:
-    """`fence`: the lease (name and token) of an account's shard, and `overtaken`, to be told of leases that turn out to
+    """`fence`: the lease of an account's shard, and `overtaken`, to be told of leases that turn out to
     be lost; None where this is the only pacer that there can be.
     """
 
@@ -89,8 +88,8 @@ class PacerDesk:
         pacer: Pacer,
         ledger: Ledger | FencedLedger,
         clock: Callable[[], float],
-        fence: Callable[[Account], tuple[str, str] | None] | None = None,
-        overtaken: Callable[[str], None] = lambda _name: None,
+        fence: Callable[[Account], Held | None] | None = None,
+        overtaken: Callable[[Held], None] = lambda _lease: None,
     ) -> None:
         self.pacer = pacer
         self._ledger = ledger
@@ -206,14 +205,14 @@ class PacerDesk:
             return
         while tickets:
             entries = [entry for ticket in tickets for entry in ticket.entries]
-            held = {name: token for ticket in tickets for name, token in ticket.held.items()}
+            held = {lease for ticket in tickets for lease in ticket.held}
             stale = await self._ledger.append_fenced(entries, held)  # type: ignore[union-attr]
             if not stale:
                 return
-            for name in stale:
-                self._overtaken(name)
+            for lease in stale:
+                self._overtaken(lease)
             for ticket in tickets:
-                ticket.refused = any(name in stale for name in ticket.held)
+                ticket.refused = any(lease in stale for lease in ticket.held)
             tickets = [ticket for ticket in tickets if not ticket.refused]
 
     async def _sweep(self) -> None:
@@ -243,16 +242,16 @@ class PacerDesk:
                 self._notify(posed.request.account)
             raise OvertakenError
 
-    def _leases_of(self, entries: Sequence[LedgerEntry], granted: Sequence[Posed]) -> Mapping[str, str]:
+    def _leases_of(self, entries: Sequence[LedgerEntry], granted: Sequence[Posed]) -> Collection[Held]:
         if self._fence is None:
-            return {}
+            return ()
         shards = {self._fence(account) for account in {entry.account for entry in entries}}
         if None in shards:
             fence = self._fence
             self.pacer.disown(lambda account: fence(account) is None)
             raise OvertakenError
         runs = {posed.run_lease for posed in granted}
-        return dict(lease for lease in (*shards, *runs) if lease is not None)
+        return {lease for lease in (*shards, *runs) if lease is not None}
 
     def _notify(self, account: Account) -> None:
         event = self._changed.pop(account, None)

@@ -36,6 +36,7 @@ from orchestrator.pacer_desk import HOLD_S, OvertakenError, PacerDesk, Posed
 from orchestrator.pacing import Budget, LedgerEntry, stopped
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.store.errors import StoreError
+from orchestrator.store.leases import Held
 
 DESK = "pacer"
 """Of `ask_desk`."""
@@ -93,14 +94,14 @@ class PacerShards:
 
     # -- whose it is -------------------------------------------------------------------------------------------------
 
-    def fence(self, account: Account) -> tuple[str, str] | None:
-        """Name and token of the lease under which we decide about the account; None where we do not."""
+    def fence(self, account: Account) -> Held | None:
+        """The lease under which we decide about the account; None where we do not."""
         shard = shard_of(account.authority)
         token = self._keeper.token(shard_lease(shard)) if shard in self._ours else None
         return None if token is None else (shard_lease(shard), token)
 
-    def overtaken(self, lease: str) -> None:
-        """A lease of ours, of a shard or a run, has turned out to be another's."""
+    def overtaken(self, lease: Held) -> None:
+        """A lease, of a shard or a run, perhaps of ours, has turned out to be held otherwise."""
         self._keeper.lose(lease)
 
     async def _settle(self, accounts: Iterable[Account]) -> None:
@@ -125,7 +126,7 @@ class PacerShards:
                 self._ours[shard] = anyio.current_time()
                 self._keeper.on_loss(shard_lease(shard), partial(self._drop, [shard]))
             if fresh:
-                log.info("paces accounts", shards=len(self._ours))
+                log.debug("paces accounts", shards=len(self._ours))
 
     def _ours_or_elsewhere(self, shard: int) -> bool:
         return shard in self._ours or self._keeper.elsewhere(shard_lease(shard)) is not None

@@ -17,6 +17,7 @@ from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.pacer_desk import OvertakenError, PacerDesk, Posed, named
 from orchestrator.pacing import STOPPED, Budget, stopped
 from orchestrator.stops import Stop, Stops
+from orchestrator.store.leases import Held
 
 REMEMBER_S = 24 * 3600.0
 
@@ -66,7 +67,7 @@ class PermitOffice:
         clock: Callable[[], float],
         stops: Stops,
         pacers: Pacers | None = None,
-        run_lease: Callable[[str], tuple[str, str] | None] = lambda _run: None,
+        run_lease: Callable[[str], Held | None] = lambda _run: None,
     ) -> None:
         """`pacers`: where other orchestrators are on the bus; else the desk is all accounts' own."""
         self._desk = desk

@@ -34,7 +34,7 @@ from orchestrator.run_plan import Progress, RunPlan
 from orchestrator.shared_room import Neighbourhood
 from orchestrator.stop_office import StopOffice
 from orchestrator.store import Store, StoreError
-from orchestrator.store.leases import FencedError
+from orchestrator.store.leases import FencedError, Held
 from orchestrator.tally import TalliedBook, TalliedLedger, Tally
 
 SHARE_S = 2.0
@@ -144,14 +144,14 @@ class Service:
             except StoreError as error:
                 log.warning("what is stopped could not be looked up", error=str(error))
 
-    def _fence(self, account: Account) -> tuple[str, str] | None:
+    def _fence(self, account: Account) -> Held | None:
         return None if self._shards is None else self._shards.fence(account)
 
-    def _overtaken(self, lease: str) -> None:
+    def _overtaken(self, lease: Held) -> None:
         if self._shards is not None:
             self._shards.overtaken(lease)
 
-    def _run_lease(self, run: str) -> tuple[str, str] | None:
+    def _run_lease(self, run: str) -> Held | None:
         token = None if self._keeper is None else self._keeper.token(run_lease(run))
         return None if token is None else (run_lease(run), token)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.contract import Evidence
@@ -16,6 +16,7 @@ from appliance.exposition import Histogram
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.pacer_desk import FencedLedger
 from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.store.leases import Held
 from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -117,7 +118,7 @@ class TalliedLedger:
         await self.ledger.append(entries)
         self._tell(entries, began)
 
-    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Collection[Held]) -> Sequence[Held]:
         began = time.perf_counter()
         stale = await self.ledger.append_fenced(entries, held)
         self._tell(() if stale else entries, began)

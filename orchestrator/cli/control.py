@@ -161,9 +161,13 @@ class Desk:
         campaign = await to_thread.run_sync(Campaign.from_snapshot, message["campaign"])  # its time zones are files
         return campaign, self.key.open(b64decode(message["logins"]), campaign.name)
 
-    async def resume(self, run: str, given: Given, logins: tuple[Login, ...]) -> Mapping[str, Any]:
-        """Go on with a run that nobody drives. Raises CommandError."""
-        return await self.start(await resumed_order(self.engine.store, run, given, logins))
+    async def resume(
+        self, run: str, given: Given, logins: tuple[Login, ...], *, under_way: bool = False
+    ) -> Mapping[str, Any]:
+        """Go on with a run that nobody drives; `under_way`: with one that somebody drove till now. Raises
+        CommandError.
+        """
+        return await self.start(await resumed_order(self.engine.store, run, given, logins, under_way=under_way))
 
     async def start(self, order: Order) -> Mapping[str, Any]:
         """Have a run go on by itself, with its vaults asked. Raises CommandError."""

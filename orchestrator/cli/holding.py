@@ -122,9 +122,10 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
         async with stored(where.home) as store:
             record = await find_run(store, run_id)
             if record.state.under_way:
+                others = "another orchestrator goes on with it, if there is one, or " if holder.orchestrator else ""
                 raise Incomplete(
                     f"{holder.who} ended while run {run_id} was under way; "
-                    f"`keymuster run --resume {run_id}` goes on with it"
+                    f"{others}`keymuster run --resume {run_id}` goes on with it"
                 )
             gates_ok = await write_report(store, record, show.form, show.output)
     return exit_code(record.state, interrupted=stopped, gates_ok=gates_ok)

@@ -76,6 +76,7 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
     """Until cancelled: see to runs that nobody holds any more, whoever did; their vaults' logins are the appliances'. A
     run that waits for a human is let be until it has stood otherwise.
     """
+    trying: set[str] = set()
     keeper, seen = desk.engine.keeper, await store.runs.standings()  # what was free till now, `go_on` has seen to
     while not desk.closed:
         await keeper.looked()
@@ -91,9 +92,17 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
                 continue
             if record.state is RunState.CANCELLING:
                 await _end(desk, record)
-            elif _is_ours(record.standing):
+            elif _is_ours(record.standing) and run not in trying:
                 log.warning("nobody holds a run; goes on with it", run=run, state=record.standing.text)
-                tasks.start_soon(_insist, desk, store, record, (), name=f"taking over {run}")
+                trying.add(run)
+                tasks.start_soon(_try, trying, desk, store, record, name=f"taking over {run}")
+
+
+async def _try(trying: set[str], desk: Desk, store: Store, record: RunRecord) -> None:
+    try:
+        await _insist(desk, store, record, (), under_way=record.state is RunState.RUNNING)
+    finally:
+        trying.discard(record.id)
 
 
 def _is_free(desk: Desk, run: str) -> bool:
@@ -128,14 +137,16 @@ async def logins_without_asking(campaign: Campaign, read: ReadOnce) -> tuple[Log
     return await anyio.to_thread.run_sync(logins_of, campaign, read)
 
 
-async def _insist(desk: Desk, store: Store, record: RunRecord, logins: Sequence[Login]) -> None:
+async def _insist(
+    desk: Desk, store: Store, record: RunRecord, logins: Sequence[Login], *, under_way: bool = False
+) -> None:
     pause = FIRST_PAUSE_S
     while True:
         now = await store.runs.get(record.id)
         if desk.closed or desk.is_open(record.id) or now is None or not _is_ours(now.standing):
             return None  # we end; or somebody has gone on with it meanwhile
         try:
-            await desk.resume(record.id, Given(Act.GO_ON), tuple(logins))
+            await desk.resume(record.id, Given(Act.GO_ON), tuple(logins), under_way=under_way)
         except ElsewhereError:
             return None
         except Refused as error:

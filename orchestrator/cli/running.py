@@ -69,6 +69,8 @@ class Order:
     logins: tuple[Login, ...]
     given: Given = Given()
     new: bool = True
+    under_way: bool = False
+    """Its vaults were asked when it began: whoever takes it over from a dead orchestrator does not ask them again."""
 
 
 def new_order(
@@ -103,7 +105,9 @@ def new_order(
     return Order(prepared, logins)
 
 
-async def resumed_order(store: Store, run: str, given: Given, logins: tuple[Login, ...] | None = None) -> Order:
+async def resumed_order(
+    store: Store, run: str, given: Given, logins: tuple[Login, ...] | None = None, *, under_way: bool = False
+) -> Order:
     """A run that nobody drives, as far as it came; the logins are read where none are given. Raises BadInput."""
     record = await find_run(store, run)
     now = time.time()
@@ -112,7 +116,7 @@ async def resumed_order(store: Store, run: str, given: Given, logins: tuple[Logi
         if isinstance(allowed, NotAllowed):
             raise BadInput(allowed.text)
     prepared = recalled(record)
-    return Order(prepared, logins if logins is not None else logins_of(prepared.campaign), given, new=False)
+    return Order(prepared, logins if logins is not None else logins_of(prepared.campaign), given, False, under_way)
 
 
 def course_of(engine: Engine, order: Order) -> Course:
@@ -158,7 +162,8 @@ async def check(engine: Engine, order: Order) -> None:
             f"this engine serves zone {engine.zone!r}, and the campaign is for {prepared.campaign.pace.zone!r}"
         )
     await engine.admit(prepared.record.id, prepared.campaign, order.logins)
-    await engine.check_vaults(prepared.record.id, prepared.campaign)
+    if not order.under_way:
+        await engine.check_vaults(prepared.record.id, prepared.campaign)
     if order.new:
         await engine.store.host_keys.pin(await anyio.to_thread.run_sync(_known_keys, prepared))
 

@@ -11,7 +11,7 @@ is restored from a copy goes back in time, and a number would come again that so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, select, update
@@ -38,18 +38,23 @@ class LeaseRow:
     beat: int
 
 
-def lost(connection: Connection, held: Mapping[str, str]) -> list[str]:
-    """Which of these leases (name -> token) are no longer held so; the others stay so until the transaction ends."""
-    found = {row.name: row.token for row in connection.execute(_LOOK, {"names": sorted(held)})} if held else {}
-    return [name for name, token in held.items() if found.get(name) != token]
+Held = tuple[str, str]
+"""A lease as its holder has it: its name, and the token of its taking."""
+
+
+def lost(connection: Connection, held: Collection[Held]) -> list[Held]:
+    """Which of these are no longer held so; the others stay so until the transaction ends."""
+    names = sorted({name for name, _ in held})
+    found = {row.name: row.token for row in connection.execute(_LOOK, {"names": names})} if names else {}
+    return [(name, token) for name, token in held if found.get(name) != token]
 
 
 class Fences:
     """The leases of runs that this process holds, or has held and not put down: writes of such a run are fenced."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[str, str]] = {}
-        """By run: its lease's name and token."""
+        self._held: dict[str, Held] = {}
+        """By run."""
 
     def put_up(self, run: str, name: str, token: str) -> None:
         self._held[run] = name, token
@@ -61,7 +66,7 @@ class Fences:
     def check(self, connection: Connection, run: str) -> None:
         """First in a transaction that writes about the run. Raises FencedError."""
         known = self._held.get(run)
-        if known is not None and lost(connection, dict([known])):
+        if known is not None and lost(connection, [known]):
             raise FencedError(f"run {run} has been taken over by another orchestrator")
 
 

@@ -7,7 +7,7 @@ requests into calls is the caller's.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -16,7 +16,7 @@ from appliance.contract import Account, Part, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.sharding import shard_of
 from orchestrator.store.database import Database
-from orchestrator.store.leases import lost
+from orchestrator.store.leases import Held, lost
 from orchestrator.store.records import LogonCount, PermitCount
 from orchestrator.store.schema import jobs, permits, runs
 
@@ -33,13 +33,11 @@ class Ledger:
         if values:
             await self._database.write(lambda connection: connection.execute(_APPEND, values))
 
-    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
-        """As `append`, if these leases (name -> token) are held so; else nothing is written, and those that are not are
-        returned.
-        """
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Collection[Held]) -> Sequence[Held]:
+        """As `append`, if these leases are held so; else nothing is written, and those that are not are returned."""
         values = [_values(entry) for entry in entries]
 
-        def step(connection: Connection) -> list[str]:
+        def step(connection: Connection) -> list[Held]:
             stale = lost(connection, held)
             if not stale:
                 connection.execute(_APPEND, values)

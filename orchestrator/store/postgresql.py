@@ -28,9 +28,9 @@ from orchestrator.store.server_address import ServerAddress
 
 CONNECT_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
-IDLE_S, LOCK_S = 60, 30
+IDLE_S, LOCK_S = 5, 30
 """After which the server ends a transaction of ours that does nothing, or waits for a lock: a frozen process of ours
-holds up nobody.
+holds up nobody, and has let go of its leases before they are taken over (`leases.LOST_S`).
 """
 _XID = text("SELECT CAST(pg_current_xact_id() AS text)")
 _STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")

@@ -125,10 +125,10 @@ def entry(kind: EntryKind = EntryKind.GRANTED, host: str = "host:10.0.0.1") -> L
 async def test_a_grant_is_fenced_by_its_shard_and_its_run(first: Store, second: Store) -> None:
     shard, run = shard_lease(shard_of("host:10.0.0.1")), run_lease(RUN)
     seen = {name: await taken_by(first, name, "one") for name in (shard, run)}
-    held = {name: row.token for name, row in seen.items()}
+    held = [(name, row.token) for name, row in seen.items()]
     assert await first.ledger.append_fenced([entry()], held) == []
     await taken_by(second, run, "two", seen[run])
-    assert await first.ledger.append_fenced([entry()], held) == [run]
+    assert await first.ledger.append_fenced([entry()], held) == [(run, seen[run].token)]
     await taken_by(second, shard, "two", seen[shard])
     assert sorted(await first.ledger.append_fenced([entry()], held)) == sorted(held)
     assert await second.ledger.load(0.0) == [entry()], "the holder's token too, for who takes over"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from orchestrator.store.leases import LeaseRow
+from orchestrator.store.leases import Held, LeaseRow
 
 
 class SimLeases:
@@ -30,7 +30,7 @@ class SimLeases:
 
     async def renew(self, held: Mapping[str, str]) -> list[str]:
         await self._turn()
-        ours = [name for name, token in held.items() if not self.lost({name: token})]
+        ours = [name for name, token in held.items() if not self.lost([(name, token)])]
         if self._alive():
             for name in ours:
                 row = self.rows[name]
@@ -41,9 +41,9 @@ class SimLeases:
     async def give_back(self, held: Mapping[str, str]) -> None:
         await self._turn()
         if self._alive():
-            for name in [name for name, token in held.items() if not self.lost({name: token})]:
+            for name in [name for name, token in held.items() if not self.lost([(name, token)])]:
                 del self.rows[name]
         await self._turn()
 
-    def lost(self, held: Mapping[str, str]) -> list[str]:
-        return [name for name, token in held.items() if name not in self.rows or self.rows[name].token != token]
+    def lost(self, held: Collection[Held]) -> list[Held]:
+        return [(name, token) for name, token in held if name not in self.rows or self.rows[name].token != token]

@@ -6,7 +6,7 @@ has two permits; who has lost a lease writes nothing; and what was risked and ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 import anyio
@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from appliance.contract import DEADLINE, OK, Account, PermitVerdict
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.sharding import shard_lease, shard_of
+from orchestrator.store.leases import Held
 from tests.simulation.sim_bus import SimBroker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.orchestrator.sites import Site, SiteStore
@@ -38,11 +39,11 @@ class Watched(SiteStore):
         self.had: set[tuple[str, str]] = set()
         self.grants = 0
 
-    def wrote(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> None:
+    def wrote(self, entries: Sequence[LedgerEntry], held: Collection[Held]) -> None:
         super().wrote(entries, held)
         for entry in entries:
             lease = shard_lease(shard_of(entry.account.authority))
-            assert self.rows[lease].token == held[lease], "written by one that had lost its lease"
+            assert (lease, self.rows[lease].token) in held, "written by one that had lost its lease"
             self._judge(entry)
 
     def _judge(self, entry: LedgerEntry) -> None:

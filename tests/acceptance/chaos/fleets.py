@@ -96,7 +96,7 @@ def fleet(directory: Path, hosts: Estate, store: str, capacity: int = 6) -> Iter
 def _appliance(directory: Path, name: str) -> tuple[Path, str]:
     file = directory / f"{name}.toml"
     command = [str(KEYMUSTER), "appliance", "init", str(file), "--name", name]
-    return file, subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return file, subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _fill_in(file: Path, url: str, hosts: Estate, capacity: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import cast
 
 import anyio
@@ -16,7 +16,7 @@ from orchestrator.pacing import LedgerEntry, Pacer
 from orchestrator.permits import PermitOffice
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.stops import Stops
-from orchestrator.store.leases import Fences, LeaseRow, Leases
+from orchestrator.store.leases import Fences, Held, LeaseRow, Leases
 from tests.simulation.sim_bus import SimBroker
 from tests.simulation.sim_leases import SimLeases
 from tests.unit.orchestrator.test_permits import ACCOUNT, Run, release, request
@@ -29,7 +29,7 @@ class SiteStore:
         self.rows: dict[str, LeaseRow] = {}
         self.ledger: list[LedgerEntry] = []
 
-    def wrote(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> None:
+    def wrote(self, entries: Sequence[LedgerEntry], held: Collection[Held]) -> None:
         """What a commit has written, and under which leases."""
         self.ledger.extend(entries)
 
@@ -49,9 +49,9 @@ class Book:
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
         raise AssertionError(f"unfenced: {entries}")
 
-    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
+    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Collection[Held]) -> Sequence[Held]:
         await self._turn()
-        assert {shard_lease(shard_of(entry.account.authority)) for entry in entries} <= held.keys()
+        assert {shard_lease(shard_of(entry.account.authority)) for entry in entries} <= {name for name, _ in held}
         lost = self.leases.lost(held)
         if not lost and self._alive():
             self.store.wrote(entries, held)
@@ -82,10 +82,10 @@ class Site:
         self.plan = Run()
         self.scope = anyio.CancelScope()
 
-    def _fence(self, account: Account) -> tuple[str, str] | None:
+    def _fence(self, account: Account) -> Held | None:
         return self.shards.fence(account)
 
-    def _lease(self, run: str) -> tuple[str, str] | None:
+    def _lease(self, run: str) -> Held | None:
         token = self.keeper.token(run_lease(run))
         return None if token is None else (run_lease(run), token)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -61,7 +61,9 @@ class Ledger:
     async def append(self, entries: Sequence[LedgerEntry]) -> None:
         pass
 
-    async def append_fenced(self, entries: Sequence[LedgerEntry], held: Mapping[str, str]) -> Sequence[str]:
+    async def append_fenced(
+        self, entries: Sequence[LedgerEntry], held: Collection[tuple[str, str]]
+    ) -> Sequence[tuple[str, str]]:
         return list(held)
 
 
@@ -80,7 +82,7 @@ async def tallied() -> Tally:
     ledger = TalliedLedger(Ledger(), tally)
     await ledger.append([LedgerEntry(k, a, "r", "j", 1, at=1.0) for k, a in kinds])
     refused = [LedgerEntry(EntryKind.GRANTED, host, "r", "j", 1, at=1.0)]
-    assert await ledger.append_fenced(refused, {"pacer 1": "t"}) == ["pacer 1"], "not written, so not counted"
+    assert await ledger.append_fenced(refused, [("pacer 1", "t")]) == [("pacer 1", "t")], "not written, so not counted"
     return tally
 
 

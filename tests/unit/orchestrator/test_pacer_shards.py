@@ -152,6 +152,26 @@ def test_the_overtaken_holder_of_a_run_is_granted_nothing() -> None:
     at_work(story)
 
 
+def test_who_takes_a_run_over_keeps_it_though_the_one_before_asks_under_his_old_lease() -> None:
+    async def story(one: Site, two: Site, store: SiteStore) -> None:
+        assert await two.ask("x") is VERDICTS.GRANTED
+        assert await two.give_back("x")
+        await one.keeper.looked()
+        seen = store.rows[run_lease("r1")]
+        assert await two.keeper._table.take({run_lease("r1"): seen}, "two", "new") == [run_lease("r1")]
+        two.keeper._held[run_lease("r1")] = "new"
+        two.office.enter("r1", two.plan)
+        assert await one.ask("a") is None
+        assert two.keeper.token(run_lease("r1")) == "new"
+        word = two.request("b").model_copy(update={"run": "r1"})
+        answers = await two.office.ask([word], "a")
+        assert answers is not None
+        assert answers[0] is not None
+        assert answers[0].verdict is VERDICTS.GRANTED
+
+    at_work(story)
+
+
 def test_what_nobody_asks_for_is_given_back_and_remembered() -> None:
     async def story(one: Site, two: Site, store: SiteStore) -> None:
         assert await one.ask("a") is VERDICTS.GRANTED
