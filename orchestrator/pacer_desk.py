@@ -218,13 +218,14 @@ class PacerDesk:
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(SWEEP_S)
+            self._disown()
             expired = self.pacer.expire(now=self._clock())
             for entry in expired:
                 self._notify(entry.account)
-                try:
-                    await self._commit([entry])
-                except OvertakenError:
-                    log.info("permits of an account are another's to look after", account=str(entry.account))
+            try:
+                await self._commit(expired)
+            except OvertakenError:
+                log.info("permits that have expired are another pacer's to count", number=len(expired))
 
     async def _commit(self, entries: Sequence[LedgerEntry], granted: Sequence[Posed] = ()) -> None:
         """Returns when the entries are durable, and else never: whatever ends the writer ends the service, and with it
@@ -247,11 +248,15 @@ class PacerDesk:
             return ()
         shards = {self._fence(account) for account in {entry.account for entry in entries}}
         if None in shards:
-            fence = self._fence
-            self.pacer.disown(lambda account: fence(account) is None)
+            self._disown()
             raise OvertakenError
         runs = {posed.run_lease for posed in granted}
         return {lease for lease in (*shards, *runs) if lease is not None}
+
+    def _disown(self) -> None:
+        """Forget accounts that are another's."""
+        if (fence := self._fence) is not None:
+            self.pacer.disown(lambda account: fence(account) is None)
 
     def _notify(self, account: Account) -> None:
         event = self._changed.pop(account, None)
