@@ -67,7 +67,7 @@ class Measured:
     samples: list[Sample]
 
 
-def campaign_of(targets: int, capacity: int) -> Campaign:
+def campaign_of(targets: int, capacity: int, deadline: float = 30.0) -> Campaign:
     last = IPv4Address("10.0.0.0") + targets - 1
     return Campaign.model_validate(
         {
@@ -94,7 +94,7 @@ def campaign_of(targets: int, capacity: int) -> Campaign:
                 }
             ],
             "targets": {"include": [f"10.0.0.0-{last}"]},
-            "pace": {"capacity": capacity},
+            "pace": {"capacity": capacity, "deadline": f"{deadline:g}s"},
         }
     )
 

@@ -35,6 +35,8 @@ SERVERS = ("10.77.0.11", "10.77.0.12", "10.77.0.13")
 ZONES = ("a", "b")
 HOSTS = 250
 """In each zone."""
+CAPACITY = 16
+"""Of each appliance: a run takes long enough for its faults to meet it."""
 COMES_S = 40.0
 HTTP_S = 20
 
@@ -121,7 +123,7 @@ class World:
 
 
 @contextmanager
-def running_world(directory: Path) -> Iterator[World]:
+def running_world(directory: Path, zones: Sequence[str] = ZONES) -> Iterator[World]:
     """Everything up, the appliances enrolled and on the bus. Until the context is left."""
     with ExitStack() as stack:
         core = stack.enter_context(namespace())
@@ -137,7 +139,7 @@ def running_world(directory: Path) -> Iterator[World]:
             "--state", str(state), "--store", store.socket_url(database),
         ]  # fmt: skip
         subprocess.run(founded, check=True, stdin=subprocess.DEVNULL, capture_output=True)
-        told = f'include "{fleet / "fleet.conf"}"\n{tls}'
+        told = f'include "../fleet/fleet.conf"\n{tls}'  # relative to the file that it stands in
         cluster = stack.enter_context(
             running_cluster(
                 directory, told, hosts=SERVERS, ports=4222, prefix=core.prefix, inside=core.call, scheme="tls"
@@ -145,7 +147,7 @@ def running_world(directory: Path) -> Iterator[World]:
         )
         world = World(directory, core, cluster, store, database)
         stack.callback(_end, world)
-        for number, name in enumerate(ZONES, 1):
+        for number, name in enumerate(zones, 1):
             world.zones.append(_zone(world, stack.enter_context(namespace()), name, number))
         for number in range(1, ORCHESTRATORS + 1):
             world.orchestrators.append(_orchestrator(world, number))
@@ -255,7 +257,8 @@ def _enrol(world: World, zone: Zone) -> None:
         enrol = [str(KEYMUSTER), "appliance", "enroll", str(file), "--name", name, "--network", zone.network]
         done = subprocess.run([*zone.net.prefix, *enrol], input=token, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        file.write_text(file.read_text() + _vault(zone, f'{{ file = "{password}" }}'))
+        enrolled = file.read_text().replace("capacity = 256", f"capacity = {CAPACITY}")
+        file.write_text(enrolled + _vault(zone, f'{{ file = "{password}" }}'))
         serve = [*zone.net.prefix, str(KEYMUSTER), "appliance", "serve", str(file)]
         service = Service(f"appliance {name}", serve, file.with_suffix(".log"))
         service.start()
@@ -298,7 +301,7 @@ port = {zone.ready["ssh_port"]}
 ips = {json.dumps(part)}
 """
             )
-    parts.append(f"[targets]\ninclude = {json.dumps(included)}\n")
+    parts.append(f'[targets]\ninclude = {json.dumps(included)}\n[pace]\ndeadline = "8s"\n')
     file = world.directory / "campaign.toml"
     file.write_text("".join(parts), encoding="utf-8")
     return file
