@@ -50,8 +50,9 @@ def serve(
     """Hold the state directory until SIGTERM: execute what `run` submits and what schedules begin, and go on with what
     was interrupted.
 
-    It brings a bus and an appliance along; with --nats it uses that bus, and the appliances that are on it. A run whose
-    vault login must be typed in waits, and the log says which command goes on with it. Exit 0 when all that was in
+    It brings a bus and an appliance along; with --nats it uses that bus, and the appliances that are on it. Several on
+    one --nats and one --store take over each other's runs when one dies (docs/orchestrators.md). A run whose vault
+    login must be typed in waits, and the log says which command goes on with it. Exit 0 when all that was in
     flight has ended, 4 when some of it was cut off.
     """
     from orchestrator.cli import serving
