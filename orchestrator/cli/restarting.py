@@ -25,7 +25,7 @@ from orchestrator.cli.running import Given, recalled
 from orchestrator.cli.secret_references import read_secret
 from orchestrator.lease_keeper import run_lease
 from orchestrator.run_state import Act, Hold, RunState, Standing
-from orchestrator.store import RunRecord, Store
+from orchestrator.store import RunRecord, Store, StoreError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
@@ -76,26 +76,39 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
     """Until cancelled: see to runs that nobody holds any more, whoever did; their vaults' logins are the appliances'. A
     run that waits for a human is let be until it has stood otherwise.
     """
-    trying: set[str] = set()
-    keeper, seen = desk.engine.keeper, await store.runs.standings()  # what was free till now, `go_on` has seen to
+    keeper, took = desk.engine.keeper, _Took(seen=await store.runs.standings())
     while not desk.closed:
         await keeper.looked()
-        standings = await store.runs.standings()
-        for run in [run for run in seen if not _is_free(desk, run) or run not in standings]:
-            del seen[run]
-        for run, standing in standings.items():
-            if not _is_free(desk, run) or seen.get(run) == standing:
-                continue
-            seen[run] = standing
-            record = await store.runs.get(run)
-            if record is None:
-                continue
-            if record.state is RunState.CANCELLING:
-                await _end(desk, record)
-            elif _is_ours(record.standing) and run not in trying:
-                log.warning("nobody holds a run; goes on with it", run=run, state=record.standing.text)
-                trying.add(run)
-                tasks.start_soon(_try, trying, desk, store, record, name=f"taking over {run}")
+        try:
+            await _look_for_orphans(desk, store, tasks, took)
+        except StoreError as error:
+            log.warning("runs of dead orchestrators could not be looked for", error=str(error))
+
+
+@dataclass(slots=True)
+class _Took:
+    seen: dict[str, Standing]
+    """How runs stood that nobody holds, when they were seen to; what was free at the start, `go_on` has seen to."""
+    trying: set[str] = field(default_factory=set)
+
+
+async def _look_for_orphans(desk: Desk, store: Store, tasks: TaskGroup, took: _Took) -> None:
+    standings = await store.runs.standings()
+    for run in [run for run in took.seen if not _is_free(desk, run) or run not in standings]:
+        del took.seen[run]
+    for run, standing in standings.items():
+        if not _is_free(desk, run) or took.seen.get(run) == standing or run in took.trying:
+            continue
+        record = await store.runs.get(run)
+        took.seen[run] = standing
+        if record is None:
+            continue
+        if record.state is RunState.CANCELLING:
+            await _end(desk, record)
+        elif _is_ours(record.standing):
+            log.warning("nobody holds a run; goes on with it", run=run, state=record.standing.text)
+            took.trying.add(run)
+            tasks.start_soon(_try, took.trying, desk, store, record, name=f"taking over {run}")
 
 
 async def _try(trying: set[str], desk: Desk, store: Store, record: RunRecord) -> None:
@@ -151,7 +164,7 @@ async def _insist(
             return None
         except Refused as error:
             return _waits(record, str(error))
-        except (Unreachable, Incomplete) as error:
+        except (Unreachable, Incomplete, StoreError) as error:
             log.warning("cannot go on yet", run=record.id, why=str(error), again_in=pause)
             await anyio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
