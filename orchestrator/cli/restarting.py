@@ -74,7 +74,8 @@ async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, b
 async def _end(desk: Desk, store: Store, record: RunRecord) -> None:
     """See a cancelled run to its end: it needs no vault."""
     try:
-        await desk.engine.bus.close_run(record.id, desk.engine.zone)
+        for zone in desk.engine.zoning(recalled(record)).all:
+            await desk.engine.bus.close_run(record.id, zone)
         standing = await order_unattended(store, record.id, Given(Act.CANCEL))
     except (CommandError, BusError) as error:
         _waits(record, str(error), f"keymuster cancel {record.id}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0010"
+HEAD = "0011"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -77,6 +77,7 @@ attempts = Table(
     Column("reason", Text),
     Column("status", Text),
     Column("evidence", Text),
+    Column("zone", Text),
 )
 outcomes = Table(
     "outcomes",
@@ -233,6 +234,18 @@ vault_logins = Table(
     Column("title", _Key, primary_key=True),
     Column("encrypted", Text, nullable=False),
     Column("changed_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+drains = Table(
+    "drains",
+    metadata,
+    # Appliances that are to take no more jobs; the name is empty for all of a zone.
+    Column("zone", _Key, primary_key=True),
+    Column("appliance", _Key, primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 
