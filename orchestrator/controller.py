@@ -232,10 +232,12 @@ class RunController:
         """Take the run off the appliances, and wait for what they have in hand; the rest is for `--resume`.
 
         Whoever has a job in hand has reported it by its deadline. The lease of one who died stays on the bus, since
-        nobody pulls any more; so the bus alone does not tell when to go.
+        nobody pulls any more; so the bus alone does not tell when to go, nor is a zone waited for that has been without
+        appliances for so long.
         """
         self.demand = {}  # others may have what it no longer uses
-        with anyio.move_on_after(self.plan.pace.deadline + DRAIN_GRACE_S):
+        patience = self.plan.pace.deadline + DRAIN_GRACE_S
+        with anyio.move_on_after(patience):
             cut = self.cutting.is_set()
             await self._insist(partial(self._queues.pause, cut=cut))
             while True:
@@ -243,7 +245,7 @@ class RunController:
                     cut = True
                     await self._insist(partial(self._queues.pause, cut=True))
                 try:
-                    if not await self._queues.busy():
+                    if not await self._queues.busy(but=self._zones.gone(self.clock(), patience)):
                         return
                 except BusError:
                     return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.bus import OrchestratorBus, RunView
@@ -39,9 +39,11 @@ class ZoneQueues:
     async def view(self, zone: str) -> RunView:
         return await self.bus.view(self.plan.run, zone)
 
-    async def busy(self) -> bool:
-        """Has any appliance something in hand, or is there a report that has not been read?"""
-        for zone in self._opened:
+    async def busy(self, but: Collection[str] = ()) -> bool:
+        """Has any appliance something in hand, or is there a report that has not been read? `but`: zones that are left
+        out, since nobody there has anything.
+        """
+        for zone in (zone for zone in self._opened if zone not in but):
             view = await self.view(zone)
             if view.leased or view.reports_waiting:
                 return True

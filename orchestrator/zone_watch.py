@@ -71,15 +71,18 @@ class ZoneWatch:
         self._recalled.update(new)
         return new
 
+    def gone(self, now: float, wait: float) -> tuple[str, ...]:
+        """Zones that have not been there for so long."""
+        return tuple(zone for zone in self.zones.all if now - self._seen_at.get(zone, now) >= wait)
+
     def overdue(self, now: float, wait: float) -> tuple[str, ...]:
         """Zones that have been emptied, and have not been there for so long (Z5)."""
-        return tuple(z for z in self.zones.all if z in self._recalled and now - self._seen_at[z] >= wait)
+        return tuple(zone for zone in self.gone(now, wait) if zone in self._recalled)
 
     def given_up(self, now: float) -> tuple[str, ...]:
         """Homes (Z6)."""
 
-        def gone(zone: str) -> bool:
-            return now - self._seen_at.get(zone, now) >= self.patience
+        gone = self.gone(now, self.patience)
 
         def stand_ins(home: str) -> tuple[str, ...]:
             if self.zones.stand_in:
@@ -87,7 +90,7 @@ class ZoneWatch:
             fallback = self.zones.fallbacks.get(home)
             return (home,) if fallback is None else (home, fallback.zone)
 
-        return tuple(home for home in self.zones.homes if all(map(gone, stand_ins(home))))
+        return tuple(home for home in self.zones.homes if all(zone in gone for zone in stand_ins(home)))
 
     def alone(self, left: Mapping[str, int], now: float) -> str:
         """Why the run is to stop; empty while some zone that is there, or may come back, has anything left."""
