@@ -81,7 +81,6 @@ class ZoneWatch:
 
     def given_up(self, now: float) -> tuple[str, ...]:
         """Homes (Z6)."""
-
         gone = self.gone(now, self.patience)
 
         def stand_ins(home: str) -> tuple[str, ...]:

@@ -130,8 +130,7 @@ def test_zones_that_die_one_with_a_fallback_and_one_without(keymuster: Product, 
             keymuster.command("run", file, *where), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         stack.callback(run.kill)
-        at_work = lambda: bool(_logons(lab, DMZ) and _logons(lab, CELL))  # noqa: E731
-        until(lambda: at_work() or run.poll() is not None, "work in both zones")
+        until(lambda: bool(_logons(lab, DMZ) and _logons(lab, CELL)) or run.poll() is not None, "work in both zones")
         for dies in (first, second):
             os.killpg(dies.pid, signal.SIGKILL)
         out, err = run.communicate(timeout=90)
