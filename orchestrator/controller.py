@@ -210,7 +210,7 @@ class RunController:
 
     async def _recall(self, capacity: Mapping[str, int]) -> None:
         """Take back what a zone that is not there has been given, where it could go elsewhere (`zone_watch`, Z5)."""
-        if not self.plan.zones.fallbacks:
+        if not self.plan.zones.fallbacks or all(capacity.values()):
             return
         out = dict.fromkeys((attempt.zone, attempt.planned.zone) for attempt in self.dispatcher.open_attempts())
         for zone in self._zones.to_recall(out, capacity):
