@@ -217,6 +217,8 @@ async def revoke(home: Home, name: str, url: str | None) -> Exit:
         if not known:
             raise BadInput(f"no appliance {name!r} has enrolled; `keymuster fleet list` shows them")
         await store.fleet.revoke(name, now)
+        for member in known:
+            await store.fleet.undrain(member.zone, name)  # else the next one of this name would begin drained
         every = await store.fleet.members()
     # All that were ever revoked: somebody else may have revoked one meanwhile, or one has not reached the servers.
     gone = {member.public: member.revoked_at for member in every if member.revoked_at is not None}
