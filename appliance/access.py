@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from appliance.contract import VERSION, CredentialRef, Wire
+from appliance.contract import CredentialRef, Wire
 
 
 class AccessKind(StrEnum):
@@ -20,7 +20,7 @@ class AccessKind(StrEnum):
 class AccessRequest(Wire):
     """This secret cannot be viewed before it is checked out, or before its approver has agreed."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     kind: AccessKind
     run: str
     job: str
@@ -35,7 +35,7 @@ class AccessRequest(Wire):
 class AccessAnswer(Wire):
     """The secret is the run's to view now; or the reason why not."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     ok: bool
     waiting: bool = False
     """Not yet: the job is to be put off, and is sent again when there is an answer."""

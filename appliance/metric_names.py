@@ -57,7 +57,12 @@ CONNECTED = _gauge("bus_connected", "1 while the bus is there, else 0.")
 BOTH = (BUILD, LOOP_LAG, CONNECTED)
 
 RUNS = _gauge("runs_open", "Runs that are under way here.")
-TARGETS = _gauge("targets", "Targets x technologies of open runs, by where they are.", "zone", "state")
+TARGETS = _gauge(
+    "targets",
+    "Targets x technologies of open runs, by where they are. `zone`: all of a run's, joined by +.",
+    "zone",
+    "state",
+)
 PROGRESS = _gauge("campaign_progress_ratio", "Outcomes of an open run, of those planned.", "campaign", "run")
 ATTEMPTS = _counter("attempts", "Attempts that have ended, by what became of them.", "technology", "status", "reason")
 OUTCOMES = _counter("outcomes", "Targets x technologies that have their outcome.", "technology", "status", "reason")
@@ -79,13 +84,15 @@ UP = _gauge(
     "appliance_up", "1 for an appliance that is alive, 0 for one that went without draining.", "appliance", "zone"
 )
 HEARD = _gauge("appliance_last_heartbeat_timestamp_seconds", "When it was last heard, by our clock.", "appliance")
-OFFSET = _gauge("appliance_clock_offset_seconds", "Its clock against ours; the bus's delay makes it less.", "appliance")
+OFFSET = _gauge("appliance_clock_offset_seconds", "Its clock against ours, by the least delayed beats.", "appliance")
+RELEASES = _gauge("appliance_release", "1; its release, and the newest contract.", "appliance", "release", "contract")
 CAPACITY = _gauge("appliance_capacity", "Targets that it takes at a time; 0 while it drains.", "appliance", "zone")
 BUSY = _gauge("appliance_inflight", "Targets that it has in hand.", "appliance", "zone")
 SCAN_LAG = _gauge("appliance_eventloop_lag_seconds", "The worst of its scan processes' event loops.", "appliance")
 ORCHESTRATOR = (
     RUNS, TARGETS, PROGRESS, ATTEMPTS, OUTCOMES, PHASES, VIEWS, DELAY, STORE, PERMITS, FAILED_LOGONS, PERMITS_OUT,
-    BREAKERS, VAULT_AWAY, CHECK_OUTS, IN_FLIGHT, QUEUE, LEASES, REPORTS, UP, HEARD, OFFSET, CAPACITY, BUSY, SCAN_LAG,
+    BREAKERS, VAULT_AWAY, CHECK_OUTS, IN_FLIGHT, QUEUE, LEASES, REPORTS, UP, HEARD, OFFSET, RELEASES, CAPACITY, BUSY,
+    SCAN_LAG,
 )  # fmt: skip
 
 SCANNERS = _gauge("scan_processes", "Scan processes that are up; each holds the credentials of what it has in hand.")

@@ -17,7 +17,7 @@ def families(supervisor: Supervisor, lag: Callable[[float], float]) -> Iterator[
     yield family(names.SCANNERS, [((), seen.scanners)])
     yield family(names.HERE, [((), seen.in_flight)])
     yield family(names.ROOM, [((), supervisor.identity.capacity)])
-    yield family(names.DRAINING, [((), float(supervisor.draining.is_set()))])
+    yield family(names.DRAINING, [((), float(supervisor.draining.is_set() or supervisor.drained))])
     yield family(names.OPEN_RUNS, [((), seen.runs)])
     yield family(names.WORST, [((), seen.loop_lag_ms / 1000)])
     yield family(names.LOGIN_REFUSED, [((title,), float(state.refused)) for title, state in seen.vaults.items()])

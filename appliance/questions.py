@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from appliance.contract import VERSION, CredentialRef, Ticket, Wire
+from appliance.contract import CredentialRef, Ticket, Wire
 
 
 class VaultQueryKind(StrEnum):
@@ -49,7 +49,7 @@ class VaultQueryKind(StrEnum):
 class VaultQuery(Wire):
     """A question that only an appliance may put to a vault, since the vault may admit only appliances."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     run: str
     """The run (or ephemeral question) whose vaults are meant: two campaigns may use one title for two vaults."""
     kind: VaultQueryKind
@@ -81,7 +81,7 @@ class AuditRow(Wire):
 
 
 class VaultAnswer(Wire):
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     ok: bool
     reason: str = ""
     """A reason code when not ok."""

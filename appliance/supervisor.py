@@ -4,6 +4,9 @@ It makes the one grant per vault login and hands tokens to its scan processes by
 zone, and that it has been admitted to, it keeps one scan process per core, fewer for a run of few targets, while the
 run has jobs that nobody has ended. A paused run keeps none: its scan processes finish what they have in hand and end.
 When a run is closed, whoever is left of them is ended.
+
+It is drained in two ways. Where its zone's orders say so, all runs are as if paused, until the orders say otherwise: it
+stays, tells in its heartbeat that it takes nothing, and answers vault queries. On SIGTERM it does the same and ends.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import anyio
 import structlog
@@ -22,7 +26,17 @@ from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.bus.credentials import BusLogin
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenAsk, TokenGive
 from appliance.child import start_child
-from appliance.contract import Failure, Heartbeat, Phase, RunNotice, capacity_each, named, processes_for
+from appliance.contract import (
+    OLDEST,
+    VERSION,
+    Failure,
+    Heartbeat,
+    Phase,
+    RunNotice,
+    capacity_each,
+    named,
+    processes_for,
+)
 from appliance.login.dial import ANY_SOURCE, Sources
 from appliance.policy import Policy
 from appliance.questions import VaultAnswer, VaultQuery
@@ -37,6 +51,9 @@ STEADY_S = 30.0
 """A scan process that has lived so long was no failed start."""
 END_WAIT_S = 5.0
 TELL_WAIT_S = 1.0
+ORDERS_S = 5.0
+"""How long a supervisor that has just started waits to hear whether it is drained."""
+RELEASE = version("keymuster")
 
 log = structlog.get_logger()
 
@@ -150,7 +167,8 @@ class _OpenRun:
     run: str
     targets: int
     scope: anyio.CancelScope
-    paused: bool = False
+    told_to_pause: bool = False
+    """By its notice."""
 
 
 @dataclass(slots=True)
@@ -181,12 +199,17 @@ class Supervisor:
     _all_ended: anyio.Event = field(default_factory=anyio.Event)
     _notices: Mapping[str, RunNotice] = field(default_factory=dict)
     _vaults: Vaults | None = None
+    drained: bool = False
+    """By order of the fleet."""
+    _ordered: anyio.Event = field(default_factory=anyio.Event)
+    """What is ordered is known."""
 
     async def serve(self) -> None:
         """Until drained; cancelled, it aborts (the launcher's parent-death signal ends what is left)."""
         async with anyio.create_task_group() as tasks, self.bus.vault_queries(self._answer):
             self._vaults = Vaults(tasks)
             tasks.start_soon(self._beat, name="supervisor: heartbeat")
+            tasks.start_soon(self._follow_orders, name="supervisor: orders")
             tasks.start_soon(self._follow_runs, name="supervisor: runs")
             await self.draining.wait()
             for scanner in list(self._scanners):
@@ -198,8 +221,25 @@ class Supervisor:
 
     # -- runs and their processes ------------------------------------------------------------------------------------
 
+    async def _follow_orders(self) -> None:
+        async with self.bus.orders() as changes:
+            async for orders in changes:
+                drained = orders is not None and orders.drains(self.identity.appliance)
+                if drained != self.drained:
+                    log.info("drained by order" if drained else "takes jobs again, by order")
+                    self.drained = drained
+                    for scanner in [s for s in self._scanners if drained]:
+                        await self._tell_to_drain(scanner)
+                    await self._send_beat()
+                self._ordered.set()
+
+    def _paused(self, run: _OpenRun) -> bool:
+        return run.told_to_pause or self.drained
+
     async def _follow_runs(self) -> None:
         open_runs: dict[str, _OpenRun] = {}
+        with anyio.move_on_after(ORDERS_S):
+            await self._ordered.wait()
         async with anyio.create_task_group() as tasks, self.bus.runs() as changes:
             async for notices in changes:
                 self._notices = notices
@@ -213,7 +253,7 @@ class Supervisor:
                         tasks.start_soon(self._serve_run, known, name=f"supervisor: run {run}")
 
     async def _pause(self, run: _OpenRun, notice: RunNotice) -> None:
-        run.paused = notice.paused
+        run.told_to_pause = notice.paused
         for scanner in [s for s in self._scanners if notice.paused and s.run is run]:
             await self._tell_to_drain(scanner, cut=notice.cut)
 
@@ -235,8 +275,8 @@ class Supervisor:
         """
         needed, pause, life = True, RESPAWN_S, first
         while not self.draining.is_set():
-            if run.paused or not (needed or await self._has_jobs(run.run)):
-                needed, life = needed or run.paused, first
+            if self._paused(run) or not (needed or await self._has_jobs(run.run)):
+                needed, life = needed or self._paused(run), first
                 await anyio.sleep(POLL_S)
                 continue
             began = anyio.current_time()
@@ -279,7 +319,7 @@ class Supervisor:
             await scanner.channel.send(self._hello(scanner.run.run, admission, life))
         except anyio.BrokenResourceError:
             log.info("scan process ended before its greeting")
-        if scanner.run.paused or self.draining.is_set():  # while it was being started: the others were told then
+        if self._paused(scanner.run) or self.draining.is_set():  # while it was being started: the others were told then
             await self._tell_to_drain(scanner)
 
     def _note_end(self) -> None:
@@ -376,9 +416,11 @@ class Supervisor:
             in_flight=sum(one.in_flight for one in busy),
             runs=tuple(self._notices),
             sent_at=self.clock(),
-            draining=self.draining.is_set(),
+            draining=self.draining.is_set() or self.drained,
             pulling=len(busy),
             loop_lag_ms=max((one.loop_lag_ms for one in busy), default=0.0),
+            release=RELEASE,
+            reads=(OLDEST, VERSION),
         )
         try:
             await self.bus.heartbeat(beat)

@@ -68,6 +68,8 @@ class _Asked:
     ended: dict[str, AccessAnswer] = field(default_factory=dict)
     """Where there will be no other answer."""
     recent: dict[str, tuple[float, AccessAnswer]] = field(default_factory=dict)
+    zones: dict[str, str] = field(default_factory=dict)
+    """Of the attempt that it was asked for last."""
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
 
@@ -130,7 +132,7 @@ class ApprovalOffice:
         """A run is gone: what is known of it by heart is not, the rows are."""
         self._runs.pop(run.run, None)
         for asked in self._asked.values():
-            for by_run in (asked.named, asked.waiting, asked.ended, asked.recent):
+            for by_run in (asked.named, asked.waiting, asked.ended, asked.recent, asked.zones):
                 by_run.pop(run.run, None)
 
     async def _taken_back(self, run: HoldingRun, key: SecretKey, asked: _Asked, row: ApprovalRow) -> bool:
@@ -167,6 +169,8 @@ class ApprovalOffice:
             if stop := self._stops.on_secret(request.secret):
                 return AccessAnswer(ok=False, reason=STOPPED, text=stop.text)
             asked.named.setdefault(run.run, {})[request.secret] = None
+            if (attempt := run.current(request.job)) is not None:
+                asked.zones[run.run] = attempt.zone
             if (ended := asked.ended.get(run.run)) is not None:
                 return ended
             if (waiting := asked.waiting.get(run.run)) is not None:
@@ -315,7 +319,8 @@ class ApprovalOffice:
             request=request,
         )
         try:
-            return await self._ask(run.zone, query, ASK_WAIT_S)
+            zone = self._asked[key].zones.get(run.run, "")
+            return await self._ask(run.asked_in(zone), query, ASK_WAIT_S)
         except BusError as error:
             return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))
 

@@ -21,6 +21,7 @@ from orchestrator.run_state import RunState
 from orchestrator.shared_room import Neighbourhood, RoomOf
 from orchestrator.store.records import RunRecord, Unfinished
 from orchestrator.vault_use import ApprovalTerms, VaultUse
+from orchestrator.zones import Zoning
 
 Units = Sequence[tuple[Target, Technology]]
 
@@ -140,8 +141,15 @@ def priority_of(prepared: Prepared) -> int:
     return prepared.campaign.priority if own is None else own
 
 
-def run_plan(prepared: Prepared) -> RunPlan:
-    """What the controller needs of a run."""
+def zoning(prepared: Prepared, stand_in: str = "") -> Zoning:
+    """A run's zones. `stand_in`: the one whose appliances do everything, where there are no others."""
+    targets = prepared.plan.by_zone()
+    fallbacks = {zone: one for zone, one in prepared.campaign.zone_map.fallbacks.items() if zone in targets}
+    return Zoning(targets, fallbacks, stand_in)
+
+
+def run_plan(prepared: Prepared, stand_in: str = "") -> RunPlan:
+    """What the controller needs of a run. `stand_in`: see `zoning`."""
     campaign, record, book = prepared.campaign, prepared.record, prepared.book
 
     def budget(account: Account, title: str) -> Budget | None:
@@ -153,12 +161,13 @@ def run_plan(prepared: Prepared) -> RunPlan:
     return RunPlan(
         run=record.id,
         purposes=purposes(campaign, record.id),
-        zone=campaign.pace.zone,
+        zones=zoning(prepared, stand_in),
         began=record.created_at,
         planned=record.planned,
         pace=_pace(campaign),
         vaults=tuple(v.title for v in campaign.vaults),
         priority=priority_of(prepared),
+        zone_patience=campaign.pace.zone_patience,
         budget=budget,
         vault_uses=tuple(_use(vault) for vault in campaign.vaults),
         uses=prepared.plan.uses,
@@ -221,7 +230,8 @@ def dispatcher(
         candidates = book.candidates(job.job.target, job.job.technology)
         if isinstance(candidates, NoCandidate):
             continue
-        planned = Planned(job.job.job, job.job.technology, job.job.target, candidates)
+        home = prepared.campaign.zone_map.of(job.job.target.address)
+        planned = Planned(job.job.job, job.job.technology, job.job.target, candidates, home)
         made.again(Repeat(planned, attempt=job.attempt + 1, not_before=now, tried=job.tried))
     return made
 

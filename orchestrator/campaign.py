@@ -35,6 +35,7 @@ from orchestrator.campaign_model import (
     Vault,
     VaultTls,
     WindowsRecord,
+    ZoneTable,
     campaign_schema,
 )
 from orchestrator.campaign_times import Daily, Once, Schedule
@@ -212,6 +213,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("targets",): Targets,
     ("targets", "include"): TargetEntry,
     ("pace",): Pace,
+    ("zones",): ZoneTable,
     ("schedule",): Schedule,
 }
 _KINDS_OF_WINDOW: dict[str | int, type[BaseModel]] = {"daily": Daily, "once": Once}

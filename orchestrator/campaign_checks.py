@@ -14,6 +14,8 @@ it should be is passed over here, since its model has already complained. Each y
 7. Kerberos needs the directory's full name; what it is found by has no effect without it.
 8. A jump host may be dialled, its vault exists, and whoever excludes addresses names the targets behind it by theirs:
    names are resolved by the jump host, and nobody here would see that one leads to an excluded address.
+
+What concerns zones is in `campaign_zones`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 
 from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
 from orchestrator.campaign_fields import dns_domain
+from orchestrator.campaign_zones import check_zones
 from orchestrator.exposure import on_this_machine
 from orchestrator.toml_lines import KeyPath
 
@@ -51,6 +54,7 @@ def check(data: Mapping[str, Any]) -> Iterator[Complaint]:
             yield from _unix(path, record, data, titles, by_soap)
     yield from _unix_overlaps(records)
     yield from _attributes(data)
+    yield from check_zones(data)
 
 
 def _tables(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:

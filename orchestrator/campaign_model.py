@@ -56,8 +56,10 @@ from orchestrator.campaign_fields import (
 from orchestrator.campaign_table import Table
 from orchestrator.campaign_times import Schedule, Window
 from orchestrator.gates import Gate, parse_gate
+from orchestrator.zones import DEFAULT_ZONE, StandIn, ZoneMap, zone_map
 
 MOST_WINDOWS = 32
+MOST_ZONES = 256
 SNAPSHOT_VERSION = 1
 """Rises with any change to the models that an older snapshot could not be read under."""
 
@@ -452,7 +454,21 @@ class Pace(Table):
     throttle_patience: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 300.0
     """For how long an SSH host that turns us away (MaxStartups, PerSourcePenalties) is asked again."""
     capacity: Annotated[StrictInt, Field(ge=1, le=10000)] = 256
-    zone: Zone = "default"
+    zone: Zone = DEFAULT_ZONE
+    """Of all targets that no other zone names."""
+    zone_patience: Annotated[Duration, Field(ge=1.0, le=86400.0)] = 120.0
+    """For how long a zone without appliances is waited for, when nothing else is left to do."""
+
+
+class ZoneTable(Table):
+    """Targets whose jobs are a zone's: the smallest entry that holds an address says which zone it is in."""
+
+    name: Zone
+    ips: tuple[Entry, ...] = ()
+    fallback: Zone | None = None
+    """The zone that stands in while this one has no appliance that takes jobs."""
+    fallback_after: Annotated[Duration, Field(ge=0.0, le=86400.0)] = 30.0
+    """From when on, since it has none."""
 
 
 class Campaign(Table):
@@ -466,6 +482,7 @@ class Campaign(Table):
     records: tuple[Record, ...] = ()
     targets: Targets = Targets()
     pace: Pace = Pace()
+    zones: Annotated[tuple[ZoneTable, ...], Field(max_length=MOST_ZONES)] = ()
     windows: Annotated[tuple[Window, ...], Field(max_length=MOST_WINDOWS)] = ()
     """When its runs may work; always, where there are none."""
     schedule: Schedule | None = None
@@ -474,6 +491,11 @@ class Campaign(Table):
     @cached_property
     def gates(self) -> tuple[Gate, ...]:
         return tuple(parse_gate(text) for text in self.gate)
+
+    @cached_property
+    def zone_map(self) -> ZoneMap:
+        fallbacks = {zone.name: StandIn(zone.fallback, zone.fallback_after) for zone in self.zones if zone.fallback}
+        return zone_map(self.pace.zone, ((zone.name, zone.ips) for zone in self.zones), fallbacks)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON data from which the same campaign can be had again: defaults filled in, paths absolute, no secret

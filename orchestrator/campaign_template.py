@@ -123,6 +123,14 @@ exclude = []
 # throttle_patience = "5m"  # how long an SSH host that turns us away is asked again
 # capacity = 256            # targets in flight per appliance
 # zone = "default"          # whose appliances do it
+# zone_patience = "2m"      # how long a zone without appliances is waited for, when nothing else is left
+
+# -- where: targets that are another zone's, by address, range, CIDR block or name (docs/fleet.md) --------------------
+# [[zones]]
+# name = "dmz"
+# ips = ["10.20.0.0/16", "web1.example"]
+# fallback = "default"      # whose appliances stand in, once it has had none for fallback_after
+# fallback_after = "30s"
 
 # -- when: windows in which its runs may work, and a schedule that begins them (docs/control.md) ----------------------
 # [[windows]]

@@ -187,13 +187,15 @@ class CheckOutOffice:
             return held.answer
         # A row means that we have asked before: what the vault shows as its user's already is then what the row says.
         earlier = [row.ours for row in held.rows.values()]
-        row = known or CheckOutRow(*key, run.run, vault.title, run.zone, request.secret.label, ours=True)
+        attempt = run.current(request.job)
+        zone = attempt.zone if attempt is not None else ""
+        row = known or CheckOutRow(*key, run.run, vault.title, zone, request.secret.label, ours=True)
         if known is None:
             await self._rows.put(row)
             held.rows[run.run] = row
         held.named.setdefault(run.run, {})[request.secret] = None
         why = run.purposes.of_run(vault.title, request.secret.label, request.record)
-        answer = await self._asked(run, vault.title, VaultQueryKind.CHECK_OUT, key, why)
+        answer = await self._asked(run, row, vault.title, VaultQueryKind.CHECK_OUT, why)
         held.answer = AccessAnswer(ok=answer.ok, reason=answer.reason, text=answer.text)
         held.answered_at = self._clock()
         held.needless = answer.ok and "needless" in answer.facts
@@ -227,7 +229,7 @@ class CheckOutOffice:
                 return
             kind, minutes = VaultQueryKind.EXTEND, max(held.minutes, EXTENSION_MIN)
             why = run.purposes.of_run(row.vault, row.secret)
-            answer = await self._asked(run, row.vault, kind, key, why, minutes)
+            answer = await self._asked(run, row, row.vault, kind, why, minutes)
             if answer.ok:
                 held.holds_for(answer, self._clock())
                 return
@@ -260,11 +262,10 @@ class CheckOutOffice:
         asked.
         """
         if row.ours:
-            key = (row.url, row.user, row.secret_id)
             why = run.purposes.of_run(title, row.secret)
             if row.run != run.run:
                 why = replace(why, comment=f"left by keymuster run {row.run}, given back by run {run.run}")
-            answer = await self._asked(run, title, VaultQueryKind.CHECK_IN, key, why)
+            answer = await self._asked(run, row, title, VaultQueryKind.CHECK_IN, why)
             if not answer.ok and not answer.reason.startswith("SECRET_"):
                 log.warning("a secret could not be given back", secret=row.secret, reason=answer.reason)
                 return False
@@ -272,19 +273,19 @@ class CheckOutOffice:
         return True
 
     async def _asked(
-        self, run: HoldingRun, title: str, kind: VaultQueryKind, key: SecretKey, why: RunComment, minutes: int = 0
+        self, run: HoldingRun, row: CheckOutRow, title: str, kind: VaultQueryKind, why: RunComment, minutes: int = 0
     ) -> VaultAnswer:
         query = VaultQuery(
             run=run.run,
             kind=kind,
             vault=title,
-            secret=CredentialRef(vault=title, by=SecretLookup.ID, key=str(key[2])),
+            secret=CredentialRef(vault=title, by=SecretLookup.ID, key=str(row.secret_id)),
             comment=why.comment,
             told=why.told,
             ticket=why.ticket,
             minutes=minutes,
         )
         try:
-            return await self._ask(run.zone, query, ASK_WAIT_S)
+            return await self._ask(run.asked_in(row.zone), query, ASK_WAIT_S)
         except BusError as error:
             return VaultAnswer(ok=False, reason="VAULT_TIMEOUT", text=str(error))

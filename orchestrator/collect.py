@@ -18,6 +18,8 @@ The rules, stated here and nowhere else:
                 was tried.
  C9 cut off     An attempt that was cut off at the end of its run's window has not failed: its target's turn comes in
                 the next one. What it had submitted counts in the ledger of permits, as ever.
+ C10 recall     An attempt that was taken back from the queue of a zone without appliances, given to none, goes out
+                again, to where its targets go now. That is no retry.
 """
 
 from __future__ import annotations
@@ -78,6 +80,12 @@ def decide(report: Report, attempt: OpenAttempt | None, pace: Pace, *, now: floa
 def lost(attempt: OpenAttempt, pace: Pace, *, now: float, text: str) -> Decision:
     """What to do about an attempt whose appliance, or whose message, is gone."""
     return _judge(Evidence(phase=Phase.LEASE, signal=named("APPLIANCE_LOST"), text=text), attempt, pace, now)
+
+
+def recalled(attempt: OpenAttempt, *, now: float, text: str) -> Again:  # C10
+    """What becomes of an attempt that was taken back before any appliance had been given it."""
+    evidence = Evidence(phase=Phase.DISPATCH, signal=named("APPLIANCE_LOST"), text=text)
+    return Again(REASONS["APPLIANCE_LOST"], evidence, deferred(attempt, not_before=now, for_vault=False, now=now))
 
 
 def _deferral(report: Deferred, attempt: OpenAttempt, now: float) -> Decision:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import anyio
 import structlog
@@ -22,21 +24,22 @@ from appliance.contract import (
     HostKeyPolicy,
     Job,
     Phase,
-    RunNotice,
     named,
 )
 from appliance.reasons import REASONS, Status
 from orchestrator.attempt_book import AttemptBook
-from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault, permit_wait
+from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault, permit_wait, recalled
 from orchestrator.dispatch import LIMIT, WINDOW, Batch, Dispatcher, LeftOut, OpenAttempt, Planned, Unplannable
 from orchestrator.job_message import addresses_of, job_of, jump_of_job
 from orchestrator.pacing import STOPPED, Budget
 from orchestrator.permits import PermitOffice
-from orchestrator.reconcile import Suspect, reconcile
+from orchestrator.reconcile import GRACE_S, Suspect, reconcile
 from orchestrator.run_plan import Progress, RunPlan
 from orchestrator.stops import Stops
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled, Undispatched
+from orchestrator.zone_queues import ZoneQueues
+from orchestrator.zone_watch import ZoneWatch
 
 RECONCILE_S = 10.0
 IDLE_S = 1.0
@@ -48,13 +51,13 @@ read, a write and a post cost nearly as much for five jobs as for fifty.
 DRAIN_POLL_S = 0.2
 DRAIN_GRACE_S = 10.0
 """Beyond an attempt's deadline, the time its report may take."""
-ALONE_S = 120.0
-"""How long a run waits for an appliance when the last one has gone; then it stops, to be resumed."""
 REOPEN_S = 0.5
 ORCHESTRATOR = "orchestrator"
 """The sender of outcomes that no appliance reported."""
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -66,21 +69,27 @@ class RunController:
     bus: OrchestratorBus
     office: PermitOffice
     stops: Stops
-    capacity: Callable[[], int]
+    capacity: Callable[[str], int]
+    """The run's part of what a zone's appliances carry."""
     clock: Callable[[], float]
     counts: Counter[Status] = field(default_factory=Counter)
     reconcile_every: float = RECONCILE_S
     stopping: anyio.Event = field(default_factory=anyio.Event)
     cutting: anyio.Event = field(default_factory=anyio.Event)
     """Set with `stopping`, or later: what is in flight is not waited for, but cut off."""
-    demand: int = 1
-    """Places at the appliances that the run could use."""
+    demand: Mapping[str, int] = field(init=False)
+    """By zone: places at its appliances that the run could use."""
     gave_up: str = ""
     """Why the run stopped by itself, if it did."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _placed: dict[tuple[str, int], Placed] = field(default_factory=dict)
-    _opened_for: int = 0
-    _seen_at: float | None = None
+    _queues: ZoneQueues = field(init=False)
+    _zones: ZoneWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._queues = ZoneQueues(self.plan, self.bus)
+        self._zones = ZoneWatch(self.plan.zones, self.plan.zone_patience)
+        self.demand = dict.fromkeys(self._worked_in, 1)
 
     # -- the run as others see it ------------------------------------------------------------------------------------
 
@@ -97,6 +106,11 @@ class RunController:
     def progress(self) -> Progress:
         by, flying = dict(self.counts), self.dispatcher.in_flight
         return Progress(self.plan.planned, flying, by, self.dispatcher.vaults_away, self.dispatcher.unapproved)
+
+    def out_by_zone(self) -> Mapping[str, int]:
+        """Attempts that are out, in each zone that the run may work in."""
+        flying = self.dispatcher.in_flight_by_zone
+        return {zone: flying.get(zone, 0) for zone in dict.fromkeys((*self.plan.zones.all, *flying))}
 
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         """Somebody has been asked: jobs that it alone could serve wait from now on."""
@@ -119,14 +133,14 @@ class RunController:
         """Run to the end, or until `stopping` is set and what is in flight has ended. True when it came to its end."""
         self.office.enter(self.plan.run, self)
         try:
-            await self._insist(self._open)
+            await self._insist(lambda: self._open(self._capacities()))
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._reconcile, name=f"reconcile {self.plan.run}")
                 await self._dispatch()
                 if not self.dispatcher.finished:
                     await self._drain()
                 tasks.cancel_scope.cancel()
-            await self._insist(self._close)
+            await self._insist(self._queues.close)
         finally:
             self.dispatcher.leave()
             self.office.leave(self.plan.run)
@@ -135,12 +149,16 @@ class RunController:
     async def _dispatch(self) -> None:
         while not self.dispatcher.finished and not self.stopping.is_set():
             changed = self._changed
-            capacity = self.capacity()
-            self._note_absence(capacity)
-            if capacity != self._opened_for:
-                await self._insist(self._open)
+            capacity = self._capacities()
+            self._note_zones(capacity)
+            await self._insist(partial(self._open, capacity))
+            await self._recall(capacity)
             batch = self.dispatcher.step(
-                capacity=capacity, now=self.clock(), broken=self._broken, stop_on=self.stops.on_login
+                capacity=capacity,
+                now=self.clock(),
+                broken=self._broken,
+                stop_on=self.stops.on_login,
+                route=self._zones.route,
             )
             self._note_demand(batch, capacity)
             if batch.attempts or batch.unplannable or batch.left_out or batch.held:
@@ -152,24 +170,60 @@ class RunController:
             with anyio.move_on_after(pause):
                 await changed.wait()
 
-    def _note_demand(self, batch: Batch, capacity: int) -> None:
-        """A run that has not filled its window cannot: others may have the rest."""
-        flying, has = self.dispatcher.in_flight, self.dispatcher.waiting + self.dispatcher.fresh_left
-        full = flying >= WINDOW * capacity or len(batch.attempts) >= LIMIT
-        self.demand = flying + has if full else flying + 1
+    @property
+    def _worked_in(self) -> tuple[str, ...]:
+        """The zones that its targets' new attempts go to."""
+        return tuple(dict.fromkeys(map(self._zones.worked_in, self.plan.zones.homes)))
 
-    async def _gather(self, capacity: int) -> None:
+    def _capacities(self) -> Mapping[str, int]:
+        return {zone: self.capacity(zone) for zone in self.plan.zones.all}
+
+    def _note_demand(self, batch: Batch, capacity: Mapping[str, int]) -> None:
+        """A run that has not filled its window cannot: others may have the rest."""
+        by_zone, ready = self.dispatcher.in_flight_by_zone, Counter[str]()
+        zones = dict.fromkeys((*self._worked_in, *by_zone))
+        full = {zone for zone in zones if by_zone.get(zone, 0) >= WINDOW * capacity.get(zone, 0)}
+        full |= zones.keys() if len(batch.attempts) >= LIMIT else set()
+        for home, number in self.dispatcher.ready().items() if full else ():
+            ready[self._zones.worked_in(home)] += number
+        self.demand = {zone: by_zone.get(zone, 0) + (ready[zone] if zone in full else 1) for zone in zones}
+
+    async def _gather(self, capacity: Mapping[str, int]) -> None:
+        there = [zone for zone in self._worked_in if capacity.get(zone, 0)]
+
+        def stocked() -> bool:
+            flying = self.dispatcher.in_flight_by_zone
+            return all(flying.get(zone, 0) >= STOCK * capacity[zone] for zone in there)
+
         with anyio.move_on_after(GATHER_S):
-            while self.dispatcher.in_flight >= STOCK * capacity:
+            while stocked():
                 await self._changed.wait()
 
-    def _note_absence(self, capacity: int) -> None:
+    def _note_zones(self, capacity: Mapping[str, int]) -> None:
         now = self.clock()
-        self._seen_at = now if capacity or self._seen_at is None else self._seen_at
-        if now - self._seen_at >= ALONE_S:
-            self.gave_up = f"no appliance of zone {self.plan.zone!r} has been alive for {ALONE_S:g} s"
+        for home in self._zones.note(capacity, now):
+            log.warning("zone changes hands", run=self.plan.run, zone=home, done_by=self._zones.worked_in(home))
+        if why := self._zones.alone(self.dispatcher.left(), now):
+            self.gave_up = why
             log.error("run stopped", run=self.plan.run, why=self.gave_up)
             self.stopping.set()
+
+    async def _recall(self, capacity: Mapping[str, int]) -> None:
+        """Take back what a zone that is not there has been given, where it could go elsewhere (`zone_watch`, Z5)."""
+        if not self.plan.zones.fallbacks or all(capacity.values()):
+            return
+        out = dict.fromkeys((attempt.zone, attempt.planned.zone) for attempt in self.dispatcher.open_attempts())
+        for zone in self._zones.to_recall(out, capacity):
+            given = await self._insist(partial(self._queues.recall, zone))
+            now, mine = self.clock(), [a for a in self.dispatcher.open_attempts() if a.zone == zone]
+            text = f"zone {zone!r} has no appliance, and its queue was emptied before any had been given the job"
+            taken_back = [a for a in mine if (place := self._place(a)) is None or place.seq > given]
+            log.warning("jobs taken back", run=self.plan.run, zone=zone, number=len(taken_back))
+            await self._settle([(a, ORCHESTRATOR, recalled(a, now=now, text=text)) for a in taken_back], now)
+        for zone in self._zones.overdue(self.clock(), self.plan.pace.deadline + GRACE_S):
+            for left in [a for a in self.dispatcher.open_attempts() if a.zone == zone]:
+                why = f"zone {zone!r} has had no appliance since, and the deadline is over"
+                await self.lose(left.planned.job, left.attempt, left.lease, why)
 
     def _broken(self, account: Account) -> bool:
         return self.office.broken(account, self.plan.run)
@@ -178,44 +232,29 @@ class RunController:
         """Take the run off the appliances, and wait for what they have in hand; the rest is for `--resume`.
 
         Whoever has a job in hand has reported it by its deadline. The lease of one who died stays on the bus, since
-        nobody pulls any more; so the bus alone does not tell when to go.
+        nobody pulls any more; so the bus alone does not tell when to go, nor is a zone waited for that has been without
+        appliances for so long.
         """
-        self.demand = 1  # others may have what it no longer uses
-        with anyio.move_on_after(self.plan.pace.deadline + DRAIN_GRACE_S):
+        self.demand = {}  # others may have what it no longer uses
+        patience = self.plan.pace.deadline + DRAIN_GRACE_S
+        with anyio.move_on_after(patience):
             cut = self.cutting.is_set()
-            await self._insist(self._cut if cut else self._pause)
+            await self._insist(partial(self._queues.pause, cut=cut))
             while True:
                 if self.cutting.is_set() and not cut:
                     cut = True
-                    await self._insist(self._cut)
+                    await self._insist(partial(self._queues.pause, cut=True))
                 try:
-                    view = await self.bus.view(self.plan.run, self.plan.zone)
+                    if not await self._queues.busy(but=self._zones.gone(self.clock(), patience)):
+                        return
                 except BusError:
-                    return
-                if not view.leased and not view.reports_waiting:
                     return
                 await anyio.sleep(DRAIN_POLL_S)
 
-    async def _open(self) -> None:
-        self._opened_for = self.capacity()
-        capacity = max(self._opened_for, 1)
-        await self.bus.open_zone(self.plan.zone)
-        await self.bus.open_run(self._notice(paused=False), capacity)
+    async def _open(self, capacity: Mapping[str, int]) -> None:
+        await self._queues.open(self._worked_in, capacity)
 
-    async def _pause(self) -> None:
-        await self.bus.open_run(self._notice(paused=True), max(self._opened_for, 1))
-
-    async def _cut(self) -> None:
-        await self.bus.open_run(self._notice(paused=True, cut=True), max(self._opened_for, 1))
-
-    async def _close(self) -> None:
-        await self.bus.close_run(self.plan.run, self.plan.zone)
-
-    def _notice(self, *, paused: bool, cut: bool = False) -> RunNotice:
-        plan = self.plan
-        return RunNotice(run=plan.run, zone=plan.zone, vaults=plan.vaults, targets=plan.planned, paused=paused, cut=cut)
-
-    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
         """Repeat an idempotent step until the bus takes it; whoever started the run decides how long to wait."""
         while True:
             try:
@@ -361,23 +400,26 @@ class RunController:
     # -- gaps --------------------------------------------------------------------------------------------------------
 
     async def _reconcile(self) -> None:
-        noticed: dict[tuple[str, int], float] = {}
+        noticed: dict[str, dict[tuple[str, int], float]] = {}
         while True:
             await anyio.sleep(self.reconcile_every)
-            try:
-                view = await self.bus.view(self.plan.run, self.plan.zone)
-            except BusError:
-                await self._insist(self._open)
-                continue
-            suspects = [self._suspect(attempt) for attempt in self.dispatcher.open_attempts()]
-            deadline = self.plan.pace.deadline
-            gone, noticed = reconcile(suspects, view, noticed, deadline=deadline, now=self.clock())
-            for attempt in gone:
-                await self.lose(attempt.job, attempt.attempt, None, attempt.why)
+            for zone in self._queues.opened:
+                try:
+                    view = await self._queues.view(zone)
+                except BusError:
+                    await self._insist(partial(self._queues.open, [zone], self._capacities(), anew=True))
+                    continue
+                suspects = [self._suspect(one) for one in self.dispatcher.open_attempts() if one.zone == zone]
+                deadline, before = self.plan.pace.deadline, noticed.get(zone, {})
+                gone, noticed[zone] = reconcile(suspects, view, before, deadline=deadline, now=self.clock())
+                for attempt in gone:
+                    await self.lose(attempt.job, attempt.attempt, None, attempt.why)
 
     def _suspect(self, attempt: OpenAttempt) -> Suspect:
-        job = attempt.planned.job
-        return Suspect(job, attempt.attempt, attempt.dispatched_at, self._placed.get((job, attempt.attempt)))
+        return Suspect(attempt.planned.job, attempt.attempt, attempt.dispatched_at, self._place(attempt))
+
+    def _place(self, attempt: OpenAttempt) -> Placed | None:
+        return self._placed.get((attempt.planned.job, attempt.attempt))
 
 
 def _tofu(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -2,7 +2,9 @@
 
 The rules, stated here and nowhere else:
 
- D1 window      At most WINDOW x capacity attempts are open at once, so that the stream never holds a run's whole plan.
+ D1 window      At most WINDOW x capacity attempts are open in a zone at once, so that its stream never holds a run's
+                whole plan. An attempt goes to the zone of its target, or to whom its caller says stands in for it
+                (`zone_watch`); a zone without room holds up no other.
  D2 round-robin New targets are taken from the cursors in turn; due repeats go before new targets.
  D3 account     Of one directory account that is known at plan as many attempts are open as keep its permits in use
                 (`crowd`), and any number while its breaker is open (then nobody waits for a permit). What must wait is
@@ -30,6 +32,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from appliance.contract import Account, Candidate, CredentialRef, Target, Technology
@@ -39,6 +42,7 @@ from orchestrator.shared_room import RoomOf
 from orchestrator.stops import Stop
 from orchestrator.vault_watch import Away, VaultWatch
 from orchestrator.waiting import Place, Waiting
+from orchestrator.zones import DEFAULT_ZONE
 
 K = TypeVar("K")
 
@@ -57,6 +61,8 @@ class Planned:
     technology: Technology
     target: Target
     candidates: tuple[Candidate, ...]
+    zone: str = DEFAULT_ZONE
+    """That the target belongs to: its home."""
 
     @property
     def account(self) -> Account | None:
@@ -74,6 +80,7 @@ class Unplannable:
     target: Target
     reason: str
     text: str
+    zone: str = DEFAULT_ZONE
 
 
 class Source(Protocol):
@@ -82,6 +89,10 @@ class Source(Protocol):
     def cursors(self) -> Sequence[str]: ...
 
     def count(self, cursor: str) -> int: ...
+
+    def zone(self, cursor: str) -> str:
+        """That all its targets belong to."""
+        ...
 
     def at(self, cursor: str, index: int) -> Planned | Unplannable: ...
 
@@ -104,6 +115,8 @@ class OpenAttempt:
     turned_away: int = 0
     """How often its host has turned us away, without a break."""
     turned_away_since: float | None = None
+    zone: str = DEFAULT_ZONE
+    """Whose appliances are to do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +171,7 @@ class Pace:
     """Seconds for which a host that turns us away is asked again."""
 
 
+NO_ROUTE: Mapping[str, str] = MappingProxyType({})
 StopOn = Callable[[Candidate], Stop | None]
 """The admin's stop that binds a login, if there is one."""
 Due = Callable[[str, int], float]
@@ -199,24 +213,39 @@ class Dispatcher:
         self._vault_key = vault_key
         self._held: Waiting[Repeat] = Waiting()
         self._by_account: dict[Account, int] = {}
+        self._by_zone: dict[str, int] = {}
+        self._windows: Mapping[str, int] = {}
+        """Attempts that may be open in each zone, as of this step."""
+        self._route: Mapping[str, str] = {}
+        self._taken: dict[str, int] = {}
+        """By home: jobs that have left their cursors, or were never in one, and have not ended."""
         self._crowds: dict[Account, Crowd] = {}
 
     # -- what goes out -------------------------------------------------------------------------------------------------
 
     def step(
-        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = LIMIT
+        self,
+        *,
+        capacity: Mapping[str, int],
+        now: float,
+        broken: Callable[[Account], bool],
+        stop_on: StopOn,
+        route: Mapping[str, str] = NO_ROUTE,
+        limit: int = LIMIT,
     ) -> Batch:
-        """The next attempts. `broken` says whether an account's breaker is open for this run."""
+        """The next attempts. `capacity`: by zone; `broken` says whether an account's breaker is open for this run;
+        `route`: who stands in for a zone.
+        """
         self._opens = None
         self._room.at(now)
-        room = min(WINDOW * capacity - len(self._open), limit)
-        if room <= 0:
+        self._windows, self._route = {zone: WINDOW * places for zone, places in capacity.items()}, route
+        if not any(self._by_zone.get(zone, 0) < window for zone, window in self._windows.items()):
             return Batch(cursors=dict(self._next))
         left_out: list[LeftOut] = []
-        attempts = self._due(now, broken, stop_on, room, left_out)
+        attempts = self._due(now, broken, stop_on, limit, left_out)
         unplannable: list[Unplannable] = []
         held: list[Planned] = []
-        while len(attempts) < room and max(len(unplannable) + len(left_out), len(held)) < limit and self._may_hold:
+        while len(attempts) < limit and max(len(unplannable) + len(left_out), len(held)) < limit and self._may_hold:
             fresh = self._fresh(now)
             if fresh is None:
                 break
@@ -224,6 +253,7 @@ class Dispatcher:
                 unplannable.append(fresh)
             elif (stop := _stop_of(fresh, stop_on)) is not None:
                 left_out.append(LeftOut(fresh.planned, stop, after=0))
+                self._take(fresh.planned, -1)
             elif self._parked(fresh, now):
                 held.append(fresh.planned)
             elif self._fits(self._place(fresh), broken):
@@ -234,7 +264,7 @@ class Dispatcher:
         return Batch(tuple(attempts), tuple(unplannable), tuple(left_out), tuple(held), dict(self._next))
 
     def _due(
-        self, now: float, broken: Callable[[Account], bool], stop_on: StopOn, room: int, left_out: list[LeftOut]
+        self, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int, left_out: list[LeftOut]
     ) -> list[OpenAttempt]:
         """Start held and repeated jobs whose time has come and that fit, in order; the others stay, in order, but for
         those that are left out.
@@ -246,17 +276,17 @@ class Dispatcher:
         for repeat in self._watch.released(now):
             place = self._place(repeat)
             if (stop := _stop_of(repeat, stop_on)) is not None:
-                left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
-            elif len(started) < room and self._fits(place, broken):
+                left_out.append(self._leave_out(repeat, stop))
+            elif len(started) < limit and self._fits(place, broken):
                 started.append(self._start(repeat, now))
             else:
                 back.append((place, repeat))
         for place, repeat in self._held.take(lambda place: self._fits(place, broken)):
             if (stop := _stop_of(repeat, stop_on)) is not None:
-                left_out.append(LeftOut(repeat.planned, stop, after=repeat.attempt - 1))
+                left_out.append(self._leave_out(repeat, stop))
             elif self._parked(repeat, now):
                 continue
-            elif len(started) < room:
+            elif len(started) < limit:
                 started.append(self._start(repeat, now))
             else:
                 back.append((place, repeat))
@@ -264,13 +294,20 @@ class Dispatcher:
         self._held.put_first(back)
         return started
 
+    def _leave_out(self, repeat: Repeat, stop: Stop) -> LeftOut:
+        self._take(repeat.planned, -1)
+        return LeftOut(repeat.planned, stop, after=repeat.attempt - 1)
+
+    def _take(self, planned: Planned, step: int) -> None:
+        _add(self._taken, planned.zone, step)
+
     def _hold(self, repeat: Repeat) -> None:
         self._held.put(self._place(repeat), repeat)
 
     def _place(self, repeat: Repeat) -> Place:
         """Where it needs room."""
         subnet = subnet_of(repeat.planned.target) if self._pace.per_subnet else ""
-        return repeat.planned.account, subnet, _only_vault(repeat.planned, repeat.tried)
+        return repeat.planned.account, subnet, _only_vault(repeat.planned, repeat.tried), repeat.planned.zone
 
     @property
     def _may_hold(self) -> bool:
@@ -293,17 +330,26 @@ class Dispatcher:
             name = self._turn[0]
             self._turn.rotate(-1)
             index = self._next[name]
-            if index < self._source.count(name):
+            if index < self._source.count(name) and self._zone_has_room(self._source.zone(name)):
                 if (due := self._due_at(name, index)) > now:
                     self._opens = due if self._opens is None else min(self._opens, due)
                     continue
                 self._next[name] = index + 1
                 planned = self._source.at(name, index)
-                return planned if isinstance(planned, Unplannable) else Repeat(planned, attempt=1, not_before=now)
+                if isinstance(planned, Unplannable):
+                    return planned
+                self._take(planned, 1)
+                return Repeat(planned, attempt=1, not_before=now)
         return None
 
+    def _zone_has_room(self, home: str) -> bool:
+        zone = self._route.get(home, home)
+        return self._by_zone.get(zone, 0) < self._windows.get(zone, 0)
+
     def _fits(self, place: Place, broken: Callable[[Account], bool]) -> bool:
-        account, subnet, vault = place
+        account, subnet, vault, home = place
+        if not self._zone_has_room(home):
+            return False
         crowd = self._by_account.get(account, 0) if account is not None else 0
         if account is not None and crowd >= self._crowd(account).limit and not broken(account):
             return False
@@ -331,6 +377,7 @@ class Dispatcher:
             waiting_since=waited,
             turned_away=repeat.turned_away,
             turned_away_since=repeat.turned_away_since,
+            zone=self._route.get(repeat.planned.zone, repeat.planned.zone),
         )
         self._open[repeat.planned.job] = attempt
         self._count(attempt, 1)
@@ -346,13 +393,19 @@ class Dispatcher:
 
     def close(self, job: str) -> None:
         """The job's open attempt has ended. Idempotent."""
+        if (attempt := self._no_longer_open(job)) is not None:
+            self._take(attempt.planned, -1)
+
+    def _no_longer_open(self, job: str) -> OpenAttempt | None:
         attempt = self._open.pop(job, None)
         if attempt is not None:
             self._count(attempt, -1)
+        return attempt
 
     def again(self, repeat: Repeat) -> None:
         """Dispatch a job anew when its time has come. Its open attempt, if any, is closed: it has been superseded."""
-        self.close(repeat.planned.job)
+        if self._no_longer_open(repeat.planned.job) is None:
+            self._take(repeat.planned, 1)
         if self._parked(repeat, repeat.not_before):
             return
         self._sequence += 1
@@ -410,6 +463,30 @@ class Dispatcher:
         return len(self._open)
 
     @property
+    def in_flight_by_zone(self) -> Mapping[str, int]:
+        return dict(self._by_zone)
+
+    def ready(self) -> Mapping[str, int]:
+        """Jobs that wait for room alone, and targets that have not been taken yet, by home."""
+        ready = self._fresh_by_home()
+        for home, number in self._held.by_zone().items():
+            _add(ready, home, number)
+        return ready
+
+    def _fresh_by_home(self) -> dict[str, int]:
+        fresh: dict[str, int] = {}
+        for name, index in self._next.items():
+            _add(fresh, self._source.zone(name), self._source.count(name) - index)
+        return fresh
+
+    def left(self) -> Mapping[str, int]:
+        """Jobs that have not ended, by home; homes that have none are left out."""
+        left = self._fresh_by_home()
+        for home, number in self._taken.items():
+            _add(left, home, number)
+        return left
+
+    @property
     def waiting(self) -> int:
         """Jobs that wait for others of their account, subnet or vault (D3, D4, D10)."""
         return len(self._held)
@@ -438,6 +515,7 @@ class Dispatcher:
 
     def _count(self, attempt: OpenAttempt, step: int) -> None:
         account = attempt.planned.account
+        _add(self._by_zone, attempt.zone, step)
         if account is not None:
             _add(self._by_account, account, step)
         if self._pace.per_subnet:

@@ -2,7 +2,7 @@
 
 A header (`keymuster`, `version`, the run's own row), a line for each row (`{"job": {...}}`), and an end with the number
 of each kind, without which a file has been cut off. Rows are the store's, so that nothing is lost on the way; secrets
-are none of them. A reader takes one version, and no field more or less.
+are none of them. A reader takes the versions that it knows, and no field more or less.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from orchestrator.run_state import RunState
 from orchestrator.store.records import RecordUse
 from orchestrator.store.unlisted import TABLES, Row, Unlisted, shape_of
 
-WHAT, VERSION = "run export", 1
+WHAT, VERSION = "run export", 2
+OLDEST = 1
+_SINCE = {("attempt", "zone"): 2}
+"""Fields that older exports do not have; they are read as null."""
 LONGEST = 64 << 20
 """Bytes of a line; the longest is the header, with the campaign in it."""
 
@@ -59,6 +62,7 @@ class Reader:
     lines: Iterator[str]
     number: int = 0
     run: Row = field(default_factory=dict)
+    version: int = VERSION
     _counts: Counter[str] = field(default_factory=Counter)
 
     def header(self) -> Row:
@@ -68,8 +72,10 @@ class Reader:
             raise ExchangeError("line 1: the file is empty; write it with `keymuster export`")
         if value.get("keymuster") != WHAT:
             raise self._wrong("this is no export of a run; write it with `keymuster export`")
-        if value.get("version") != VERSION:
-            raise self._wrong(f"the export is of version {value.get('version')}, and this release reads {VERSION}")
+        if value.get("version") not in range(OLDEST, VERSION + 1):
+            known = f"{OLDEST} to {VERSION}"
+            raise self._wrong(f"the export is of version {value.get('version')}, and this release reads {known}")
+        self.version = value["version"]
         if value.keys() != {"keymuster", "version", "run"}:
             raise self._wrong(f"a header has keymuster, version and run, not {', '.join(map(str, value))}")
         self.run = self._checked("run", value["run"])
@@ -155,6 +161,10 @@ class Reader:
         shape = shape_of(kind)
         if not isinstance(value, dict):
             raise self._wrong(f"{kind}: this is no JSON object")
+        later = {name: None for (of, name), since in _SINCE.items() if of == kind and since > self.version}
+        if early := [name for name in later if name in value]:
+            raise self._wrong(f"{kind}: {early[0]!r} is no field of version {self.version}")
+        value = {**value, **later}
         if lost := [name for name in shape if name not in value]:
             raise self._wrong(f"{kind}: {lost[0]!r} is missing")
         if strange := [name for name in value if name not in shape]:

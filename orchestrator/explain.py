@@ -61,6 +61,7 @@ class ExplainedTarget:
     technology: Technology
     address: str
     job: str
+    zone: str
     records: tuple[ExplainedRecord, ...]
     """In order of selection; empty where no record serves the target, and `cause` says why."""
     cause: str = ""
@@ -85,6 +86,8 @@ class DirectoryRate:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     totals: Mapping[Technology, int]
+    zones: Mapping[str, int]
+    """Planned units by the zone that their targets belong to."""
     rows: tuple[ExplainedTarget, ...]
     """The first ones, in the order of the run."""
     vault_views_expected: int
@@ -100,6 +103,7 @@ def explain(plan: Plan, campaign: Campaign, *, limit: int, costs: Costs = NOTHIN
     at_most = views_at_most(plan, campaign)
     return Explanation(
         totals=plan.totals(),
+        zones=plan.by_zone(),
         rows=tuple(_row(unit) for unit in islice(plan.walk(), limit)),
         vault_views_expected=sum(expected_views(plan, campaign)),
         vault_views_at_most=at_most,
@@ -112,9 +116,10 @@ def explain(plan: Plan, campaign: Campaign, *, limit: int, costs: Costs = NOTHIN
 
 def _row(unit: Planned | Unplannable) -> ExplainedTarget:
     if isinstance(unit, Unplannable):
-        return ExplainedTarget(unit.technology, unit.target.address, unit.job, (), f"{unit.reason}: {unit.text}")
+        why = f"{unit.reason}: {unit.text}"
+        return ExplainedTarget(unit.technology, unit.target.address, unit.job, unit.zone, (), why)
     records = tuple(_record(candidate) for candidate in unit.candidates)
-    return ExplainedTarget(unit.technology, unit.target.address, unit.job, records)
+    return ExplainedTarget(unit.technology, unit.target.address, unit.job, unit.zone, records)
 
 
 def _record(candidate: Candidate) -> ExplainedRecord:
@@ -177,9 +182,25 @@ def unserved(plan: Plan) -> str:
     )
 
 
+def _zones(plan: Plan, campaign: Campaign) -> Iterator[str]:
+    planned = plan.by_zone()
+    if len(planned) > 1:
+        yield "without --nats, this machine's own appliance does the targets of all zones"
+    for zone, fallback in campaign.zone_map.fallbacks.items():
+        if zone in planned:
+            yield (
+                f"when zone {zone!r} has had no appliance for {fallback.after:g} s, those of {fallback.zone!r} do its "
+                "targets"
+            )
+    for table in campaign.zones:
+        if table.ips and table.name not in planned:
+            yield f"zone {table.name!r} has no target of this plan"
+
+
 def _notes(plan: Plan, campaign: Campaign) -> Iterator[str]:
     if without := unserved(plan):
         yield without
+    yield from _zones(plan, campaign)
     yield from exposures_of(campaign.snapshot()).values()
     for vault in campaign.vaults:
         if vault.fetch == "shared":

@@ -35,7 +35,7 @@ def job_of(attempt: OpenAttempt, plan: RunPlan, keys: Mapping[str, Sequence[str]
         job=planned.job,
         attempt=attempt.attempt,
         lease=attempt.lease,
-        zone=plan.zone,
+        zone=attempt.zone,
         technology=planned.technology,
         target=planned.target,
         candidates=planned.candidates,

@@ -13,6 +13,7 @@ from prometheus_client.core import Metric as Family
 
 from appliance import metric_names as names
 from appliance.bus import BusError, OrchestratorBus, RunView
+from appliance.contract import Heartbeat
 from appliance.exposition import Sample, both, family
 from orchestrator.pacing import EntryKind
 from orchestrator.service import Appliance, OpenRun, Service
@@ -35,18 +36,19 @@ class Metrics:
         return [
             *both(self._lag, connected=self._bus.connected),
             *_of_runs(runs),
-            *_of_the_bus(runs, views),
+            *_of_the_bus(views),
             *_of_appliances(self._service.fleet()),
             *_tallied(self._tally),
             *self._shared(),
         ]
 
-    async def _views(self, runs: Iterable[OpenRun]) -> Mapping[str, RunView]:
-        found: dict[str, RunView] = {}
+    async def _views(self, runs: Iterable[OpenRun]) -> Mapping[tuple[str, str], RunView]:
+        """By run and zone."""
+        found: dict[tuple[str, str], RunView] = {}
         with anyio.move_on_after(VIEW_S):
-            for run in runs:
+            for run, zone in [(one.run, zone) for one in runs for zone in one.zones]:
                 try:
-                    found[run.run] = await self._bus.view(run.run, run.zone)
+                    found[run, zone] = await self._bus.view(run, zone)
                 except BusError:
                     continue
         return found
@@ -66,10 +68,10 @@ def _of_runs(runs: Sequence[OpenRun]) -> Iterator[Family]:
     for run in runs:
         ended = sum(run.progress.by_status.values())
         for status, number in run.progress.by_status.items():
-            targets[run.zone, status.name.lower()] += number
-        targets[run.zone, "in_flight"] += run.progress.in_flight
-        targets[run.zone, "waiting"] += max(0, run.progress.planned - ended - run.progress.in_flight)
-        flying[run.zone] += run.progress.in_flight
+            targets["+".join(run.zones), status.name.lower()] += number
+        targets["+".join(run.zones), "in_flight"] += run.progress.in_flight
+        targets["+".join(run.zones), "waiting"] += max(0, run.progress.planned - ended - run.progress.in_flight)
+        flying.update(run.zones)
         gone = {vault.vault for vault in run.progress.away}
         away |= {vault: max(away.get(vault, 0.0), float(vault in gone)) for vault in run.vaults}
         if run.progress.planned:
@@ -81,13 +83,12 @@ def _of_runs(runs: Sequence[OpenRun]) -> Iterator[Family]:
     yield family(names.PROGRESS, progress)
 
 
-def _of_the_bus(runs: Iterable[OpenRun], views: Mapping[str, RunView]) -> Iterator[Family]:
+def _of_the_bus(views: Mapping[tuple[str, str], RunView]) -> Iterator[Family]:
     waiting: Counter[str] = Counter()
     leased: Counter[str] = Counter()
-    for run in runs:
-        if (view := views.get(run.run)) is not None:
-            waiting[run.zone] += view.waiting
-            leased[run.zone] += view.leased
+    for (_, zone), view in views.items():
+        waiting[zone] += view.waiting
+        leased[zone] += view.leased
     yield family(names.QUEUE, [((zone,), number) for zone, number in waiting.items()])
     yield family(names.LEASES, [((zone,), number) for zone, number in leased.items()])
     yield family(names.REPORTS, [((), sum(view.reports_waiting for view in views.values()))] if views else [])
@@ -98,9 +99,12 @@ def _of_appliances(fleet: Iterable[Appliance]) -> Iterator[Family]:
     here = [one for one in known if one.alive]
     yield family(names.UP, [((one.beat.appliance, one.beat.zone), float(one.alive)) for one in known])
     yield family(names.HEARD, [((one.beat.appliance,), one.heard) for one in known])
-    yield family(names.OFFSET, [((one.beat.appliance,), one.beat.sent_at - one.heard) for one in here])
+    yield family(
+        names.OFFSET, [((one.beat.appliance,), offset) for one in here if (offset := one.clock.offset) is not None]
+    )
     room = [((one.beat.appliance, one.beat.zone), 0.0 if one.beat.draining else one.beat.capacity) for one in here]
     yield family(names.CAPACITY, room)
+    yield family(names.RELEASES, [(_release(one.beat), 1.0) for one in here])
     yield family(names.BUSY, [((one.beat.appliance, one.beat.zone), one.beat.in_flight) for one in here])
     yield family(names.SCAN_LAG, [((one.beat.appliance,), one.beat.loop_lag_ms / 1000) for one in here])
 
@@ -114,3 +118,7 @@ def _tallied(tally: Tally) -> Iterator[Family]:
     yield family(names.STORE, [((work,), histogram) for work, histogram in tally.store.items()])
     yield family(names.PERMITS, [((kind.value,), tally.entries[kind]) for kind in EntryKind])
     yield family(names.FAILED_LOGONS, [((realm,), number) for realm, number in tally.failed.items()])
+
+
+def _release(beat: Heartbeat) -> tuple[str, str, str]:
+    return beat.appliance, beat.release, str(beat.reads[1])

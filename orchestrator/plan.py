@@ -5,9 +5,9 @@ row. A target that is included twice is planned once; attributes that one entry 
 attributes is excluded by its name and FQDN too. (A DNS name that resolves to an excluded address is known only to the
 appliance, whose own policy refuses it.)
 
-There is one cursor per technology and zone. Its n-th unit is a pure function of campaign, seed and n, so a run is
-resumed by the cursors' indices alone. Where the campaign names technologies, every target is planned for each of them;
-else each target for those that some record could serve.
+There is one cursor per technology and zone (`zones` says which zone a target belongs to). Its n-th unit is a pure
+function of campaign, seed and n, so a run is resumed by the cursors' indices alone. Where the campaign names
+technologies, every target is planned for each of them; else each target for those that some record could serve.
 """
 
 from __future__ import annotations
@@ -131,6 +131,16 @@ class Plan:
             totals[part.technology] = totals.get(part.technology, 0) + part.count
         return totals
 
+    def by_zone(self) -> Mapping[str, int]:
+        """How many units each zone has."""
+        totals: dict[str, int] = {}
+        for part in self.parts:
+            totals[part.zone] = totals.get(part.zone, 0) + part.count
+        return totals
+
+    def zone(self, cursor: str) -> str:
+        return self._by_name[cursor].zone
+
     def counts(self) -> Mapping[str, tuple[Technology, int]]:
         """How many units each cursor has, and of which technology."""
         return {part.name: (part.technology, part.count) for part in self.parts}
@@ -147,8 +157,8 @@ class Plan:
         job = job_id(self.run, target, part.technology)
         candidates = self.book.candidates(target, part.technology)
         if isinstance(candidates, NoCandidate):
-            return Unplannable(job, part.technology, target, candidates.reason, candidates.text)
-        return Planned(job, part.technology, target, candidates)
+            return Unplannable(job, part.technology, target, candidates.reason, candidates.text, part.zone)
+        return Planned(job, part.technology, target, candidates, part.zone)
 
     def walk(self, indices: Mapping[str, int] | None = None) -> Iterator[Planned | Unplannable]:
         """Every unit from these indices on (default: from the start), in turns between the cursors."""
@@ -180,9 +190,11 @@ def build_plan(campaign: Campaign, book: RecordBook, *, run: str, seed: int) -> 
         return NothingSelected("every target of the campaign is excluded; correct [targets] exclude")
     named = campaign.targets.technologies
     technologies = book.technologies() if named is None else tuple(dict.fromkeys(named))
+    served = ((t, targets.within(book.serves(t) if named is None else None)) for t in technologies)
     parts = (
-        Cursor(t, campaign.pace.zone, targets.within(book.serves(t) if named is None else None), seed)
-        for t in technologies
+        Cursor(t, zone, own.within(part), seed)
+        for t, own in served
+        for zone, part in campaign.zone_map.split(own.addresses).items()
     )
     planned = tuple(part for part in parts if part.count)
     unserved = targets.addresses

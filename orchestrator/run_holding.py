@@ -30,10 +30,6 @@ class RunHolding:
         return self.plan.run
 
     @property
-    def zone(self) -> str:
-        return self.plan.zone
-
-    @property
     def vaults(self) -> Sequence[VaultUse]:
         return self.plan.vault_uses
 
@@ -43,6 +39,10 @@ class RunHolding:
 
     def current(self, job: str) -> OpenAttempt | None:
         return self.controller.current(job)
+
+    def asked_in(self, zone: str) -> str:
+        zones = (zone, *self.plan.zones.all)
+        return next((one for one in zones if one and self.controller.capacity(one)), zone or zones[1])
 
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         self.controller.approval_waits(secret, since)

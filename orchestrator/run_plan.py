@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from appliance.contract import Account, CredentialRef
+from appliance.contract import OLDEST, Account, CredentialRef
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.dispatch import Pace, Planned
@@ -14,6 +15,9 @@ from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.vault_use import VaultUse
 from orchestrator.vault_watch import Away
+from orchestrator.zones import Zoning
+
+ZONE_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class RunPlan:
 
     run: str
     purposes: Purposes
-    zone: str
+    zones: Zoning
     began: float
     planned: int
     pace: Pace
@@ -37,6 +41,10 @@ class RunPlan:
     """The same of its jump host."""
     priority: int = 10
     """Its weight where runs share what there is (`fair_shares`)."""
+    zone_patience: float = ZONE_PATIENCE_S
+    """Seconds for which a zone without appliances is waited for, when nothing else is left."""
+    contract: Literal[1, 2] = OLDEST
+    """The lowest contract version that can express its jobs."""
     vault_only: bool = False
     """Secrets are read, and nothing is logged in to: a load test."""
 

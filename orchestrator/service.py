@@ -6,9 +6,9 @@ permits that it forgets, or lose reports it has acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 import structlog
@@ -16,8 +16,9 @@ from anyio.abc import TaskStatus
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
-from appliance.contract import Account, Heartbeat
+from appliance.contract import OLDEST, Account, Heartbeat
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from orchestrator.appliance_clocks import APART_S, Clock, are_apart, told
 from orchestrator.approvals import ApprovalOffice
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.check_outs import CheckOutOffice
@@ -48,7 +49,8 @@ class OpenRun:
 
     run: str
     campaign: str
-    zone: str
+    zones: Mapping[str, int]
+    """Those it may work in, with its attempts that are out in each."""
     vaults: tuple[str, ...]
     progress: Progress
 
@@ -62,6 +64,7 @@ class Appliance:
     heard: float
     """When that came, in Unix seconds."""
     alive: bool
+    clock: Clock = field(default_factory=Clock, compare=False)
 
 
 class Service:
@@ -184,7 +187,7 @@ class Service:
         async with self._bus.appliances() as changes:
             async for appliances in changes:
                 for name in appliances.keys() - self._appliances.keys():
-                    log.info("appliance up", appliance=name, capacity=appliances[name].capacity)
+                    self._note_coming(appliances[name])
                 for name in self._appliances.keys() - appliances.keys():
                     log.warning("appliance gone", appliance=name)
                 self._note(appliances)
@@ -194,22 +197,41 @@ class Service:
                 for controller in self._runs.values():
                     controller.wake()
 
+    def _note_coming(self, beat: Heartbeat) -> None:
+        log.info("appliance up", appliance=beat.appliance, zone=beat.zone, capacity=beat.capacity, release=beat.release)
+        for run, controller in self._runs.items():
+            needed = controller.plan.contract
+            if beat.zone in controller.plan.zones.all and not beat.takes(needed):
+                why = (
+                    f"the run's jobs are of contract version {needed}, and it reads {beat.reads[0]} to {beat.reads[1]}"
+                )
+                log.warning("appliance is given no jobs of a run", appliance=beat.appliance, run=run, why=why)
+
     def _note(self, appliances: Mapping[str, Heartbeat]) -> None:
         now = self._clock()
         for name, beat in appliances.items():
             if self._appliances.get(name) != beat:
-                self._known[name] = Appliance(beat, now, alive=True)
+                before = self._known.get(name)
+                clock = before.clock if before is not None and before.alive else Clock()
+                self._note_clock(clock, beat, now)
+                self._known[name] = Appliance(beat, now, alive=True, clock=clock)
         for name in self._known.keys() - appliances.keys():
             if self._known[name].beat.draining:
                 del self._known[name]
             else:
                 self._known[name] = replace(self._known[name], alive=False)
 
+    def _note_clock(self, clock: Clock, beat: Heartbeat, now: float) -> None:
+        were_apart = are_apart(clock.offset)
+        clock.beat(beat.sent_at, now)
+        if are_apart(clock.offset) and not were_apart:
+            log.warning("clocks apart", appliance=beat.appliance, its_clock=told(clock.offset), more_than=APART_S)
+
     # -- for those who watch -----------------------------------------------------------------------------------------
 
     def runs(self) -> Sequence[OpenRun]:
         return [
-            OpenRun(run, one.plan.purposes.campaign, one.plan.zone, one.plan.vaults, one.progress())
+            OpenRun(run, one.plan.purposes.campaign, one.out_by_zone(), one.plan.vaults, one.progress())
             for run, one in self._runs.items()
         ]
 
@@ -225,22 +247,22 @@ class Service:
 
     # -- questions and orders ----------------------------------------------------------------------------------------
 
-    def capacity(self, zone: str) -> int:
-        """Jobs that the zone's living appliances carry together."""
-        return sum(beat.capacity for beat in self._appliances.values() if beat.zone == zone and not beat.draining)
+    def capacity(self, zone: str, contract: int = OLDEST) -> int:
+        """Jobs of a contract version that the zone's living appliances carry together."""
+        return sum(beat.capacity for beat in self.beats(zone) if not beat.draining and beat.takes(contract))
 
-    def share(self, run: str, zone: str) -> int:
+    def share(self, run: str, zone: str, contract: int = OLDEST) -> int:
         """What a run has of its zone's capacity; dealt out anew when a run comes, goes or changes its priority, and
         else every SHARE_S, since each change is a message to the bus.
         """
-        capacity = self.capacity(zone)
-        runs = {name: one for name, one in self._runs.items() if one.plan.zone == zone}
+        capacity = self.capacity(zone, contract)
+        runs = {name: one for name, one in self._runs.items() if one.demand.get(zone)}
         if runs.keys() <= {run}:
             return capacity
         priorities = {name: self.neighbourhood.priorities[name] for name in runs}
         since, for_whom, shares = self._shares.get(zone, (0.0, None, {}))
         if for_whom != (capacity, priorities) or self._clock() - since >= SHARE_S:
-            parties = [Party(name, priorities[name], one.demand) for name, one in runs.items()]
+            parties = [Party(name, priorities[name], one.demand[zone]) for name, one in runs.items()]
             shares = fair_shares(capacity, parties)
             self._shares[zone] = self._clock(), (capacity, priorities), shares
         return shares.get(run, capacity)
@@ -256,8 +278,9 @@ class Service:
         """The newest word of each of the zone's living appliances."""
         return [beat for beat in self._appliances.values() if beat.zone == zone]
 
-    async def wait_for_appliance(self, zone: str) -> None:
-        while not self.capacity(zone):
+    async def wait_for_appliance(self, *zones: str) -> None:
+        """Of any of these zones."""
+        while not any(map(self.capacity, zones)):
             await self._seen.wait()
 
     async def ask_vault(self, zone: str, query: VaultQuery, wait: float) -> VaultAnswer:
@@ -309,7 +332,7 @@ class Service:
             bus=self._bus,
             office=self._office,
             stops=self.stops.stops,
-            capacity=lambda: self.share(plan.run, plan.zone),
+            capacity=lambda zone: self.share(plan.run, zone, plan.contract),
             clock=self._clock,
             reconcile_every=self._reconcile_every,
         )
@@ -335,9 +358,10 @@ class Service:
             del self.neighbourhood.priorities[plan.run]
         return finished
 
-    async def purge(self, run: str, zone: str) -> None:
-        """Before a resume: nothing of the run's earlier life may be delivered any more."""
-        try:
-            await self._bus.purge_run(run, zone)
-        except BusError as error:
-            log.info("nothing to purge", run=run, error=str(error))
+    async def purge(self, run: str, zones: Iterable[str]) -> None:
+        """Before a resume: nothing of the run's earlier life may be delivered any more, in any of its zones."""
+        for zone in zones:
+            try:
+                await self._bus.purge_run(run, zone)
+            except BusError as error:
+                log.info("nothing to purge", run=run, zone=zone, error=str(error))

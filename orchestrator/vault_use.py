@@ -58,15 +58,16 @@ class HoldingRun(Protocol):
     def run(self) -> str: ...
 
     @property
-    def zone(self) -> str: ...
-
-    @property
     def vaults(self) -> Iterable[VaultUse]: ...
 
     @property
     def purposes(self) -> Purposes: ...
 
     def current(self, job: str) -> OpenAttempt | None: ...
+
+    def asked_in(self, zone: str) -> str:
+        """Whose appliances are asked: this zone's, or those of another of the run's while it has none."""
+        ...
 
     def approval_waits(self, secret: CredentialRef, since: float) -> None:
         """Somebody has been asked: jobs that it alone could serve need not be sent."""

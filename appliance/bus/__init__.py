@@ -6,7 +6,8 @@ reconciler carry that. One contract suite (`tests/contract/test_bus.py`) runs on
 **Streams.** Each zone has a work queue JOBS_<zone> (subjects jobs.<zone>.<run>); a stream of its own, because
 permissions cover whole tokens only. All zones share the work queue OUTCOMES (outcomes.<zone>.<appliance>.<run>) and
 three key-value buckets: HEARTBEATS, key <zone>.<appliance>, where a key expires by itself and watchers are told; RUNS,
-key <zone>.<run>, the announcements of open runs; and LOGINS, key <zone>.<appliance>, the sealed vault logins of each.
+key <zone>.<run>, the announcements of open runs, and <zone>.=orders, who is drained; and LOGINS, key
+<zone>.<appliance>, the sealed vault logins of each.
 
 **Consumers.** One durable pull consumer per run reads the zone's queue through the filter jobs.<zone>.<run> (filters of
 a work queue must not overlap). It gives out at most `capacity` unacknowledged jobs, and takes back what is not
@@ -52,6 +53,7 @@ from appliance.contract import (
     PermitRequest,
     Report,
     RunNotice,
+    ZoneOrders,
 )
 from appliance.contract.sealed import SealedLogins
 from appliance.questions import VaultAnswer, VaultQuery
@@ -165,6 +167,12 @@ class ApplianceBus(Protocol):
         """The open runs of this appliance's zone, by run id: first as they are, then anew after every change."""
         ...
 
+    def orders(self) -> AbstractAsyncContextManager[AsyncIterator[ZoneOrders | None]]:
+        """What is ordered of this appliance's zone: first as it is, then anew after every change; None where nothing
+        is.
+        """
+        ...
+
     async def unended(self, run: str) -> int:
         """Jobs of the run that nobody has ended, whether given out or not; 0 for a closed run. Raises BusUnavailable.
 
@@ -203,6 +211,8 @@ class RunView:
     """Jobs that were given out and not ended; their leases may have run out."""
     reports_waiting: int
     """Reports of the run that the orchestrator has not taken yet."""
+    delivered: int = 0
+    """The last sequence number that has been given to an appliance."""
 
 
 class ReportDelivery(Protocol):
@@ -322,6 +332,10 @@ class FleetBus(Protocol):
 
     async def put_logins(self, zone: str, appliance: str, sealed: SealedLogins | None) -> None:
         """Keep them for the appliance, in place of those before; None takes them away. Raises BusError."""
+        ...
+
+    async def put_orders(self, orders: ZoneOrders) -> None:
+        """In place of those that the zone had. Raises BusError."""
         ...
 
     def enrolments(

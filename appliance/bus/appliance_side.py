@@ -28,6 +28,7 @@ from appliance.contract import (
     PermitRequest,
     Report,
     RunNotice,
+    ZoneOrders,
     encode_report,
 )
 from appliance.questions import VaultAnswer, VaultQuery
@@ -117,6 +118,8 @@ class RunNotices:
     async def __anext__(self) -> Mapping[str, RunNotice]:
         notices: dict[str, RunNotice] = {}
         for key, value in (await anext(self._keys)).items():
+            if key.endswith(f".{subjects.ORDERS_KEY}"):
+                continue
             try:
                 notice = RunNotice.decode(value)
             except ContractError as error:
@@ -124,6 +127,14 @@ class RunNotices:
                 continue
             notices[notice.run] = notice
         return notices
+
+
+def _orders(data: bytes | None) -> ZoneOrders | None:
+    try:
+        return ZoneOrders.decode(data) if data else None
+    except ContractError as error:
+        log.warning("bus.unreadable", what="zone orders", text=str(error))
+        return None
 
 
 class JetStreamAppliance:
@@ -220,6 +231,12 @@ class JetStreamAppliance:
         subject = subjects.run_notices(self._zone)
         async with watch(self._link, stream=subjects.RUNS, prefix=subjects.RUNS_PREFIX, subject=subject) as keys:
             yield RunNotices(keys)
+
+    @asynccontextmanager
+    async def orders(self) -> AsyncIterator[AsyncIterator[ZoneOrders | None]]:
+        subject = subjects.run_notices(self._zone)  # what it may read; the orders lie among the notices
+        async with watch(self._link, stream=subjects.RUNS, prefix=subjects.RUNS_PREFIX, subject=subject) as keys:
+            yield (_orders(now.get(f"{self._zone}.{subjects.ORDERS_KEY}")) async for now in keys)
 
     @asynccontextmanager
     async def logins(self) -> AsyncIterator[AsyncIterator[bytes | None]]:

@@ -30,6 +30,7 @@ from appliance.contract import (
     PermitRequest,
     PermitVerdict,
     RunNotice,
+    ZoneOrders,
 )
 from appliance.contract.sealed import SealedLogins
 from appliance.questions import VaultAnswer, VaultQuery
@@ -174,6 +175,7 @@ class JetStreamOrchestrator:
             waiting=int(consumer["num_pending"]),
             leased=int(consumer["num_ack_pending"]),
             reports_waiting=int(collector["num_pending"]) + int(collector["num_ack_pending"]),
+            delivered=int(consumer["delivered"]["stream_seq"]),
         )
 
     @asynccontextmanager
@@ -257,6 +259,10 @@ class JetStreamOrchestrator:
             await self._link.store(subject, b"", **{"KV-Operation": "DEL"})
         else:
             await self._link.store(subject, sealed.encode())
+
+    async def put_orders(self, orders: ZoneOrders) -> None:
+        await self._mend()
+        await self._link.store(subjects.zone_orders(orders.zone), orders.encode())
 
     def enrolments(
         self, answer: Callable[[EnrolmentRequest, str], Awaitable[EnrolmentAnswer]]

@@ -13,6 +13,7 @@ HEARTBEATS = "KV_HEARTBEATS"
 HEARTBEATS_PREFIX = "$KV.HEARTBEATS."
 RUNS = "KV_RUNS"
 RUNS_PREFIX = "$KV.RUNS."
+ORDERS_KEY = "=orders"
 
 LOGINS = "KV_LOGINS"
 LOGINS_PREFIX = "$KV.LOGINS."
@@ -114,6 +115,11 @@ def run_notice(zone: str, run: str) -> str:
 
 def run_notices(zone: str) -> str:
     return f"{RUNS_PREFIX}{token(zone, 'zone')}.*"
+
+
+def zone_orders(zone: str) -> str:
+    """Beside the zone's run notices, where its appliances may read; no run has such a name."""
+    return f"{RUNS_PREFIX}{token(zone, 'zone')}.{ORDERS_KEY}"
 
 
 def appliance_inbox(zone: str, appliance: str) -> str:

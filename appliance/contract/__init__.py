@@ -4,6 +4,14 @@ Every message is one `Wire` model with a version. An unknown version or field is
 releases that disagree say so at once instead of dropping what they don't know. Times are Unix seconds (float, UTC),
 durations are seconds unless a name ends in `_ms`.
 
+**Versions.** A message is written in the lowest contract version that can express it: its `v` is the version in which
+its kind took the form that it has, so that what did not change is read by older releases as ever. An appliance says in
+its heartbeat which versions it reads. All jobs of a run are of one version, the lowest that can express them
+(`RunPlan.contract`), and the run's notice is written in it: an appliance that does not read that version cannot read
+the notice, so it starts no scan process for the run and pulls none of its jobs, whatever its release; nor does it count
+as capacity for the run. Orchestrators are upgraded first, then appliances. No job of this release needs more than
+version 1; version 2 is the heartbeat's and the zone orders'.
+
 The appliance reports *evidence*: the phase in which an attempt ended and the signal that ended it. What that means
 (reason, status, QID) is decided by `classify` and `reasons` on the orchestrator's side, and can be decided again later.
 """
@@ -36,6 +44,7 @@ from appliance.contract.evidence import (
 from appliance.contract.fleet import (
     Heartbeat,
     RunNotice,
+    ZoneOrders,
     capacity_each,
     processes_for,
 )
@@ -71,6 +80,7 @@ from appliance.contract.permits import (
     PermitVerdict,
 )
 from appliance.contract.wire import (
+    OLDEST,
     PEER_TEXT_LIMIT,
     VERSION,
     ContractError,
@@ -85,6 +95,7 @@ __all__ = [
     "CUT",
     "DEADLINE",
     "OK",
+    "OLDEST",
     "OUT_OF_SYNC",
     "PEER_TEXT_LIMIT",
     "VERSION",
@@ -131,6 +142,7 @@ __all__ = [
     "Ticket",
     "View",
     "Wire",
+    "ZoneOrders",
     "account_key",
     "canonical",
     "capacity_each",

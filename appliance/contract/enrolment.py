@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from appliance.contract.wire import VERSION, ContractError, Wire
+from appliance.contract.wire import ContractError, Wire
 
 _MARK = "KME1."
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
@@ -22,7 +22,7 @@ NAME = r"^[A-Za-z0-9_-]{1,64}$"
 class EnrolmentToken(Wire):
     """What `keymuster fleet add` prints."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     id: str
     """The invitation's."""
     zone: str
@@ -54,7 +54,7 @@ class EnrolmentToken(Wire):
 class EnrolmentRequest(Wire):
     """From a machine that wants to be an appliance."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     name: str = Field(pattern=NAME)
     public: str = Field(pattern=r"^U[A-Z2-7]{55}$")
     """Its nkey."""
@@ -64,7 +64,7 @@ class EnrolmentRequest(Wire):
 
 
 class EnrolmentAnswer(Wire):
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     ok: bool
     text: str = ""
     """Why not, and what to do."""

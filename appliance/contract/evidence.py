@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.contract.logins import CredentialRef
-from appliance.contract.wire import VERSION, ContractError, Phase, Wire, described
+from appliance.contract.wire import ContractError, Phase, Wire, described
 
 
 class SignalKind(StrEnum):
@@ -133,7 +133,7 @@ class Evidence(Wire):
 class Outcome(Wire):
     """An attempt has ended; the evidence says how."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     kind: Literal["outcome"] = "outcome"
     run: str
     job: str
@@ -146,7 +146,7 @@ class Outcome(Wire):
 class Deferred(Wire):
     """An attempt has ended before anything was submitted and asks to be dispatched again, not before a time."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     kind: Literal["deferred"] = "deferred"
     run: str
     job: str

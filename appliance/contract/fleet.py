@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from appliance.contract.wire import VERSION, Wire
+from appliance.contract.wire import OLDEST, Wire
 
 WORTH = 64
 """Targets of a run for which one more scan process is started: it costs as much CPU as some two hundred logins."""
@@ -14,7 +14,7 @@ WORTH = 64
 class Heartbeat(Wire):
     """An appliance is alive: how much it can carry and what it is doing."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1, 2] = 2
     appliance: str
     zone: str
     capacity: int
@@ -26,12 +26,21 @@ class Heartbeat(Wire):
     """Scan processes that take jobs, of all runs."""
     loop_lag_ms: float = 0.0
     """How late their event loops have been of late, the worst of them."""
+    release: str = ""
+    """Empty for one that speaks version 1."""
+    reads: tuple[int, int] = (OLDEST, OLDEST)
+    """The contract versions that it reads, the oldest and the newest."""
+
+    def takes(self, contract: int) -> bool:
+        """Does it read jobs of this contract version?"""
+        return self.reads[0] <= contract <= self.reads[1]
 
 
 class RunNotice(Wire):
     """A run is open in a zone: appliances start scan processes for it, and end them when the notice is gone."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1, 2] = 1
+    """The contract version of the run's jobs."""
     run: str
     zone: str
     vaults: tuple[str, ...]
@@ -45,6 +54,18 @@ class RunNotice(Wire):
 
     def encode(self) -> bytes:
         return self.model_dump_json(exclude=None if self.cut else {"cut"}).encode()
+
+
+class ZoneOrders(Wire):
+    """Which of a zone's appliances take no more jobs, and end what they have in hand."""
+
+    v: Literal[2] = 2
+    zone: str
+    all: bool = False
+    appliances: tuple[str, ...] = ()
+
+    def drains(self, appliance: str) -> bool:
+        return self.all or appliance in self.appliances
 
 
 def capacity_each(capacity: int, processes: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from appliance.contract.logins import AccessTerms, Candidate
-from appliance.contract.wire import VERSION, Technology, Wire
+from appliance.contract.wire import Technology, Wire
 
 
 class Target(Wire):
@@ -29,7 +29,7 @@ class HostAuthority(Wire):
 class Job(Wire):
     """One attempt at one target with one technology."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     run: str
     job: str
     attempt: int

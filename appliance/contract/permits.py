@@ -9,13 +9,13 @@ from pydantic import Field
 
 from appliance.contract.evidence import Reread, Signal
 from appliance.contract.logins import Account
-from appliance.contract.wire import VERSION, Phase, Technology, Wire
+from appliance.contract.wire import Phase, Technology, Wire
 
 
 class PermitRequest(Wire):
     """May this attempt submit a password for this account now? Asked at most once per attempt and part."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     kind: Literal["request"] = "request"
     run: str
     job: str
@@ -46,7 +46,7 @@ class PermitVerdict(StrEnum):
 
 
 class PermitAnswer(Wire):
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     verdict: PermitVerdict
     cause: str = ""
     """For SKIP: the reason code that opened the breaker, LOCKOUT_BUDGET_SPENT, or STOPPED, with the stop in `text`."""
@@ -57,7 +57,7 @@ class PermitAnswer(Wire):
 class PermitRelease(Wire):
     """The verdict of a permit: the pacer classifies the signal itself."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     kind: Literal["release"] = "release"
     run: str
     job: str

@@ -15,7 +15,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from pydantic import field_validator
 
-from appliance.contract.wire import VERSION, Wire, canonical
+from appliance.contract.wire import Wire, canonical
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 KEY_BYTES = 32
@@ -25,7 +25,7 @@ _PURPOSE = "keymuster vault logins of an appliance v1"
 class SealedLogins(Wire):
     """All vault logins of an appliance; what it was sent before is void."""
 
-    v: Literal[1] = VERSION
+    v: Literal[1] = 1
     appliance: str
     issued_at: float
     """Unix seconds. An older one than the last is somebody's recording."""

@@ -8,8 +8,11 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-VERSION: Final = 1
-"""The wire version this release speaks. It rises with any change an older release could not read."""
+OLDEST: Final = 1
+VERSION: Final = 2
+"""The contract versions that this release reads, the oldest and the newest. The newest rises with any change that an
+older release could not read.
+"""
 
 PEER_TEXT_LIMIT = 512
 """Bytes of a peer's own text that evidence may carry (design: a hostile peer must not fill a store)."""

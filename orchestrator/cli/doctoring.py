@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,10 +27,12 @@ from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.asker import asker
 from orchestrator.cli.ending import leaves
 from orchestrator.cli.errors import CommandError, Exit
+from orchestrator.cli.live_fleet import look
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import FILE
 from orchestrator.doctor import Finding, Level, bad, clocks, fine, machine, warn
+from orchestrator.doctor.fleet import judged
 from orchestrator.nats_binary import NatsServerError, find_binary
 from orchestrator.report.documents import SCHEMA_VERSION, dumps
 from orchestrator.report.tables import BAD, GOOD, FittedTable, cell, column
@@ -67,7 +70,11 @@ async def _findings(where: Where, campaign: Campaign | None, appliance: Path | N
     for found in await anyio.to_thread.run_sync(_of_the_machine, where.state, capacity):
         yield found
     yield await _store(where.home)
-    yield await (_own_bus() if where.nats is None else _bus(where))
+    if where.nats is None:
+        yield await _own_bus()
+    else:
+        for found in await _bus(where):
+            yield found
     for found in await anyio.to_thread.run_sync(_of_the_appliance, appliance):
         yield found
     if campaign is not None:
@@ -106,25 +113,27 @@ async def _own_bus() -> Finding:
     return fine("bus", f"nats-server {'.'.join(map(str, binary.version))} at {binary.path}")
 
 
-async def _bus(where: Where) -> Finding:
+async def _bus(where: Where) -> Sequence[Finding]:
+    """The bus, and the appliances that are on it."""
     try:
         login = bus_login(where)
         seed = login.seed.get_secret_value()
         bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())
     except (BusError, ValueError, CommandError) as error:
-        return bad("bus", str(error), "look at --nats, --nats-seed and --nats-ca, and at the server's log")
+        return [bad("bus", str(error), "look at --nats, --nats-seed and --nats-ca, and at the server's log")]
     try:
-        await bus.view(NOBODYS, NOBODYS)
-    except (BusUnavailable, BusRefused) as error:
-        return bad(
-            "bus", f"no answer from JetStream: {error}", "switch JetStream on there, and allow our user $JS.API.>"
-        )
-    except BusError:
-        pass  # that run is not there, says JetStream
+        with suppress(BusError):  # that run is not there, says JetStream
+            try:
+                await bus.view(NOBODYS, NOBODYS)
+            except (BusUnavailable, BusRefused) as error:
+                advice = "switch JetStream on there, and allow our user $JS.API.>"
+                return [bad("bus", f"no answer from JetStream: {error}", advice)]
+        there = await look(bus)
     finally:
         with anyio.move_on_after(2, shield=True):
             await bus.close()
-    return fine("bus", f"{login.url} takes our login, is 2.11 or later, and JetStream answers")
+    bus_is_fine = fine("bus", f"{login.url} takes our login, is 2.11 or later, and JetStream answers")
+    return [bus_is_fine, *(judged(one.beat, one.clock.offset) for one in there.values())]
 
 
 def _of_the_appliance(settings: Path | None) -> Sequence[Finding]:

@@ -2,18 +2,23 @@
 
 Embedded (the default) it holds the state directory, starts a NATS server on loopback and one appliance as children.
 With a NATS URL it uses that bus and the appliances that are on it.
+
+Our own appliance stands in for every zone that a campaign names: this machine is in one place of the network, and can
+be no better there by calling itself by several names.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
+import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
@@ -27,6 +32,7 @@ from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.addresses import AddressSet
+from orchestrator.assembly import Prepared, zoning
 from orchestrator.campaign_model import Campaign, WindowsRecord
 from orchestrator.cli.appliance_child import Admission, ApplianceChild, Login
 from orchestrator.cli.arguments import Home, Where
@@ -46,10 +52,14 @@ from orchestrator.service import Service
 from orchestrator.state_dir import Held
 from orchestrator.store import Store
 from orchestrator.tally import Tally
+from orchestrator.zones import Zoning
 
 APPLIANCE_WAIT_S = 60.0
 VAULT_WAIT_S = 45.0
 NAME = "embedded"
+NO_ZONES: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+log = structlog.get_logger()
 
 
 def new_lease() -> str:
@@ -79,38 +89,59 @@ class Engine:
             return self.bus.serve_control(answer)
         return self.bus.serve_desk(self.keeper.owner, RUNS_DESK, answer)
 
+    @property
+    def stand_in(self) -> str:
+        """The zone whose appliance does the targets of all; empty on a bus of the user's own."""
+        return self.zone if self.appliance is not None else ""
+
+    def zoning(self, prepared: Prepared) -> Zoning:
+        return zoning(prepared, self.stand_in)
+
     async def admit(self, run: str, campaign: Campaign, logins: Sequence[Login]) -> None:
         """Let the embedded appliance serve a run, as far as the campaign reaches and no further."""
         if self.appliance is None:
             return
         await self.appliance.admit(admission(run, campaign, logins))
 
-    async def check_vaults(self, run: str, campaign: Campaign) -> None:
-        """Can every vault be reached from an appliance, and does it take the login? Raises Unreachable, Incomplete."""
-        await self.wait_for_appliance()
-        for vault in campaign.vaults:
-            answer = await self.ask_vault(VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=vault.title))
-            if not answer.ok and answer.reason != STOPPED:  # a stopped vault keeps no run from the other ones
-                reason = REASONS.get(answer.reason)
-                kind = Unreachable if reason is not None and reason.transient else Refused
-                raise kind(f"vault {vault.title!r} ({vault.url}): {answer.reason}: {answer.text}")
+    async def check_vaults(self, run: str, campaign: Campaign, vaults: Mapping[str, Sequence[str]] = NO_ZONES) -> None:
+        """Can every vault be reached from an appliance, and does it take the login? `vaults`: those that each zone's
+        targets may need, by title; without it all are asked from our own zone. A zone without appliances is not waited
+        for, where another one has some. Raises Unreachable, Incomplete.
+        """
+        asked = vaults or {self.zone: [vault.title for vault in campaign.vaults]}
+        await self.wait_for_appliance(*asked)
+        urls = {vault.title: vault.url for vault in campaign.vaults}
+        for zone, titles in asked.items():
+            if not self.service.capacity(zone):
+                log.warning("zone without appliances: its vaults were not checked", run=run, zone=zone)
+                continue
+            for title in titles:
+                query = VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=title)
+                answer = await self.ask_vault(query, zone)
+                if not answer.ok and answer.reason != STOPPED:  # a stopped vault keeps no run from the other ones
+                    reason = REASONS.get(answer.reason)
+                    kind = Unreachable if reason is not None and reason.transient else Refused
+                    where = f" from zone {zone!r}" if len(asked) > 1 else ""
+                    raise kind(f"vault {title!r} ({urls[title]}){where}: {answer.reason}: {answer.text}")
 
     async def ask_secret(self, run: str, ref: CredentialRef) -> VaultAnswer:
         query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
         return await self.ask_vault(query)
 
-    async def ask_vault(self, query: VaultQuery) -> VaultAnswer:
+    async def ask_vault(self, query: VaultQuery, zone: str = "") -> VaultAnswer:
         try:
-            return await self.service.ask_vault(self.zone, query, VAULT_WAIT_S)
+            return await self.service.ask_vault(zone or self.zone, query, VAULT_WAIT_S)
         except BusError as error:
             raise Unreachable(f"no appliance answered for vault {query.vault!r}: {error}") from None
 
-    async def wait_for_appliance(self) -> None:
-        """Raises Incomplete."""
+    async def wait_for_appliance(self, *zones: str) -> None:
+        """Of any of these zones, by default ours. Raises Incomplete."""
+        wanted = zones or (self.zone,)
         with anyio.move_on_after(APPLIANCE_WAIT_S):
-            await self.service.wait_for_appliance(self.zone)
+            await self.service.wait_for_appliance(*wanted)
             return
-        raise Incomplete(f"no appliance of zone {self.zone!r} has shown up in {APPLIANCE_WAIT_S:g} s")
+        listed = ", ".join(map(repr, wanted))
+        raise Incomplete(f"no appliance of zone {listed} has shown up in {APPLIANCE_WAIT_S:g} s")
 
     def meter(self, targets: int) -> Meter:
         self.begun += 1

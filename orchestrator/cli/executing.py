@@ -41,10 +41,10 @@ class Stretch:
     async def stint(self, ready: Callable[[RunController], None]) -> bool:
         engine, self._begun = self.engine, self._begun + 1
         unfinished = await self._where_it_came_to()
-        record, campaign = self.prepared.record, self.prepared.campaign
+        record = self.prepared.record
         whole = not unfinished and not record.cursors and self._begun == 1
         if not whole:
-            await engine.service.purge(self.run, campaign.pace.zone)
+            await engine.service.purge(self.run, engine.zoning(self.prepared).all)
         counts = await self.counts()
 
         def ready_with_counts(controller: RunController) -> None:
@@ -57,7 +57,7 @@ class Stretch:
             with structlog.contextvars.bound_contextvars(run=self.run, campaign=record.campaign):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(meter.watch, name=f"meter {self.run}")
-                    plan = run_plan(self.prepared)
+                    plan = run_plan(self.prepared, engine.stand_in)
                     finished = await engine.service.execute(plan, made, controller_ready=ready_with_counts)
                     tasks.cancel_scope.cancel()
         if finished and whole:
@@ -67,7 +67,7 @@ class Stretch:
 
     async def end(self, standing: Standing) -> None:
         store = self.engine.store
-        await self.engine.service.purge(self.run, self.prepared.campaign.pace.zone)
+        await self.engine.service.purge(self.run, self.engine.zoning(self.prepared).all)
         counts = self.prepared.plan.counts()
         await end_all(self.run, counts, store.attempts, store.remainders, standing, time.time())
         self.course.came_to(self.prepared.record.planned, await self.counts())

@@ -1,4 +1,4 @@
-"""`keymuster fleet`: found a fleet, invite machines into it, see who is there, cut one off."""
+"""`keymuster fleet`: found a fleet, invite machines into it, give it vault logins, cut one off."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
 from appliance.bus import BusError
 from appliance.bus.claims import BadKey, BadToken, KeyKind, KeyPair, public_of, user_token
-from appliance.bus.credentials import BusLogin, CredentialsError, read_credentials
-from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
+from appliance.bus.credentials import BusLogin, CredentialsError
 from appliance.bus.servers import servers_of
 from appliance.bus.system import put_account, system_permissions
 from appliance.bus.users import new_user
@@ -28,11 +24,12 @@ from appliance.contract import EnrolmentToken
 from orchestrator.campaign import load_campaign
 from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
+from orchestrator.cli.fleet_bus import fleet_bus
 from orchestrator.cli.fleet_keys import key_for_a_new_fleet, keys_in
 from orchestrator.cli.output import written_to
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.storing import opened
-from orchestrator.fleet.founding import Founded, account_word, found, joined, orchestrator_credentials
+from orchestrator.fleet.founding import Founded, account_word, found, joined
 from orchestrator.fleet.keys import FILE, FleetError, FleetKeys, encrypted, has_fleet, write_keys
 from orchestrator.fleet.office import MOST_ENROLMENTS, VALID_S, FleetOffice, invite
 from orchestrator.fleet.roster import Member, StoredLogin
@@ -156,7 +153,7 @@ def _tell(token: EnrolmentToken, count: int, as_json: bool) -> None:
 
 async def _answer(store: Store, keys: FleetKeys, key: str, token: EnrolmentToken, url: str) -> None:
     """Raises Unreachable."""
-    async with _bus(keys, url) as bus:
+    async with fleet_bus(keys, url) as bus:
         office = FleetOffice(store.fleet, keys, key, bus, time.time)
         sys.stderr.write("waiting for them; Ctrl-C ends the waiting, not the invitation\n")
         async with bus.enrolments(office.answer):
@@ -167,19 +164,6 @@ async def _answer(store: Store, keys: FleetKeys, key: str, token: EnrolmentToken
                 await anyio.sleep(POLL_S)
             await anyio.sleep(POLL_S)  # the last answer is on its way
     sys.stderr.write("all have enrolled\n")
-
-
-@asynccontextmanager
-async def _bus(keys: FleetKeys, url: str) -> AsyncIterator[JetStreamOrchestrator]:
-    """As an orchestrator of the fleet. Raises Unreachable."""
-    seed, word = read_credentials(orchestrator_credentials(keys, time.time()))
-    login = BusLogin(url=url, seed=SecretStr(seed), token=word, ca=keys.ca)
-    try:
-        bus = await connect_orchestrator(url, seed=seed, token=word, tls=login.tls())
-    except (BusError, ValueError) as error:
-        raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
-    async with bus:
-        yield bus
 
 
 async def login(home: Home, file: Path, titles: Sequence[str], url: str | None) -> Exit:
@@ -217,35 +201,11 @@ async def _send(store: Store, keys: FleetKeys, key: str, url: str) -> None:
     if not members:
         sys.stderr.write("done; no appliance has enrolled yet\n")
         return
-    async with _bus(keys, url) as bus:
+    async with fleet_bus(keys, url) as bus:
         failed = await FleetOffice(store.fleet, keys, key, bus, time.time).send_logins()
     if failed:
         raise Incomplete(f"kept, but the bus did not take them for {', '.join(failed)}; repeat the command")
     sys.stderr.write(f"done, and sent to {len(members)} appliance{'s' * (len(members) != 1)}\n")
-
-
-async def show(home: Home, as_json: bool) -> Exit:
-    """Raises BadInput."""
-    async with opened(home) as store:
-        members = await store.fleet.members()
-    with written_to(None) as out:
-        if as_json:
-            print(json.dumps({"appliances": [asdict(member) for member in members]}), file=out)
-        else:
-            Console(file=out).print(_table(members))
-    return Exit.OK
-
-
-def _table(members: list[Member]) -> Table:
-    table = Table("appliance", "zone", "release", "enrolled", "revoked", box=None)
-    for one in members:
-        revoked = "" if one.revoked_at is None else _moment(one.revoked_at)
-        table.add_row(one.name, one.zone, one.release, _moment(one.enrolled_at), revoked)
-    return table
-
-
-def _moment(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
 
 
 async def revoke(home: Home, name: str, url: str | None) -> Exit:
@@ -257,6 +217,8 @@ async def revoke(home: Home, name: str, url: str | None) -> Exit:
         if not known:
             raise BadInput(f"no appliance {name!r} has enrolled; `keymuster fleet list` shows them")
         await store.fleet.revoke(name, now)
+        for member in known:
+            await store.fleet.undrain(member.zone, name)  # else the next one of this name would begin drained
         every = await store.fleet.members()
     # All that were ever revoked: somebody else may have revoked one meanwhile, or one has not reached the servers.
     gone = {member.public: member.revoked_at for member in every if member.revoked_at is not None}
@@ -286,7 +248,7 @@ async def revoke(home: Home, name: str, url: str | None) -> Exit:
 async def _forget_logins(keys: FleetKeys, url: str, members: Sequence[Member]) -> None:
     """What was sealed for a key that is worth nothing any more: better away, though only that key opens it."""
     try:
-        async with _bus(keys, url) as bus:
+        async with fleet_bus(keys, url) as bus:
             for member in members:
                 await bus.put_logins(member.zone, member.name, None)
     except (BusError, Unreachable) as error:

@@ -104,11 +104,51 @@ def forget(
 
 
 @fleet_app.command("list")
-def show(context: typer.Context, json: Json = False, state: State = None, store: StoreAt = None) -> None:
-    """Show the appliances that have enrolled."""
-    from orchestrator.cli import fleet
+def show(
+    context: typer.Context, nats: BusAddress = None, json: Json = False, state: State = None, store: StoreAt = None
+) -> None:
+    """Show the appliances that have enrolled: what they run, how their clocks go, who is drained."""
+    from orchestrator.cli import fleet_list
 
-    tell(context, fleet.show, home(state, store), json)
+    tell(context, fleet_list.show, home(state, store), json, nats)
+
+
+Drained = Annotated[str | None, typer.Argument(help="The appliance's name.", show_default=False)]
+WholeZone = Annotated[
+    str | None, typer.Option("--zone", help="All of this zone, whoever comes later too.", show_default=False)
+]
+
+
+@fleet_app.command("drain")
+def drain(
+    context: typer.Context,
+    name: Drained = None,
+    zone: WholeZone = None,
+    why: Annotated[str, typer.Option(help="For those who look.", show_default=False)] = "",
+    wait: Annotated[bool, typer.Option(help="Wait until it is empty.")] = True,
+    nats: BusAddress = None,
+    state: State = None,
+    store: StoreAt = None,
+) -> None:
+    """Have an appliance, or a whole zone, take no more jobs and end what it has; until `fleet resume`."""
+    from orchestrator.cli import draining
+
+    tell(context, draining.drain, home(state, store), name, zone, why, wait, nats)
+
+
+@fleet_app.command("resume")
+def resume(
+    context: typer.Context,
+    name: Drained = None,
+    zone: WholeZone = None,
+    nats: BusAddress = None,
+    state: State = None,
+    store: StoreAt = None,
+) -> None:
+    """Have it take jobs again."""
+    from orchestrator.cli import draining
+
+    tell(context, draining.resume, home(state, store), name, zone, nats)
 
 
 @fleet_app.command("revoke")

@@ -169,6 +169,11 @@ async def _test(where: Where, campaign: Campaign, order: LoadOrder) -> Exit:
         )
     with held:
         found = new_order(campaign, Selection(), logins(where, campaign), prefix=PREFIX)
+        if where.nats is not None and len(zones := found.prepared.plan.by_zone()) > 1:
+            raise BadInput(
+                f"a load test is of one zone, and the campaign's targets are in {', '.join(map(repr, zones))}; exclude "
+                "those of the others"
+            )
         result, interrupted = await _hold(held, where, found, order)
     await _report(result, order)
     return Exit.INTERRUPTED if interrupted else Exit.OK
@@ -177,7 +182,9 @@ async def _test(where: Where, campaign: Campaign, order: LoadOrder) -> Exit:
 async def _hold(held: Held, where: Where, run: Order, order: LoadOrder) -> tuple[LoadResult, bool]:
     """Be the holder of the state directory for one load test; an admin's stops are heard meanwhile."""
     prepared = run.prepared
-    test = load_test(prepared, order.schedule, new_lease, vault_only=order.what is What.VAULT_ONLY)
+    stand_in = "" if where.nats is not None else prepared.campaign.pace.zone
+    vault_only = order.what is What.VAULT_ONLY
+    test = load_test(prepared, order.schedule, new_lease, vault_only=vault_only, stand_in=stand_in)
     async with (
         interruptible() as interrupt,
         engine_of(held, where, prepared.campaign) as engine,
@@ -202,7 +209,7 @@ async def _hold(held: Held, where: Where, run: Order, order: LoadOrder) -> tuple
 
 async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display: LoadDisplay) -> str:
     """Until it is over; why it was stopped, if it was."""
-    run, zone, meter = test.plan.run, test.plan.zone, CpuMeter()
+    run, zone, meter = test.plan.run, engine.stand_in or test.plan.zones.homes[0], CpuMeter()
     stopped: list[str] = []
 
     async with anyio.create_task_group() as tasks:

@@ -49,6 +49,8 @@ def write_plan(
 def _lines(explanation: Explanation) -> Iterator[str]:
     for technology, number in explanation.totals.items():
         yield f"{number} {technology.value} targets are planned."
+    if len(explanation.zones) > 1:
+        yield "By zone: " + ", ".join(f"{number} in {zone}" for zone, number in explanation.zones.items()) + "."
     views, most = explanation.vault_views_expected, explanation.vault_views_at_most
     rows = explanation.audit_rows_at_most
     yield f"Vault: {views} secret views if nothing fails, {most} at most; {rows} audit rows at most."
@@ -84,6 +86,7 @@ def _document(explanation: Explanation) -> dict[str, object]:
     return {
         "schema_version": SCHEMA_VERSION,
         "totals": {technology.value: number for technology, number in explanation.totals.items()},
+        "zones": dict(explanation.zones),
         "vault_views_expected": explanation.vault_views_expected,
         "vault_views_at_most": explanation.vault_views_at_most,
         "audit_rows_at_most": explanation.audit_rows_at_most,
@@ -107,6 +110,7 @@ def _document(explanation: Explanation) -> dict[str, object]:
                 "address": row.address,
                 "technology": row.technology.value,
                 "job": row.job,
+                "zone": row.zone,
                 "cause": row.cause,
                 "records": [
                     {

@@ -125,7 +125,8 @@ def _is_free(desk: Desk, run: str) -> bool:
 async def _end(desk: Desk, record: RunRecord) -> None:
     """See a cancelled run to its end: it needs no vault."""
     try:
-        await desk.engine.bus.close_run(record.id, desk.engine.zone)
+        for zone in desk.engine.zoning(recalled(record)).all:
+            await desk.engine.bus.close_run(record.id, zone)
         standing = await desk.unattended(record.id, Given(Act.CANCEL))
     except ElsewhereError:
         return

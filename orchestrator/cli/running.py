@@ -40,6 +40,7 @@ from orchestrator.run_state import Act, Hold, NotAllowed, RunState, Standing, le
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord, SeenKey
 from orchestrator.windows import phase_at
+from orchestrator.zone_vaults import vaults_by_zone
 
 POLL_S = 0.25
 
@@ -157,13 +158,15 @@ async def check_and_store(engine: Engine, order: Order) -> None:
 async def check(engine: Engine, order: Order) -> None:
     """Before anything is planned: every vault answers and takes its login. Raises Unreachable, Incomplete."""
     prepared = order.prepared
-    if prepared.campaign.pace.zone != engine.zone:
+    if not engine.stand_in and prepared.campaign.pace.zone != engine.zone:
         raise BadInput(
             f"this engine serves zone {engine.zone!r}, and the campaign is for {prepared.campaign.pace.zone!r}"
         )
     await engine.admit(prepared.record.id, prepared.campaign, order.logins)
     if not order.under_way:
-        await engine.check_vaults(prepared.record.id, prepared.campaign)
+        zones = engine.zoning(prepared)
+        vaults = {} if zones.stand_in else vaults_by_zone(prepared.plan, prepared.campaign, zones)
+        await engine.check_vaults(prepared.record.id, prepared.campaign, vaults)
     if order.new:
         await engine.store.host_keys.pin(await anyio.to_thread.run_sync(_known_keys, prepared))
 
@@ -171,7 +174,8 @@ async def check(engine: Engine, order: Order) -> None:
 async def _with_prediction(engine: Engine, prepared: Prepared) -> RunRecord:
     """The run's row, with what earlier runs let expect of it."""
     costs = await learnt(engine.store, prepared.campaign.name)
-    elsewhere = None if engine.appliance is not None else max(1, len(engine.service.beats(engine.zone)))
+    beats = [beat for zone in engine.zoning(prepared).all for beat in engine.service.beats(zone)]
+    elsewhere = None if engine.appliance is not None else max(1, len(beats))
     site = own_site(prepared.campaign.pace.capacity, prepared.record.planned, elsewhere)
     told = await anyio.to_thread.run_sync(_foreseen, prepared, costs, site)
     return replace(prepared.record, snapshot={**prepared.record.snapshot, KEY: told.data()})

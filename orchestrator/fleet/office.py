@@ -4,7 +4,8 @@ The invitation's subject says which one it is, and the server lets only its toke
 until when it serves, the store decides, in the same step in which it notes the new appliance: a token that is played
 again enrols nobody more.
 
-Vault logins are sent here, too: sealed for each member, whenever one comes, one changes, or they would expire.
+Vault logins are sent here, too: sealed for each member, whenever one comes, one changes, or they would expire. So is
+who is drained, which the store knows and a bus may forget.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import structlog
 from appliance.bus import BusError, FleetBus
 from appliance.bus.claims import user_token
 from appliance.bus.users import appliance_permissions, enrolment_permissions, new_user
-from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
+from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken, ZoneOrders
 from orchestrator.fleet.keys import FleetKeys, decrypted
-from orchestrator.fleet.roster import FleetRows, Invitation, Member, StoredLogin
+from orchestrator.fleet.roster import Drain, FleetRows, Invitation, Member, StoredLogin
 from orchestrator.fleet.sealing import can_be_sealed_to, seal_logins, voice_public
 
 VALID_S = 900.0
@@ -67,6 +68,18 @@ async def invite(rows: FleetRows, keys: FleetKeys, zone: str, enrolments: int, n
     )
 
 
+async def put_orders(bus: FleetBus, zone: str, drains: Sequence[Drain]) -> bool:
+    """Tell a zone's appliances which of them are drained; False where the bus did not take it."""
+    own = [drain for drain in drains if drain.zone == zone]
+    names = tuple(drain.appliance for drain in own if drain.appliance)
+    try:
+        await bus.put_orders(ZoneOrders(zone=zone, all=any(not drain.appliance for drain in own), appliances=names))
+    except BusError as error:
+        log.warning("orders not sent", zone=zone, error=str(error))
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class FleetOffice:
     """`key`: what the keys and vault logins are encrypted under at rest."""
@@ -83,7 +96,7 @@ class FleetOffice:
         """
         async with self.bus.enrolments(self.answer):
             while True:
-                failed = await self.send_logins()
+                failed = [*await self.send_logins(), *await self.send_orders()]
                 await anyio.sleep(RETRY_S if failed else RESEND_S)
 
     async def send_logins(self) -> list[str]:
@@ -95,6 +108,15 @@ class FleetOffice:
             failed = [member.name for member in members if not await self._send(member, logins, now)]
             if await self.rows.logins() == sent:  # else somebody has changed one meanwhile, and sent it before us
                 return failed
+
+    async def send_orders(self) -> list[str]:
+        """Who is drained, to each zone that has members; the zones whose orders the bus did not take. Raises
+        StoreError.
+        """
+        zones = {member.zone for member in await self.rows.members() if member.revoked_at is None}
+        drains = await self.rows.drains()
+        wanted = sorted(zones | {drain.zone for drain in drains})
+        return [zone for zone in wanted if not await put_orders(self.bus, zone, drains)]
 
     def _opened(self, logins: Sequence[StoredLogin]) -> list[dict[str, object]]:
         return [json.loads(decrypted(login.encrypted, self.key)) for login in logins]

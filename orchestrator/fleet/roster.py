@@ -46,6 +46,22 @@ class StoredLogin:
     changed_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Takes no more jobs, from then on, until somebody says otherwise."""
+
+    zone: str
+    appliance: str
+    """Empty: all of the zone."""
+    since: float
+    by: str
+    why: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"appliance {self.appliance!r}" if self.appliance else f"zone {self.zone!r}"
+
+
 class FleetRows(Protocol):
     """Each method raises StoreError; what it wrote is durable when it returns."""
 
@@ -77,3 +93,15 @@ class FleetRows(Protocol):
         ...
 
     async def logins(self) -> list[StoredLogin]: ...
+
+    async def drain(self, drain: Drain) -> None:
+        """One that stands already stays as it is."""
+        ...
+
+    async def undrain(self, zone: str, appliance: str) -> bool:
+        """False where it was not drained."""
+        ...
+
+    async def drains(self) -> list[Drain]:
+        """By zone and appliance."""
+        ...

@@ -54,12 +54,15 @@ class LoadTest:
         return self.arrivals.schedule
 
 
-def load_test(prepared: Prepared, schedule: Schedule, lease: Callable[[], str], *, vault_only: bool) -> LoadTest:
+def load_test(
+    prepared: Prepared, schedule: Schedule, lease: Callable[[], str], *, vault_only: bool, stand_in: str = ""
+) -> LoadTest:
     """A campaign's plan as a load test. Nobody retries: an arrival that a retry would save has failed under load."""
     arrivals = Arrivals(prepared.plan, schedule)
-    given = run_plan(prepared)
+    given = run_plan(prepared, stand_in)
     pace = replace(given.pace, retries=0, throttle_patience=0.0)
-    plan = replace(given, pace=pace, planned=schedule.total, vault_only=vault_only)
+    zones = replace(given.zones, targets=dict.fromkeys(given.zones.homes, schedule.total))
+    plan = replace(given, pace=pace, planned=schedule.total, vault_only=vault_only, zones=zones)
     dispatcher = Dispatcher(arrivals, pace, {}, lease, logons_allowed(prepared.book), arrivals.due)
     return LoadTest(plan, dispatcher, arrivals, Recorder(arrivals, pace.deadline))
 

@@ -40,6 +40,9 @@ class Arrivals:
     def count(self, cursor: str) -> int:  # noqa: ARG002 - there is one cursor
         return self.schedule.total
 
+    def zone(self, cursor: str) -> str:  # noqa: ARG002 - as above
+        return self._plan.parts[0].zone
+
     def at(self, cursor: str, index: int) -> Planned | Unplannable:  # noqa: ARG002 - as above
         """Each once, in order: the dispatcher walks its cursors so. Raises LookupError for another index."""
         if index != self.taken:

@@ -74,6 +74,7 @@ def target_document(row: ReportRow) -> Document:
         "vault": row.vault or None,
         "secret": row.secret or None,
         "appliance": row.appliance or None,
+        "zone": row.zone or None,
         "attempts": row.attempts,
         "earlier_attempts": [
             {"attempt": past.attempt, "reason": past.reason, "record": past.record or None, "submitted": past.submitted}

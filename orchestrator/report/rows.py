@@ -38,6 +38,7 @@ class ReportRow:
     vault: str
     secret: str
     appliance: str
+    zone: str
     attempts: int
     evidence: Evidence
     finished_at: float
@@ -86,6 +87,7 @@ def report_row(outcome: OutcomeRow) -> ReportRow:
         vault=outcome.vault,
         secret=outcome.secret,
         appliance=outcome.appliance,
+        zone=outcome.zone,
         attempts=outcome.attempts,
         evidence=evidence,
         finished_at=outcome.finished_at,

@@ -216,6 +216,7 @@ def _attempt_values(row: AttemptRow) -> dict[str, Any]:
         "lease": row.lease,
         "dispatched_at": row.dispatched_at,
         "tried": list(row.tried),
+        "zone": row.zone or None,
     }
 
 

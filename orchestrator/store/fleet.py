@@ -1,4 +1,4 @@
-"""Appliances that have enrolled, invitations, and the vault logins that they are sent."""
+"""Appliances that have enrolled, invitations, the vault logins that they are sent, and which of them are drained."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.fleet.roster import Invitation, Member, StoredLogin
+from orchestrator.fleet.roster import Drain, Invitation, Member, StoredLogin
 from orchestrator.store.database import Database
-from orchestrator.store.schema import appliances, invitations, vault_logins
+from orchestrator.store.schema import appliances, drains, invitations, vault_logins
 
 
 class FleetTable:
@@ -83,6 +83,20 @@ class FleetTable:
     async def drop_login(self, title: str) -> bool:
         query = delete(vault_logins).where(vault_logins.c.title == title)
         return await self._database.write(lambda connection: connection.execute(query).rowcount > 0)
+
+    async def drain(self, drain: Drain) -> None:
+        row = {"zone": drain.zone, "appliance": drain.appliance, "since": drain.since, "by": drain.by, "why": drain.why}
+        put = self._database.insert(drains).on_conflict_do_nothing()
+        await self._database.write(lambda connection: connection.execute(put, row))
+
+    async def undrain(self, zone: str, appliance: str) -> bool:
+        query = delete(drains).where(drains.c.zone == zone, drains.c.appliance == appliance)
+        return await self._database.write(lambda connection: connection.execute(query).rowcount > 0)
+
+    async def drains(self) -> list[Drain]:
+        query = select(drains).order_by(drains.c.zone, drains.c.appliance)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [Drain(row.zone, row.appliance, row.since, row.by, row.why) for row in rows]
 
     async def logins(self) -> list[StoredLogin]:
         query = select(vault_logins).order_by(vault_logins.c.title)

@@ -45,6 +45,7 @@ _OUTCOMES = (
         outcomes.c.finished_at,
         func.coalesce(outcomes.c.evidence, attempts.c.evidence).label("evidence"),
         func.coalesce(attempts.c.appliance, "").label("appliance"),
+        func.coalesce(attempts.c.zone, "").label("zone"),
         jobs.c.sort_key,
         *_JOB,
     )
@@ -206,6 +207,7 @@ def _outcome(
         attempts=row.attempt,
         appliance=row.appliance,
         finished_at=row.finished_at,
+        zone=row.zone,
         earlier=earlier,
     )
 

@@ -94,10 +94,12 @@ class AttemptRow:
     dispatched_at: float
     tried: tuple[str, ...] = ()
     """Records that this attempt must not try."""
+    zone: str = ""
+    """Whose appliances are to do it."""
 
     @classmethod
     def of(cls, job: Job, dispatched_at: float) -> Self:
-        return cls(job.run, job.job, job.attempt, job.lease, dispatched_at, job.tried)
+        return cls(job.run, job.job, job.attempt, job.lease, dispatched_at, job.tried, job.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +331,8 @@ class OutcomeRow:
     """0 for an outcome that needed no attempt."""
     appliance: str
     finished_at: float
+    zone: str = ""
+    """That the deciding attempt was sent to; empty where there was none, or an older release sent it."""
     earlier: tuple[PastAttempt, ...] = ()
     """The attempts before the one that decided, as far as they were reported."""
 

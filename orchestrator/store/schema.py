@@ -77,6 +77,7 @@ attempts = Table(
     Column("reason", Text),
     Column("status", Text),
     Column("evidence", Text),
+    Column("zone", Text),
 )
 outcomes = Table(
     "outcomes",
@@ -246,6 +247,18 @@ vault_logins = Table(
     Column("title", _Key, primary_key=True),
     Column("encrypted", Text, nullable=False),
     Column("changed_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+drains = Table(
+    "drains",
+    metadata,
+    # Appliances that are to take no more jobs; the name is empty for all of a zone.
+    Column("zone", _Key, primary_key=True),
+    Column("appliance", _Key, primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 

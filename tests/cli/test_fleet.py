@@ -111,6 +111,7 @@ password = {{ file = "{lab.ready["vault_password_file"]}" }}
             assert ended.code == 0, ended.stderr
             assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
             assert {row["appliance"] for row in ended.targets} == {"dmz-1"}
+            _is_drained_and_resumed(fleet)
     unknown = fleet.keymuster("fleet", "revoke", "dmz-2")
     assert unknown.code == 2
     assert "no appliance 'dmz-2' has enrolled" in unknown.stderr
@@ -123,6 +124,29 @@ password = {{ file = "{lab.ready["vault_password_file"]}" }}
     )
     assert refused.returncode == 3
     assert "refuses this login" in refused.stderr
+
+
+def _is_drained_and_resumed(fleet: Fleet) -> None:
+    drained = fleet.keymuster("fleet", "drain", "dmz-1", "--why", "new disk")
+    assert drained.code == 0, drained.stderr
+    assert "empty: dmz-1" in drained.stderr
+    listed = fleet.keymuster("fleet", "list", "--json").document
+    (one,), (order,) = listed["appliances"], listed["drains"]
+    assert (one["alive"], one["drained"], one["draining"], one["in_flight"]) == (True, True, True, 0)
+    assert one["contract"] == [1, 2]
+    assert abs(one["clock_offset_s"]) < 2, "it is this machine's own clock"
+    assert (order["zone"], order["appliance"], order["why"]) == ("default", "dmz-1", "new disk")
+    zone = fleet.keymuster("fleet", "drain", "--zone", "default", "--no-wait")
+    assert zone.code == 0, zone.stderr
+    lifted = fleet.keymuster("fleet", "resume", "dmz-1")
+    assert "zone 'default' as a whole is drained still" in lifted.stderr
+    again = fleet.keymuster("fleet", "resume", "dmz-1")
+    assert (again.code, "is not drained" in again.stderr) == (2, True)
+    assert fleet.keymuster("fleet", "resume", "--zone", "default").code == 0
+    (one,) = fleet.keymuster("fleet", "list", "--json").document["appliances"]
+    assert (one["drained"], one["draining"]) == (False, False)
+    neither = fleet.keymuster("fleet", "drain")
+    assert (neither.code, "name an appliance, or a whole zone" in neither.stderr) == (2, True)
 
 
 def test_a_vault_login_is_sent_sealed_and_changed_in_one_place(fleet: Fleet, tmp_path: Path) -> None:

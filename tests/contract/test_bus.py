@@ -615,6 +615,17 @@ async def test_the_open_runs_of_a_zone_are_watched(parties: Parties) -> None:
         await until(runs, {})
 
 
+async def test_the_view_says_how_far_jobs_have_been_given_out(parties: Parties) -> None:
+    bus, appliance = await opened(parties)
+    first, second, third = await bus.put([job("a"), job("b"), job("c")])
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (await bus.view("r1", "z")).delivered < first.seq
+    assert len(await appliance.lease("r1", 2, wait=5)) == 2
+    assert (await bus.view("r1", "z")).delivered == second.seq < third.seq
+
+
 # A bus that has lost everything
 
 

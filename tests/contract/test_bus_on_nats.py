@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -25,9 +26,9 @@ from appliance.bus import BusError, BusRefused, BusUnavailable, NoPacer, Timing,
 from appliance.bus.appliance_side import connect_appliance
 from appliance.bus.control import connect_control
 from appliance.bus.link import ApiError, Link
-from appliance.bus.orchestrator_side import connect_orchestrator
+from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
 from appliance.bus.users import new_user
-from appliance.contract import PermitAnswer, PermitAsk, PermitRequest, PermitVerdict, encode_report
+from appliance.contract import PermitAnswer, PermitAsk, PermitRequest, PermitVerdict, ZoneOrders, encode_report
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.state_dir import Held, StateDir
@@ -74,6 +75,7 @@ async def as_orchestrator(nats: NatsParties) -> AsyncIterator[Link]:
         "permits.z.beta.release",
         "$KV.HEARTBEATS.z.beta",
         "$KV.RUNS.z.r1",
+        "$KV.RUNS.z.=orders",
         "jobs.z.r1",
         "vault.z",
         "control.run",
@@ -101,6 +103,25 @@ async def test_an_appliance_cannot_hear(nats: NatsParties, subject: str) -> None
         with pytest.raises(BusRefused, match="not permit"):
             async with alpha.listen(subject):
                 pass
+
+
+async def test_an_appliance_hears_its_zones_orders_beside_the_runs(nats: NatsParties) -> None:
+    bus = cast("JetStreamOrchestrator", (await opened(nats))[0])
+    alpha, other = await nats.appliance("alpha"), await nats.appliance("gamma", "other")
+    orders = ZoneOrders(zone="z", appliances=("alpha",))
+    async with alpha.orders() as heard, other.orders() as elsewhere, alpha.runs() as runs:
+        with anyio.fail_after(10):
+            assert await anext(heard) is None
+            assert await anext(elsewhere) is None
+            assert (await anext(runs)).keys() == {"r1"}
+            await bus.put_orders(orders)
+            await until(heard, orders)
+            await until(runs, {"r1": notice()})
+            await bus.put_orders(ZoneOrders(zone="z"))
+            await until(heard, ZoneOrders(zone="z"))
+    async with (await nats.appliance("beta")).orders() as late:
+        with anyio.fail_after(10):
+            assert await anext(late) == ZoneOrders(zone="z"), "who comes later hears what was said"
 
 
 async def test_an_appliance_reads_the_runs_of_its_own_zone_only(nats: NatsParties) -> None:

@@ -185,7 +185,9 @@ def first(lines: list[dict[str, Any]], kind: str) -> Any:
 
 WRONG: list[tuple[Change, str]] = [
     (lambda x: x[0].update(keymuster="report"), r"line 1: this is no export of a run; write it with"),
-    (lambda x: x[0].update(version=2), r"line 1: the export is of version 2, and this release reads 1"),
+    (lambda x: x[0].update(version=3), r"line 1: the export is of version 3, and this release reads 1 to 2"),
+    (lambda x: x[0].update(version=0), r"line 1: the export is of version 0, and this release reads 1 to 2"),
+    (lambda x: x[0].update(version=1), r"attempt: 'zone' is no field of version 1"),
     (lambda x: x[0].update(more=1), r"line 1: a header has keymuster, version and run"),
     (lambda x: x[0]["run"].pop("seed"), r"line 1: run: 'seed' is missing"),
     (lambda x: x[0]["run"].update(password="x"), r"line 1: run: 'password' is no field of it"),
@@ -214,6 +216,21 @@ WRONG: list[tuple[Change, str]] = [
     (lambda x: x.append(x[2]), r"there is nothing after the end of an export"),
     (lambda x: x[-1]["end"].update(job=9), r"end: it counts"),
 ]
+
+
+async def test_an_export_of_version_1_is_read(source: Store, tmp_path: Path) -> None:
+    """It knew nothing of zones: its attempts have none."""
+    await filled(source)
+    lines = [json.loads(line) for line in (await text_of(source)).splitlines()]
+    lines[0]["version"] = 1
+    zones = [line["attempt"].pop("zone") for line in lines if "attempt" in line]
+    assert set(zones) == {"default"}
+    store = await open_store(tmp_path / "target.db")
+    await bring_in(store, "".join(json.dumps(line) + "\n" for line in lines))
+    outcomes = [row async for row in store.attempts.outcomes(RUN)]
+    assert len(outcomes) == 4
+    assert {row.zone for row in outcomes} == {""}
+    await store.close()
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from orchestrator.fleet.roster import Invitation, Member
+from orchestrator.fleet.roster import Drain, Invitation, Member
 from orchestrator.store import Store
 from tests.contract.conftest import Place
 
@@ -96,3 +96,16 @@ async def test_a_revoked_name_is_free_again(store: Store) -> None:
     assert await store.fleet.revoke("a", 920.0) == []
     assert await store.fleet.enrol(replace(ONE, public="UB", invitation="i2"), 930.0) == ""
     assert [m.revoked_at for m in await store.fleet.members()] == [910.0, None]
+
+
+async def test_who_is_drained_stays_so_until_it_is_lifted(store: Store) -> None:
+    fleet = store.fleet
+    one, zone = Drain("dmz", "a", 5.0, "alice", "new disk"), Drain("dmz", "", 6.0, "bob")
+    await fleet.drain(one)
+    await fleet.drain(zone)
+    await fleet.drain(replace(one, since=9.0, by="carol"))
+    assert await fleet.drains() == [zone, one], "the first word stands"
+    assert not await fleet.undrain("lan", "a")
+    assert await fleet.undrain("dmz", "")
+    assert not await fleet.undrain("dmz", "")
+    assert await fleet.drains() == [one]

@@ -94,7 +94,7 @@ async def test_a_newer_release_expands_the_schema_under_a_store_in_use(postgres:
     await store.runs.add(run_record())
     await dispatch(store, job("j1"))
     for change in (
-        "ALTER TABLE attempts ADD COLUMN zone TEXT DEFAULT ''", "ALTER TABLE runs ADD COLUMN later INT",
+        "ALTER TABLE attempts ADD COLUMN later TEXT DEFAULT ''", "ALTER TABLE runs ADD COLUMN later INT",
         "CREATE INDEX more ON outcomes (reason)", "UPDATE alembic_version SET version_num = '9999'",
     ):  # fmt: skip
         await postgres.execute(change, database)

@@ -12,6 +12,7 @@ from random import Random
 from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Technology
 from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.stops import Selector
+from orchestrator.zones import DEFAULT_ZONE
 from tests.simulation.kernel import Violation
 from tests.simulation.options import Options
 
@@ -103,6 +104,9 @@ class Plan:
 
     def count(self, cursor: str) -> int:
         return len(self._units[cursor])
+
+    def zone(self, cursor: str) -> str:
+        return DEFAULT_ZONE
 
     def at(self, cursor: str, index: int) -> Planned | Unplannable:
         return self._units[cursor][index]

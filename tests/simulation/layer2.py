@@ -23,16 +23,17 @@ from appliance.permit import GRACE_S
 from appliance.reasons import Status
 from appliance.supervisor import END_WAIT_S
 from orchestrator.cancelling import end_all
-from orchestrator.controller import ALONE_S, RunController
+from orchestrator.controller import RunController
 from orchestrator.course import Course, OrderError
 from orchestrator.dispatch import Dispatcher, Pace, Repeat, Unplannable
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
-from orchestrator.run_plan import RunPlan
+from orchestrator.run_plan import ZONE_PATIENCE_S, RunPlan
 from orchestrator.run_state import Act, RunState, Standing, left_alone
 from orchestrator.service import Service
 from orchestrator.shared_room import RoomOf
 from orchestrator.stops import Stop
+from orchestrator.zones import Zoning
 from tests.simulation.coverage import Coverage
 from tests.simulation.estate import STOPPABLE, VAULT, Estate, Plan
 from tests.simulation.kernel import Violation
@@ -262,7 +263,7 @@ class World:
         dispatcher = Dispatcher(plan, pace, cursors, self._lease, lambda _: options.budget, room=room)
         if self.memory.cursors[name]:
             self._struck("resumed")
-            await service.purge(name, ZONE)
+            await service.purge(name, [ZONE])
         for job, stored in self.memory.unfinished(name):
             planned = plan.by_job[job]
             assert not isinstance(planned, Unplannable)
@@ -273,7 +274,16 @@ class World:
             return budget
 
         began = self.oracle.began[name]
-        run_plan = RunPlan(name, Purposes("simulated", name), ZONE, began, plan.planned, pace, (VAULT,), budget_of)
+        run_plan = RunPlan(
+            name,
+            Purposes("simulated", name),
+            Zoning({ZONE: plan.planned}),
+            began,
+            plan.planned,
+            pace,
+            (VAULT,),
+            budget_of,
+        )
 
         def ready_with_counts(controller: RunController) -> None:
             controller.counts.update({Status(value): n for value, n in self.memory.counts(name).items()})
@@ -359,7 +369,7 @@ class World:
         if kind < 0.1:
             self._struck("appliances")
             for host in self.hosts:
-                host.kill(down=ALONE_S + self.rng.uniform(0.0, 2 * DOWN_S))
+                host.kill(down=ZONE_PATIENCE_S + self.rng.uniform(0.0, 2 * DOWN_S))
         elif kind < 0.5:
             self._struck("appliance")
             victim.kill(down=self.rng.uniform(0.5, DOWN_S))

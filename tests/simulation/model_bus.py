@@ -111,6 +111,7 @@ class ModelBus(Actor):
             ack_floor=consumer.ack_floor,
             waiting=len(self.jobs.waiting(run)),
             leased=len(consumer.pending),
+            delivered=consumer.delivered,
             reports_waiting=len(self.reports.waiting(COLLECTOR)) + len(self.reports.consumers[COLLECTOR].pending),
         )
 

@@ -30,6 +30,7 @@ from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.reconcile import Suspect
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import Settled
+from orchestrator.zones import DEFAULT_ZONE
 from tests.simulation.estate import DIRECTORY, Plan
 from tests.simulation.kernel import Actor, Kernel, Violation
 from tests.simulation.memory import Memory
@@ -225,7 +226,10 @@ class Orchestrator(Actor):
         before = self.watch.before(run.dispatcher)
         broken = [account for account in self._accounts(run) if self.office.broken(account, run.name)]
         batch = run.dispatcher.step(
-            capacity=self.capacity(), now=now, broken=broken.__contains__, stop_on=self.stops.on_login
+            capacity={DEFAULT_ZONE: self.capacity()},
+            now=now,
+            broken=broken.__contains__,
+            stop_on=self.stops.on_login,
         )
         self.watch.step(run.dispatcher, batch, capacity=self.capacity(), broken=bool(broken))
         self.oracle.goes_out(batch.attempts)

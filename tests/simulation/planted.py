@@ -5,13 +5,13 @@ They are made by subclass or wrapper, so that the real code is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from appliance.contract import OK, Account, PermitAnswer, PermitRelease, PermitRequest, Report
 from appliance.reasons import counts_towards_lockout
 from orchestrator.collect import Again, Decision, Final, decide
-from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, StopOn, repeat_of
+from orchestrator.dispatch import NO_ROUTE, Batch, Dispatcher, OpenAttempt, Pace, StopOn, repeat_of
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.pacing import Decision as Answer
 from orchestrator.stops import Stop
@@ -105,9 +105,16 @@ class _Forgetful(Dispatcher):
     """A target that is held is known to memory only."""
 
     def step(
-        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
+        self,
+        *,
+        capacity: Mapping[str, int],
+        now: float,
+        broken: Callable[[Account], bool],
+        stop_on: StopOn,
+        route: Mapping[str, str] = NO_ROUTE,
+        limit: int = 500,
     ) -> Batch:
-        step = super().step(capacity=capacity, now=now, broken=broken, stop_on=stop_on, limit=limit)
+        step = super().step(capacity=capacity, now=now, broken=broken, stop_on=stop_on, route=route, limit=limit)
         return replace(step, held=())
 
 
@@ -115,9 +122,16 @@ class _SendsStopped(Dispatcher):
     """What an admin has stopped is for the permits alone."""
 
     def step(
-        self, *, capacity: int, now: float, broken: Callable[[Account], bool], stop_on: StopOn, limit: int = 500
+        self,
+        *,
+        capacity: Mapping[str, int],
+        now: float,
+        broken: Callable[[Account], bool],
+        stop_on: StopOn,
+        route: Mapping[str, str] = NO_ROUTE,
+        limit: int = 500,
     ) -> Batch:
-        return super().step(capacity=capacity, now=now, broken=broken, stop_on=lambda _: None, limit=limit)
+        return super().step(capacity=capacity, now=now, broken=broken, stop_on=lambda _: None, route=route, limit=limit)
 
 
 class _LeftBehind(Dispatcher):

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import Ask, BusError, BusUnavailable, Hold, JobLease, NoPacer, Placed, RunView, Timing
-from appliance.contract import Heartbeat, Job, PermitAnswer, PermitAsk, PermitRequest, Report, RunNotice
+from appliance.contract import Heartbeat, Job, PermitAnswer, PermitAsk, PermitRequest, Report, RunNotice, ZoneOrders
 from appliance.questions import VaultAnswer, VaultQuery
 from tests.simulation.sim_stream import Consumer, Stream
 
@@ -365,6 +365,15 @@ class SimAppliance:
         self._broker.changed.fire()
 
     @asynccontextmanager
+    async def orders(self) -> AsyncIterator[AsyncIterator[ZoneOrders | None]]:
+        yield self._orders()
+
+    async def _orders(self) -> AsyncIterator[ZoneOrders | None]:
+        """Nobody gives any here."""
+        yield None
+        await anyio.sleep_forever()
+
+    @asynccontextmanager
     async def runs(self) -> AsyncIterator[AsyncIterator[Mapping[str, RunNotice]]]:
         yield self._runs()
 
@@ -482,6 +491,7 @@ class SimOrchestrator:
             waiting=len(stream.waiting(run)),
             leased=len(consumer.pending),
             reports_waiting=reports,
+            delivered=consumer.delivered,
         )
 
     @asynccontextmanager

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.bus.credentials import BusLogin
 from appliance.channel import Busy, Channel, Drain, Hello, Message, TokenAsk, TokenGive
-from appliance.contract import Failure, Heartbeat, RunNotice, named
+from appliance.contract import Failure, Heartbeat, RunNotice, ZoneOrders, named
 from appliance.contract.fleet import WORTH
 from appliance.login.dial import Sources
 from appliance.policy import Policy
@@ -125,6 +125,8 @@ class Bus:
         self.targets = 1000
         self.down = False
         self.notices, self._changes = anyio.create_memory_object_stream[Mapping[str, RunNotice]](100)
+        self.orders_given, self._orders = anyio.create_memory_object_stream[ZoneOrders | None](100)
+        self.orders_given.send_nowait(None)
 
     def announce(self, *runs: str, paused: tuple[str, ...] = (), cut: bool = False) -> None:
         """From now on these runs are open, and those of them are paused; or cut off."""
@@ -137,6 +139,10 @@ class Bus:
         if self.down:
             raise BusUnavailable("no server answers")
         self.beats.append(beat)
+
+    @asynccontextmanager
+    async def orders(self) -> AsyncIterator[AsyncIterator[ZoneOrders | None]]:
+        yield cast("AsyncIterator[ZoneOrders | None]", self._orders)
 
     @asynccontextmanager
     async def runs(self) -> AsyncIterator[AsyncIterator[Mapping[str, RunNotice]]]:
@@ -155,6 +161,8 @@ class Bus:
     def close(self) -> None:
         self.notices.close()
         self._changes.close()
+        self.orders_given.close()
+        self._orders.close()
 
 
 class Appliance:
@@ -398,6 +406,30 @@ async def test_a_paused_run_keeps_no_process_and_loses_no_job(appliance: Applian
     appliance.bus.announce("r")
     await anyio.sleep(POLL_S + 0.1)
     assert len(appliance.alive) == 1
+
+
+@with_appliance()
+async def test_an_appliance_that_is_drained_by_order_stays_and_takes_nothing(
+    appliance: Appliance, tasks: TaskGroup
+) -> None:
+    appliance.bus.jobs = 5
+    appliance.bus.announce("r")
+    await anyio.sleep(0.1)
+    child = appliance.children[0]
+    await child.say(Busy(in_flight=1))
+    appliance.bus.orders_given.send_nowait(ZoneOrders(zone="default", appliances=("a",)))
+    await anyio.sleep(0.1)
+    assert child.drained
+    assert appliance.bus.beats[-1].draining
+    child.end(0)
+    appliance.bus.announce("r", "later")
+    await anyio.sleep(10.0)
+    assert (appliance.alive, appliance.ended) == ([], False)
+    appliance.bus.orders_given.send_nowait(ZoneOrders(zone="default", appliances=("b",)))
+    await anyio.sleep(POLL_S + 0.1)
+    assert len(appliance.alive) == 2, "both runs are served again"
+    beat = appliance.bus.beats[-1]
+    assert (beat.draining, beat.reads) == (False, (1, 2))
 
 
 @with_appliance()

@@ -11,6 +11,7 @@ from appliance.contract import Candidate
 from orchestrator.dispatch import Dispatcher, Pace, Planned
 from orchestrator.load.source import CURSOR, Arrivals, arrival_of_job, job_of_arrival
 from orchestrator.stops import Stop
+from orchestrator.zones import DEFAULT_ZONE
 from tests.unit.load.arrivals import BEGAN, a_plan, some_arrivals
 
 PACE = Pace(3.0, 5.0, retries=0)
@@ -25,7 +26,7 @@ def taken(out: Dispatcher, at: float, *, capacity: int = 100) -> list[int]:
     def no_stop(_: Candidate) -> Stop | None:
         return None
 
-    batch = out.step(capacity=capacity, now=BEGAN + at, broken=lambda _: False, stop_on=no_stop)
+    batch = out.step(capacity={DEFAULT_ZONE: capacity}, now=BEGAN + at, broken=lambda _: False, stop_on=no_stop)
     return [arrival_of_job(attempt.planned.job) for attempt in batch.attempts]
 
 

@@ -144,7 +144,7 @@ def test_a_snapshot_of_another_release_or_a_damaged_one_is_refused(change: dict[
 
 EVERY_FAULT = """\
 c.toml:2: zap: is no known key; remove it or correct it. Known here: gate, name, pace, priority, records, schedule, \
-targets, vaults, windows
+targets, vaults, windows, zones
 c.toml:3: vaults[0].user: is missing; add it
 c.toml:6: vaults[0].url: is no http or https URL; write for example https://vault.example/SecretServer
 c.toml:7: vaults[0].usr: is no known key; did you mean user? Known here: api, approval, approval_wait, \

@@ -111,7 +111,6 @@ class Clock:
 @dataclass
 class Run:
     run: str = "one"
-    zone: str = "z"
     allowed: bool = True
     needed: bool = True
     terms: VaultTerms = field(default_factory=VaultTerms)
@@ -124,6 +123,9 @@ class Run:
     @property
     def purposes(self) -> Purposes:
         return Purposes("c", self.run, {"Vault": self.terms})
+
+    def asked_in(self, zone: str) -> str:
+        return "z"
 
     def current(self, job: str) -> OpenAttempt | None:
         return self.jobs.get(job)

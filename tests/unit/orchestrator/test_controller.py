@@ -39,18 +39,19 @@ from appliance.contract import (
     DEADLINE as STRUCK,
 )
 from appliance.reasons import Status
-from orchestrator.controller import ALONE_S, DRAIN_GRACE_S, GATHER_S, RunController
+from orchestrator.controller import DRAIN_GRACE_S, GATHER_S, RunController
 from orchestrator.dispatch import WINDOW, Dispatcher, Pace, Planned, Unplannable
 from orchestrator.known_hosts import Marked
 from orchestrator.pacer_desk import PacerDesk
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
-from orchestrator.run_plan import RunPlan
+from orchestrator.run_plan import ZONE_PATIENCE_S, RunPlan
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.attempts import Attempts
 from orchestrator.store.host_keys import HostKeys
 from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
+from orchestrator.zones import Zoning
 from tests.simulation.sim_bus import SimBroker, SimOrchestrator
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -72,6 +73,9 @@ class Plan:
     def count(self, cursor: str) -> int:
         return len(self._units)
 
+    def zone(self, cursor: str) -> str:
+        return ZONE
+
     def at(self, cursor: str, index: int) -> Planned | Unplannable:
         return self._units[index]
 
@@ -81,7 +85,7 @@ def _planned(number: int) -> Planned:
     account = Account(authority=f"host:{address}", user="u")
     secret = CredentialRef(vault="Vault", by=SecretLookup.NAME, key="s")
     candidate = Candidate(record="r", user="u", account=account, secret=secret, selection=Selection.IP, port=22)
-    return Planned(f"job {number}", Technology.UNIX, Target(address=address), (candidate,))
+    return Planned(f"job {number}", Technology.UNIX, Target(address=address), (candidate,), ZONE)
 
 
 class _Shared(Plan):
@@ -167,7 +171,7 @@ class Bus(SimOrchestrator):
 class World:
     """A controller and all around it; the test plays the appliances."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, zones: Zoning | None = None, pace: Pace | None = None) -> None:
         self.story: list[str] = []
         self.broker = SimBroker(Random(1))  # noqa: S311 - a schedule, not a secret
         self.bus = Bus(self.broker, self.story)
@@ -175,10 +179,19 @@ class World:
         self.appliances = 4
         self.stops = Stops()
         self._leases = iter(range(1_000_000))
-        pace = Pace(DEADLINE, 0.0)
+        self.capacities: dict[str, int] = {}
+        """Of zones that have their own; else `appliances`."""
+        pace = pace or Pace(DEADLINE, 0.0)
         self.controller = RunController(
             plan=RunPlan(
-                RUN, Purposes("c", RUN), ZONE, 0.0, plan.count("unix"), pace, ("Vault",), lambda _a, _r: Budget(2, 60.0)
+                RUN,
+                Purposes("c", RUN),
+                zones or Zoning({ZONE: plan.count("unix")}),
+                0.0,
+                sum(map(plan.count, plan.cursors())),
+                pace,
+                ("Vault",),
+                lambda _a, _r: Budget(2, 60.0),
             ),
             dispatcher=Dispatcher(plan, pace, {}, lambda: f"lease {next(self._leases)}", lambda _a: 2),
             attempts=cast("Attempts", self.store),
@@ -186,7 +199,7 @@ class World:
             bus=self.bus,
             office=PermitOffice(PacerDesk(Pacer(), _NoLedger(), anyio.current_time), anyio.current_time, self.stops),
             stops=self.stops,
-            capacity=lambda: self.appliances,
+            capacity=lambda zone: self.capacities.get(zone, self.appliances),
             clock=anyio.current_time,
         )
         self.ended: bool | None = None
@@ -203,9 +216,9 @@ class World:
                     self.story.append(f"acknowledged {delivery.report.job}:{delivery.report.attempt}")
                     await delivery.done()
 
-    async def work(self, jobs: int | None = None) -> None:
+    async def work(self, jobs: int | None = None, zone: str = ZONE) -> None:
         """Log in everywhere, or at so many targets."""
-        appliance = self.broker.appliance("a", ZONE)
+        appliance = self.broker.appliance("a", zone)
         while jobs is None or jobs > 0:
             for lease in await appliance.lease(RUN, 1, 1.0):
                 job = lease.job
@@ -431,7 +444,7 @@ def test_a_job_is_left_out_only_when_no_login_is_left_to_it(stopped: set[str], o
     dispatcher = Dispatcher(_Single(planned), Pace(DEADLINE, 0.0), {}, lambda: "lease", lambda _a: 2)
     stop = Stop(Selector.of_vault("Vault"), 1.0, "alice")
     batch = dispatcher.step(
-        capacity=1, now=0.0, broken=lambda _a: False, stop_on=lambda c: stop if c.record in stopped else None
+        capacity={ZONE: 1}, now=0.0, broken=lambda _a: False, stop_on=lambda c: stop if c.record in stopped else None
     )
     assert (len(batch.attempts), len(batch.left_out)) == (out, 1 - out)
 
@@ -507,11 +520,11 @@ def test_a_run_that_is_stopped_before_it_begins_sends_nothing() -> None:
 async def test_a_run_without_appliances_gives_up(world: World) -> None:
     await world.work(2)
     world.appliances = 0
-    await anyio.sleep(ALONE_S / 2)
+    await anyio.sleep(ZONE_PATIENCE_S / 2)
     world.appliances = 1
     await anyio.sleep(2.0)
     world.appliances = 0
-    await anyio.sleep(ALONE_S - 2.0)
+    await anyio.sleep(ZONE_PATIENCE_S - 2.0)
     assert world.ended is None, "one was there in between"
     await anyio.sleep(4.0 + DRAIN_GRACE_S + DEADLINE)
     assert world.ended is False

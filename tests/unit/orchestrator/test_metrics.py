@@ -18,6 +18,7 @@ from appliance.exposition import Histogram, metrics_page
 from appliance.reasons import Status
 from appliance.supervisor import Seen, Supervisor
 from appliance.vault.grantor import GrantorState
+from orchestrator.appliance_clocks import Clock
 from orchestrator.metrics import Metrics
 from orchestrator.pacing import EntryKind, LedgerEntry, Standing
 from orchestrator.run_plan import Progress
@@ -102,14 +103,17 @@ class FakeService:
         away = (Away("V", 1.0, 3),)
         progress = Progress(10, 2, {Status.PASSED: 5, Status.PASSED_LIMITED: 1}, away, ())
         return [
-            OpenRun("r", "quarterly", "dmz", ("V", "W"), progress),
-            OpenRun("gone", "other", "dmz", ("W",), Progress(0, 0, {}, (), ())),
+            OpenRun("r", "quarterly", {"dmz": 2}, ("V", "W"), progress),
+            OpenRun("gone", "other", {"dmz": 0}, ("W",), Progress(0, 0, {}, (), ())),
         ]
 
     def fleet(self) -> Sequence[Appliance]:
         beat = Heartbeat(appliance="a", zone="dmz", capacity=8, in_flight=2, sent_at=99.5, loop_lag_ms=20.0)
+        clock = Clock()
+        for sent, heard in ((90.0, 99.0), (93.0, 93.5), (96.0, 97.0)):
+            clock.beat(sent, heard)
         return [
-            Appliance(beat, 100.0, alive=True),
+            Appliance(beat, 100.0, alive=True, clock=clock),
             Appliance(beat.model_copy(update={"appliance": "b"}), 50.0, alive=False),
         ]
 
@@ -133,6 +137,7 @@ async def appliance_page() -> str:
         seen=lambda: seen,
         identity=SimpleNamespace(capacity=64),
         draining=draining,
+        drained=False,
         bus=SimpleNamespace(connected=False),
     )
     return (await metrics_page(of_appliance.families(cast("Supervisor", fake), lambda _: 0.0))).text
@@ -180,7 +185,8 @@ async def test_what_an_orchestrator_shows() -> None:
     assert (value(text, "queue_depth", zone="dmz"), value(text, "leases", zone="dmz")) == (4, 2), "the other is gone"
     assert value(text, "appliance_up", appliance="a", zone="dmz") == 1
     assert value(text, "appliance_up", appliance="b", zone="dmz") == 0
-    assert value(text, "appliance_clock_offset_seconds", appliance="a") == -0.5
+    assert value(text, "appliance_clock_offset_seconds", appliance="a") == -0.5, "the beat that came soonest"
+    assert value(text, "appliance_release", appliance="a", release="", contract="1") == 1
     assert value(text, "eventloop_lag_seconds") == 0.25
     assert not [word for word in HIDDEN if word in text]
 

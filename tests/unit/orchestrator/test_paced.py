@@ -23,6 +23,7 @@ from appliance.contract import (
 from orchestrator.collect import Again, decide, note_vault
 from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Planned
 from orchestrator.vault_room import LEAST
+from orchestrator.zones import DEFAULT_ZONE
 
 PACE = Pace(deadline=30.0, vault_patience=120.0, retries=0)
 TARGETS = 400
@@ -50,6 +51,9 @@ class Plan:
     def count(self, cursor: str) -> int:
         return TARGETS
 
+    def zone(self, cursor: str) -> str:
+        return DEFAULT_ZONE
+
     def at(self, cursor: str, index: int) -> Planned:
         return planned(index, cursor)
 
@@ -61,7 +65,8 @@ def dispatcher() -> Dispatcher:
 
 def step(made: Dispatcher, now: float, capacity: int = 50) -> list[OpenAttempt]:
     going: list[OpenAttempt] = []
-    while batch := made.step(capacity=capacity, now=now, broken=lambda _: False, stop_on=lambda _: None).attempts:
+    places = {DEFAULT_ZONE: capacity}
+    while batch := made.step(capacity=places, now=now, broken=lambda _: False, stop_on=lambda _: None).attempts:
         going += batch
     return going
 

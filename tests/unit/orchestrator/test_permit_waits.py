@@ -27,6 +27,7 @@ from appliance.contract import (
 from orchestrator.collect import Again, Decision, Stale, decide, lost, permit_wait
 from orchestrator.crowd import FIRST, LONG_S, PUT_OFF
 from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Planned
+from orchestrator.zones import DEFAULT_ZONE
 
 PACE = Pace(deadline=30.0, vault_patience=60.0, retries=1)
 BUDGET = 2
@@ -109,6 +110,9 @@ class Source:
     def count(self, cursor: str) -> int:
         return 100_000
 
+    def zone(self, cursor: str) -> str:
+        return DEFAULT_ZONE
+
     def at(self, cursor: str, index: int) -> Planned:
         return planned(index, self._accounts[cursor])
 
@@ -118,7 +122,7 @@ def dispatcher(*accounts: Account) -> Dispatcher:
 
 
 def step(under: Dispatcher, now: float, *, broken: bool = False, capacity: int = 256) -> Batch:
-    return under.step(capacity=capacity, now=now, broken=lambda _: broken, stop_on=lambda _: None)
+    return under.step(capacity={DEFAULT_ZONE: capacity}, now=now, broken=lambda _: broken, stop_on=lambda _: None)
 
 
 def settle(under: Dispatcher, attempts: Sequence[OpenAttempt], waited: float, now: float) -> None:

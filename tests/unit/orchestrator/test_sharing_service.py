@@ -14,6 +14,7 @@ from orchestrator.purposes import Purposes
 from orchestrator.run_plan import RunPlan
 from orchestrator.service import Service
 from orchestrator.store import Store
+from orchestrator.zones import Zoning
 from tests.simulation.coverage import Coverage
 from tests.simulation.layer2 import SEEN
 from tests.simulation.memory import Memory
@@ -40,7 +41,7 @@ class Runs:
         def budget(_account: Account, _record: str) -> Budget:
             return Budget(2, 60.0)
 
-        plan = RunPlan(name, why, ZONE, 0.0, targets, pace, ("V",), budget, priority=priority)
+        plan = RunPlan(name, why, Zoning({ZONE: targets}), 0.0, targets, pace, ("V",), budget, priority=priority)
         dispatcher = Dispatcher(Plan(targets), pace, {}, lambda: f"lease {next(self.leases)}", lambda _a: 2)
         await self.service.execute(plan, dispatcher, controller_ready=lambda _controller: None)
 
@@ -85,6 +86,24 @@ def test_shares_follow_who_is_there_and_who_is_preferred() -> None:
             await anyio.sleep(5.0 + 10.0 + 5.0)
             assert runs.service.controller("b") is None
             assert sum(runs.shares("a", "c")) == 40
+            tasks.cancel_scope.cancel()
+
+    run_virtually(story, Random(1))  # noqa: S311 - a schedule
+
+
+def test_an_appliance_that_cannot_read_a_runs_jobs_is_no_capacity_for_it() -> None:
+    async def story() -> None:
+        runs = Runs()
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(runs.service.run)
+            for name, reads, draining in (("old", (1, 1), False), ("new", (1, 2), False), ("away", (1, 2), True)):
+                beat = Heartbeat(
+                    appliance=name, zone=ZONE, capacity=5, in_flight=0, sent_at=0.0, reads=reads, draining=draining
+                )
+                await runs.broker.appliance(name, ZONE).heartbeat(beat)
+            await anyio.sleep(1.0)
+            assert [runs.service.capacity(ZONE, contract) for contract in (1, 2)] == [10, 5]
+            assert runs.service.share("r", ZONE, 2) == 5
             tasks.cancel_scope.cancel()
 
     run_virtually(story, Random(1))  # noqa: S311 - a schedule

@@ -7,9 +7,10 @@ from appliance.contract import Account
 from orchestrator.waiting import Place, Waiting
 
 PLACES: list[Place] = [
-    (None, "", "V"),
-    (Account(authority="dir:a", user="u"), "", "V"),
-    (Account(authority="dir:b", user="u"), "10.0.0.0/24", ""),
+    (None, "", "V", "z"),
+    (Account(authority="dir:a", user="u"), "", "V", "z"),
+    (Account(authority="dir:b", user="u"), "10.0.0.0/24", "", "z"),
+    (None, "", "V", "y"),
 ]
 
 

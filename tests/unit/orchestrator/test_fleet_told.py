@@ -1,0 +1,79 @@
+"""What is told of a fleet: in `doctor` and `fleet list`, at the end of a drain; the vaults that each zone needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appliance.contract import VERSION, Heartbeat
+from orchestrator.assembly import Prepared, Selection, prepare, zoning
+from orchestrator.campaign import parse_campaign
+from orchestrator.cli.draining import _told
+from orchestrator.cli.live_fleet import Live
+from orchestrator.doctor import Level
+from orchestrator.doctor.fleet import judged
+from orchestrator.zone_vaults import vaults_by_zone
+from tests.unit.orchestrator.test_zones import BASE
+
+
+def beat(**changes: Any) -> Heartbeat:
+    told = {"appliance": "dmz-1", "zone": "dmz", "capacity": 8, "in_flight": 0, "sent_at": 0.0, "reads": (1, VERSION)}
+    return Heartbeat.model_validate({**told, **changes})
+
+
+@pytest.mark.parametrize(
+    ("given", "offset", "level", "text"),
+    [
+        (beat(release="1.2"), 0.02, Level.OK, "release 1.2, zone dmz; contract 1 to 2; its clock: as ours"),
+        (beat(), None, Level.OK, "its clock: unknown"),
+        (beat(release="1.2"), -7.0, Level.WARN, "its clock is 7.0 s behind"),
+        (beat(reads=(1, 1)), 0.0, Level.WARN, "it reads contract version 1, and the newest is 2"),
+    ],
+)
+def test_an_appliance_as_doctor_sees_it(given: Heartbeat, offset: float | None, level: Level, text: str) -> None:
+    found = judged(given, offset)
+    assert (found.check, found.level) == ("appliance dmz-1", level)
+    assert text in found.text
+    assert bool(found.advice) == (level is Level.WARN)
+
+
+def test_when_a_drain_is_over() -> None:
+    assert _told({"a": Live(beat(draining=True, in_flight=3)), "b": Live(beat(draining=True))}) is None
+    assert _told({"a": Live(beat(draining=True, pulling=1))}) is None, "it may be taking a job this moment"
+    assert _told({"a": Live(beat())}) is None
+    assert _told({"b": Live(beat(draining=True)), "a": Live(beat(draining=True))}) == "empty: a, b"
+    assert "learns it when it comes" in (_told({}) or "")
+    assert "SIGTERM drains it" in (_told({"old": Live(beat(reads=(1, 1)))}) or "")
+    assert Live(beat(reads=(1, 1))).contract == "1 (older than ours, 2)"
+    assert [Live(beat(draining=True, in_flight=n)).state for n in (3, 0)] == ["draining, 3 in hand", "drained, empty"]
+
+
+def test_a_zones_appliances_are_asked_for_the_vaults_that_its_targets_may_need() -> None:
+    text = BASE.replace('ips = ["10.0.0.0/8", ', 'ips = ["10.1.0.0/16", "10.3.0.0/16", ')
+    more = """
+[[vaults]]
+title = "Other"
+url = "https://other.example/SecretServer"
+user = "svc"
+password = { env = "X" }
+[[records]]
+title = "Dmz"
+technology = "unix"
+user = "scan"
+vault = "Other"
+secret = "s"
+accounts = "local"
+ips = ["10.2.0.0/16"]
+[[zones]]
+name = "dmz"
+ips = ["10.2.0.0/16"]
+fallback = "spare"
+[[zones]]
+name = "spare"
+"""
+    parsed = parse_campaign(text + more, "c.toml")
+    prepared = prepare(parsed, Selection(), run="r", seed=1, now=0.0)
+    assert isinstance(prepared, Prepared)
+    found = vaults_by_zone(prepared.plan, parsed, zoning(prepared))
+    assert found == {"default": ("Vault",), "dmz": ("Other",), "spare": ("Other",)}
