@@ -10,6 +10,7 @@ from appliance.bus.link import NAME_IN_USE, ApiError, Link
 _S = 1_000_000_000
 _DEDUPE = 120 * _S
 _MARKER_TTL = 5 * _S
+_REPLICAS = 3
 _REPORTS_OUT = 4000
 """Reports that may be taken and unconfirmed at a time."""
 
@@ -80,7 +81,10 @@ def collector(timing: Timing) -> dict[str, Any]:
 
 
 async def make_stream(link: Link, config: dict[str, Any]) -> str:
-    """Make the stream, or change it to this configuration; its epoch. Raises BusError."""
+    """Make the stream, or change it to this configuration; its epoch. In a cluster it has three replicas, so that it
+    outlives any one server. Raises BusError.
+    """
+    config = {**config, "num_replicas": _REPLICAS if link.clustered else 1}
     try:
         info = await link.api(f"STREAM.CREATE.{config['name']}", config)
     except ApiError as error:

@@ -151,6 +151,12 @@ class Link:
     def connected(self) -> bool:
         return bool(self._client.is_connected)
 
+    @property
+    def clustered(self) -> bool:
+        """Is the server one of a cluster? By its own word, when it was connected to."""
+        info: dict[str, Any] = self._client._server_info  # noqa: SLF001 - as in `_check_server`
+        return bool(info.get("cluster"))
+
     def new_inbox(self) -> str:
         return str(self._client.new_inbox())
 
