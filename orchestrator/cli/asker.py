@@ -11,7 +11,8 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.asking import put_by
 from orchestrator.cli.control import Client, connect
-from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.holder import acquire
+from orchestrator.cli.holding import engine_of, logins
 from orchestrator.state_dir import HolderInfo
 
 

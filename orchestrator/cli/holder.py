@@ -6,6 +6,7 @@ import os
 import pwd
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -14,10 +15,29 @@ from appliance.bus import BusError
 from appliance.bus.control import connect_control
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Client, connect
-from orchestrator.cli.errors import Unreachable
-from orchestrator.cli.holding import acquire
+from orchestrator.cli.errors import BadInput, Unreachable
 from orchestrator.cli.own_bus import bus_login
 from orchestrator.state_dir import Held, HolderInfo, StateDir
+
+ANNOUNCE_S = 20.0
+"""How long a holder that is just starting or ending is waited for."""
+
+
+async def acquire(state: Path) -> Held | HolderInfo:
+    """Hold the state directory, or learn who does and where it listens. Raises StateDirError, BadInput."""
+    directory = StateDir(state)
+    found = await anyio.to_thread.run_sync(directory.acquire)
+    with anyio.move_on_after(ANNOUNCE_S):
+        while isinstance(found, HolderInfo) and found.url is None:
+            await anyio.sleep(0.1)
+            found = await anyio.to_thread.run_sync(directory.acquire)
+    if isinstance(found, HolderInfo) and found.url is None:
+        who = f"process {found.pid}" if found.pid else "another process"
+        raise BadInput(
+            f"{who} holds the state directory {state} and cannot be spoken to: "
+            "wait until it has ended, or name another directory with --state"
+        )
+    return found
 
 
 async def found(where: Where) -> Held | HolderInfo:

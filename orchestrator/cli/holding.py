@@ -6,17 +6,16 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import anyio
-from anyio import to_thread
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.arguments import Show, Where
-from orchestrator.cli.control import POLL_S, Client, Desk, connect
+from orchestrator.cli.control import POLL_S, Client, Desk
 from orchestrator.cli.engine import Engine, attached, embedded
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.holder import client_of
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
@@ -24,31 +23,11 @@ from orchestrator.cli.running import Order, exit_code, interruptible, watched
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
-from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.tally import Tally
-
-ANNOUNCE_S = 20.0
-"""How long a holder that is just starting or ending is waited for."""
 
 Submit = Callable[[Client], Awaitable[str]]
 """Hands a run to the holder and gives its id."""
-
-
-async def acquire(state: Path) -> Held | HolderInfo:
-    """Hold the state directory, or learn who does and where it listens. Raises StateDirError, BadInput."""
-    directory = StateDir(state)
-    found = await to_thread.run_sync(directory.acquire)
-    with anyio.move_on_after(ANNOUNCE_S):
-        while isinstance(found, HolderInfo) and found.url is None:
-            await anyio.sleep(0.1)
-            found = await to_thread.run_sync(directory.acquire)
-    if isinstance(found, HolderInfo) and found.url is None:
-        who = f"process {found.pid}" if found.pid else "another process"
-        raise BadInput(
-            f"{who} holds the state directory {state} and cannot be spoken to: "
-            "wait until it has ended, or name another directory with --state"
-        )
-    return found
 
 
 def logins(where: Where, campaign: Campaign) -> tuple[Login, ...]:
@@ -102,8 +81,7 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
         who = f"process {holder.pid}, which holds {where.state} and has started its appliance already"
         raise BadInput(f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
     _same_store(holder, where)
-    async with interruptible() as interrupt, await connect(holder) as control:
-        client = Client(control, holder)
+    async with interruptible() as interrupt, client_of(holder, where) as client:
         run_id = await submit(client)
         async with stored(where.home) as store:
             warnings = exposures_of((await find_run(store, run_id)).snapshot).values()
@@ -128,7 +106,11 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
 
 
 def _same_store(holder: HolderInfo, where: Where) -> None:
-    """Raises BadInput: the run would be looked for where it is not."""
+    """Raises BadInput: the run would be looked for where it is not. A holder on a bus of the user's own does not say
+    where its store is; the run is not found then.
+    """
+    if holder.url is None:
+        return
     ours = where.home.store.where if where.home.store else ""
     if ours != holder.store:
         theirs = f"--store {holder.store}" if holder.store else "no --store"

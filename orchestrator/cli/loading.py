@@ -27,7 +27,8 @@ from orchestrator.cli.cpu_use import CpuMeter
 from orchestrator.cli.engine import Engine, new_lease
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.estate_files import read_truth
-from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.holder import acquire
+from orchestrator.cli.holding import engine_of, logins
 from orchestrator.cli.lab import campaign_text, serving
 from orchestrator.cli.load_display import LoadDisplay
 from orchestrator.cli.output import check_output, written_to

@@ -7,7 +7,8 @@ from orchestrator.cli.arguments import Sizing, Where
 from orchestrator.cli.asker import asker
 from orchestrator.cli.control import Client, connect
 from orchestrator.cli.errors import Exit, NothingToDo
-from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.holder import acquire
+from orchestrator.cli.holding import engine_of, logins
 from orchestrator.cli.output import written_to
 from orchestrator.cli.planning import write_plan
 from orchestrator.cli.sizing import costs_in, size

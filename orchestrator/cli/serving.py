@@ -25,7 +25,8 @@ from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.firing import Firing, StoredRuns, scheduled
-from orchestrator.cli.holding import acquire, engine_for
+from orchestrator.cli.holder import acquire
+from orchestrator.cli.holding import engine_for
 from orchestrator.cli.restarting import ReadOnce, go_on
 from orchestrator.cli.running import interruptible
 from orchestrator.cli.service_pages import Pages

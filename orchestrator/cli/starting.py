@@ -11,8 +11,8 @@ from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Show, Where, Which
 from orchestrator.cli.errors import BadInput, Exit, NothingToDo
-from orchestrator.cli.holder import who
-from orchestrator.cli.holding import acquire, hold, logins, through
+from orchestrator.cli.holder import found, who
+from orchestrator.cli.holding import hold, logins, through
 from orchestrator.cli.output import check_output
 from orchestrator.cli.running import Given, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
@@ -88,7 +88,7 @@ async def resume(where: Where, run_id: str, show: Show, act: Act = Act.GO_ON) ->
     given = Given(act, who())
     async with stored(where.home) as store:
         campaign = (await resumed_order(store, run_id, given, ())).prepared.campaign
-    held = await acquire(where.state)
+    held = await found(where)
     if isinstance(held, HolderInfo):
         return await through(held, where, show, lambda c: c.resume(run_id, given, campaign, logins(where, campaign)))
     with held:
@@ -106,7 +106,7 @@ async def _begin(
     priority: int | None = None,
 ) -> Exit:
     check_output(show.output)
-    held = await acquire(where.state)
+    held = await found(where)
     if isinstance(held, HolderInfo):
         return await through(
             held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent, priority)
