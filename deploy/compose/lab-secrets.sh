@@ -25,14 +25,15 @@ touch enrolment_lan enrolment_dmz
 if ! [ -s bus_ca ]; then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj "/CN=Keymuster lab" \
+    quietly() { "$@" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }; }
+    quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj "/CN=Keymuster lab" \
         -addext "keyUsage=critical,keyCertSign,cRLSign" -keyout "$work/ca.key" -out bus_ca
     issue() { # name, names of the server
-        openssl req -quiet -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1" -keyout "$1_key" -out "$work/request"
+        quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1" -keyout "$1_key" -out "$work/request"
         printf 'subjectAltName=%s\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n' "$2" >"$work/extensions"
         printf 'subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' >>"$work/extensions"
-        openssl x509 -req -in "$work/request" -CA bus_ca -CAkey "$work/ca.key" -CAcreateserial -days 30 \
-            -extfile "$work/extensions" -out "$1_cert" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
+        quietly openssl x509 -req -in "$work/request" -CA bus_ca -CAkey "$work/ca.key" -set_serial "0x$(openssl rand -hex 16)" -days 30 \
+            -extfile "$work/extensions" -out "$1_cert"
     }
     issue bus "DNS:nats,DNS:nats-1,DNS:nats-2,DNS:nats-3"
     issue store "DNS:postgres"
