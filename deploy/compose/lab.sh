@@ -9,7 +9,8 @@
 #   down      everything away, volumes too
 #   demo      all of it
 #
-# LAN and DMZ are numbers of appliances (4, 1); KEYMUSTER_SECRETS is the directory of the secrets.
+# LAN and DMZ are numbers of appliances (4, 1), PACE further lines of the campaign's [pace]; KEYMUSTER_SECRETS is the
+# directory of the secrets.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -76,7 +77,7 @@ run_in() { # zone, the other zone's network
     healthy orchestrator
     compose exec -T orchestrator sh -euc "
         sed '/^\[targets\]\$/,/^include/ s|^include.*|&\nexclude = [\"$2\"]|; s|^name = .*|name = \"$1\"|' /shared/campaign.toml >/tmp/$1.toml
-        echo 'zone = \"$1\"' >>/tmp/$1.toml"
+        printf '%s\n' 'zone = \"$1\"' '${PACE:-}' >>/tmp/$1.toml"
     keymuster run "/tmp/$1.toml" --no-progress
 }
 
@@ -103,7 +104,7 @@ demo)
     score
     ;;
 *)
-    sed -n 's/^# \{0,1\}//p' "$0" | head -12 >&2
+    sed -n 's/^# \{0,1\}//p' "$0" | head -13 >&2
     exit 2
     ;;
 esac
