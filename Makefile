@@ -19,6 +19,7 @@
 #   make bench-profile          CPU by phase of a login, and what each measure of the fast paths is worth
 #   make fuzz [SECONDS=600]     SSH and SMB servers that send anything, for so many seconds of CPU
 #   make lockout [HOSTS=5000]   that many hosts of one domain and a wrong secret: is the account locked? has it the rate that its budget allows?
+#   make chaos [RUNS=20]        so many seeds of an installation in zones of its own, to which things are done (as root)
 #   make lock                   resolve the lock files anew from pyproject.toml
 #   make docs                   docs/reasons.md and docs/metrics.md, anew from their tables
 #   make clean                  remove what make has made
@@ -39,7 +40,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo image compose-demo test-compose test check score lint bench bench-store bench-profile soak fuzz lockout mutate simulate lock docs wheelhouse clean
+.PHONY: help demo image compose-demo test-compose test check score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -102,6 +103,10 @@ bench-profile: .venv/.dev
 
 fuzz: .venv/.dev
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
+
+chaos: .venv/.dev
+	@tests/peers/install.sh
+	@$(BIN)/python -m tests.chaos --runs $(or $(RUNS),20)
 
 lockout: .venv/.dev
 	@$(BIN)/python -m tests.bench.lockout $(if $(HOSTS),--hosts $(HOSTS))

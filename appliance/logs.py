@@ -21,6 +21,8 @@ import structlog
 ENVIRONMENT = "KEYMUSTER_LOG_FORMAT"
 """By this name children learn what was asked for."""
 LONGEST = 200
+SAYS_NOTHING = frozenset({"returning true from eof_received() has no effect when using ssl"})
+"""Of the event loop, whenever a TLS connection of the NATS client ends, which is ended as it should be."""
 
 
 class LogFormat(StrEnum):
@@ -74,6 +76,8 @@ class Folding(logging.Handler):
     """Hands the standard library's log records on."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.msg in SAYS_NOTHING:
+            return
         lines = str(record.msg).splitlines() or [""]
         more = {"error": record.exc_info[0].__name__} if record.exc_info and record.exc_info[0] else {}
         structlog.get_logger().log(record.levelno, lines[0][:LONGEST], logger=record.name, **more)

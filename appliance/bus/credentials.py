@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import ssl
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_serializer
 
 from appliance.bus.claims import BadKey, BadToken, KeyKind, claims_of, public_of
+from appliance.bus.servers import wants_tls
 from appliance.contract import Wire
 
 _PART = re.compile(r"-{3,}BEGIN ([A-Z ]+)-{3,}\s+(\S+)\s+-{3,}END \1-{3,}")
@@ -22,6 +22,7 @@ class BusLogin(Wire):
     """Everything that a connection to the bus takes. For a pipe, or a file of mode 0600: the seed is in it."""
 
     url: str
+    """The server, or those of a cluster with commas between them."""
     seed: SecretStr
     """The user's nkey seed."""
     token: str = ""
@@ -35,7 +36,7 @@ class BusLogin(Wire):
 
     def tls(self) -> ssl.SSLContext | None:
         """None where the URL is none of TLS and no authority is named. Raises CredentialsError."""
-        if not self.ca and urlsplit(self.url).scheme != "tls":
+        if not self.ca and not wants_tls(self.url):
             return None
         try:
             return ssl.create_default_context(cadata=self.ca or None)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from appliance.bus import Timing, subjects
-from appliance.bus.link import NAME_IN_USE, ApiError, Link
+from appliance.bus.link import NAME_IN_USE, NO_PLACE, ApiError, Link
 
 _S = 1_000_000_000
 _DEDUPE = 120 * _S
 _MARKER_TTL = 5 * _S
-_REPLICAS = 3
 _REPORTS_OUT = 4000
 """Reports that may be taken and unconfirmed at a time."""
+REPLICAS = 3
+"""One server may fail."""
+
+log = structlog.get_logger(__name__)
 
 
 def jobs_stream(zone: str) -> dict[str, Any]:
@@ -81,10 +86,23 @@ def collector(timing: Timing) -> dict[str, Any]:
 
 
 async def make_stream(link: Link, config: dict[str, Any]) -> str:
-    """Make the stream, or change it to this configuration; its epoch. In a cluster it has three replicas, so that it
-    outlives any one server. Raises BusError.
+    """Make the stream, or change it to this configuration; its epoch. Raises BusError.
+
+    In a cluster it lies on REPLICAS servers. Where there are fewer, it lies on one, until it is opened when there are
+    enough: what the bus loses is dispatched anew, so that copies are for going on, not for exactness.
     """
-    config = {**config, "num_replicas": _REPLICAS if link.clustered else 1}
+    if not link.clustered:
+        return await _made(link, {**config, "num_replicas": 1})
+    try:
+        return await _made(link, {**config, "num_replicas": REPLICAS})
+    except ApiError as error:
+        if error.code not in NO_PLACE:
+            raise
+        log.warning("bus.not_replicated", stream=config["name"], wanted=REPLICAS, text=str(error))
+        return await _made(link, {**config, "num_replicas": 1})
+
+
+async def _made(link: Link, config: dict[str, Any]) -> str:
     try:
         info = await link.api(f"STREAM.CREATE.{config['name']}", config)
     except ApiError as error:

@@ -13,14 +13,12 @@ What the library does that this module makes up for:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
 
 import anyio
 import structlog
@@ -31,6 +29,7 @@ from nats.errors import NoRespondersError
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, Timing
 from appliance.bus.credentials import credentials_text
+from appliance.bus.servers import Redial, is_loopback, servers_of
 from appliance.bus.users import is_seed
 
 log = structlog.get_logger(__name__)
@@ -38,6 +37,8 @@ log = structlog.get_logger(__name__)
 GONE = frozenset({10014, 10059})
 """Error codes: consumer not found, stream not found."""
 NAME_IN_USE = 10058
+NO_PLACE = frozenset({10005, 10023, 10074})
+"""Error codes: no suitable peers, insufficient resources, replicas in a server that is in no cluster."""
 _NOT_NOW = frozenset({10008, 10009})
 """Error codes: JetStream is starting, or has no leader."""
 _PAUSE = 0.2
@@ -100,6 +101,7 @@ class Link:
         self._sinks: dict[int, MemoryObjectSendStream[Message]] = {}
         self._last_error = ""
         self._denied = ""
+        self._redial = Redial()
         self.connection = 0
         """The number of the present connection: it rises whenever one breaks."""
 
@@ -125,7 +127,7 @@ class Link:
         try:
             with link._watched(connecting):
                 await link._client.connect(
-                    servers=[url],
+                    servers=servers_of(url),
                     name=name,
                     inbox_prefix=inbox,
                     nkeys_seed_str=None if token else seed,
@@ -137,6 +139,7 @@ class Link:
                     closed_cb=link._on_closed,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.1,
+                    reconnect_to_server_handler=link._redial,
                     connect_timeout=2,
                     ping_interval=5,
                     max_outstanding_pings=2,
@@ -148,14 +151,13 @@ class Link:
         return link
 
     @property
-    def connected(self) -> bool:
-        return bool(self._client.is_connected)
+    def clustered(self) -> bool:
+        """Is the server one of a cluster, as it says itself?"""
+        return bool(self._client._server_info.get("cluster"))  # noqa: SLF001 - as in _check_server
 
     @property
-    def clustered(self) -> bool:
-        """Is the server one of a cluster? By its own word, when it was connected to."""
-        info: dict[str, Any] = self._client._server_info  # noqa: SLF001 - as in `_check_server`
-        return bool(info.get("cluster"))
+    def connected(self) -> bool:
+        return bool(self._client.is_connected)
 
     def new_inbox(self) -> str:
         return str(self._client.new_inbox())
@@ -195,6 +197,7 @@ class Link:
             call.end(Interrupted("the connection to the bus broke"))
 
     async def _on_reconnected(self) -> None:
+        self._redial.connected()
         try:
             self._check_server()
             self._denied = ""
@@ -377,14 +380,3 @@ def _api_error(error: dict[str, Any]) -> ApiError:
     if "insufficient" in text or "maximum bytes" in text or "no space" in text:
         return ApiError(code, f"the bus's store is full ({text}): free disk space where its state directory is")
     return ApiError(code, f"the bus refuses: {text}")
-
-
-def is_loopback(url: str) -> bool:
-    """Does the URL name this machine? A name other than `localhost` does not count: it may resolve to anything."""
-    host = urlsplit(url if "://" in url else f"nats://{url}").hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

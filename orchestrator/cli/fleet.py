@@ -21,6 +21,7 @@ from appliance.bus import BusError
 from appliance.bus.claims import BadKey, BadToken, KeyKind, KeyPair, public_of, user_token
 from appliance.bus.credentials import BusLogin, CredentialsError, read_credentials
 from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
+from appliance.bus.servers import servers_of
 from appliance.bus.system import put_account, system_permissions
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentToken
@@ -99,8 +100,9 @@ def _founded(asked: Founding, ca: str) -> Founded:
 
 
 def _usable(url: str, ca: str) -> None:
-    if not url.startswith(("nats://", "tls://")) or url.count("/") > 2:
-        raise BadInput(f"--url {url!r} is no address of a bus; write tls://HOST:PORT")
+    servers = servers_of(url)
+    if not servers or any(not one.startswith(("nats://", "tls://")) or one.count("/") > 2 for one in servers):
+        raise BadInput(f"--url {url!r} is no address of a bus; write tls://HOST:PORT, with commas between several")
     try:
         BusLogin(url=url, seed=SecretStr(""), ca=ca).tls()
     except CredentialsError as error:

@@ -22,7 +22,13 @@ fleet_app = typer.Typer(help="Appliances on machines of their own: docs/fleet.md
 @fleet_app.command("init")
 def init(
     context: typer.Context,
-    url: Annotated[str, typer.Option(help="Where appliances find the bus: tls://HOST:PORT.", show_default=False)],
+    url: Annotated[
+        str,
+        typer.Option(
+            help="Where appliances find the bus: tls://HOST:PORT; those of a cluster with commas between them.",
+            show_default=False,
+        ),
+    ],
     ca: Annotated[Path | None, typer.Option(help="PEM file that they are to trust there.", show_default=False)] = None,
     directory: Annotated[Path, typer.Option(help="Where the files for servers and orchestrator go.")] = Path("fleet"),
     account: Annotated[

@@ -41,7 +41,10 @@ CampaignFile = Annotated[Path, typer.Option("--campaign", help="The campaign fil
 Nats = Annotated[
     str | None,
     typer.Option(
-        "--nats", envvar="KEYMUSTER_NATS", help="Use this NATS server instead of an own one.", show_default=False
+        "--nats",
+        envvar="KEYMUSTER_NATS",
+        help="Use this NATS server, or these with commas between, instead of an own one.",
+        show_default=False,
     ),
 ]
 NatsSeed = Annotated[

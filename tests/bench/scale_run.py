@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
@@ -43,6 +43,7 @@ from tests.bench.processes import cpu_of, rss_of
 from tests.bench.scale_appliance import URL, VAULT
 
 ZONE = "default"
+APPLIANCE = ApplianceUser("bench", ZONE)
 SAMPLE_S = 0.5
 
 
@@ -66,7 +67,7 @@ class Measured:
     samples: list[Sample]
 
 
-def campaign_of(targets: int, capacity: int) -> Campaign:
+def campaign_of(targets: int, capacity: int, deadline: float = 30.0) -> Campaign:
     last = IPv4Address("10.0.0.0") + targets - 1
     return Campaign.model_validate(
         {
@@ -93,39 +94,67 @@ def campaign_of(targets: int, capacity: int) -> Campaign:
                 }
             ],
             "targets": {"include": [f"10.0.0.0-{last}"]},
-            "pace": {"capacity": capacity},
+            "pace": {"capacity": capacity, "deadline": f"{deadline:g}s"},
         }
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """Where it is, and the logins there."""
+
+    url: str
+    orchestrator: str
+    """Seeds of the two users; the second is APPLIANCE's."""
+    appliance: str
+
+
 @asynccontextmanager
-async def running(held: Held, campaign: Campaign, processes: int) -> AsyncIterator[tuple[Engine, int, int]]:
-    """The engine, and the pids of nats-server and appliance."""
-    capacity = campaign.pace.capacity
-    user = ApplianceUser("bench", ZONE)
+async def embedded(held: Held) -> AsyncIterator[tuple[Bus, int]]:
+    """The nats-server of a state directory, and its pid."""
+    async with EmbeddedServer(held, [APPLIANCE]) as server, anyio.create_task_group() as tasks:
+        tasks.start_soon(server.watch, name="engine: nats-server")
+        yield Bus(server.url, server.orchestrator_seed, server.appliance_seeds[APPLIANCE]), server.pid
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running(held: Held, campaign: Campaign, processes: int, at: Bus) -> AsyncIterator[tuple[Engine, int]]:
+    """The engine, and the pid of the appliance."""
     store = await open_in(Home(held.path))
-    async with EmbeddedServer(held, [user]) as server:
-        bus = await connect_orchestrator(server.url, seed=server.orchestrator_seed)
-        await bus.open_zone(ZONE)
-        settle_in()
-        service = Service(store, bus, time.time)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.watch, name="engine: nats-server")
-            await tasks.start(service.run, name="engine: service")
-            told = {
-                "name": user.name,
-                "zone": ZONE,
-                "url": server.url,
-                "seed": server.appliance_seeds[user],
-                "capacity": capacity,
-                "processes": processes,
-                "networks": campaign_networks(campaign),
-            }
-            async with appliance(told) as child:
-                yield Engine(store, service, bus, ZONE, None), server.pid, child.pid
-            tasks.cancel_scope.cancel()
-        await bus.close()
+    bus = await connect_orchestrator(at.url, seed=at.orchestrator)
+    await bus.open_zone(ZONE)
+    settle_in()
+    service = Service(store, bus, time.time)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(service.run, name="engine: service")
+        told = {
+            "name": APPLIANCE.name,
+            "zone": ZONE,
+            "url": at.url,
+            "seed": at.appliance,
+            "capacity": campaign.pace.capacity,
+            "processes": processes,
+            "networks": campaign_networks(campaign),
+        }
+        async with appliance(told) as child:
+            yield Engine(store, service, bus, ZONE, None), child.pid
+        tasks.cancel_scope.cancel()
+    await bus.close()
     await store.close()
+
+
+async def execute(engine: Engine, campaign: Campaign, opened: Callable[[RunController], None]) -> str:
+    """Plan and run it to its end; the run's id. Every target has passed then."""
+    run = run_id(time.time(), secrets.token_hex(2))
+    prepared = prepare(campaign, Selection(), run=run, seed=secrets.randbits(32), now=time.time())
+    assert not isinstance(prepared, NothingSelected)
+    await engine.store.runs.add(prepared.record)
+    course = Course(run, prepared.record.standing, engine.store.runs, time.time)
+    assert await Stretch(engine, prepared, (), course).stint(opened), "the run was stopped"
+    totals = await engine.store.attempts.totals(run)
+    assert [(c.reason, c.number) for c in totals.counts] == [("PASSED", prepared.record.planned)], totals
+    return run
 
 
 @asynccontextmanager
@@ -151,7 +180,7 @@ async def measure(home: Path, targets: int, capacity: int, processes: int) -> Me
     assert isinstance(held, Held)
     campaign = campaign_of(targets, capacity)
     with held:
-        async with running(held, campaign, processes) as (engine, nats, child):
+        async with embedded(held) as (bus, nats), running(held, campaign, processes, bus) as (engine, child):
             await engine.wait_for_appliance()
             samples: list[Sample] = []
             controllers: list[RunController] = []
@@ -171,20 +200,11 @@ async def measure(home: Path, targets: int, capacity: int, processes: int) -> Me
                     await anyio.sleep(SAMPLE_S if samples else 0.005)
 
             began = time.monotonic()
-            run = run_id(time.time(), secrets.token_hex(2))
-            prepared = prepare(campaign, Selection(), run=run, seed=secrets.randbits(32), now=time.time())
-            assert not isinstance(prepared, NothingSelected)
-            await engine.store.runs.add(prepared.record)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(watch, name="bench: samples")
-                course = Course(run, prepared.record.standing, engine.store.runs, time.time)
-                stretch = Stretch(engine, prepared, (), course)
-                finished = await stretch.stint(controllers.append)
+                await execute(engine, campaign, controllers.append)
                 tasks.cancel_scope.cancel()
             sample()
-            totals = await engine.store.attempts.totals(run)
-            assert finished, "the run was stopped"
-            assert [c.number for c in totals.counts if c.reason == "PASSED"] == [targets], totals
     return Measured(targets, samples[0].at - began, samples)
 
 

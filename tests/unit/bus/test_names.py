@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from appliance.bus import subjects
-from appliance.bus.link import is_loopback
 from appliance.bus.pull import delivery
 from appliance.bus.users import appliance_permissions, new_user
 
@@ -46,22 +45,6 @@ def test_a_delivery_is_read_in_each_form(reply: str, consumer: str, numbers: tup
 @pytest.mark.parametrize("reply", ["", "_INBOX.a.b", "$JS.FC.x"])
 def test_what_no_consumer_delivered_is_told_apart(reply: str) -> None:
     assert delivery(reply) is None
-
-
-@pytest.mark.parametrize(
-    ("url", "here"),
-    [
-        ("nats://127.0.0.1:4222", True),
-        ("127.3.2.1:4222", True),
-        ("nats://[::1]:4222", True),
-        ("nats://localhost", True),
-        ("nats://localhost.example", False),
-        ("nats://10.0.0.1", False),
-        ("tls://nats.example:4222", False),
-    ],
-)
-def test_loopback(url: str, here: bool) -> None:
-    assert is_loopback(url) is here
 
 
 def test_users_differ_and_hide_their_seed() -> None:

@@ -1,0 +1,27 @@
+"""Three seeds of the chaos suite; `make chaos RUNS=20` is more of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.namespaces import may_make_namespaces
+from tests.chaos.ordeal import ordeal
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.peer,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(not may_make_namespaces(), reason="network namespaces need root"),
+]
+
+PATIENCE_S = 180.0
+"""Beside other tests on a small machine; `make chaos` holds a run to a minute."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_seed(seed: int, tmp_path: Path) -> None:
+    said: list[str] = []
+    told = ordeal(seed, tmp_path, said.append, PATIENCE_S)
+    assert told.passed, "\n".join([f"python -m tests.chaos --seed {seed}", *said, *told.complaints])
