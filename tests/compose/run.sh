@@ -5,6 +5,8 @@
 # Images are built first, by an engine that touches no network of this machine (no bridge, no iptables, no forwarding) and
 # whose build steps use the machine's own. The second engine has a namespace that leads nowhere.
 #
+# COMPOSE_PLUGIN=FILE tries another release of Compose, as a plugin of the client's.
+#
 # Where no engine can be started it says why, and ends with exit code 77.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -48,7 +50,8 @@ mkdir -p "$cache"
 work=$(mktemp -d /var/tmp/keymuster-compose.XXXXXX)
 namespace=$(basename "$work")
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config COMPOSE_PROJECT_NAME=kmtest
-mkdir "$work/config"
+mkdir -p "$work/config/cli-plugins"
+[ -z "${COMPOSE_PLUGIN:-}" ] || cp "$COMPOSE_PLUGIN" "$work/config/cli-plugins/docker-compose"
 
 engine() { # how it is started..., -- options
     local before=() deadline=$((SECONDS + 60))
