@@ -3,6 +3,9 @@
 #   make demo [HOSTS=2000]      a simulated estate, a campaign on it, its report and its score
 #   make wheelhouse             all wheels of an installation, to carry to where there is no network
 #   make score                  ten estates of 1,000 hosts and one of every fault: each reason held against the truth
+#   make image [BASE_IMAGE=...] the images of docker-compose.yml; PIP_CA=FILE where pip needs an authority of its own
+#   make compose-demo [LAN=4]   docker-compose.yml on this machine's engine: a simulated estate in two zones, a campaign on it
+#   make test-compose           the same for real, as root on Debian, on an engine of its own in a network namespace of its own
 #   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
 #   make check                  three minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
@@ -37,13 +40,27 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo test check score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
+.PHONY: help demo image compose-demo test-compose test check score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: .venv/.runtime
 	@$(BIN)/keymuster demo $(if $(HOSTS),--hosts $(HOSTS))
+
+# DOCKER_BUILD: further options of `docker build`.
+BUILD_IMAGE = DOCKER_BUILDKIT=1 docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	$(if $(PIP_CA),--secret id=pip_ca$(comma)src=$(PIP_CA)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) $(DOCKER_BUILD)
+comma := ,
+image:
+	@$(BUILD_IMAGE) --target runtime --tag $${KEYMUSTER_IMAGE:-keymuster:latest} .
+	@$(BUILD_IMAGE) --target lab --tag $${KEYMUSTER_LAB_IMAGE:-keymuster-lab:latest} .
+
+compose-demo: image
+	@LAN=$(or $(LAN),4) DMZ=$(or $(DMZ),1) deploy/compose/lab.sh demo
+
+test-compose: .venv/.dev
+	@tests/compose/run.sh
 
 score: .venv/.runtime
 	@$(BIN)/python -m tests.bench.score

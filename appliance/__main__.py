@@ -19,7 +19,7 @@ from appliance.bus.opening import open_bus
 from appliance.checking import guards
 from appliance.contract import ContractError, HostKeyPolicy
 from appliance.embedded import serve_embedded
-from appliance.enrolling import Local, enrol, read_token
+from appliance.enrolling import Local, enrol, has_enrolled, own_name, read_token
 from appliance.exposition import metrics_page
 from appliance.hardening import harden
 from appliance.lag import LoopLag
@@ -27,6 +27,7 @@ from appliance.listener import Endpoint, ListenError, Page, listening
 from appliance.logs import LogFormat, set_up
 from appliance.long_lived import BACKEND_OPTIONS
 from appliance.metrics import families
+from appliance.process_one import end_on_sigterm
 from appliance.sealed_logins import SealedBox, follow
 from appliance.settings import Settings, SettingsError, write_template
 from appliance.signals import drain_on_signal
@@ -76,7 +77,10 @@ async def _exposed(at: Endpoint | None, supervisor: Supervisor, lag: LoopLag) ->
     async def page() -> Page:
         return await metrics_page(families(supervisor, lag.worst))
 
-    async with listening(at, {"/metrics": page}) as heard:
+    async def ready() -> Page:
+        return Page("ok\n") if supervisor.bus.connected else Page("bus: not connected\n", 503)
+
+    async with listening(at, {"/metrics": page, "/readyz": ready}) as heard:
         log.info("metrics", url=f"{heard.url}/metrics")
         yield
 
@@ -89,33 +93,64 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("file", nargs="?", default="appliance.toml")
     init.add_argument("--name", default="appliance-1")
     init.add_argument("--zone", default="default", help="the zone whose campaigns it serves")
+    read_from = (
+        "The token is read from --token-file, the environment (KEYMUSTER_ENROLMENT_TOKEN), a prompt or standard input."
+    )
     enroll = commands.add_parser(
         "enroll",
         help="make this machine an appliance of a fleet, by a token of `keymuster fleet add`",
-        description="The token is read from --token-file, the environment (KEYMUSTER_ENROLMENT_TOKEN), a prompt or "
-        "standard input.",
+        description=read_from,
     )
-    enroll.add_argument("file", nargs="?", default="appliance.toml")
     enroll.add_argument("--name", required=True, help="this appliance's, in the whole fleet")
-    enroll.add_argument("--network", action="append", required=True, metavar="CIDR", help="may be dialled; repeatable")
-    enroll.add_argument("--host-keys", choices=[*HostKeyPolicy], default=HostKeyPolicy.TOFU, help="the weakest policy")
-    said = "a vault that it may read; its login is sent here, sealed, and is good for this URL alone; repeatable"
-    enroll.add_argument("--vault", action="append", default=[], metavar="TITLE=URL", help=said)
-    enroll.add_argument("--token-file", metavar="FILE")
+    _enrolment(enroll)
+    join = commands.add_parser(
+        "join",
+        help="enroll, where FILE is not there yet, then serve: what a container starts",
+        description=f"Once FILE is there no token is read. {read_from}",
+    )
+    join.add_argument("--name", help="this appliance's, in the whole fleet (default: its zone and the machine's name)")
+    waits = "so long a bus and an orchestrator are waited for that do not answer yet (default: 120)"
+    join.add_argument("--patience", type=float, default=120.0, metavar="SECONDS", help=waits)
+    _enrolment(join)
+    _service(join)
     serve = commands.add_parser("serve", help="serve the zone that the file names (until SIGTERM)")
     serve.add_argument("file", nargs="?", default="appliance.toml")
     check = commands.add_parser("check", help="say which versions it runs on and, with FILE, whether that is in order")
     check.add_argument("file", nargs="?", help="an appliance's file; no password is read, and nothing is connected to")
-    lines = "how log lines are written (default: console on a terminal, else json)"
-    serve.add_argument("--log-format", choices=[form.value for form in LogFormat], help=lines)
-    where = "where /metrics is, for Prometheus; loopback only (default: nowhere)"
-    serve.add_argument("--metrics", metavar="HOST:PORT", help=where)
-    slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
-    serve.add_argument("--no-fast-path", dest="fast_path", action="store_false", help=slow)
+    _service(serve)
     return parser
 
 
+def _enrolment(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", nargs="?", default="appliance.toml")
+    command.add_argument("--network", action="append", required=True, metavar="CIDR", help="may be dialled; repeatable")
+    command.add_argument("--host-keys", choices=[*HostKeyPolicy], default=HostKeyPolicy.TOFU, help="the weakest policy")
+    said = "a vault that it may read; its login is sent here, sealed, and is good for this URL alone; repeatable"
+    command.add_argument("--vault", action="append", default=[], metavar="TITLE=URL", help=said)
+    command.add_argument("--token-file", metavar="FILE")
+
+
+def _service(command: argparse.ArgumentParser) -> None:
+    lines = "how log lines are written (default: console on a terminal, else json)"
+    command.add_argument("--log-format", choices=[form.value for form in LogFormat], help=lines)
+    where = "where /metrics is, for Prometheus, and /readyz; loopback only (default: nowhere)"
+    command.add_argument("--metrics", metavar="HOST:PORT", help=where)
+    slow = "log in by the protocol libraries as they come: more CPU for the same outcomes"
+    command.add_argument("--no-fast-path", dest="fast_path", action="store_false", help=slow)
+
+
+def _enrol(arguments: argparse.Namespace, patience: float = 0.0) -> None:
+    """Raises SettingsError, ContractError, CredentialsError, BusError."""
+    token = read_token(arguments.token_file)
+    name = arguments.name or own_name(token.zone)
+    local = Local(name, tuple(arguments.network), str(arguments.host_keys), tuple(arguments.vault))
+    zone = anyio.run(enrol, token, arguments.file, local, patience)
+    said = f"{arguments.file} written: {name} is an appliance of zone {zone}"
+    print(f"{said}; look through it, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
+
+
 def main() -> int:
+    end_on_sigterm()
     arguments = _parser().parse_args(namespace=argparse.Namespace(log_format=None))
     set_up(LogFormat.JSON if arguments.embedded else LogFormat(arguments.log_format) if arguments.log_format else None)
     try:
@@ -127,18 +162,15 @@ def main() -> int:
             said = f"{arguments.file} written; put the line above among the users of your NATS server, fill the file in"
             print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
         elif arguments.command == "enroll":
-            token = read_token(arguments.token_file)
-            networks, vaults = tuple(arguments.network), tuple(arguments.vault)
-            local = Local(arguments.name, networks, str(arguments.host_keys), vaults)
-            zone = anyio.run(enrol, token, arguments.file, local)
-            said = f"{arguments.file} written: {arguments.name} is an appliance of zone {zone}; look through it"
-            print(f"{said}, then `keymuster appliance serve {arguments.file}`", file=sys.stderr)  # noqa: T201 - the command's output
+            _enrol(arguments)
         elif arguments.command == "check":
             if arguments.file:
                 Settings.load(arguments.file)
             print(json.dumps(guards()))  # noqa: T201 - the command's output
-        elif arguments.command == "serve":
+        elif arguments.command in ("join", "serve"):
             harden()
+            if arguments.command == "join" and not has_enrolled(arguments.file):
+                _enrol(arguments, arguments.patience)
             metrics = Endpoint.parse(arguments.metrics) if arguments.metrics else None
             settings = Settings.load(arguments.file)
             anyio.run(serve_alone, settings, arguments.fast_path, metrics, backend_options=BACKEND_OPTIONS)

@@ -1,4 +1,4 @@
-"""`appliance enroll`: this machine becomes an appliance of a fleet.
+"""`appliance enroll` and `appliance join`: this machine becomes an appliance of a fleet.
 
 Its key is made here and stays here; the orchestrator hears of the public half. What it may dial is written down now, by
 whoever enrols it: no job and no message changes that later.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import socket
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,16 +19,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
+import anyio
+import structlog
 from pydantic import SecretStr
 
+from appliance.bus import BusError, BusRefused
 from appliance.bus.credentials import BusLogin
 from appliance.bus.enrolling import ask_for_enrolment
 from appliance.bus.users import new_user
-from appliance.contract import EnrolmentRequest, EnrolmentToken
+from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
 from appliance.sealed_logins import new_sealing_key
 from appliance.settings import Settings, SettingsError
 
 TOKEN_IN = "KEYMUSTER_ENROLMENT_TOKEN"  # noqa: S105 - the name of a variable
+AGAIN_S = 2.0
+
+log = structlog.get_logger()
 
 _FILE = """\
 # A Keymuster appliance, enrolled in a fleet. Keep this file to yourself (mode 0600): it holds the appliance's key.
@@ -82,8 +90,24 @@ class Local:
     """`TITLE=URL` each."""
 
 
-async def enrol(token: EnrolmentToken, path: str, local: Local) -> str:
-    """Writes the appliance's file; its zone. Raises SettingsError, BusError, ContractError, CredentialsError."""
+def own_name(zone: str) -> str:
+    """A name for an appliance that nobody has named: its zone, and the machine's own name."""
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in socket.gethostname())
+    return f"{zone}-{host}"[:64]
+
+
+def has_enrolled(path: str) -> bool:
+    """Is the appliance's file there? What an enrolment has left that was killed is taken away."""
+    file = Path(path)
+    if file.is_file() and not file.stat().st_size:
+        file.unlink()
+    return file.exists()
+
+
+async def enrol(token: EnrolmentToken, path: str, local: Local, patience: float = 0.0) -> str:
+    """Writes the appliance's file; its zone. `patience`: so long a bus and an orchestrator are waited for that do not
+    answer yet, seconds. Raises SettingsError, BusError, ContractError, CredentialsError.
+    """
     pair, (private, sealing) = new_user(), new_sealing_key()
     own = {"seed": pair.seed, "sealing": private, "url": token.url, "ca": token.ca}
     draft = _text(local, {**own, "zone": token.zone, "token": "", "voice": ""})
@@ -91,11 +115,28 @@ async def enrol(token: EnrolmentToken, path: str, local: Local) -> str:
     login = BusLogin(url=token.url, seed=SecretStr(token.seed), token=token.user, ca=token.ca)
     request = EnrolmentRequest(name=local.name, public=pair.public, sealing=sealing, release=version("keymuster"))
     with _new_file(path) as file:
-        answer = await ask_for_enrolment(token, request, tls=login.tls())
+        answer = await _answer(token, request, login.tls(), patience)
         if not answer.ok:
             raise SettingsError(answer.text)
         file.write(_text(local, {**own, "zone": answer.zone, "token": answer.user, "voice": answer.voice}))
     return answer.zone
+
+
+async def _answer(
+    token: EnrolmentToken, request: EnrolmentRequest, tls: ssl.SSLContext | None, patience: float
+) -> EnrolmentAnswer:
+    """The same request each time: one whose answer was lost enrols nobody twice. Raises BusError."""
+    end = anyio.current_time() + patience
+    while True:
+        try:
+            return await ask_for_enrolment(token, request, tls=tls)
+        except BusRefused:
+            raise
+        except BusError as error:
+            if anyio.current_time() + AGAIN_S >= end:
+                raise
+            log.info("enrolment waits", appliance=request.name, why=str(error))
+        await anyio.sleep(AGAIN_S)
 
 
 def _text(local: Local, values: Mapping[str, str]) -> str:

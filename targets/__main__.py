@@ -71,7 +71,7 @@ def _sharded(what: estate.Estate, asked: int | None, stack: ExitStack) -> Sharde
     number = shards_for(len(what.hosts), cores) if asked is None else asked
     if not number:
         return None
-    with steering.doors(what.hosts, number) as doors:
+    with steering.doors(what.hosts, number, what.reach) as doors:
         sharded = fork(what, doors)
     stack.callback(sharded.end)
     return sharded

@@ -16,7 +16,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from itertools import chain
 from typing import Literal
 
@@ -25,7 +25,7 @@ from targets.faults import HOST_FAULTS, HostFault, Port, SecretState, foremost
 from targets.material import Material, marker
 from targets.parts import Network
 from targets.secret_server.templates import TemplateName
-from targets.spec import DirectorySpec, EstateError, EstateSpec, HostGroup, SecretSpec, Sharing
+from targets.spec import LOOPBACK, DirectorySpec, EstateError, EstateSpec, HostGroup, Reach, SecretSpec, Sharing
 from targets.systems import UNIX_SYSTEMS, WINDOWS_SYSTEMS, UnixSystem, WindowsSystem
 from targets.timeline import TimelineSpec
 from targets.vault_spec import SecuritySpec, VaultSpec
@@ -125,9 +125,10 @@ class Estate:
     secrets: Mapping[str, Secret]
     """By name. A missing secret is here too, in that state."""
 
-    networks: Sequence[IPv6Network]
-    """Of IPv6; the machine must take their addresses for its own."""
+    networks: Sequence[Network]
+    """Those whose addresses the machine does not take for its own unless it is told to."""
     timeline: TimelineSpec
+    reach: Reach = Reach.LOOPBACK
 
     @property
     def vault_password(self) -> str:
@@ -151,7 +152,7 @@ def build(spec: EstateSpec) -> Estate:
         made.add_group(number, group)
     made.add_own_secrets()
     _check_secrets(spec.timeline, made.secrets)
-    networks = tuple(dict.fromkeys(group.network for group in spec.hosts if isinstance(group.network, IPv6Network)))
+    networks = tuple(dict.fromkeys(group.network for group in spec.hosts if not _is_loopback(group.network)))
     return Estate(
         spec.seed,
         spec.vault,
@@ -162,7 +163,12 @@ def build(spec: EstateSpec) -> Estate:
         made.secrets,
         networks,
         spec.timeline,
+        spec.reach,
     )
+
+
+def _is_loopback(network: Network) -> bool:
+    return isinstance(network, IPv4Network) and network.subnet_of(LOOPBACK)
 
 
 def _check_secrets(timeline: TimelineSpec, secrets: Mapping[str, Secret]) -> None:

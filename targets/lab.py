@@ -22,7 +22,7 @@ from targets.secret_server.orders import LAB
 from targets.shards import steering
 from targets.shards.hub import Fleet, Sharded
 from targets.smb import host as smb_host
-from targets.spec import EstateError
+from targets.spec import EstateError, Reach
 from targets.ssh import host as ssh_host
 from targets.ssh import host_keys
 from targets.world import World
@@ -30,6 +30,7 @@ from targets.world import World
 STOP_WITHIN = 0.3
 """Seconds that a server has to end; what is left then is cut."""
 Ports = Mapping[estate.Technology, int]
+LOOPBACK, EVERY_DEVICE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - where the estate's file says so
 TICK_S = 0.2
 """Seconds between two looks at what time alone brings."""
 
@@ -103,8 +104,8 @@ async def running(
             _hosts_served(what) if sharded is None else _sharded(what, sharded)
         )
         stack.enter_context(_ticking(world))
-        closed_port = stack.enter_context(steering.refusing(what.hosts))
-        vault_port = await stack.enter_async_context(_http(server.application(world), files.context))
+        closed_port = stack.enter_context(steering.refusing(what.hosts, what.reach))
+        vault_port = await stack.enter_async_context(_vault(what, world, files.context))
         control_port = await stack.enter_async_context(_http(control.application(world), None))
         rows = truth.truth(what, ports=ports, closed_port=closed_port)
         await anyio.Path(truth_file).write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -139,10 +140,22 @@ async def running(
 
 @asynccontextmanager
 async def _hosts_served(what: estate.Estate) -> AsyncIterator[tuple[World, Ports]]:
-    with steering.doors(what.hosts) as [doors]:
+    with steering.doors(what.hosts, reach=what.reach) as [doors]:
         world = World(what)
         async with ssh_host.listening(world, doors.ssh), smb_host.listening(world, doors.smb):
             yield world, {"unix": doors.ssh_port, "windows": doors.smb_port}
+
+
+@asynccontextmanager
+async def _vault(what: estate.Estate, world: World, certificate: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """Its port. Raises EstateError."""
+    host = LOOPBACK if what.reach is Reach.LOOPBACK else EVERY_DEVICE
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(_http(server.application(world), certificate, what.vault.port, host))
+        except OSError as error:
+            raise EstateError(f"the vault cannot listen on port {what.vault.port}: {error.strerror}") from None
+        yield port
 
 
 @asynccontextmanager
@@ -221,11 +234,13 @@ def _ticking(world: World) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _http(app: web.Application, certificate: ssl.SSLContext | None, port: int = 0) -> AsyncIterator[int]:
+async def _http(
+    app: web.Application, certificate: ssl.SSLContext | None, port: int = 0, host: str = LOOPBACK
+) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_WITHIN / 2)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate, backlog=steering.BACKLOG)
+        site = web.TCPSite(runner, host, port, ssl_context=certificate, backlog=steering.BACKLOG)
         await site.start()
         yield runner.addresses[0][1]
     finally:

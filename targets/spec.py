@@ -28,7 +28,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, ValidationInfo, model_validator
 
 from targets.conduct import Conduct
 from targets.faults import HOST_FAULTS, Port, SecretState, Stage
@@ -41,6 +41,8 @@ from targets.vault_spec import SecuritySpec, VaultSpec
 LOOPBACK = IPv4Network("127.0.0.0/8")
 OF_THIS_MACHINE = tuple(map(IPv6Network, ("::1/128", "fc00::/7", "2001:db8::/32")))
 """IPv6 networks that lead nowhere else: itself, local ones, and those of documentation."""
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+"""What hosts may have besides, where others are to reach them."""
 
 
 class EstateError(Exception):
@@ -59,7 +61,17 @@ Folder = Annotated[str, Field(pattern=r"^\\[^\\]+(\\[^\\]+)*$")]
 """An absolute folder path, `\\Scan\\Linux`."""
 
 
+_REACH = "reach"
+"""A group of hosts is judged by what the file says of the whole estate: the key of that in pydantic's context."""
 _HEADER = r"\s*\[+\s*([\w.-]+)\s*\]"
+
+
+class Reach(StrEnum):
+    """From where hosts and vault take connections."""
+
+    LOOPBACK = "loopback"
+    NETWORKS = "networks"
+    """From every network that the machine is on: for a container or a network namespace of its own."""
 
 
 class Sharing(StrEnum):
@@ -96,10 +108,13 @@ class DirectorySpec(Part):
         return self
 
 
-def _within_this_machine(network: Network) -> None:
+def _within_reach(network: Network, reach: Reach) -> None:
     """Raises ValueError."""
     if isinstance(network, IPv4Network):
-        if not network.subnet_of(LOOPBACK):
+        if reach is Reach.NETWORKS:
+            if not any(network.subnet_of(allowed) for allowed in (LOOPBACK, *PRIVATE)):
+                raise ValueError(f"network {network} is no private one, which hosts of an estate never leave")
+        elif not network.subnet_of(LOOPBACK):
             raise ValueError(f"network {network} is not within {LOOPBACK}: an estate never leaves the machine")
     elif not any(network.subnet_of(allowed) for allowed in OF_THIS_MACHINE):
         allowed = ", ".join(map(str, OF_THIS_MACHINE))
@@ -110,7 +125,7 @@ class HostGroup(Conduct):
     count: PositiveInt = 1
     technology: Literal["unix", "windows"] = "unix"
     network: NetworkText = IPv4Network("127.20.0.0/16")
-    """Of IPv6, any but ::1/128 needs a route: `ip -6 route add local PREFIX dev lo`."""
+    """Any but ::1/128 and those of 127.0.0.0/8 needs a route: `ip route add local PREFIX dev lo` (`ip -6`)."""
     fault: HostFaultName = "none"
     faults: dict[HostFaultName, PositiveInt] = Field(default_factory=dict)
     """A mix by weight, dealt exactly: 9 hosts of {none = 8, silent = 1} are 8 and 1."""
@@ -148,10 +163,10 @@ class HostGroup(Conduct):
         return self.systems or {self.system or DEFAULT[self.technology]: 1}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
         if self.faults and "fault" in self.model_fields_set:
             raise ValueError("give `fault` or `faults`, not both")
-        _within_this_machine(self.network)
+        _within_reach(self.network, (info.context or {}).get(_REACH, Reach.LOOPBACK))
         if self.sshd is not None and self.technology != "unix":
             raise ValueError("sshd is for unix hosts")
         self._faults_that_may_be()
@@ -251,6 +266,7 @@ def _account_faults(groups: tuple[HostGroup, ...], directories: tuple[DirectoryS
 
 class EstateSpec(Part):
     seed: int = 0
+    reach: Reach = Reach.LOOPBACK
     vault: VaultSpec = VaultSpec()
     directories: tuple[DirectorySpec, ...] = ()
     hosts: tuple[HostGroup, ...] = ()
@@ -282,7 +298,9 @@ def parse(text: str, *, name: str = "estate.toml", seed: int | None = None) -> E
     """As `load`, from text. Raises EstateError with one line per fault."""
     try:
         data = tomllib.loads(text)
-        spec = EstateSpec.model_validate(data)
+        everywhere = data.get(_REACH) == Reach.NETWORKS
+        context = {_REACH: Reach.NETWORKS if everywhere else Reach.LOOPBACK}
+        spec = EstateSpec.model_validate(data, context=context)
     except tomllib.TOMLDecodeError as error:
         raise EstateError(f"{name}: not TOML: {error}") from None
     except RecursionError:

@@ -25,12 +25,13 @@ class VaultFiles:
     clients: tls.Clients | None = None
 
     def url(self, port: int, vault: VaultSpec) -> str:
-        return f"http{'s' if self.context else ''}://127.0.0.1:{port}{vault.mount}"
+        return f"http{'s' if self.context else ''}://{vault.hostname}:{port}{vault.mount}"
 
 
 def prepare(what: Estate, state: Path) -> VaultFiles:
     """Make the state directory and write them there. Raises EstateError."""
-    password_file, users_file = state / "vault-password", state / "vault-users.json"
+    given = what.vault.all_users[0].password_file
+    password_file, users_file = given or state / "vault-password", state / "vault-users.json"
     users = [
         {
             "user": user.name,
@@ -46,7 +47,8 @@ def prepare(what: Estate, state: Path) -> VaultFiles:
     ]
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tls.write_private(password_file, what.vault_password.encode())
+        if given is None:
+            tls.write_private(password_file, what.vault_password.encode())
         tls.write_private(users_file, json.dumps(users, indent=2).encode())
         return _over_tls(VaultFiles(password_file, users_file), what.vault, state)
     except (OSError, ValueError) as error:
@@ -57,7 +59,7 @@ def _over_tls(files: VaultFiles, vault: VaultSpec, state: Path) -> VaultFiles:
     """Raises OSError, ValueError."""
     if vault.tls is False:
         return files
-    made = tls.make(state) if vault.tls is True else None
+    made = tls.make(state, vault.hostname) if vault.tls is True else None
     own = vault.tls if isinstance(vault.tls, TlsSpec) else made
     assert own is not None  # noqa: S101 - it is one of the two
     clients = tls.make_client(state) if vault.client_certificates else None

@@ -85,6 +85,8 @@ class VaultUserSpec(Part):
     """Not empty: grants must name it, as a field or as `DOMAIN\\user`."""
     password: str = ""
     """Empty: a marker."""
+    password_file: Path | None = None
+    """The password is what this file holds."""
     permissions: tuple[Permission, ...] = DEFAULT_PERMISSIONS
     access: dict[AccessPath, AccessName] = Field(default_factory=_views_all)
     """What the user may do with secrets, by folder or secret; the longest path that fits counts."""
@@ -93,6 +95,23 @@ class VaultUserSpec(Part):
     one_time_code: str = ""
     """Not empty: password grants must bring it in the header `OTP`."""
     enabled: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_file(cls, given: object) -> object:
+        if not isinstance(given, dict) or "password_file" not in given:
+            return given
+        if "password" in given:
+            raise ValueError("give `password` or `password_file`, not both")
+        file = given["password_file"]
+        try:
+            password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError, TypeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+            raise ValueError(f"cannot read password_file {file}: {why}") from None
+        if not password:
+            raise ValueError(f"password_file {file} is empty")
+        return {**given, "password": password}
 
 
 class SecuritySpec(Part):
@@ -146,6 +165,10 @@ class VaultSpec(Part):
     onboarding: tuple[OnboardingSpec, ...] = ()
     mount: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = "/SecretServer"
     """Where the vault is mounted, besides `/`."""
+    hostname: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] = "127.0.0.1"
+    """The name or address that its URL gives it; its certificate is for that one too."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0: a free one."""
     token_lifetime: Annotated[int, Field(ge=1)] = 1200
     """Seconds; what `expires_in` says."""
     refresh_tokens: bool = False

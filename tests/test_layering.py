@@ -1,8 +1,8 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows thirteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
-   long_lived, listener, logs, lag, metric_names, exposition, bus.
+1. `orchestrator` knows fourteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
+   long_lived, listener, logs, lag, metric_names, exposition, process_one, bus.
    `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
@@ -40,6 +40,7 @@ ARROWS = {
         "appliance.lag",
         "appliance.metric_names",
         "appliance.exposition",
+        "appliance.process_one",
         "appliance.bus",
     ),
     "targets": ("targets",),

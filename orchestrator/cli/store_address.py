@@ -1,13 +1,16 @@
 """Where the store is, as the command line and the environment say; and how the password of a server's user enters.
 
 Never by argv, which every user of the machine can read: by KEYMUSTER_STORE (the whole URL), by PGPASSWORD (both are
-dropped from the environment at once), from the keyring (`?keyring=SERVICE/USER` in the URL), or from the file that
-PGPASSFILE names or ~/.pgpass, which the driver reads itself.
+dropped from the environment at once), from the file that KEYMUSTER_STORE_PASSWORD_FILE names and that holds nothing
+else, from the keyring (`?keyring=SERVICE/USER` in the URL), or from the file that PGPASSFILE names or ~/.pgpass, which
+the driver reads itself.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import typer
@@ -15,6 +18,7 @@ import typer
 from orchestrator.cli.environment import taken
 
 VARIABLE, PASSWORD_VARIABLE = "KEYMUSTER_STORE", "PGPASSWORD"
+PASSWORD_FILE_VARIABLE = "KEYMUSTER_STORE_PASSWORD_FILE"  # noqa: S105 - the name of a variable
 _SERVER = ("postgresql", "postgres")
 
 
@@ -34,10 +38,11 @@ class Environment:
 
     store: str = field(repr=False)
     password: str = field(repr=False)
+    password_file: str = ""
 
     @classmethod
     def taken(cls) -> Environment:
-        return cls(taken(VARIABLE), taken(PASSWORD_VARIABLE))
+        return cls(taken(VARIABLE), taken(PASSWORD_VARIABLE), os.environ.get(PASSWORD_FILE_VARIABLE, ""))
 
 
 def store_address(given: StoreAddress | None, environment: Environment) -> StoreAddress | None:
@@ -66,4 +71,18 @@ def store_address(given: StoreAddress | None, environment: Environment) -> Store
     who = "" if parts.username is None else f"{quote(unquote(parts.username), safe='')}@"
     where = urlunsplit((parts.scheme, who + place, parts.path, urlencode(left, safe="/"), ""))
     own = query.get("password") if password is None else unquote(password)
-    return StoreAddress(where, own or environment.password or None, keyring)
+    return StoreAddress(where, own or environment.password or _from_file(environment.password_file), keyring)
+
+
+def _from_file(file: str) -> str | None:
+    """Raises BadParameter."""
+    if not file:
+        return None
+    try:
+        password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        raise typer.BadParameter(f"cannot read {PASSWORD_FILE_VARIABLE}, {file}: {why}") from None
+    if not password:
+        raise typer.BadParameter(f"{PASSWORD_FILE_VARIABLE}: {file} is empty")
+    return password

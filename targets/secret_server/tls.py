@@ -59,9 +59,11 @@ class Authority:
             self._key, hashes.SHA256()
         )
 
-    def server(self, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-        """For 127.0.0.1 and localhost."""
-        names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+    def server(self, key: ec.EllipticCurvePrivateKey, name: str = "127.0.0.1") -> x509.Certificate:
+        """For 127.0.0.1 and localhost, and for `name`."""
+        names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        if name != "127.0.0.1":
+            names.append(_general(name))
         made = self._issued("localhost", key, ExtendedKeyUsageOID.SERVER_AUTH, VALID)
         return made.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(self._key, hashes.SHA256())
 
@@ -113,12 +115,21 @@ class _Alerting(ssl.SSLObject):
             raise ssl.SSLWantReadError from error
 
 
-def make(directory: Path) -> Certificate:
-    """Write an authority's certificate, and a server's certificate (127.0.0.1, localhost) with its key, mode 0600."""
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(IPv4Address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def make(directory: Path, name: str = "127.0.0.1") -> Certificate:
+    """Write an authority's certificate, and a server's certificate (127.0.0.1, localhost, `name`) with its key, mode
+    0600.
+    """
     made = Certificate(directory / "vault.pem", directory / "vault-key.pem", directory / "vault-ca.pem")
     authority, key = Authority("Simulated CA"), new_key()
     made.ca.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
-    made.certificate.write_bytes(authority.server(key).public_bytes(Encoding.PEM))
+    made.certificate.write_bytes(authority.server(key, name).public_bytes(Encoding.PEM))
     write_private(made.key, pem(key))
     return made
 

@@ -5,7 +5,8 @@ for, by the last 32 bits of its destination address, modulo the number of shards
 The program numbers sockets in the order in which they began to listen, and that order changes when one of them closes:
 the lab does not go on without a shard.
 
-Sockets are bound to the device `lo`: no packet from off the machine reaches them, whatever the address.
+Sockets are bound to the device `lo`: no packet from off the machine reaches them, whatever the address. Where an estate
+says `reach = "networks"` they are bound to none.
 Steering was exact in 4,000 of 4,000 connections over IPv4 and IPv6 (Linux 6.18).
 """
 
@@ -18,9 +19,10 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv6Network, ip_address
+from ipaddress import IPv4Network, ip_address
 
-from targets.spec import EstateError
+from targets.parts import Network
+from targets.spec import EstateError, Reach
 
 BACKLOG = 4096
 PORT_TRIES = 10
@@ -60,7 +62,7 @@ class Doors:
 
 
 @contextmanager
-def doors(addresses: Iterable[str], shards: int = 1) -> Iterator[list[Doors]]:
+def doors(addresses: Iterable[str], shards: int = 1, reach: Reach = Reach.LOOPBACK) -> Iterator[list[Doors]]:
     """The doors of each shard, closed at the end. Raises EstateError."""
     six = any(":" in address for address in addresses)
     made = [Doors() for _ in range(shards)]
@@ -69,47 +71,54 @@ def doors(addresses: Iterable[str], shards: int = 1) -> Iterator[list[Doors]]:
             stack.callback(each.close)
         try:
             for protocol in ("ssh", "smb"):
-                for group in _listening(six, shards):
+                for group in _listening(six, shards, reach):
                     for each, door in zip(made, group, strict=True):
                         getattr(each, protocol).append(door)
         except OSError as error:
+            where = "the device lo" if reach is Reach.LOOPBACK else "every device"
             raise EstateError(
-                f"cannot listen on the device lo, {shards} sockets for each port: {error.strerror}; it takes Linux 5.7"
+                f"cannot listen on {where}, {shards} sockets for each port: {error.strerror}; it takes Linux 5.7"
             ) from None
         yield made
 
 
 @contextmanager
-def refusing(addresses: Iterable[str]) -> Iterator[int]:
+def refusing(addresses: Iterable[str], reach: Reach = Reach.LOOPBACK) -> Iterator[int]:
     """A port on every address of this machine that is taken, but not listened on: connections are refused."""
     families = _families(any(":" in address for address in addresses))
     with ExitStack() as stack:
-        bound = _at_one_port(families, 1)
+        bound = _at_one_port(families, 1, reach)
         for group in bound:
             stack.enter_context(group[0])
         yield int(bound[0][0].getsockname()[1])
 
 
-def check_routes(networks: Iterable[IPv6Network]) -> None:
+def check_routes(networks: Iterable[Network]) -> None:
     """Does this machine take such addresses for its own? Raises EstateError, which says how to make it so."""
     for network in networks:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        four = isinstance(network, IPv4Network)
+        with socket.socket(socket.AF_INET if four else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            address = str(network[min(1, network.num_addresses - 1)])
             try:
-                # Of a datagram socket, this looks up a route and sends nothing.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
-                probe.connect((str(network[min(1, network.num_addresses - 1)]), 9))
+                if four:
+                    probe.bind((address, 0))
+                else:
+                    # Of a datagram socket, this looks up a route and sends nothing.
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+                    probe.connect((address, 9))
             except OSError as error:
                 if error.errno not in {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH, errno.EAFNOSUPPORT}:
                     raise EstateError(f"network {network}: {error.strerror}") from None
+                ip = "ip" if four else "ip -6"
                 raise EstateError(
-                    f"network {network} is none of this machine's: run `ip -6 route add local {network} dev lo` as root"
-                    " first (`ip -6 route del` with the same words undoes it)"
+                    f"network {network} is none of this machine's: run `{ip} route add local {network} dev lo` as root"
+                    f" first (`{ip} route del` with the same words undoes it)"
                 ) from None
 
 
-def _listening(six: bool, shards: int) -> Sequence[Sequence[socket.socket]]:
+def _listening(six: bool, shards: int, reach: Reach) -> Sequence[Sequence[socket.socket]]:
     """A group of sockets for each family, all at one port, shard by shard."""
-    made = _at_one_port(_families(six), shards)
+    made = _at_one_port(_families(six), shards, reach)
     for group in made:
         for door in group:
             door.listen(BACKLOG)
@@ -122,7 +131,9 @@ def _families(six: bool) -> list[socket.AddressFamily]:
     return [socket.AF_INET, socket.AF_INET6] if six else [socket.AF_INET]
 
 
-def _at_one_port(families: Sequence[socket.AddressFamily], shards: int) -> Sequence[Sequence[socket.socket]]:
+def _at_one_port(
+    families: Sequence[socket.AddressFamily], shards: int, reach: Reach
+) -> Sequence[Sequence[socket.socket]]:
     """Raises OSError."""
     for left in reversed(range(PORT_TRIES)):
         with ExitStack() as stack:
@@ -131,7 +142,7 @@ def _at_one_port(families: Sequence[socket.AddressFamily], shards: int) -> Seque
                 for family in families:
                     group = []
                     for _ in range(shards):
-                        door = stack.enter_context(_bound(family, port, shared=shards > 1))
+                        door = stack.enter_context(_bound(family, port, reach, shared=shards > 1))
                         port = door.getsockname()[1]
                         group.append(door)
                     made.append(group)
@@ -144,16 +155,17 @@ def _at_one_port(families: Sequence[socket.AddressFamily], shards: int) -> Seque
     raise AssertionError("the last try returns or raises")
 
 
-def _bound(family: socket.AddressFamily, port: int, *, shared: bool) -> socket.socket:
+def _bound(family: socket.AddressFamily, port: int, reach: Reach, *, shared: bool) -> socket.socket:
     door = socket.socket(family, socket.SOCK_STREAM)
     try:
         door.setblocking(False)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        if reach is Reach.LOOPBACK:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
         if shared:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        door.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))  # noqa: S104 - of `lo` alone
+        door.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))  # noqa: S104 - of `lo` alone, or as the estate says
     except BaseException:
         door.close()
         raise

@@ -95,7 +95,12 @@ class _HostConnection(asyncssh.SSHServerConnection):
         if self._transport is None or not delay:
             then()
             return
-        self._transport.pause_reading()
+        if stage is Stage.BANNER:
+            # asyncio begins to read after `connection_made`, which is now; in 3.11.2 (Debian 12) a pause of before
+            # did not keep it from that.
+            self._loop.call_soon(self._transport.pause_reading)
+        else:
+            self._transport.pause_reading()
         self._late = self._loop.call_later(delay, self._go_on, self._transport, then)
 
     @staticmethod

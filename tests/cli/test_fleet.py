@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import ssl
 import subprocess
 import tomllib
@@ -25,8 +26,10 @@ from appliance.bus.users import new_user
 from appliance.contract import EnrolmentRequest, EnrolmentToken
 from appliance.sealed_logins import new_sealing_key
 from appliance.settings import Settings
+from tests.acceptance.chaos.processes import until
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
+from tests.acceptance.served import serving as orchestrating
 from tests.cli.nats import nats_server
 from tests.cli.test_own_bus import HOSTS, campaign, serving
 from tests.peers.private import free_port
@@ -147,6 +150,43 @@ def _is_drained_and_resumed(fleet: Fleet) -> None:
     assert (one["drained"], one["draining"]) == (False, False)
     neither = fleet.keymuster("fleet", "drain")
     assert (neither.code, "name an appliance, or a whole zone" in neither.stderr) == (2, True)
+
+
+def test_a_container_enrols_once_and_serves(fleet: Fleet, tmp_path: Path) -> None:
+    """The orchestrator comes later than the machine, and the machine is restarted without its token."""
+    file, token_file = tmp_path / "appliance.toml", tmp_path / "token"
+    invited = fleet.keymuster("fleet", "add", "--zone", "dmz")
+    token_file.write_text(invited.stdout)
+    join = [str(KEYMUSTER), "appliance", "join", str(file), "--network", "127.73.0.0/16", "--log-format", "json"]
+    names = []
+    for more in (["--token-file", str(token_file)], []):
+        with subprocess.Popen(
+            [*join, *more], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+        ) as process:
+            try:
+                assert process.stderr is not None
+                if more:
+                    line = next(
+                        told for said in process.stderr if (told := json.loads(said))["event"] == "enrolment waits"
+                    )
+                    assert "no orchestrator of this fleet is on the bus" in line["why"]
+                    with orchestrating(fleet.keymuster.state, "--zone", "dmz", *fleet.where) as service:
+                        service.hears("appliance enrolled")
+                        until(lambda: service.page("/readyz")[0] == 200, "the appliance to take jobs")
+                        assert service.end() == 0
+                else:
+                    with orchestrating(fleet.keymuster.state, "--zone", "dmz", *fleet.where) as service:
+                        until(lambda: service.page("/readyz")[0] == 200, "the same one to take jobs")
+                        assert service.end() == 0
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+        names.append(tomllib.loads(file.read_text())["name"])
+    assert names[0] == names[1]
+    assert names[0].startswith("dmz-")
+    (listed,) = fleet.keymuster("fleet", "list", "--json").document["appliances"]
+    assert listed["name"] == names[0]
 
 
 def test_a_vault_login_is_sent_sealed_and_changed_in_one_place(fleet: Fleet, tmp_path: Path) -> None:

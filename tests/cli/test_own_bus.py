@@ -17,6 +17,7 @@ from appliance.bus.claims import KeyPair
 from appliance.bus.users import new_user
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Product
+from tests.acceptance.served import serving as orchestrating
 from tests.cli.nats import nats_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -87,6 +88,9 @@ def test_an_appliances_metrics(keymuster: Product, tmp_path: Path) -> None:
                 assert (line["event"], line["appliance"]) == ("metrics", "dmz-1")
                 with urllib.request.urlopen(line["url"], timeout=20) as answer:  # noqa: S310 - our own loopback URL
                     text = answer.read().decode()
+                ready = line["url"].replace("/metrics", "/readyz")
+                with urllib.request.urlopen(ready, timeout=20) as answer:  # noqa: S310 - as above
+                    assert answer.read() == b"ok\n"
                 assert "keymuster_bus_connected 1.0" in text
                 assert "keymuster_appliance_here_capacity 256.0" in text
                 process.send_signal(signal.SIGTERM)
@@ -141,6 +145,24 @@ def test_a_run_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_pat
         seen = lab.metrics()
         assert sum(len(host["logons"]) for host in seen["hosts"].values()) == len(HOSTS)
         assert seen["vault"]["grants"] == 1
+
+
+def test_a_run_is_submitted_to_the_service_that_is_on_the_bus(keymuster: Product, tmp_path: Path) -> None:
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        where = ("--nats", url, "--nats-seed", seed)
+        with serving(file), orchestrating(keymuster.state, *where) as service:
+            service.hears("serving")
+            ended = keymuster("run", campaign(tmp_path, lab, HOSTS), *where, "--format", "json")
+            assert ended.code == 0, ended.stderr
+            assert f"submitted to process {service.process.pid}" in ended.stderr
+            assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
+            assert service.end() == 0
 
 
 def test_a_load_test_on_a_bus_and_an_appliance_of_ones_own(keymuster: Product, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 import pytest
 import typer
@@ -60,3 +61,21 @@ def test_the_environment_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
         assert name not in os.environ
         assert not libc.getenv(name.encode())
     assert Environment.taken() == NOTHING
+
+
+def test_a_password_in_a_file_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("pw\n")
+    by_file = Environment("postgresql://u@db/k", "", str(file))
+    assert store_address(None, by_file) == StoreAddress("postgresql://u@db/k", "pw")
+    assert store_address(None, Environment("postgresql://u:own@db/k", "", str(file))) == StoreAddress(
+        "postgresql://u@db/k", "own"
+    ), "the file is read where nothing else says it"
+    assert store_address(None, Environment("/srv/runs.db", "", "/nowhere")) == StoreAddress("/srv/runs.db")
+    for text, match in (("", "is empty"), (b"\xff", "no UTF-8 text")):
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(typer.BadParameter, match=match):
+            store_address(None, by_file)
+    file.unlink()
+    with pytest.raises(typer.BadParameter, match=r"cannot read KEYMUSTER_STORE_PASSWORD_FILE, .*: No such file"):
+        store_address(None, by_file)

@@ -88,6 +88,27 @@ async def test_an_ssh_login_takes_the_latency_of_its_group(tmp_path: Path) -> No
         assert stood >= 0.6
 
 
+async def test_first_words_are_late_where_asyncio_reads_though_it_is_paused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python 3.11.2 does, which Debian 12 has, when it is paused before it has begun."""
+
+    def add_reader(self: Any, descriptor: int, callback: Any) -> None:
+        if not self._closing:
+            self._loop._add_reader(descriptor, callback)
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorTransport._add_reader", add_reader)
+    async with running('[[hosts]]\nlatency = "800ms"\n', tmp_path) as (ready, _):
+        reader, writer = await asyncio.open_connection("127.20.0.1", ready.ssh_port)
+        await asyncio.sleep(0.1)
+        writer.write(b"SSH-2.0-ear")
+        assert (await reader.readline()).startswith(b"SSH-2.0-OpenSSH")
+        writer.write(b"ly_1.0\r\n")
+        assert await reader.readexactly(4), "what came first was read first, and the key exchange begins"
+        writer.close()
+        await writer.wait_closed()
+
+
 @pytest.mark.slow
 async def test_an_smb_login_takes_the_latency_of_its_group(tmp_path: Path) -> None:
     text = '[[hosts]]\ntechnology = "windows"\nlatency = "800ms"\n'

@@ -92,6 +92,39 @@ def test_hosts_of_ipv6_have_names_of_their_own() -> None:
     assert [str(network) for network in what.networks] == ["fd00:1::/64"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[hosts]]\nnetwork = "10.91.20.0/24"', "hosts.0: network 10.91.20.0/24 is not within 127.0.0.0/8"),
+        ('reach = "networks"\n[[hosts]]\nnetwork = "8.8.8.0/24"', "network 8.8.8.0/24 is no private one"),
+        ('reach = "everywhere"\n[[hosts]]\nnetwork = "10.91.20.0/24"', "reach: .*'loopback' or 'networks'"),
+    ],
+)
+def test_hosts_are_off_loopback_only_where_the_file_says_so(text: str, said: str) -> None:
+    with pytest.raises(spec.EstateError, match=said):
+        build(text)
+
+
+def test_hosts_that_others_reach_may_be_in_private_networks() -> None:
+    what = build('reach = "networks"\n[[hosts]]\ncount = 2\nnetwork = "10.91.20.0/24"')
+    assert list(what.hosts) == ["10.91.20.1", "10.91.20.2"]
+    assert [str(network) for network in what.networks] == ["10.91.20.0/24"]
+
+
+def test_a_vault_users_password_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    text = f'[vault]\nuser = "scan"\n[[vault.users]]\nname = "scan"\npassword_file = "{file}"\n'
+    with pytest.raises(spec.EstateError, match=r"cannot read password_file .*: No such file"):
+        build(text)
+    file.write_text("\n")
+    with pytest.raises(spec.EstateError, match=r"password_file .* is empty"):
+        build(text)
+    file.write_text("KMS-from-a-file\n")
+    assert build(text).vault_password == "KMS-from-a-file"
+    with pytest.raises(spec.EstateError, match="give `password` or `password_file`, not both"):
+        build(text + 'password = "x"\n')
+
+
 @given(specs())
 def test_a_secret_opens_its_hosts_account_exactly_when_the_fault_says_so(made: spec.EstateSpec) -> None:
     what = buildable(made)

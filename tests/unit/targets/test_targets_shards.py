@@ -29,6 +29,7 @@ from targets.shards import hub
 from targets.shards.hub import HOSTS_PER_SHARD, Child, Fleet, ShardError, shards_for
 from targets.shards.link import Link, LinkLost
 from targets.shards.steering import check_routes, doors, refusing, shard_of
+from targets.spec import Reach
 from targets.world import World
 from tests.unit.targets.targets_lab import build, until
 from tests.unit.targets.test_targets_process import get, post, process
@@ -242,6 +243,23 @@ def test_a_closed_port_is_closed_in_both_families() -> None:
         for address in ("127.30.0.1", "::1"):
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((address, port))
+
+
+def test_doors_of_a_container_are_of_every_device() -> None:
+    outside = {Reach.LOOPBACK: b"lo\0", Reach.NETWORKS: b""}
+    for reach, device in outside.items():
+        with doors(["127.30.0.1"], reach=reach) as [one]:
+            assert {
+                door.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) for door in (*one.ssh, *one.smb)
+            } == {device}
+
+
+def test_a_private_network_that_is_not_this_machines_is_told_with_what_to_do() -> None:
+    what = build('reach = "networks"\n[[hosts]]\nnetwork = "10.91.20.0/24"')
+    assert what.reach is Reach.NETWORKS
+    with pytest.raises(spec.EstateError, match=r"run `ip route add local 10\.91\.20\.0/24 dev lo` as root"):
+        check_routes(what.networks)
+    assert not build('reach = "networks"\n[[hosts]]\nnetwork = "127.20.0.0/16"').networks
 
 
 def test_a_network_that_is_not_this_machines_is_told_with_what_to_do() -> None:
