@@ -18,7 +18,8 @@ def nats_server(directory: Path, configuration: str = "", port: int | None = Non
     file = directory / "nats.conf"
     file.write_text(f'host: "127.0.0.1"\nport: {port}\njetstream {{ store_dir: "{directory}" }}\n{configuration}')
     binary = Path(sys.executable).parent / "nats-server"
-    with subprocess.Popen([str(binary), "-c", str(file)], stderr=subprocess.PIPE, text=True) as process:
+    # In its directory: what a fleet's servers are told has the accounts' tokens in a directory beside them.
+    with subprocess.Popen([str(binary), "-c", str(file)], stderr=subprocess.PIPE, text=True, cwd=directory) as process:
         try:
             assert process.stderr is not None
             assert any("Server is ready" in line for line in process.stderr), "nats-server did not come up"
