@@ -279,6 +279,7 @@ def campaign(world: World, zones: Sequence[Zone]) -> Path:
     """Its file: all hosts of these zones."""
     parts, included = ['name = "chaos"\n'], list[str]()
     for zone in zones:
+        parts.append(f'[[zones]]\nname = "{zone.name}"\nips = ["{zone.network}"]\n')
         parts.append(_vault(zone, '{ env = "KEYMUSTER_NOT_SET_HERE" }'))
         own, shared = (
             [host["address"] for host in zone.truth if (host["account"] == "local") is local] for local in (True, False)

@@ -75,7 +75,12 @@ class Node:
             server = ["nsenter", f"--mount=/proc/{self._disk.pid}/ns/mnt", "--", *server]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, *server], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*self.prefix, *server],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.directory,
             )
 
     def _mount(self) -> subprocess.Popen[bytes]:
