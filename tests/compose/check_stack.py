@@ -241,6 +241,9 @@ def test_campaigns_in_both_zones_while_a_server_of_the_bus_is_restarted() -> Non
 
 
 def _runs() -> list[dict[str, Any]]:
+    """None while the orchestrator is made anew."""
+    if not containers("orchestrator"):
+        return []
     return list(json.loads(keymuster("runs", "--json", check=False) or '{"runs": []}')["runs"])
 
 
