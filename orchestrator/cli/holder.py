@@ -28,6 +28,8 @@ from orchestrator.store import Store
 AGAIN_S = 0.3
 FOUND_S = LOST_S + 6.0
 """A holder that does not answer is dead by then, or starts or ends no more."""
+TAKEN_S = 2 * FOUND_S
+"""Whoever takes a dead one's run over has it by then, and answers."""
 
 
 @asynccontextmanager
@@ -78,6 +80,36 @@ async def _found(keeper: LeaseKeeper, where: Where, run: str) -> HolderInfo | No
         await anyio.sleep(AGAIN_S)
     await keeper.take_run(run)
     return None
+
+
+async def found_alive(where: Where, store: Store, run: str) -> HolderInfo | None:
+    """Who has a run in hand, or takes it over within TAKEN_S, on the user's bus; it has answered. None where nobody does,
+    or the run is not under way.
+    """
+    if not await _is_under_way(store, run):
+        return None
+    async with _keeping(store) as keeper:
+        with anyio.move_on_after(TAKEN_S):
+            while await _is_under_way(store, run):
+                owner = keeper.elsewhere(run_lease(run))
+                if owner is not None and await _is_alive(HolderInfo(None, None, orchestrator=owner), where):
+                    return HolderInfo(None, None, orchestrator=owner)
+                await anyio.sleep(AGAIN_S)
+    return None
+
+
+async def _is_under_way(store: Store, run: str) -> bool:
+    record = await store.runs.get(run)
+    return record is not None and record.state.under_way
+
+
+async def _is_alive(holder: HolderInfo, where: Where) -> bool:
+    try:
+        async with client_of(holder, where) as client:
+            await client.alive()
+    except Unreachable:
+        return False
+    return True
 
 
 async def orchestrators(store: Store) -> list[HolderInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,15 +14,14 @@ from anyio import to_thread
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.arguments import Show, Where
-from orchestrator.cli.control import POLL_S, Client, Desk
+from orchestrator.cli.control import Desk
 from orchestrator.cli.engine import Engine, attached, embedded
-from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
-from orchestrator.cli.reaching import reach
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import Order, exit_code, interruptible, watched
-from orchestrator.cli.storing import find_run, stored
+from orchestrator.cli.storing import find_run
 from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import Held, HolderInfo, StateDir
@@ -30,9 +29,6 @@ from orchestrator.tally import Tally
 
 ANNOUNCE_S = 20.0
 """How long a holder that is just starting or ending is waited for."""
-
-Submit = Callable[[Client], Awaitable[str]]
-"""Hands a run to the holder and gives its id."""
 
 
 async def acquire(where: Where) -> Held | HolderInfo:
@@ -97,51 +93,6 @@ async def _stay(desk: Desk, interrupt: anyio.Event) -> None:
         tasks.start_soon(obey, name="holder: interrupt")
         await desk.wait_until_idle()
         tasks.cancel_scope.cancel()
-
-
-async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) -> Exit:
-    """Let the holder execute the run; watch it, and report it from the shared store."""
-    if not where.fast_path:
-        who = f"process {holder.pid}, which holds {where.state} and has started its appliance already"
-        raise BadInput(f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
-    _same_store(holder, where)
-    async with interruptible() as interrupt, await reach(holder, where) as control:
-        client = Client(control, holder)
-        run_id = await submit(client)
-        async with stored(where.home) as store:
-            warnings = exposures_of((await find_run(store, run_id)).snapshot).values()
-        with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
-            display.note(f"run {run_id}: submitted to {holder.who}, which holds {where.state}")
-            stopped = False
-            while (progress := await client.progress(run_id)) is not None:
-                display.show(progress)
-                if interrupt.is_set() and not stopped:
-                    stopped = True
-                    await client.stop(run_id)
-                await anyio.sleep(POLL_S)
-        async with stored(where.home) as store:
-            record = await find_run(store, run_id)
-            if record.state.under_way:
-                others = "another orchestrator goes on with it, if there is one, or " if holder.orchestrator else ""
-                raise Incomplete(
-                    f"{holder.who} ended while run {run_id} was under way; "
-                    f"{others}`keymuster run --resume {run_id}` goes on with it"
-                )
-            gates_ok = await write_report(store, record, show.form, show.output)
-    return exit_code(record.state, interrupted=stopped, gates_ok=gates_ok)
-
-
-def _same_store(holder: HolderInfo, where: Where) -> None:
-    """Raises BadInput: the run would be looked for where it is not."""
-    ours = where.home.store.where if where.home.store else ""
-    if holder.orchestrator:
-        return  # it says itself which runs it knows
-    if ours != holder.store:
-        theirs = f"--store {holder.store}" if holder.store else "no --store"
-        raise BadInput(
-            f"process {holder.pid}, which holds {where.state}, was started with {theirs}: say the same, wait until it "
-            "has ended, or name another --state"
-        )
 
 
 @asynccontextmanager

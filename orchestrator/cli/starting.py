@@ -12,10 +12,11 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli.arguments import Format, Show, Where, Which
 from orchestrator.cli.errors import BadInput, Exit, NothingToDo
 from orchestrator.cli.holder import who
-from orchestrator.cli.holding import acquire, hold, logins, through
+from orchestrator.cli.holding import acquire, hold, logins
 from orchestrator.cli.output import check_output
 from orchestrator.cli.running import Given, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
+from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of
 from orchestrator.run_state import Act
 from orchestrator.state_dir import HolderInfo
