@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
@@ -23,7 +24,7 @@ from orchestrator.cli.running import Order, exit_code, interruptible, watched
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
-from orchestrator.state_dir import Held, HolderInfo
+from orchestrator.state_dir import Held, HolderInfo, holder_of
 from orchestrator.tally import Tally
 
 Submit = Callable[[Client], Awaitable[str]]
@@ -88,8 +89,9 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
         with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
             display.note(f"run {run_id}: submitted to process {holder.pid}, which holds {where.state}")
             stopped = False
-            while (progress := await client.progress(run_id)) is not None:
-                display.show(progress)
+            while (progress := await client.progress(run_id)) is not None or await _goes_on(holder, where, run_id):
+                if progress is not None:
+                    display.show(progress)
                 if interrupt.is_set() and not stopped:
                     stopped = True
                     await client.stop(run_id)
@@ -103,6 +105,16 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
                 )
             gates_ok = await write_report(store, record, show.form, show.output)
     return exit_code(record.state, interrupted=stopped, gates_ok=gates_ok)
+
+
+async def _goes_on(holder: HolderInfo, where: Where, run_id: str) -> bool:
+    """Was only an answer lost? A bus of the user's own may lose one, when a server of it is restarted: its holder is
+    there still then, and the run under way.
+    """
+    if holder.url is not None or await anyio.to_thread.run_sync(holder_of, where.state) != holder.pid:
+        return False
+    async with stored(where.home) as store:
+        return (await find_run(store, run_id)).state.under_way
 
 
 def _same_store(holder: HolderInfo, where: Where) -> None:
