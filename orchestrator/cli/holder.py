@@ -83,8 +83,8 @@ async def _found(keeper: LeaseKeeper, where: Where, run: str) -> HolderInfo | No
 
 
 async def found_alive(where: Where, store: Store, run: str) -> HolderInfo | None:
-    """Who has a run in hand, or takes it over within TAKEN_S, on the user's bus; it has answered. None where nobody does,
-    or the run is not under way.
+    """Who has a run in hand, or takes it over within TAKEN_S, on the user's bus; it has answered. None where nobody
+    does, or the run is not under way.
     """
     if not await _is_under_way(store, run):
         return None
