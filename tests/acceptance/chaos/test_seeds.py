@@ -1,4 +1,6 @@
-"""Three seeds of the chaos suite; `make chaos RUNS=20` is more of them."""
+"""Three seeds of the chaos suite; between them they have every kind of fault, but for a server's death that leads
+nothing. `make chaos RUNS=20` is more of them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ PATIENCE_S = 180.0
 """Beside other tests on a small machine; `make chaos` holds a run to a minute."""
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [12, 17, 24])
 def test_seed(seed: int, tmp_path: Path) -> None:
     said: list[str] = []
     told = ordeal(seed, tmp_path, said.append, PATIENCE_S)
