@@ -10,7 +10,8 @@ from 0.68 to 0.36 ms in the orchestrator, 0.09 to 0.05 in nats-server and 0.38 t
 targets, 128 scans in flight in each of two: `python -m tests.bench.scale --targets 10000`). Waiting for enough saves a
 whole SSH login 0.44 ms of the orchestrator's CPU and 0.17 of nats-server's (`python -m tests.bench.product`).
 
-A request that may not be granted yet is asked again by itself, to be held by the pacer (`ApplianceBus.permit`).
+A request that may not be granted yet is asked again by itself, to be held by the pacer (`ApplianceBus.permit`). A
+verdict that finds no pacer is kept, and told again when its scan has gone on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
+import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import ApplianceBus, NoPacer
@@ -33,6 +35,12 @@ ANSWER_S = 5.0
 """For the pacer's answer to one message: it decides at once, but a commit may wait for a slow disk."""
 RELEASE_TRIES = 3
 RELEASE_PAUSE_S = 0.2
+LATE_S, LATE_PAUSE_S = 30.0, 1.0
+"""A verdict that nobody has taken in is told for so long: another orchestrator may take over from one that has died
+(some 12 s), and what was a good login is no failure then.
+"""
+
+log = structlog.get_logger()
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +64,9 @@ class GatheringDesk:
         self._wake = anyio.Event()
         self._go = anyio.Event()
         """Set when there is no more to wait for."""
+        self._late: deque[tuple[PermitRelease, float]] = deque()
+        """Verdicts that nobody has taken in yet, and until when they are told."""
+        self._is_late = anyio.Event()
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
         """Raises NoPacer when there is no answer within `wait` seconds."""
@@ -79,13 +90,15 @@ class GatheringDesk:
         return await self._bus.permit(request, max(end - anyio.current_time(), 0.0))
 
     async def release(self, release: PermitRelease) -> None:
-        """Returns when the pacer has taken the verdict in. Raises NoPacer: the permit then counts as a failure when it
-        expires.
+        """Returns when the pacer has taken the verdict in. Raises NoPacer, or is cancelled: then the verdict is told
+        for LATE_S more; a permit whose verdict nobody hears counts as a failure when it expires.
         """
+        told = False
         try:
             for left in reversed(range(RELEASE_TRIES)):
                 try:
                     await self._put(release, ANSWER_S)
+                    told = True
                     return
                 except NoPacer:
                     if not left:
@@ -93,6 +106,9 @@ class GatheringDesk:
                 await anyio.sleep(RELEASE_PAUSE_S)
         finally:
             self._in_session.discard(release.holder)
+            if not told:
+                self._late.append((release, anyio.current_time() + LATE_S))
+                self._is_late.set()
 
     async def access(self, request: AccessRequest, wait: float) -> AccessAnswer:
         return await self._bus.access(request, wait)
@@ -108,6 +124,33 @@ class GatheringDesk:
                 if not self._pressing:
                     with anyio.move_on_after(GATHER_S):
                         await self._go.wait()
+
+    async def tell_late(self) -> None:
+        """Tell verdicts that nobody has taken in, until cancelled."""
+        while True:
+            await self._is_late.wait()
+            self._is_late = anyio.Event()
+            while self._late:
+                await anyio.sleep(LATE_PAUSE_S)
+                await self._tell_all_late()
+
+    async def _tell_all_late(self) -> None:
+        late = list(self._late)
+        self._late.clear()
+        async with anyio.create_task_group() as tasks:
+            for release, until in late:
+                tasks.start_soon(self._tell_one_late, release, until, name="desk: a late verdict")
+
+    async def _tell_one_late(self, release: PermitRelease, until: float) -> None:
+        try:
+            await self._put(release, ANSWER_S)
+        except NoPacer:
+            if anyio.current_time() < until:
+                self._late.append((release, until))
+            else:
+                log.warning(
+                    "permit not returned: it counts as a failed logon", job=release.job, attempt=release.attempt
+                )
 
     @property
     def _pressing(self) -> bool:
@@ -160,5 +203,6 @@ async def open_desk(bus: ApplianceBus) -> AsyncIterator[GatheringDesk]:
     desk = GatheringDesk(bus)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(desk.run, name="desk: permits")
+        tasks.start_soon(desk.tell_late, name="desk: late verdicts")
         yield desk
         tasks.cancel_scope.cancel()

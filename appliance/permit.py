@@ -162,4 +162,4 @@ class Permit:
             try:
                 await self._desk.release(release)
             except NoPacer:
-                log.warning("permit not returned: it will count as a failed logon", job=job.job, attempt=job.attempt)
+                log.info("permit not returned yet: no pacer answers", job=job.job, attempt=job.attempt)

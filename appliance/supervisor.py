@@ -224,7 +224,8 @@ class Supervisor:
     async def _follow_orders(self) -> None:
         async with self.bus.orders() as changes:
             async for orders in changes:
-                drained = orders is not None and orders.drains(self.identity.appliance)
+                # No orders, as on a bus that has lost its store, say nothing: to resume is an order too.
+                drained = self.drained if orders is None else orders.drains(self.identity.appliance)
                 if drained != self.drained:
                     log.info("drained by order" if drained else "takes jobs again, by order")
                     self.drained = drained

@@ -188,25 +188,46 @@ class PacerShards:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     async def ask(self, asks: Sequence[Ask]) -> list[PermitAnswer | None]:
-        """Others' first: what one of them does not answer keeps ours from being granted for nothing."""
+        """Others' first: what one of them does not answer keeps ours from being granted for nothing. Verdicts are taken
+        in wherever their pacer answers, whatever becomes of the rest: they may be told again. Raises OvertakenError.
+        """
         await self._settle(account for one in asks if (account := _account(one)) is not None)
         asks = [self._unless_stopped(one) for one in asks]
-        by_owner: dict[str, list[int]] = defaultdict(list)
-        for n, one in enumerate(asks):
-            by_owner[self._owner(one)].append(n)
+        by_owner, missing = self._dealt(asks)
         answers: list[PermitAnswer | None] = [None] * len(asks)
         for owner, numbers in sorted(by_owner.items(), key=lambda item: item[0] == self._keeper.owner):
-            some = [asks[n] for n in numbers]
-            told = await (self._desk.ask(some) if owner == self._keeper.owner else self._asked(owner, some))
-            for n, answer in zip(numbers, told, strict=True):
+            told_of = [n for n in numbers if not missing or isinstance(asks[n], PermitRelease)]
+            try:
+                told = await self._told_all(owner, [asks[n] for n in told_of])
+            except OvertakenError:
+                missing = True
+                continue
+            for n, answer in zip(told_of, told, strict=True):
                 answers[n] = answer
+        if missing:
+            raise OvertakenError
         return answers
+
+    def _dealt(self, asks: Sequence[Ask]) -> tuple[dict[str, list[int]], bool]:
+        """Which of them are whose; and has one of them no pacer?"""
+        by_owner, missing = defaultdict[str, list[int]](list), False
+        for n, one in enumerate(asks):
+            try:
+                by_owner[self._owner(one)].append(n)
+            except OvertakenError:
+                missing = True
+        return by_owner, missing
+
+    async def _told_all(self, owner: str, asks: Sequence[Ask]) -> list[PermitAnswer | None]:
+        if not asks:
+            return []
+        return await (self._desk.ask(asks) if owner == self._keeper.owner else self._asked(owner, asks))
 
     def _unless_stopped(self, one: Ask) -> Ask:
         """Another pacer is not asked for what must not be used."""
-        if isinstance(one, Posed) and one.stop is not None and self._owner(one) != self._keeper.owner:
-            return stopped(one.stop)
-        return one
+        if not isinstance(one, Posed) or one.stop is None or shard_of(one.request.account.authority) in self._ours:
+            return one
+        return stopped(one.stop)
 
     def _owner(self, one: Ask) -> str:
         """Raises OvertakenError."""

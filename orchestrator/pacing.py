@@ -27,6 +27,8 @@ The rules, stated here and nowhere else (design: nobody is locked out):
                 can hang up.
  R12 take-over  Of an account with a permit that another pacer granted, which this one has taken over from, nothing is
                 granted until that permit is returned, by its holder, or has expired (R8).
+ R13 budgets    Where runs give an account different budgets, the smallest number and the longest window count, of all
+                runs that have asked here and are not over.
 """
 
 from __future__ import annotations
@@ -131,11 +133,22 @@ class _AccountState:
     failures: list[float] = field(default_factory=list)
     proven_for: dict[str, None] = field(default_factory=dict)
     breaker: Breaker | None = None
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    """By run (R13)."""
 
     @property
     def idle(self) -> bool:
         """Nothing is out, failed or broken."""
         return not self.outstanding and not self.failures and self.breaker is None
+
+    def budget(self, run: str, given: Budget) -> Budget:
+        """Of all runs (R13)."""
+        self.budgets[run] = given
+        if len(self.budgets) == 1:
+            return given
+        return Budget(
+            min(one.failures for one in self.budgets.values()), max(one.window_s for one in self.budgets.values())
+        )
 
     def fail(self, at: float) -> None:
         self.failures.append(at)
@@ -174,7 +187,7 @@ class Pacer:
         """Answer a request. WAIT means: ask again when the account changes, or when `until` has come."""
         state = self._accounts.setdefault(request.account, _AccountState())
         expired = self._expire(request.account, state, now)
-        answer = self._judge(request, state, budget, run_began=run_began, now=now, stop=stop)
+        answer = self._judge(request, state, state.budget(request.run, budget), run_began=run_began, now=now, stop=stop)
         if answer.verdict is not PermitVerdict.GRANTED:
             return Decision(answer, expired)
         expires_at = now + request.valid_for
@@ -385,6 +398,7 @@ class Pacer:
         self._expired.pop(run, None)
         for state in self._accounts.values():
             state.proven_for.pop(run, None)
+            state.budgets.pop(run, None)
 
     def prune(self, *, before: float) -> None:
         """Drop what nobody can ask for any more: failures and breakers older than `before` (the earlier of the widest

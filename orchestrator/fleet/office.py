@@ -113,10 +113,13 @@ class FleetOffice:
         """Who is drained, to each zone that has members; the zones whose orders the bus did not take. Raises
         StoreError.
         """
-        zones = {member.zone for member in await self.rows.members() if member.revoked_at is None}
-        drains = await self.rows.drains()
-        wanted = sorted(zones | {drain.zone for drain in drains})
-        return [zone for zone in wanted if not await put_orders(self.bus, zone, drains)]
+        while True:
+            zones = {member.zone for member in await self.rows.members() if member.revoked_at is None}
+            drains = await self.rows.drains()
+            wanted = sorted(zones | {drain.zone for drain in drains})
+            failed = [zone for zone in wanted if not await put_orders(self.bus, zone, drains)]
+            if await self.rows.drains() == drains:  # else somebody has given an order meanwhile, and sent it before us
+                return failed
 
     def _opened(self, logins: Sequence[StoredLogin]) -> list[dict[str, object]]:
         return [json.loads(decrypted(login.encrypted, self.key)) for login in logins]

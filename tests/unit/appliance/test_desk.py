@@ -23,7 +23,17 @@ from appliance.contract import (
     Phase,
     Technology,
 )
-from appliance.desk import ANSWER_S, GATHER_S, PART, RELEASE_PAUSE_S, RELEASE_TRIES, TOGETHER, GatheringDesk, open_desk
+from appliance.desk import (
+    ANSWER_S,
+    GATHER_S,
+    LATE_S,
+    PART,
+    RELEASE_PAUSE_S,
+    RELEASE_TRIES,
+    TOGETHER,
+    GatheringDesk,
+    open_desk,
+)
 from tests.simulation.virtual_loop import run as run_virtually
 
 ACCOUNT = Account(authority="dir:corp", user="scan")
@@ -231,6 +241,30 @@ async def test_a_verdict_that_nobody_hears_is_an_error(desk: GatheringDesk, bus:
         await desk.release(release("a"))
     took = anyio.current_time() - began
     assert took == pytest.approx(RELEASE_TRIES * ANSWER_S + (RELEASE_TRIES - 1) * RELEASE_PAUSE_S, abs=0.1)
+
+
+@at_work
+async def test_a_verdict_that_nobody_heard_is_told_on_while_its_scan_goes_on(
+    desk: GatheringDesk, bus: Bus, tasks: TaskGroup
+) -> None:
+    """As when an orchestrator has died, and another one takes over."""
+    bus.lost = 5
+    with pytest.raises(NoPacer):
+        await desk.release(release("a"))
+    assert len(bus.messages) == RELEASE_TRIES
+    await anyio.sleep(LATE_S)
+    assert bus.messages == [["release a"]] * 6, "until it is heard, and no more"
+
+
+@at_work
+async def test_what_nobody_has_heard_for_long_is_given_up(desk: GatheringDesk, bus: Bus, tasks: TaskGroup) -> None:
+    bus.lost = 100
+    with pytest.raises(NoPacer):
+        await desk.release(release("a"))
+    await anyio.sleep(2 * LATE_S)
+    told = len(bus.messages)
+    await anyio.sleep(2 * LATE_S)
+    assert len(bus.messages) == told <= RELEASE_TRIES + LATE_S / ANSWER_S + 1
 
 
 @at_work

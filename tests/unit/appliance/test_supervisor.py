@@ -425,6 +425,9 @@ async def test_an_appliance_that_is_drained_by_order_stays_and_takes_nothing(
     appliance.bus.announce("r", "later")
     await anyio.sleep(10.0)
     assert (appliance.alive, appliance.ended) == ([], False)
+    appliance.bus.orders_given.send_nowait(None)  # as of a bus that has lost its store
+    await anyio.sleep(10.0)
+    assert (appliance.alive, appliance.bus.beats[-1].draining) == ([], True)
     appliance.bus.orders_given.send_nowait(ZoneOrders(zone="default", appliances=("b",)))
     await anyio.sleep(POLL_S + 0.1)
     assert len(appliance.alive) == 2, "both runs are served again"

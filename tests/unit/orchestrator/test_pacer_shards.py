@@ -8,7 +8,7 @@ from random import Random
 import anyio
 import pytest
 
-from appliance.contract import PermitVerdict
+from appliance.contract import OK, PermitVerdict
 from orchestrator.lease_keeper import run_lease
 from orchestrator.leases import LOST_S
 from orchestrator.pacer_shards import IDLE_S, TEND_S
@@ -19,7 +19,7 @@ from orchestrator.store.leases import LeaseRow
 from tests.simulation.sim_bus import SimBroker
 from tests.simulation.virtual_loop import run as run_virtually
 from tests.unit.orchestrator.sites import Site, SiteStore
-from tests.unit.orchestrator.test_permits import ACCOUNT, HOSTS
+from tests.unit.orchestrator.test_permits import ACCOUNT, HOSTS, release
 
 VERDICTS = PermitVerdict
 
@@ -82,7 +82,45 @@ def test_a_request_that_must_wait_is_held_by_the_pacer() -> None:
     at_work(story)
 
 
-def test_the_smaller_budget_and_a_stop_go_with_the_question() -> None:
+def test_the_smaller_budget_of_two_orchestrators_runs_counts_for_both() -> None:
+    """One's run allows a failure more than two's: none is granted that two's directory could not bear."""
+
+    async def story(one: Site, two: Site, store: SiteStore) -> None:
+        one.plan.failures, two.plan.failures = 3, 2
+        assert await one.ask("a") is VERDICTS.GRANTED
+        assert await one.give_back("a")
+        assert await two.ask("b") is VERDICTS.GRANTED
+        assert await two.give_back("b")
+        assert await one.ask("c") is VERDICTS.GRANTED
+        assert await two.ask("d") is VERDICTS.GRANTED
+        assert await one.ask("e") is VERDICTS.WAIT, "two are out, and two's run allows no more"
+        assert await two.give_back("d")
+        await two.keeper.put_down("r2")
+        await anyio.sleep(3 * TEND_S)
+        assert await one.ask("f") is VERDICTS.GRANTED
+        assert await one.ask("g") is VERDICTS.GRANTED, "two's run is over"
+
+    at_work(story)
+
+
+def test_a_verdict_is_taken_in_though_another_pacer_of_its_message_does_not_answer() -> None:
+    async def story(one: Site, two: Site, store: SiteStore) -> None:
+        host = next(host for host in HOSTS if shard_of(host.authority) != shard_of(ACCOUNT.authority))
+        assert await one.ask("a") is VERDICTS.GRANTED
+        assert await two.ask("b", host) is VERDICTS.GRANTED
+        assert await two.give_back("b", account=host)
+        await one.keeper.looked()
+        two.die()
+        word = release("a", OK).model_copy(update={"run": "r1"})
+        assert await one.office.ask([word, one.request("c", host), one.request("d")], "a") is None
+        assert [entry.kind for entry in store.ledger if entry.run == "r1"] == [EntryKind.GRANTED, EntryKind.SUCCESS]
+        assert await one.ask("d") is VERDICTS.GRANTED, "and nothing was granted for nobody to hear"
+        assert await one.office.ask([word], "a") is not None, "it may be told again"
+
+    at_work(story)
+
+
+def test_a_stop_goes_with_the_question() -> None:
     async def story(one: Site, two: Site, store: SiteStore) -> None:
         assert await one.ask("a") is VERDICTS.GRANTED
         await two.keeper.looked()
