@@ -35,6 +35,7 @@ def _green(seed: int) -> bool:
     told = ordeal(seed, directory, lambda text: print(f"  {text}", flush=True))
     for complaint in told.complaints[:20]:
         print(f"  NOT so: {complaint}")
+    print(f"  {', '.join(f'{number} {reason}' for reason, number in told.reasons.most_common())}")
     print(f"  {'green' if told.passed else 'FAILED, see ' + str(directory)}: {told.took:.0f} s, ", end="")
     print(f"{told.late:.0f} s after the last fault", flush=True)
     if told.passed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Ordeal:
     said: list[str] = field(default_factory=list)
     """What was done to whom, and when."""
     complaints: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of the report."""
     took: float = 0.0
     """Seconds from the plan to the end of the run."""
     late: float = 0.0
@@ -58,7 +61,9 @@ def ordeal(seed: int, directory: Path, say: Callable[[str], None], after: float 
             finally:
                 submitted.kill()
         if run is not None:
-            told.complaints += complaints(world, _report(world, run))
+            report = _report(world, run)
+            told.reasons.update(row["reason"] for row in report["targets"])
+            told.complaints += complaints(world, report)
     return told
 
 
