@@ -157,10 +157,10 @@ def test_a_run_is_submitted_to_the_service_that_is_on_the_bus(keymuster: Product
         filled_in(file, url, lab)
         where = ("--nats", url, "--nats-seed", seed)
         with serving(file), orchestrating(keymuster.state, *where) as service:
-            service.hears("serving")
+            name = service.hears("serving")["name"]
             ended = keymuster("run", campaign(tmp_path, lab, HOSTS), *where, "--format", "json")
             assert ended.code == 0, ended.stderr
-            assert f"submitted to process {service.process.pid}" in ended.stderr
+            assert f"submitted to orchestrator {name}, which holds {keymuster.state}" in ended.stderr
             assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
             assert service.end() == 0
 
