@@ -7,12 +7,13 @@ so a run is watched for as long as somebody has it in hand.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 
 from orchestrator.cli.arguments import Show, Where
 from orchestrator.cli.control import POLL_S, Client
-from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
 from orchestrator.cli.holder import client_of, found_alive
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
@@ -45,8 +46,9 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
                     if now.orchestrator != last.orchestrator:
                         display.note(f"{now.who} goes on with it")
                     last = now
-                    async with client_of(now, where) as other:
-                        await watch.through(other)
+                    with suppress(Unreachable):  # lost again: it is looked for again
+                        async with client_of(now, where) as other:
+                            await watch.through(other)
         async with stored(where.home) as store:
             record = await find_run(store, run_id)
             if record.state.under_way:
@@ -67,12 +69,14 @@ class _Watch:
         """The run was, by us."""
 
     async def through(self, client: Client) -> None:
-        """Until this holder has nothing more to say of it."""
+        """Until this holder has nothing more to say of it. Raises Unreachable for a stop that is not answered."""
+        told = False  # each holder is, since the one before may not have heard it
         while (progress := await client.progress(self._run)) is not None:
             self._display.show(progress)
-            if self._interrupt.is_set() and not self.stopped:
+            if self._interrupt.is_set() and not told:
                 self.stopped = True
                 await client.stop(self._run)
+                told = True
             await anyio.sleep(POLL_S)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import time
 import tomllib
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ import pytest
 
 from appliance.bus.claims import KeyPair
 from appliance.bus.users import new_user
+from orchestrator.cli.control import GONE_S
+from tests.acceptance.chaos.runs import Command
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.acceptance.served import serving as orchestrating
@@ -22,6 +26,8 @@ from tests.cli.nats import nats_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
+LATE_S = 2.0
+"""Between an answer's being given up, and what follows."""
 NOBODYS_PIN = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 HOSTS = ["127.73.0.1", "127.73.0.2", "127.73.0.3"]
 
@@ -157,11 +163,40 @@ def test_a_run_is_submitted_to_the_service_that_is_on_the_bus(keymuster: Product
         filled_in(file, url, lab)
         where = ("--nats", url, "--nats-seed", seed)
         with serving(file), orchestrating(keymuster.state, *where) as service:
-            service.hears("serving")
+            name = service.hears("serving")["name"]
             ended = keymuster("run", campaign(tmp_path, lab, HOSTS), *where, "--format", "json")
             assert ended.code == 0, ended.stderr
-            assert f"submitted to process {service.process.pid}" in ended.stderr
+            assert f"submitted to orchestrator {name}, which holds {keymuster.state}" in ended.stderr
             assert ended.reasons == dict.fromkeys(HOSTS, "PASSED")
+            assert service.end() == 0
+
+
+def test_a_submitted_run_whose_service_says_nothing_for_long_is_watched_on(keymuster: Product, tmp_path: Path) -> None:
+    """As when an answer of the bus is lost: the command looks who has the run, and that one answers again."""
+    orchestrator = new_user()
+    seed = tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    file, user = appliance_file(tmp_path)
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\nlatency = "4s"\n'
+    with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
+        filled_in(file, url, lab)
+        where = ("--nats", url, "--nats-seed", str(seed))
+        with serving(file), orchestrating(keymuster.state, *where) as service:
+            service.hears("serving")
+            command = Command(keymuster.state, "run", str(campaign(tmp_path, lab, HOSTS)), *where, "--no-progress")
+            try:
+                run = command.run
+                os.killpg(service.process.pid, signal.SIGSTOP)
+                time.sleep(GONE_S + LATE_S)
+                assert [one["state"] for one in keymuster.planned_runs()] == ["running"]
+                assert command.process.poll() is None, command.said
+                os.killpg(service.process.pid, signal.SIGCONT)
+                assert command.wait() == 0, command.said
+                assert command.report().document["run"]["id"] == run
+                assert command.report().reasons == {"PASSED": len(HOSTS)}
+            finally:
+                os.killpg(service.process.pid, signal.SIGCONT)
+                command.end()
             assert service.end() == 0
 
 

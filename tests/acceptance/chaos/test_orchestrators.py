@@ -67,7 +67,9 @@ def test_an_orchestrator_and_an_appliance_are_killed(tmp_path: Path, server: Pos
         killed = time.time()
         os.kill(first.process.pid, signal.SIGKILL)
         os.killpg(running.appliances[1].pid, signal.SIGKILL)
-        assert command.wait() == 4, command.said
+        assert command.wait() == 0, command.said
+        assert f"{second.hears('serving')['name']} goes on with it" in command.said
+        command.report().is_exact()
         taken, gone = second.hears("nobody holds a run; goes on with it"), second.hears("appliance gone")
         assert (taken["run"], gone["appliance"]) == (run, "dmz-2")
         assert at(taken) - killed < NOTICED_S + LATE_S
