@@ -46,6 +46,7 @@ _NOT_NOW = frozenset({10008, 10009})
 _PAUSE = 0.2
 _TRY = 5.0
 """Seconds for one try of a call that is repeated."""
+_SILENCE = 2.0
 _MIN_VERSION = (2, 11)
 
 
@@ -101,6 +102,8 @@ class Link:
         # Keyed by id in order of entry: ending calls in an order that can be repeated.
         self._calls: dict[int, _Call] = {}
         self._sinks: dict[int, MemoryObjectSendStream[Message]] = {}
+        self._subscriptions: dict[int, Any] = {}
+        """The library's, by the id of the stream that `listen` gave out."""
         self._last_error = ""
         self._denied = ""
         self._redial = Redial()
@@ -347,9 +350,11 @@ class Link:
                 # first ping past its own queue, and so before it.
                 await self._client.flush()
                 await self._client.flush()
+            self._subscriptions[id(source)] = subscription
             yield source
         finally:
             del self._sinks[id(sink)]
+            self._subscriptions.pop(id(source), None)
             sink.close()
             source.close()
             if subscription is not None:
@@ -357,6 +362,11 @@ class Link:
                     # An error means that the connection is closed, and the subscription with it.
                     with suppress(NatsError):
                         await subscription.unsubscribe()
+
+    async def silence(self, source: MemoryObjectReceiveStream[Message]) -> None:
+        """Have no more sent to a stream of `listen`; what the server had sent before is in it then."""
+        with anyio.move_on_after(_SILENCE, shield=True), suppress(NatsError, asyncio.TimeoutError):
+            await self._subscriptions[id(source)].drain()
 
     async def close(self) -> None:
         """End the connection; at most 3 seconds."""

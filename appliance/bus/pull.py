@@ -126,7 +126,9 @@ class Puller:
             with anyio.move_on_after(_LINGER) as linger:
                 await self._collect(count - 1, reply)
         if linger.cancelled_caught:
-            # As many jobs are out as may be. What the server still owes would come when nobody has room for it.
+            # As many jobs are out as may be. What the server still owes would come when nobody has room for it; what it
+            # sends at this very moment must not be lost, since it is a delivery.
+            await self._link.silence(self._source)
             self._drain()
             await self._stack.aclose()
             self._source = None
