@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import json
 import logging
 import sys
+from asyncio import sslproto
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,7 +105,8 @@ def test_a_librarys_record_is_folded_in_without_its_values(stderr: Said) -> None
 def test_what_the_event_loop_says_of_every_tls_connection_of_the_bus_is_not_said(stderr: Said) -> None:
     set_up()
     (said,) = SAYS_NOTHING
-    assert said in inspect.getsource(asyncio.sslproto), "as the loop says it"
+    codes = [method.__code__ for method in vars(sslproto.SSLProtocol).values() if inspect.isfunction(method)]
+    assert any(said in code.co_consts for code in codes), "as the loop says it"
     logging.getLogger("asyncio").warning(said)
     assert stderr.getvalue() == ""
     logging.getLogger("asyncio").warning("something else")
