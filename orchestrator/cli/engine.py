@@ -203,7 +203,7 @@ async def embedded(
         )
         settle_in()
         service = Service(store, bus, time.time, tally=tally)
-        keeper = LeaseKeeper(store.leases, store.fences, held.name)
+        keeper = LeaseKeeper(store.leases, store.fences, held.name, is_orchestrator=False)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(keeper.run, name="engine: leases")

@@ -80,6 +80,7 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
     while not desk.closed:
         await keeper.looked()
         try:
+            await keeper.forget_dead()
             await _look_for_orphans(desk, store, tasks, took)
         except StoreError as error:
             log.warning("runs of dead orchestrators could not be looked for", error=str(error))
