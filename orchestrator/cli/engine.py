@@ -80,6 +80,8 @@ class Engine:
     """None on a bus of the user's own, whose appliances have their own policies and vault logins."""
     server: EmbeddedServer | None = None
     """Likewise."""
+    own_bus: str = ""
+    """Our name, where our bus is our own and the store others' too: runs that begin here are for nobody else."""
     begun: int = 0
     """Runs that have been executed, or are."""
 
@@ -210,7 +212,8 @@ async def embedded(
             await tasks.start(service.run, name="engine: service")
             held.announce(server.url, server.control_seed, home.store.where if home.store else "")
             async with _owned(tasks, child):
-                yield Engine(store, service, bus, keeper, zone, child, server)
+                own_bus = held.name if home.store else ""
+                yield Engine(store, service, bus, keeper, zone, child, server, own_bus)
             tasks.cancel_scope.cancel()
 
 

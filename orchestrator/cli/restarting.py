@@ -22,7 +22,7 @@ from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.passwords import logins_of
-from orchestrator.cli.running import Given, recalled
+from orchestrator.cli.running import Given, is_of_others, recalled
 from orchestrator.cli.secret_references import read_secret
 from orchestrator.lease_keeper import run_lease
 from orchestrator.run_state import Act, Hold, RunState, Standing
@@ -69,11 +69,12 @@ class Took:
 async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, brings_logins: bool) -> Took:
     """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours).
 
-    What a dead orchestrator has left, and is not known to be dead, is not looked at: it is for `take_over`.
+    One that began on another's own bus is for that one, or for a human. What belongs to an orchestrator that is dead,
+    and not known to be yet, is not looked at: it is for `take_over`.
     """
     took = Took()
     for record in await store.runs.all():
-        if not _is_free(desk, record.id):
+        if not _is_free(desk, record.id) or is_of_others(record, desk.engine.keeper.owner):
             continue
         took.seen[record.id] = record.standing
         if record.state is RunState.CANCELLING:
@@ -109,7 +110,10 @@ async def _look_for_orphans(desk: Desk, store: Store, tasks: TaskGroup, took: To
     for run, standing in standings.items():
         if not _is_free(desk, run) or took.seen.get(run) == standing or run in took.trying:
             continue
+        record = await store.runs.get(run)
         took.seen[run] = standing
+        if record is None or is_of_others(record, desk.engine.keeper.owner):
+            continue
         if standing.state is RunState.CANCELLING:
             _start(tasks, took, _Ending(desk), store, run)
         elif _is_ours(standing):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup
 
@@ -18,12 +20,13 @@ from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.campaign import parse_campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk, ElsewhereError
+from orchestrator.cli.engine import Engine
 from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, go_on, take_over
-from orchestrator.cli.running import Given
+from orchestrator.cli.running import OWN_BUS, Given, Order, check_and_store, is_of_others
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.leases import LOST_S
 from orchestrator.run_state import RunState, Standing
-from orchestrator.store import RunRecord, Store, StoreError
+from orchestrator.store import RunRecord, Store, StoreError, open_store
 from orchestrator.store.leases import Fences, LeaseRow, Leases
 from tests.simulation.sim_leases import SimLeases
 from tests.simulation.virtual_loop import run as run_virtually
@@ -200,6 +203,24 @@ def test_one_that_cannot_be_ended_holds_up_no_other() -> None:
     at_work(story)
 
 
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.CANCELLING])
+@pytest.mark.parametrize("held", [False, True], ids=["at the start", "later"])
+@pytest.mark.parametrize("begun_on", ["other", "here", ""])
+def test_a_run_of_anothers_own_bus_is_for_that_one(begun_on: str, held: bool, state: RunState) -> None:
+    plain = record("r1", state)
+    world = World(replace(plain, snapshot={**plain.snapshot, OWN_BUS: begun_on}) if begun_on else plain)
+    if held:
+        world.held_by("dead", "r1")
+
+    async def story() -> None:
+        async with world.serving():
+            await anyio.sleep(SOON_S)
+        seen_to = bool(world.resumed) or world.records["r1"].state is RunState.CANCELLED
+        assert seen_to == (begun_on != "other")
+
+    at_work(story)
+
+
 def test_what_a_human_must_settle_is_tried_once_as_it_stands() -> None:
     world, damaged = World(), record("r1", RunState.CANCELLING)
     world.records["r1"] = replace(damaged, snapshot={**damaged.snapshot, "schema": -1})
@@ -210,3 +231,25 @@ def test_what_a_human_must_settle_is_tried_once_as_it_stands() -> None:
         assert world.reads == 1
 
     at_work(story)
+
+
+@pytest.mark.parametrize("own_bus", ["here", ""])
+async def test_a_run_says_on_whose_own_bus_it_begins(tmp_path: Path, own_bus: str) -> None:
+    made = prepare(parse_campaign(ARTICLE, "c.toml"), Selection(), run="r1", seed=1, now=0.0)
+    assert isinstance(made, Prepared)
+
+    async def admit(*_: object) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    store = await open_store(tmp_path / "store.db")
+    parts = {"store": store, "admit": admit, "stand_in": "z", "appliance": None, "own_bus": own_bus}
+    engine = SimpleNamespace(**parts, zoning=lambda _: SimpleNamespace(all=()))
+    try:
+        await check_and_store(cast("Engine", engine), Order(made, (), under_way=True))
+        stored = await store.runs.get("r1")
+    finally:
+        await store.close()
+    assert stored is not None
+    assert stored.snapshot.get(OWN_BUS, "") == own_bus
+    assert is_of_others(stored, "there") == bool(own_bus)
+    assert not is_of_others(stored, "here")
