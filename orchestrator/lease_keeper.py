@@ -7,7 +7,7 @@ before that was fenced.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import anyio
@@ -41,8 +41,9 @@ def command_name() -> str:
     return f"{COMMAND}-{secrets.token_hex(6)}"
 
 
-def _is_untaken(row: LeaseRow) -> bool:
-    return row.name == orchestrator_lease(row.owner) or row.owner.startswith(f"{COMMAND}-")
+def _is_untaken(row: LeaseRow, open_runs: Collection[str]) -> bool:
+    kind, _, what = row.name.partition(" ")
+    return kind == ORCHESTRATOR or row.owner.startswith(f"{COMMAND}-") or (kind == RUN and what not in open_runs)
 
 
 class LeaseKeeper:
@@ -177,10 +178,12 @@ class LeaseKeeper:
             if (tell := self._lost.pop(name, None)) is not None:
                 tell()
 
-    async def forget_dead(self) -> None:
-        """What dead orchestrators and commands have left, and nobody would ever take. Raises StoreError."""
+    async def forget_dead(self, open_runs: Collection[str]) -> None:
+        """What dead orchestrators and commands have left, and nobody would ever take: `open_runs` are for heirs.
+        Raises StoreError.
+        """
         now = self._clock()
-        left = (row for row in self._watch.rows.values() if row.owner != self.owner and _is_untaken(row))
+        left = (row for row in self._watch.rows.values() if row.owner != self.owner and _is_untaken(row, open_runs))
         dead = [row for row in left if self._watch.is_free(row, now)]
         await self._table.forget(dead)
         if dead:

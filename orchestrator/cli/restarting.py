@@ -97,7 +97,6 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup, took: Took) -> N
     while not desk.closed:
         await keeper.looked()
         try:
-            await keeper.forget_dead()
             await _look_for_orphans(desk, store, tasks, took)
         except StoreError as error:
             log.warning("runs of dead orchestrators could not be looked for", error=str(error))
@@ -105,6 +104,7 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup, took: Took) -> N
 
 async def _look_for_orphans(desk: Desk, store: Store, tasks: TaskGroup, took: Took) -> None:
     standings = await store.runs.standings()
+    await desk.engine.keeper.forget_dead(standings)
     for run in [run for run in took.seen if not _is_free(desk, run) or run not in standings]:
         del took.seen[run]
     for run, standing in standings.items():

@@ -104,13 +104,14 @@ def test_nobody_is_waited_for_where_all_have_answered() -> None:
 
 def test_what_the_dead_have_left_is_forgotten_but_runs_and_accounts_are_for_heirs() -> None:
     for_heirs = left_by("dead", run_lease("r1")) | left_by("dead", "pacer 7")
-    rows = left_by("dead") | left_by("command-1", run_lease("r2")) | for_heirs
+    over = left_by("dead", run_lease("load-1"))
+    rows = left_by("dead") | left_by("command-1", run_lease("r2")) | over | for_heirs
 
     async def story(keeper: LeaseKeeper) -> None:
-        await keeper.forget_dead()
-        assert len(rows) == 5, "it has not looked for long enough"
+        await keeper.forget_dead(["r1", "r2"])
+        assert len(rows) == 6, "it has not looked for long enough"
         await anyio.sleep(2 * LOST_S)
-        await keeper.forget_dead()
+        await keeper.forget_dead(["r1", "r2"])
         assert rows.keys() == {orchestrator_lease("here"), *for_heirs}
 
     with_one_alive(rows, story)
