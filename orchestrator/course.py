@@ -21,6 +21,7 @@ from appliance.reasons import Status
 from orchestrator.controller import RunController
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, NotAllowed, RunState, Standing, step
+from orchestrator.store.leases import FencedError
 from orchestrator.windows import Closed, Open
 
 AT_REST = (RunState.PAUSED, RunState.FINISHED, RunState.CANCELLED, RunState.ERROR)
@@ -110,7 +111,7 @@ class Course:
         self._notify()
         try:
             await self.order(Act.PAUSE, hold=hold)
-        except OrderError as error:
+        except (OrderError, FencedError) as error:  # FencedError: who has taken it over leaves it when he likes
             log.info("no need to interrupt", run=self.run, why=str(error))
 
     def _notify(self) -> None:

@@ -7,7 +7,7 @@ before that was fenced.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import anyio
@@ -20,6 +20,8 @@ from orchestrator.store.leases import Fences, Held, LeaseRow, Leases
 
 RUN, ORCHESTRATOR = "run", "orchestrator"
 """What the names of leases begin with; an orchestrator's own tells that it lives."""
+COMMAND = "command"
+"""What the name of a keeper begins with that lives for one command."""
 LAST_S = 5.0
 """For giving back what is held when the process ends."""
 
@@ -34,8 +36,19 @@ def orchestrator_lease(owner: str) -> str:
     return f"{ORCHESTRATOR} {owner}"
 
 
+def command_name() -> str:
+    """Of a keeper that lives for one command."""
+    return f"{COMMAND}-{secrets.token_hex(6)}"
+
+
+def _is_untaken(row: LeaseRow, open_runs: Collection[str]) -> bool:
+    kind, _, what = row.name.partition(" ")
+    return kind == ORCHESTRATOR or row.owner.startswith(f"{COMMAND}-") or (kind == RUN and what not in open_runs)
+
+
 class LeaseKeeper:
-    """`owner`: the name of this process, which no other that lives has. `is_orchestrator`: others may ask it things.
+    """`owner`: the name of this process, which no other that lives has. `is_orchestrator`: others on the user's
+    bus may ask it things.
     `clock`: monotonic, in seconds.
     """
 
@@ -65,8 +78,7 @@ class LeaseKeeper:
         look fails.
         """
         await self._look()
-        if self._is_orchestrator:
-            await self.take([orchestrator_lease(self.owner)])
+        await self._show()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._every, BEAT_S, self._renew, name="leases: count")
@@ -88,6 +100,12 @@ class LeaseKeeper:
         held = dict(self._held)
         for name in await self._table.renew(held):
             self.lose((name, held[name]))
+        await self._show()
+
+    async def _show(self) -> None:
+        """That it lives; again, where it was frozen and somebody has forgotten it as dead."""
+        if self._is_orchestrator and orchestrator_lease(self.owner) not in self._held:
+            await self.take([orchestrator_lease(self.owner)])
 
     async def _look(self) -> None:
         self._note(await self._table.all())
@@ -160,6 +178,17 @@ class LeaseKeeper:
             if (tell := self._lost.pop(name, None)) is not None:
                 tell()
 
+    async def forget_dead(self, open_runs: Collection[str]) -> None:
+        """What dead orchestrators and commands have left, and nobody would ever take: `open_runs` are for heirs.
+        Raises StoreError.
+        """
+        now = self._clock()
+        left = (row for row in self._watch.rows.values() if row.owner != self.owner and _is_untaken(row, open_runs))
+        dead = [row for row in left if self._watch.is_free(row, now)]
+        await self._table.forget(dead)
+        if dead:
+            log.info("forgotten: their holders are dead", leases=sorted(row.name for row in dead))
+
     def on_loss(self, name: str, tell: Callable[[], None]) -> None:
         """Have it told when a lease that we hold is lost; once."""
         self._lost[name] = tell
@@ -197,7 +226,7 @@ class LeaseKeeper:
         return row.owner
 
     def orchestrators(self) -> list[str]:
-        """All that live, as far as we know; this one too."""
+        """All that live, as far as we know; this one too. The dead count until they have been looked at for LOST_S."""
         alive = [row for name, row in self._watch.rows.items() if name == orchestrator_lease(row.owner)]
         return sorted(row.owner for row in alive if row.name in self._held or self.elsewhere(row.name))
 

@@ -138,14 +138,19 @@ class PacerShards:
         self._desk.look_again()
 
     async def tend(self) -> None:
-        """Give back what nobody asks for, until cancelled; and forget runs that are over everywhere."""
+        """Give back what nobody asks for, until cancelled; and forget runs that are over everywhere, when nobody has
+        held them for two looks: one that has just begun may ask before its lease is seen here.
+        """
+        missing: set[str] = set()
         while True:
             await anyio.sleep(TEND_S)
             over, self._over = self._over, []
             for owner in sorted({row.owner for row in self._keeper.rows.values()} - {self._keeper.owner}):
                 await self._tell_over(owner, over)
-            for run in [run for run in self._desk.pacer.runs() if run_lease(run) not in self._keeper.rows]:
+            gone = {run for run in self._desk.pacer.runs() if run_lease(run) not in self._keeper.rows}
+            for run in gone & missing:
                 self._desk.pacer.forget_run(run)
+            missing = gone - missing
             async with self._taking:
                 await self._give_back_idle()
 

@@ -115,6 +115,9 @@ class Desk:
             return json.dumps(await self._answer(verb, message)).encode()
         except CommandError as error:
             return json.dumps({"error": str(error), "code": int(error.code)}).encode()
+        except FencedError as error:
+            told = f"{error} this moment; give the same command again, and it reaches that one"
+            return json.dumps({"error": told, "code": int(Exit.INCOMPLETE)}).encode()
         except (SealError, SnapshotError, ValueError, KeyError, TypeError) as error:
             return json.dumps({"error": f"unreadable {verb}: {error}", "code": int(Exit.BAD_INPUT)}).encode()
 

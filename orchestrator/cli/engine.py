@@ -80,6 +80,8 @@ class Engine:
     """None on a bus of the user's own, whose appliances have their own policies and vault logins."""
     server: EmbeddedServer | None = None
     """Likewise."""
+    own_bus: str = ""
+    """Our name, where our bus is our own and the store others' too: runs that begin here are for nobody else."""
     begun: int = 0
     """Runs that have been executed, or are."""
 
@@ -203,14 +205,15 @@ async def embedded(
         )
         settle_in()
         service = Service(store, bus, time.time, tally=tally)
-        keeper = LeaseKeeper(store.leases, store.fences, held.name)
+        keeper = LeaseKeeper(store.leases, store.fences, held.name, is_orchestrator=False)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(keeper.run, name="engine: leases")
             await tasks.start(service.run, name="engine: service")
             held.announce(server.url, server.control_seed, home.store.where if home.store else "")
             async with _owned(tasks, child):
-                yield Engine(store, service, bus, keeper, zone, child, server)
+                own_bus = held.name if home.store else ""
+                yield Engine(store, service, bus, keeper, zone, child, server, own_bus)
             tasks.cancel_scope.cancel()
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -17,13 +16,14 @@ import anyio.to_thread
 
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Client
-from orchestrator.cli.errors import Unreachable
+from orchestrator.cli.errors import CommandError, Unreachable
 from orchestrator.cli.holding import acquire
 from orchestrator.cli.reaching import reach
-from orchestrator.lease_keeper import LeaseKeeper, run_lease
-from orchestrator.leases import LOST_S
+from orchestrator.lease_keeper import LeaseKeeper, command_name, orchestrator_lease, run_lease
+from orchestrator.leases import LOOK_S, LOST_S
 from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.store import Store
+from orchestrator.store.leases import LeaseRow
 
 AGAIN_S = 0.3
 FOUND_S = LOST_S + 6.0
@@ -55,8 +55,7 @@ async def holder_of(where: Where, store: Store, run: str) -> AsyncIterator[Holde
 
 @asynccontextmanager
 async def _keeping(store: Store) -> AsyncIterator[LeaseKeeper]:
-    name = f"command-{secrets.token_hex(6)}"
-    keeper = LeaseKeeper(store.leases, store.fences, name, is_orchestrator=False)
+    keeper = LeaseKeeper(store.leases, store.fences, command_name(), is_orchestrator=False)
     async with anyio.create_task_group() as tasks:
         await tasks.start(keeper.run, name="command: leases")
         yield keeper
@@ -112,10 +111,29 @@ async def _is_alive(holder: HolderInfo, where: Where) -> bool:
     return True
 
 
-async def orchestrators(store: Store) -> list[HolderInfo]:
-    """All that are on the user's bus; each has shown that it lives within the last seconds."""
+async def tell_all(store: Store, tell: Callable[[HolderInfo], Awaitable[None]]) -> None:
+    """Every orchestrator on the user's bus, though one of them does not answer. Raises Unreachable with those that
+    were not told and live: a dead one's lease is in the store until somebody has forgotten it.
+    """
     async with _keeping(store) as keeper:
-        return [HolderInfo(None, None, orchestrator=name) for name in keeper.orchestrators()]
+        untold: dict[str, CommandError] = {}
+        seen = {name: keeper.rows[orchestrator_lease(name)] for name in keeper.orchestrators()}
+        for name in seen:
+            try:
+                await tell(HolderInfo(None, None, orchestrator=name))
+            except CommandError as error:
+                untold[name] = error
+        alive = await _living(keeper, {name: seen[name] for name in untold})
+    if alive:
+        raise Unreachable("; ".join(f"orchestrator {name}: {untold[name]}" for name in alive))
+
+
+async def _living(keeper: LeaseKeeper, seen: Mapping[str, LeaseRow]) -> list[str]:
+    """Whose leases have moved since they were seen so, when nobody can be taken for alive any more that is not."""
+    with anyio.move_on_after(LOST_S + LOOK_S):
+        while any(keeper.rows.get(row.name) == row for row in seen.values()):
+            await keeper.looked()
+    return [name for name, row in seen.items() if keeper.rows.get(row.name) not in (None, row)]
 
 
 @asynccontextmanager

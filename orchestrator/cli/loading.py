@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from orchestrator.cli.load_display import LoadDisplay
 from orchestrator.cli.output import check_output, written_to
 from orchestrator.cli.running import Order, check, interruptible, new_order
 from orchestrator.controller import RunController
+from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.load.driving import Driver, LoadTest, load_test
 from orchestrator.load.rate import Rate, Schedule, parse_duration
 from orchestrator.load.result import LoadResult, result_of
@@ -212,7 +214,7 @@ async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display
     run, zone, meter = test.plan.run, engine.stand_in or test.plan.zones.homes[0], CpuMeter()
     stopped: list[str] = []
 
-    async with anyio.create_task_group() as tasks:
+    async with _in_hand(engine.keeper, run), anyio.create_task_group() as tasks:
 
         def ready(controller: RunController) -> None:
             driver = Driver(
@@ -223,6 +225,7 @@ async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display
                 capacity=lambda: engine.service.capacity(zone),
                 cpu=lambda: anyio.to_thread.run_sync(meter),
             )
+            engine.keeper.on_loss(run_lease(run), partial(_stop, driver, stopped, "its lease was lost"))
             tasks.start_soon(driver.run, name="load: driver")
             tasks.start_soon(_watch, driver, interrupt, stopped, display, name="load: interrupt")
             tasks.start_soon(_show, display, name="load: display")
@@ -240,10 +243,27 @@ async def _drive(engine: Engine, test: LoadTest, interrupt: anyio.Event, display
     return "; ".join(stopped)
 
 
+@asynccontextmanager
+async def _in_hand(keeper: LeaseKeeper, run: str) -> AsyncIterator[None]:
+    """Other orchestrators' pacers remember a run for as long as somebody holds its lease. Raises BadInput."""
+    if (owner := await keeper.take_run(run)) is not None:
+        raise BadInput(f"run {run} is in the hands of orchestrator {owner}; give the command again")
+    try:
+        yield
+    finally:
+        keeper.off_loss(run_lease(run))
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await keeper.put_down(run)
+
+
 async def _watch(driver: Driver, interrupt: anyio.Event, stopped: list[str], display: LoadDisplay) -> None:
     await interrupt.wait()
-    stopped.append("it was interrupted")
     display.note("stopping: waiting for what is in flight; interrupt again to abort")
+    _stop(driver, stopped, "it was interrupted")
+
+
+def _stop(driver: Driver, stopped: list[str], why: str) -> None:
+    stopped.append(why)
     driver.stop()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -21,7 +22,7 @@ from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.passwords import logins_of
-from orchestrator.cli.running import Given, recalled
+from orchestrator.cli.running import Given, is_of_others, recalled
 from orchestrator.cli.secret_references import read_secret
 from orchestrator.lease_keeper import run_lease
 from orchestrator.run_state import Act, Hold, RunState, Standing
@@ -55,28 +56,44 @@ def must_be_typed(campaign: Campaign) -> Iterator[str]:
             yield vault.title
 
 
-async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, brings_logins: bool) -> None:
-    """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours)."""
-    elsewhere = desk.engine.keeper.elsewhere
-    every = [record for record in await store.runs.all() if elsewhere(run_lease(record.id)) is None]
-    for record in every:
-        if record.state is RunState.CANCELLING:
-            await _end(desk, record)
-    records = [record for record in every if _is_ours(record.standing)]
-    for record in records:
-        try:
-            logins = await logins_without_asking(recalled(record).campaign, read) if brings_logins else ()
-        except CommandError as error:
-            _waits(record, str(error))
-            continue
-        tasks.start_soon(_insist, desk, store, record, logins, name=f"going on with {record.id}")
+@dataclass(slots=True)
+class Took:
+    """The runs that nobody holds, and that were looked at here."""
+
+    seen: dict[str, Standing] = field(default_factory=dict)
+    """How each stood then."""
+    trying: set[str] = field(default_factory=set)
+    """Those that are being seen to."""
 
 
-async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
-    """Until cancelled: see to runs that nobody holds any more, whoever did; their vaults' logins are the appliances'. A
-    run that waits for a human is let be until it has stood otherwise.
+async def go_on(desk: Desk, store: Store, tasks: TaskGroup, read: ReadOnce, *, brings_logins: bool) -> Took:
+    """Go on with every run that nobody has stopped. `brings_logins`: runs bring the vault logins (the bus is ours).
+
+    One that began on another's own bus is for that one, or for a human. What belongs to an orchestrator that is dead,
+    and not known to be yet, is not looked at: it is for `take_over`.
     """
-    keeper, took = desk.engine.keeper, _Took(seen=await store.runs.standings())
+    took = Took()
+    for record in await store.runs.all():
+        if not _is_free(desk, record.id) or is_of_others(record, desk.engine.keeper.owner):
+            continue
+        took.seen[record.id] = record.standing
+        if record.state is RunState.CANCELLING:
+            _start(tasks, took, _Ending(desk), store, record.id)
+        elif _is_ours(record.standing):
+            try:
+                logins = await logins_without_asking(recalled(record).campaign, read) if brings_logins else ()
+            except CommandError as error:
+                _waits(record.id, str(error))
+                continue
+            _start(tasks, took, _GoingOn(desk, logins), store, record.id)
+    return took
+
+
+async def take_over(desk: Desk, store: Store, tasks: TaskGroup, took: Took) -> None:
+    """Until cancelled: see to runs that nobody holds any more, whoever did; their vaults' logins are the appliances'. A
+    run that waits for a human is let be until it has stood otherwise. `took`: what `go_on` has looked at.
+    """
+    keeper = desk.engine.keeper
     while not desk.closed:
         await keeper.looked()
         try:
@@ -85,15 +102,9 @@ async def take_over(desk: Desk, store: Store, tasks: TaskGroup) -> None:
             log.warning("runs of dead orchestrators could not be looked for", error=str(error))
 
 
-@dataclass(slots=True)
-class _Took:
-    seen: dict[str, Standing]
-    """How runs stood that nobody holds, when they were seen to; what was free at the start, `go_on` has seen to."""
-    trying: set[str] = field(default_factory=set)
-
-
-async def _look_for_orphans(desk: Desk, store: Store, tasks: TaskGroup, took: _Took) -> None:
+async def _look_for_orphans(desk: Desk, store: Store, tasks: TaskGroup, took: Took) -> None:
     standings = await store.runs.standings()
+    await desk.engine.keeper.forget_dead(standings)
     for run in [run for run in took.seen if not _is_free(desk, run) or run not in standings]:
         del took.seen[run]
     for run, standing in standings.items():
@@ -101,39 +112,67 @@ async def _look_for_orphans(desk: Desk, store: Store, tasks: TaskGroup, took: _T
             continue
         record = await store.runs.get(run)
         took.seen[run] = standing
-        if record is None:
+        if record is None or is_of_others(record, desk.engine.keeper.owner):
             continue
-        if record.state is RunState.CANCELLING:
-            await _end(desk, record)
-        elif _is_ours(record.standing):
-            log.warning("nobody holds a run; goes on with it", run=run, state=record.standing.text)
-            took.trying.add(run)
-            tasks.start_soon(_try, took.trying, desk, store, record, name=f"taking over {run}")
-
-
-async def _try(trying: set[str], desk: Desk, store: Store, record: RunRecord) -> None:
-    try:
-        await _insist(desk, store, record, (), under_way=record.state is RunState.RUNNING)
-    finally:
-        trying.discard(record.id)
+        if standing.state is RunState.CANCELLING:
+            _start(tasks, took, _Ending(desk), store, run)
+        elif _is_ours(standing):
+            log.warning("nobody holds a run; goes on with it", run=run, state=standing.text)
+            _start(tasks, took, _GoingOn(desk, (), under_way=standing.state is RunState.RUNNING), store, run)
 
 
 def _is_free(desk: Desk, run: str) -> bool:
     return not desk.is_open(run) and desk.engine.keeper.elsewhere(run_lease(run)) is None
 
 
-async def _end(desk: Desk, record: RunRecord) -> None:
+class _Step(Protocol):
+    """What is done with a run that nobody holds. Raises CommandError, BusError, StoreError."""
+
+    desk: Desk
+
+    def is_due(self, standing: Standing) -> bool: ...
+
+    def by_hand(self, run: str) -> str:
+        """The command that does it."""
+        ...
+
+    async def take(self, record: RunRecord) -> None: ...
+
+
+@dataclass(slots=True)
+class _Ending:
     """See a cancelled run to its end: it needs no vault."""
-    try:
-        for zone in desk.engine.zoning(recalled(record)).all:
-            await desk.engine.bus.close_run(record.id, zone)
-        standing = await desk.unattended(record.id, Given(Act.CANCEL))
-    except ElsewhereError:
-        return
-    except (CommandError, BusError) as error:
-        _waits(record, str(error), f"keymuster cancel {record.id}")
-    else:
+
+    desk: Desk
+
+    def is_due(self, standing: Standing) -> bool:
+        return standing.state is RunState.CANCELLING
+
+    def by_hand(self, run: str) -> str:
+        return f"keymuster cancel {run}"
+
+    async def take(self, record: RunRecord) -> None:
+        for zone in self.desk.engine.zoning(recalled(record)).all:
+            await self.desk.engine.bus.close_run(record.id, zone)
+        standing = await self.desk.unattended(record.id, Given(Act.CANCEL))
         log.info("run", run=record.id, state=standing.text)
+
+
+@dataclass(slots=True)
+class _GoingOn:
+    desk: Desk
+    logins: Sequence[Login]
+    under_way: bool = False
+
+    def is_due(self, standing: Standing) -> bool:
+        return _is_ours(standing)
+
+    def by_hand(self, run: str) -> str:
+        return f"keymuster run --resume {run}"
+
+    async def take(self, record: RunRecord) -> None:
+        await self.desk.resume(record.id, Given(Act.GO_ON), tuple(self.logins), under_way=self.under_way)
+        log.info("goes on", run=record.id, campaign=record.campaign)
 
 
 def _is_ours(standing: Standing) -> bool:
@@ -151,30 +190,35 @@ async def logins_without_asking(campaign: Campaign, read: ReadOnce) -> tuple[Log
     return await anyio.to_thread.run_sync(logins_of, campaign, read)
 
 
-async def _insist(
-    desk: Desk, store: Store, record: RunRecord, logins: Sequence[Login], *, under_way: bool = False
-) -> None:
-    pause = FIRST_PAUSE_S
-    while True:
-        now = await store.runs.get(record.id)
-        if desk.closed or desk.is_open(record.id) or now is None or not _is_ours(now.standing):
-            return None  # we end; or somebody has gone on with it meanwhile
-        try:
-            await desk.resume(record.id, Given(Act.GO_ON), tuple(logins), under_way=under_way)
-        except ElsewhereError:
-            return None
-        except Refused as error:
-            return _waits(record, str(error))
-        except (Unreachable, Incomplete, StoreError) as error:
-            log.warning("cannot go on yet", run=record.id, why=str(error), again_in=pause)
+def _start(tasks: TaskGroup, took: Took, step: _Step, store: Store, run: str) -> None:
+    took.trying.add(run)
+    tasks.start_soon(_insist, took, step, store, run, name=f"going on with {run}")
+
+
+async def _insist(took: Took, step: _Step, store: Store, run: str) -> None:
+    """Until it is done, or a human must settle what keeps it, or somebody else has the run in hand."""
+    desk, pause = step.desk, FIRST_PAUSE_S
+    try:
+        while True:
+            try:
+                now = await store.runs.get(run)
+                if not desk.closed and not desk.is_open(run) and now is not None and step.is_due(now.standing):
+                    await step.take(now)
+                return None  # done; or we end, or somebody has seen to it meanwhile
+            except ElsewhereError:
+                took.seen.pop(run, None)  # it may be let go as it stands
+                return None
+            except Refused as error:
+                return _waits(run, str(error), step.by_hand(run))
+            except (Unreachable, Incomplete, BusError, StoreError) as error:
+                log.warning("cannot go on yet", run=run, why=str(error), again_in=pause)
+            except CommandError as error:
+                return _waits(run, str(error), step.by_hand(run))
             await anyio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-        except CommandError as error:
-            return _waits(record, str(error))
-        else:
-            log.info("goes on", run=record.id, campaign=record.campaign)
-            return None
+    finally:
+        took.trying.discard(run)
 
 
-def _waits(record: RunRecord, why: str, command: str = "") -> None:
-    log.warning("run waits", run=record.id, why=why, goes_on_with=command or f"keymuster run --resume {record.id}")
+def _waits(run: str, why: str, command: str = "") -> None:
+    log.warning("run waits", run=run, why=why, goes_on_with=command or f"keymuster run --resume {run}")

@@ -43,6 +43,10 @@ from orchestrator.windows import phase_at
 from orchestrator.zone_vaults import vaults_by_zone
 
 POLL_S = 0.25
+OWN_BUS = "own_bus"
+"""In a run's snapshot: `Engine.own_bus` of where it began. A copy of a state directory has another name, so what is in
+no store but its own has none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +176,19 @@ async def check(engine: Engine, order: Order) -> None:
 
 
 async def _with_prediction(engine: Engine, prepared: Prepared) -> RunRecord:
-    """The run's row, with what earlier runs let expect of it."""
+    """The run's row, with what earlier runs let expect of it, and on whose bus it is."""
     costs = await learnt(engine.store, prepared.campaign.name)
     beats = [beat for zone in engine.zoning(prepared).all for beat in engine.service.beats(zone)]
     elsewhere = None if engine.appliance is not None else max(1, len(beats))
     site = own_site(prepared.campaign.pace.capacity, prepared.record.planned, elsewhere)
     told = await anyio.to_thread.run_sync(_foreseen, prepared, costs, site)
-    return replace(prepared.record, snapshot={**prepared.record.snapshot, KEY: told.data()})
+    marks = {KEY: told.data(), OWN_BUS: engine.own_bus} if engine.own_bus else {KEY: told.data()}
+    return replace(prepared.record, snapshot={**prepared.record.snapshot, **marks})
+
+
+def is_of_others(record: RunRecord, owner: str) -> bool:
+    """Did it begin on a bus that `owner` is not on? Then only a human has it go on there."""
+    return bool(record.snapshot.get(OWN_BUS, owner) != owner)
 
 
 def _foreseen(prepared: Prepared, costs: Costs, site: Site) -> Foreseen:

@@ -88,9 +88,9 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaign
                 name = engine.keeper.owner
                 log.info("serving", url=heard.url, state=str(where.state), zone=engine.zone, pid=os.getpid(), name=name)
                 read, ours = ReadOnce(), where.nats is None
-                await go_on(desk, engine.store, tasks, read, brings_logins=ours)
+                took = await go_on(desk, engine.store, tasks, read, brings_logins=ours)
                 if not ours:
-                    tasks.start_soon(take_over, desk, engine.store, tasks, name="serve: runs of others")
+                    tasks.start_soon(take_over, desk, engine.store, tasks, took, name="serve: runs of others")
                 firing = Firing(desk, campaigns, read, ours)
                 scheduler = Scheduler(engine.store.schedules, StoredRuns(engine.store.runs), time.time)
                 async with anyio.create_task_group() as firings:  # over before the desk closes: no fire is used up

@@ -20,7 +20,7 @@ from rich.console import Console
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
-from orchestrator.cli.holder import client_of, let_go, orchestrators, who
+from orchestrator.cli.holder import client_of, let_go, tell_all, who
 from orchestrator.cli.holding import acquire
 from orchestrator.cli.output import written_to
 from orchestrator.cli.storing import is_there, opened, stored
@@ -163,10 +163,14 @@ async def _forbid_all(where: Where, wanted: Stop) -> tuple[Stop, int]:
         office = StopOffice(store.stops, lambda: None)
         await office.load()
         standing, runs = await office.stop(wanted), 0
-        for one in await orchestrators(store):
+
+        async def forbid(one: HolderInfo) -> None:
+            nonlocal standing, runs
             async with client_of(one, where) as client:
                 standing, met = await client.forbid(wanted)
             runs += met
+
+        await tell_all(store, forbid)
     return standing, runs
 
 
@@ -187,9 +191,12 @@ async def _lift_all(where: Where, selector: Selector | None) -> Sequence[Stop]:
         office = StopOffice(store.stops, lambda: None)
         await office.load()
         lifted = await office.allow(selector)
-        for one in await orchestrators(store):
+
+        async def let_on(one: HolderInfo) -> None:
             async with client_of(one, where) as client:
                 await client.allow(selector)
+
+        await tell_all(store, let_on)
     return lifted
 
 

@@ -21,8 +21,8 @@ class RunRecord:
     state: RunState
     seed: int
     snapshot: Mapping[str, Any]
-    """The resolved campaign, as plain data, and what was predicted of the run. The store reads one thing in it: the
-    vaults' titles and types.
+    """The resolved campaign, as plain data, what was predicted of the run, and on whose bus it began. The store reads
+    one thing in it: the vaults' titles and types.
     """
     planned: int = 0
     """Outcomes that the run will have when it is done."""

@@ -222,6 +222,13 @@ async def test_a_living_keeper_is_not_taken_over_from_and_gives_all_back(first: 
     assert await second.leases.all() == {}
 
 
+async def test_what_the_dead_have_left_is_forgotten_as_it_was_seen(first: Store, second: Store) -> None:
+    left = [await taken_by(first, name, "dead") for name in ("orchestrator dead", "x")]
+    assert await first.leases.renew({"x": left[1].token}) == []
+    await second.leases.forget(left)
+    assert list(await second.leases.all()) == ["x"], "its holder has counted it up"
+
+
 async def test_one_orchestrator_attends_to_a_fire(first: Store, second: Store) -> None:
     await first.schedules.note("nightly", 100.0)
     assert await first.schedules.claim("nightly", 200.0)

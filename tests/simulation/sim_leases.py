@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from orchestrator.store.leases import Held, LeaseRow
 
@@ -43,6 +43,13 @@ class SimLeases:
         if self._alive():
             for name in [name for name, token in held.items() if not self.lost([(name, token)])]:
                 del self.rows[name]
+        await self._turn()
+
+    async def forget(self, rows: Iterable[LeaseRow]) -> None:
+        await self._turn()
+        for row in rows if self._alive() else ():
+            if self.rows.get(row.name) == row:
+                del self.rows[row.name]
         await self._turn()
 
     def lost(self, held: Collection[Held]) -> list[Held]:

@@ -15,6 +15,7 @@ from orchestrator.controller import RunController
 from orchestrator.course import Course, OrderError
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, RunState, Standing
+from orchestrator.store.leases import FencedError
 from orchestrator.windows import phase_at
 
 ZoneInfo("UTC")  # read from the disk here, where no loop waits for it
@@ -24,11 +25,14 @@ class Rows:
     def __init__(self) -> None:
         self.story: list[str] = []
         self.broken = False
+        self.taken_over = False
 
     async def update(self, run: str, *, standing: Standing | None = None, finished_at: float | None = None) -> None:
         await anyio.lowlevel.checkpoint()
         if self.broken:
             raise OSError("disk full")
+        if self.taken_over:
+            raise FencedError(f"run {run} has been taken over")
         assert standing is not None
         assert (finished_at is not None) == (standing.state in ("paused", "cancelled", "finished", "error"))
         self.story.append(standing.state.value)
@@ -127,6 +131,14 @@ async def test_paused_and_resumed_in_stints() -> None:
         assert run.work.stints == 2
         run.work.done.set()
     assert run.rows.story == ["running", "pausing", "paused", "resuming", "running", "finished"]
+
+
+async def test_one_that_was_taken_over_a_moment_ago_is_left_without_a_word() -> None:
+    run = Driven(Standing(RunState.RUNNING))
+    run.rows.taken_over = True
+    await run.course.leave(Hold.RESTART)
+    with pytest.raises(FencedError):
+        await run.course.order(Act.CANCEL)
 
 
 async def test_resumed_while_it_still_drains() -> None:

@@ -242,7 +242,24 @@ def test_other_pacers_forget_jobs_and_runs_that_are_over() -> None:
         assert pacer._granted["r2"] == {}
         assert host not in pacer.accounts()
         await two.keeper.put_down("r2")
-        await anyio.sleep(2 * TEND_S)
+        await anyio.sleep(3 * TEND_S)
         assert list(pacer.runs()) == ["r1"]
+
+    at_work(story)
+
+
+def test_a_run_whose_lease_is_not_seen_once_is_remembered() -> None:
+    async def story(one: Site, two: Site, store: SiteStore) -> None:
+        assert await one.ask("a") is VERDICTS.GRANTED
+        assert await one.give_back("a")
+        assert await two.ask("b") is VERDICTS.GRANTED
+        held = store.rows.pop(run_lease("r2"))
+        pacer = one.desk.pacer
+        await anyio.sleep(TEND_S + 1.0)
+        assert run_lease("r2") not in one.keeper.rows
+        store.rows[held.name] = held
+        two.keeper._held[held.name] = held.token
+        await anyio.sleep(2 * TEND_S)
+        assert pacer._granted["r2"] == {"b": 1}
 
     at_work(story)

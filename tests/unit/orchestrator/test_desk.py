@@ -1,0 +1,47 @@
+"""The holder's answers to other command lines, where a run is no longer in its hands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import anyio
+
+from orchestrator.cli.control import Desk
+from orchestrator.cli.engine import Engine
+from orchestrator.cli.errors import Exit
+from orchestrator.cli.running import Given
+from orchestrator.lease_keeper import LeaseKeeper, run_lease
+from orchestrator.run_state import Act, RunState
+from orchestrator.store import RunRecord, open_store
+
+
+class Overtaken(LeaseKeeper):
+    """Frozen as soon as it has taken a run, until another one has it."""
+
+    async def take_run(self, run: str) -> str | None:
+        owner = await super().take_run(run)
+        seen = (await self._table.all())[run_lease(run)]
+        assert await self._table.take({run_lease(run): seen}, "other", "another token")
+        return owner
+
+
+async def test_an_order_for_a_run_that_was_lost_a_moment_ago_is_answered(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "store.db")
+    try:
+        await store.runs.add(RunRecord("r1", "c", 1.0, RunState.QUEUED, 1, {}))
+        keeper = Overtaken(store.leases, store.fences, "here")
+        async with anyio.create_task_group() as tasks:
+            desk = Desk(cast("Engine", SimpleNamespace(store=store, keeper=keeper)), tasks)
+            told = {"run": "r1", "given": Given(Act.CANCEL, "alice").data()}
+            answer = json.loads(await desk.answer("order", json.dumps(told).encode()))
+        assert answer["code"] == Exit.INCOMPLETE
+        assert answer["error"].startswith("run r1 has been taken over by another orchestrator")
+        assert "give the same command again" in answer["error"]
+        record = await store.runs.get("r1")
+        assert record is not None
+        assert record.state is RunState.QUEUED
+    finally:
+        await store.close()
