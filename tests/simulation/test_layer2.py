@@ -13,6 +13,7 @@ SEEDS = 600
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_promise_is_kept_and_every_disaster_met() -> None:
     coverage = Coverage(SEEN)
     broken = {seed: result.broken for seed in range(SEEDS) if (result := simulate(seed, coverage)).broken}
