@@ -80,6 +80,8 @@ class Engine:
     """None on a bus of the user's own, whose appliances have their own policies and vault logins."""
     server: EmbeddedServer | None = None
     """Likewise."""
+    kept_in: str = ""
+    """Where its store is, without a password; empty for the file in the state directory."""
     begun: int = 0
     """Runs that have been executed, or are."""
 
@@ -208,9 +210,9 @@ async def embedded(
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(keeper.run, name="engine: leases")
             await tasks.start(service.run, name="engine: service")
-            held.announce(server.url, server.control_seed, home.store.where if home.store else "")
+            held.announce(server.url, server.control_seed, home.kept_in)
             async with _owned(tasks, child):
-                yield Engine(store, service, bus, keeper, zone, child, server)
+                yield Engine(store, service, bus, keeper, zone, child, server, home.kept_in)
             tasks.cancel_scope.cancel()
 
 
@@ -254,7 +256,7 @@ async def attached(held: Held, where: Where, *, zone: str, tally: Tally | None =
                 office = FleetOffice(store.fleet, *fleet, bus, time.time)
                 tasks.start_soon(office.run, name="engine: fleet")
             await tasks.start(service.run, name="engine: service")
-            yield Engine(store, service, bus, keeper, zone, None)
+            yield Engine(store, service, bus, keeper, zone, None, kept_in=where.home.kept_in)
             tasks.cancel_scope.cancel()
 
 
