@@ -46,6 +46,7 @@ from orchestrator.cli.unattended import order_unattended
 from orchestrator.cli.vaults import ask
 from orchestrator.course import Course
 from orchestrator.lease_keeper import run_lease
+from orchestrator.leases import COMMAND
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, RunState, Standing
 from orchestrator.state_dir import HolderInfo
@@ -221,10 +222,17 @@ class Desk:
 
     async def _take(self, run: str) -> None:
         """Raises ElsewhereError where another orchestrator has the run in hand."""
-        if (owner := await self.engine.keeper.take_run(run)) is not None:
+        owner = await self.engine.keeper.take_run(run)
+        if owner is None:
+            return
+        if owner.startswith(COMMAND):
             raise ElsewhereError(
-                f"run {run} is in the hands of orchestrator {owner}: say it to that one (the same --store and --nats)"
+                f"run {run} is in the hands of a command that gives it an order: try again in a moment"
             )
+        raise ElsewhereError(
+            f"run {run} is in the hands of orchestrator {owner}: `keymuster resume {run}`, with the same --store and "
+            "--nats, says it to that one"
+        )
 
     async def _as_it_is(self, order: Order) -> Order:
         """What another orchestrator has done with it, since it was looked up, before it was ours."""

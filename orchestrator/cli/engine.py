@@ -143,6 +143,13 @@ class Engine:
             await self.service.wait_for_appliance(*wanted)
             return
         listed = ", ".join(map(repr, wanted))
+        there = [beat for zone in wanted for beat in self.service.beats(zone)]
+        if any(beat.draining for beat in there):
+            named = ", ".join(sorted(beat.appliance for beat in there if beat.draining))
+            raise Incomplete(
+                f"no appliance of zone {listed} takes jobs; drained, or about to end: {named} "
+                "(`keymuster fleet list` shows which; `keymuster fleet resume` ends a drain)"
+            )
         raise Incomplete(f"no appliance of zone {listed} has shown up in {APPLIANCE_WAIT_S:g} s")
 
     def meter(self, targets: int) -> Meter:

@@ -21,7 +21,7 @@ from orchestrator.cli.errors import Unreachable
 from orchestrator.cli.holding import acquire
 from orchestrator.cli.reaching import reach
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
-from orchestrator.leases import LOST_S
+from orchestrator.leases import COMMAND, LOST_S
 from orchestrator.run_state import Standing
 from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.store import Store
@@ -56,7 +56,7 @@ async def holder_of(where: Where, store: Store, run: str) -> AsyncIterator[Holde
 
 @asynccontextmanager
 async def _keeping(store: Store) -> AsyncIterator[LeaseKeeper]:
-    name = f"command-{secrets.token_hex(6)}"
+    name = f"{COMMAND}{secrets.token_hex(6)}"
     keeper = LeaseKeeper(store.leases, store.fences, name, is_orchestrator=False)
     async with anyio.create_task_group() as tasks:
         await tasks.start(keeper.run, name="command: leases")

@@ -19,12 +19,14 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli import holder as finding
 from orchestrator.cli import submitting
 from orchestrator.cli.arguments import Format, Home, Show, Where
-from orchestrator.cli.control import Client, Desk, UnansweredError
+from orchestrator.cli.control import Client, Desk, ElsewhereError, UnansweredError
 from orchestrator.cli.ending import leaves
-from orchestrator.cli.errors import BadInput, Exit
-from orchestrator.cli.running import drawn_run_id, new_order
+from orchestrator.cli.engine import Engine
+from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.running import Given, drawn_run_id, new_order
 from orchestrator.cli.store_address import StoreAddress
 from orchestrator.lease_keeper import LeaseKeeper
+from orchestrator.leases import COMMAND
 from orchestrator.run_state import RunState
 from orchestrator.state_dir import HolderInfo
 from orchestrator.store import Store, open_store
@@ -156,3 +158,35 @@ async def test_the_id_of_a_run_is_checked_and_taken_once(
             await client.submit(run, campaign, (), Selection())
         with pytest.raises(BadInput, match="has been submitted already"):
             await client.submit(known.id, campaign, (), Selection())
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ("beta-1", "in the hands of orchestrator beta-1: `keymuster resume RUN`, with the same --store and --nats"),
+        (f"{COMMAND}0123", "in the hands of a command that gives it an order: try again in a moment"),
+    ],
+)
+async def test_who_has_a_run_in_hand_is_named_with_what_can_be_done(store: Store, owner: str, said: str) -> None:
+    other = LeaseKeeper(store.leases, store.fences, owner, is_orchestrator=False)
+    async with desk_in(store) as desk, anyio.create_task_group() as tasks:
+        await tasks.start(other.run)
+        assert await other.take_run("RUN") is None
+        with pytest.raises(ElsewhereError, match=said):
+            await desk.unattended("RUN", Given())
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_zone_whose_appliances_are_drained_is_told_from_one_without_any(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = [SimpleNamespace(appliance="one", draining=True), SimpleNamespace(appliance="two", draining=True)]
+    service: Any = SimpleNamespace(wait_for_appliance=lambda *_: anyio.sleep_forever(), beats=lambda _zone: beats)
+    none: Any = None
+    engine = Engine(store, service, none, none, "dmz", None)
+    monkeypatch.setattr("orchestrator.cli.engine.APPLIANCE_WAIT_S", 0.01)
+    with pytest.raises(Incomplete, match=r"zone 'dmz' takes jobs; drained, .*: one, two .* `keymuster fleet resume`"):
+        await engine.wait_for_appliance()
+    beats.clear()
+    with pytest.raises(Incomplete, match=r"no appliance of zone 'dmz' has shown up in 0\.01 s"):
+        await engine.wait_for_appliance()
