@@ -9,7 +9,8 @@ Rules:
 4. Whether access is approved now, the secret's state says. Waiting ends with that, with the request's own end (denied,
    canceled, expired), or when `wait` is over. What it ended with is the run's answer from then on; only an approval
    that has run out is looked at again, and then is its own answer.
-5. At the end of the run, what it has filed and nobody has answered is taken back, unless another run waits for it too.
+5. At the end of the run, what it has filed and nobody has answered is taken back, unless another run waits for it too,
+   here or with another orchestrator: that one inherits it.
    A run that is only interrupted leaves it: the approver may answer meanwhile, and the resumed run finds it.
 6. A vault that is away decides nothing, and keeps nobody at the end: a request that cannot be taken back is left and
    said. What an admin has stopped is waited for no more.
@@ -76,8 +77,17 @@ class _Asked:
 class ApprovalOffice:
     """Serves all open runs of one orchestrator."""
 
-    def __init__(self, rows: Rows[ApprovalRow], ask: Ask, clock: Callable[[], float], stops: Stops) -> None:
+    def __init__(
+        self,
+        rows: Rows[ApprovalRow],
+        ask: Ask,
+        clock: Callable[[], float],
+        stops: Stops,
+        is_elsewhere: Callable[[str], bool] = lambda _run: False,
+    ) -> None:
+        """`is_elsewhere`: is a run in the hands of another orchestrator?"""
         self._rows = rows
+        self._is_elsewhere = is_elsewhere
         self._ask = ask
         self._clock = clock
         self._stops = stops
@@ -137,12 +147,14 @@ class ApprovalOffice:
 
     async def _taken_back(self, run: HoldingRun, key: SecretKey, asked: _Asked, row: ApprovalRow) -> bool:
         """False: it is still open, and could not be."""
-        others = [other for name, other in asked.rows.items() if name != run.run and name in self._runs]
-        for other in others:
-            if row.ours and other.request == row.request:
-                asked.rows[other.run] = replace(other, ours=True)
-                await self._rows.put(asked.rows[other.run])
-                return True
+        names = [other.run for other in await self._rows.of_secret(row)]
+        dead = [name for name in names if name not in self._runs and not self._is_elsewhere(name)]
+        has_it = await self._rows.hand_over(row, dead)
+        if has_it.run != run.run:
+            if has_it.run in self._runs:
+                asked.rows[has_it.run] = has_it
+            return True
+        row = has_it
         if not (row.ours and row.request):
             return True
         answer = await self._put(run, key, row.vault, VaultQueryKind.APPROVAL, row, request=row.request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,6 +59,11 @@ class Prepared:
 def run_id(now: float, salt: str) -> str:
     """A run's id: when it began, and four characters that tell runs of the same second apart."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{salt[:4]}"
+
+
+def is_run_id(text: str) -> bool:
+    """Is it one that `run_id` may have made?"""
+    return re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}", text) is not None
 
 
 def prepare(

@@ -108,7 +108,8 @@ class CheckOutOffice:
             title = identities.get((row.url, row.user))
             if title is None or row.run in self._runs or self._is_elsewhere(row.run):
                 continue
-            if await self._return(row, run, title):
+            has_it = await self._rows.hand_over(row, await self._dead(row))
+            if has_it.run != row.run or await self._return(has_it, run, title):
                 self._forget((row.url, row.user, row.secret_id), row.run)
         self._runs[run.run] = run
 
@@ -191,6 +192,7 @@ class CheckOutOffice:
         zone = attempt.zone if attempt is not None else ""
         row = known or CheckOutRow(*key, run.run, vault.title, zone, request.secret.label, ours=True)
         if known is None:
+            earlier += [other.ours for other in await self._rows.of_secret(row) if self._is_elsewhere(other.run)]
             await self._rows.put(row)
             held.rows[run.run] = row
         held.named.setdefault(run.run, {})[request.secret] = None
@@ -245,17 +247,18 @@ class CheckOutOffice:
             row = held.rows.get(run.run)
             if row is None:
                 return
-            if len(held.rows) > 1 or await self._is_wanted_elsewhere(key):
-                await self._rows.drop(row)  # another run holds it too, and gives it back
-            elif not await self._return(row, run, row.vault):
+            has_it = await self._rows.hand_over(row, await self._dead(row))
+            if has_it.run == run.run and not await self._return(has_it, run, row.vault):
                 return
             self._forget(key, run.run)
+            if has_it.run in held.rows:
+                held.rows[has_it.run] = has_it
             held.answer = None
 
-    async def _is_wanted_elsewhere(self, key: SecretKey) -> bool:
-        """By a run of another orchestrator, which has written that down before it asked the vault."""
-        rows = await self._rows.all()
-        return any((row.url, row.user, row.secret_id) == key and self._is_elsewhere(row.run) for row in rows)
+    async def _dead(self, row: CheckOutRow) -> list[str]:
+        """Runs that have a row of the secret, and nobody at work on them: who comes after them gives it back."""
+        runs = [other.run for other in await self._rows.of_secret(row)]
+        return [run for run in runs if run not in self._runs and not self._is_elsewhere(run)]
 
     async def _return(self, row: CheckOutRow, run: HoldingRun, title: str) -> bool:
         """Have a run give one secret back, its own or a dead one's, and forget it; False where the vault could not be

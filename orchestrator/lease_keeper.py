@@ -14,13 +14,12 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from orchestrator.leases import BEAT_S, LOOK_S, LOST_S, LeaseWatch
+from orchestrator.leases import BEAT_S, COMMAND, LOOK_S, LOST_S, LeaseWatch
 from orchestrator.store.errors import StoreError
 from orchestrator.store.leases import Fences, Held, LeaseRow, Leases
 
 RUN, ORCHESTRATOR = "run", "orchestrator"
 """What the names of leases begin with; an orchestrator's own tells that it lives."""
-COMMAND = "command"
 """What the name of a keeper begins with that lives for one command."""
 LAST_S = 5.0
 """For giving back what is held when the process ends."""
@@ -38,12 +37,12 @@ def orchestrator_lease(owner: str) -> str:
 
 def command_name() -> str:
     """Of a keeper that lives for one command."""
-    return f"{COMMAND}-{secrets.token_hex(6)}"
+    return f"{COMMAND}{secrets.token_hex(6)}"
 
 
 def _is_untaken(row: LeaseRow, open_runs: Collection[str]) -> bool:
     kind, _, what = row.name.partition(" ")
-    return kind == ORCHESTRATOR or row.owner.startswith(f"{COMMAND}-") or (kind == RUN and what not in open_runs)
+    return kind == ORCHESTRATOR or row.owner.startswith(COMMAND) or (kind == RUN and what not in open_runs)
 
 
 class LeaseKeeper:

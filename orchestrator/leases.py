@@ -28,6 +28,8 @@ from orchestrator.store.leases import LeaseRow
 BEAT_S = 2.0
 LOOK_S = 1.5
 LOST_S = 9.0
+COMMAND = "command-"
+"""Begins the name of a command that holds a run for as long as it gives it an order."""
 GAP_S = 4.0
 
 

@@ -2,7 +2,8 @@
 
 That a fire was attended to is durable before its run is begun: one fire never begins two runs, and of several
 orchestrators that look one attends to it. A process that dies in between leaves that one out, and says so nowhere but
-in its log, which it wrote before.
+in its log, which it wrote before. Of several that have queued a run of a campaign, the one begins it that has attended
+to the latest fire.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Scheduler:
         self._runs = runs
         self._clock = clock
         self._queued: dict[str, None] = {}
+        self._attended: dict[str, float] = {}
+        """By campaign: the fire that was last ours."""
 
     async def run(self, schedules: Mapping[str, Schedule], submit: Submit) -> None:
         """Until cancelled. `schedules`: by the name of their campaign."""
@@ -78,6 +81,7 @@ class Scheduler:
                     last = fire.at
                     if not await self._fired.claim(campaign, last):
                         continue  # another orchestrator attends to it
+                    self._attended[campaign] = last
                     log.info("schedule fires", campaign=campaign, at=fire.at, missed=fire.missed)
                     under_way = await self._runs.under_way(campaign)
                     match verdict(schedule, under_way=under_way, queued=campaign in self._queued):
@@ -95,6 +99,12 @@ class Scheduler:
     async def _begin_later(self, campaign: str, submit: Submit) -> None:
         await self._runs.ended(campaign)
         self._queued.pop(campaign, None)
+        last = await self._fired.last(campaign)
+        if last is not None and last > self._attended[campaign]:  # who has attended to that one has a run queued, too
+            log.info(
+                "a queued run is left to another orchestrator, which has attended to a later fire", campaign=campaign
+            )
+            return
         await self._begin(campaign, submit)
 
     async def _begin(self, campaign: str, submit: Submit) -> None:

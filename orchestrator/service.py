@@ -94,7 +94,7 @@ class Service:
         self._shards = PacerShards(keeper, desk, store.ledger, bus, clock, REMEMBER_S) if keeper else None
         self._office = PermitOffice(desk, clock, self.stops.stops, self._shards, self._run_lease)
         self._check_outs = CheckOutOffice(store.check_outs, self.ask_vault, clock, self.stops.stops, self._is_elsewhere)
-        self._approvals = ApprovalOffice(store.approvals, self.ask_vault, clock, self.stops.stops)
+        self._approvals = ApprovalOffice(store.approvals, self.ask_vault, clock, self.stops.stops, self._is_elsewhere)
         self._runs: dict[str, RunController] = {}
         self._appliances: Mapping[str, Heartbeat] = {}
         self._known: dict[str, Appliance] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -26,6 +26,16 @@ class Rows(Protocol[R]):
     async def put(self, row: R) -> None: ...
 
     async def drop(self, row: R) -> None: ...
+
+    async def hand_over(self, row: R, dead: Collection[str]) -> R:
+        """Drop a row where another run that is not dead has one of the same: that one has it from now on. The row that
+        has it.
+        """
+        ...
+
+    async def of_secret(self, row: R) -> list[R]:
+        """All runs' rows of a row's secret."""
+        ...
 
     async def all(self) -> list[R]: ...
 

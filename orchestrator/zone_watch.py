@@ -99,4 +99,5 @@ class ZoneWatch:
             return ""
         names = [self.zones.stand_in] if self.zones.stand_in else waiting
         listed = ", ".join(map(repr, names))
-        return f"no appliance of zone {listed} has been alive to take its jobs for {self.patience:g} s"
+        text = f"no appliance of zone {listed} has been alive to take its jobs for {self.patience:g} s"
+        return text if self.zones.stand_in else f"{text} (drained ones take none until `keymuster fleet resume`)"

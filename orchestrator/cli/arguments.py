@@ -56,6 +56,11 @@ class Home:
     state: Path
     store: StoreAddress | None = None
 
+    @property
+    def kept_in(self) -> str:
+        """Where the store is, without a password; empty for the file in the directory."""
+        return self.store.where if self.store else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Where:

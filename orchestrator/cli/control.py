@@ -22,7 +22,7 @@ from appliance.bus.control import ControlClient
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
-from orchestrator.assembly import Selection
+from orchestrator.assembly import Selection, is_run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.asking import at_once, put_by
@@ -46,6 +46,7 @@ from orchestrator.cli.unattended import order_unattended
 from orchestrator.cli.vaults import ask
 from orchestrator.course import Course
 from orchestrator.lease_keeper import run_lease
+from orchestrator.leases import COMMAND
 from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, RunState, Standing
 from orchestrator.state_dir import HolderInfo
@@ -80,6 +81,10 @@ class ElsewhereError(BadInput):
 
 class TakenOverError(Incomplete):
     """Another orchestrator goes on with a run that was in our hands."""
+
+
+class UnansweredError(Unreachable):
+    """The holder has not answered: it may have done what it was asked, or be at it."""
 
 
 @dataclass(slots=True)
@@ -124,12 +129,15 @@ class Desk:
     async def _answer(self, verb: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
         match verb:
             case "key":
-                return {"key": b64encode(self.key.public).decode()}
+                return {"key": b64encode(self.key.public).decode(), "store": self.engine.kept_in}
             case "submit":
                 campaign, logins = await self._campaign(message)
                 selection = Selection.of(message["selection"])
                 parent, priority = message.get("parent"), message.get("priority")
-                return await self.start(new_order(campaign, selection, logins, parent=parent, priority=priority))
+                run = await self._unused(message.get("run"))
+                return await self.start(
+                    new_order(campaign, selection, logins, run=run, parent=parent, priority=priority)
+                )
             case "resume":
                 campaign, logins = await self._campaign(message)
                 return await self.resume(message["run"], Given.of(message["given"]), logins)
@@ -159,6 +167,16 @@ class Desk:
                 lifted = await self.engine.service.stops.allow(None if wanted is None else Selector.of(wanted))
                 return {"lifted": [stop.data() for stop in lifted]}
         raise BadInput(f"the holder of the state directory does not know {verb!r}; it may be an older release")
+
+    async def _unused(self, run: str | None) -> str | None:
+        """The id that a command has drawn for its run, so that it finds the run if our answer is lost."""
+        if run is None:
+            return None
+        if not is_run_id(run):
+            raise BadInput(f"{run!r} is no id of a run")
+        if await self.engine.store.runs.get(run) is not None:
+            raise BadInput(f"run {run} has been submitted already")
+        return run
 
     async def _campaign(self, message: Mapping[str, Any]) -> tuple[Campaign, tuple[Login, ...]]:
         campaign = await to_thread.run_sync(Campaign.from_snapshot, message["campaign"])  # its time zones are files
@@ -207,10 +225,17 @@ class Desk:
 
     async def _take(self, run: str) -> None:
         """Raises ElsewhereError where another orchestrator has the run in hand."""
-        if (owner := await self.engine.keeper.take_run(run)) is not None:
+        owner = await self.engine.keeper.take_run(run)
+        if owner is None:
+            return
+        if owner.startswith(COMMAND):
             raise ElsewhereError(
-                f"run {run} is in the hands of orchestrator {owner}: say it to that one (the same --store and --nats)"
+                f"run {run} is in the hands of a command that gives it an order: try again in a moment"
             )
+        raise ElsewhereError(
+            f"run {run} is in the hands of orchestrator {owner}: `keymuster resume {run}`, with the same --store and "
+            "--nats, says it to that one"
+        )
 
     async def _as_it_is(self, order: Order) -> Order:
         """What another orchestrator has done with it, since it was looked up, before it was ours."""
@@ -341,14 +366,17 @@ class Client:
 
     async def submit(
         self,
+        run: str,
         campaign: Campaign,
         logins: tuple[Login, ...],
         selection: Selection,
         parent: str | None = None,
         priority: int | None = None,
     ) -> str:
-        """The id of the run that the holder has begun. Raises the CommandError that the holder answered."""
-        what = {"selection": selection.data(), "parent": parent, "priority": priority}
+        """The id of the run that the holder has begun; `run` was drawn for it (an older release draws another). Raises
+        the CommandError that the holder answered, or UnansweredError.
+        """
+        what = {"run": run, "selection": selection.data(), "parent": parent, "priority": priority}
         message = {**await self._sealed(campaign, logins), **what}
         return str((await self._ask("submit", message))["run"])
 
@@ -420,13 +448,21 @@ class Client:
         answer = await self._ask("allow", {"selector": wanted}, ORDER_S)
         return [Stop.of(stop) for stop in answer["lifted"]]
 
-    async def _sealed(self, campaign: Campaign, logins: tuple[Login, ...]) -> dict[str, Any]:
+    async def kept_in(self) -> str | None:
+        """Where the holder keeps its runs, as `Home.kept_in`; None: an older release, which does not say."""
+        told = (await self._introduced()).get("store")
+        return None if told is None else str(told)
+
+    async def _introduced(self) -> Mapping[str, Any]:
         try:
-            public = b64decode((await self._ask("key", {}, KEY_S))["key"])
+            return await self._ask("key", {}, KEY_S)
         except Unreachable as error:
             raise Unreachable(
                 f"{error}; let {self._holder.who} go on, end it, or name another directory with --state"
             ) from None
+
+    async def _sealed(self, campaign: Campaign, logins: tuple[Login, ...]) -> dict[str, Any]:
+        public = b64decode((await self._introduced())["key"])
         return {
             "campaign": campaign.snapshot(),
             "logins": b64encode(seal(logins, campaign.name, public)).decode(),
@@ -436,7 +472,7 @@ class Client:
         try:
             answer = json.loads(await self._control.ask(verb, json.dumps(message).encode(), wait))
         except BusError as error:
-            raise Unreachable(str(error)) from None
+            raise UnansweredError(str(error)) from None
         if "error" in answer:
             raise _ERRORS.get(answer["code"], CommandError)(answer["error"])
         return dict(answer)

@@ -82,6 +82,8 @@ class Engine:
     """Likewise."""
     own_bus: str = ""
     """Our name, where our bus is our own and the store others' too: runs that begin here are for nobody else."""
+    kept_in: str = ""
+    """Where its store is, without a password; empty for the file in the state directory."""
     begun: int = 0
     """Runs that have been executed, or are."""
 
@@ -143,6 +145,13 @@ class Engine:
             await self.service.wait_for_appliance(*wanted)
             return
         listed = ", ".join(map(repr, wanted))
+        there = [beat for zone in wanted for beat in self.service.beats(zone)]
+        if any(beat.draining for beat in there):
+            named = ", ".join(sorted(beat.appliance for beat in there if beat.draining))
+            raise Incomplete(
+                f"no appliance of zone {listed} takes jobs; drained, or about to end: {named} "
+                "(`keymuster fleet list` shows which; `keymuster fleet resume` ends a drain)"
+            )
         raise Incomplete(f"no appliance of zone {listed} has shown up in {APPLIANCE_WAIT_S:g} s")
 
     def meter(self, targets: int) -> Meter:
@@ -210,10 +219,10 @@ async def embedded(
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(keeper.run, name="engine: leases")
             await tasks.start(service.run, name="engine: service")
-            held.announce(server.url, server.control_seed, home.store.where if home.store else "")
+            held.announce(server.url, server.control_seed, home.kept_in)
             async with _owned(tasks, child):
                 own_bus = held.name if home.store else ""
-                yield Engine(store, service, bus, keeper, zone, child, server, own_bus)
+                yield Engine(store, service, bus, keeper, zone, child, server, own_bus, home.kept_in)
             tasks.cancel_scope.cancel()
 
 
@@ -257,7 +266,7 @@ async def attached(held: Held, where: Where, *, zone: str, tally: Tally | None =
                 office = FleetOffice(store.fleet, *fleet, bus, time.time)
                 tasks.start_soon(office.run, name="engine: fleet")
             await tasks.start(service.run, name="engine: service")
-            yield Engine(store, service, bus, keeper, zone, None)
+            yield Engine(store, service, bus, keeper, zone, None, kept_in=where.home.kept_in)
             tasks.cancel_scope.cancel()
 
 

@@ -21,6 +21,7 @@ from orchestrator.cli.holding import acquire
 from orchestrator.cli.reaching import reach
 from orchestrator.lease_keeper import LeaseKeeper, command_name, orchestrator_lease, run_lease
 from orchestrator.leases import LOOK_S, LOST_S
+from orchestrator.run_state import Standing
 from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.store import Store
 from orchestrator.store.leases import LeaseRow
@@ -95,6 +96,22 @@ async def found_alive(where: Where, store: Store, run: str) -> HolderInfo | None
                     return HolderInfo(None, None, orchestrator=owner)
                 await anyio.sleep(AGAIN_S)
     return None
+
+
+async def has_begun(store: Store, run: str, before: Standing | None) -> bool:
+    """Whether a run that was handed over has begun, though the answer was lost. Whoever has it in hand asks its vaults
+    first, and is waited for. `before`: how the run stood before; None for a new one.
+    """
+    async with _keeping(store) as keeper:
+        end = anyio.current_time() + FOUND_S
+        while anyio.current_time() < end:
+            record = await store.runs.get(run)
+            if record is not None and (record.standing != before or record.state.under_way):
+                return True
+            if keeper.elsewhere(run_lease(run)) is not None:
+                end = anyio.current_time() + FOUND_S
+            await anyio.sleep(AGAIN_S)
+    return False
 
 
 async def _is_under_way(store: Store, run: str) -> bool:

@@ -78,24 +78,31 @@ class Order:
     """Its vaults were asked when it began: whoever takes it over from a dead orchestrator does not ask them again."""
 
 
+def drawn_run_id() -> str:
+    """An id for a run that begins now."""
+    return run_id(time.time(), secrets.token_hex(2))
+
+
 def new_order(
     campaign: Campaign,
     selection: Selection,
     logins: tuple[Login, ...],
     *,
+    run: str | None = None,
     parent: str | None = None,
     prefix: str = "",
     priority: int | None = None,
 ) -> Order:
-    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small. `prefix`: of its id."""
-    now = time.time()
-    run, seed = prefix + run_id(now, secrets.token_hex(2)), secrets.randbits(32)
+    """Raises NothingToDo, BadInput. Reads the records' known_hosts files, which are small. `run`: its id, where
+    somebody has drawn it; `prefix`: of its id.
+    """
+    now, seed = time.time(), secrets.randbits(32)
     marks, jump_marks = _marks(campaign), _marks(campaign, jumps=True)
     try:
         prepared = prepare(
             campaign,
             selection,
-            run=run,
+            run=prefix + (run or drawn_run_id()),
             seed=seed,
             now=now,
             parent=parent,

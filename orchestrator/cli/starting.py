@@ -14,7 +14,7 @@ from orchestrator.cli.errors import BadInput, Exit, NothingToDo
 from orchestrator.cli.holder import who
 from orchestrator.cli.holding import acquire, hold, logins
 from orchestrator.cli.output import check_output
-from orchestrator.cli.running import Given, new_order, recalled, resumed_order
+from orchestrator.cli.running import Given, drawn_run_id, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of
@@ -91,7 +91,9 @@ async def resume(where: Where, run_id: str, show: Show, act: Act = Act.GO_ON) ->
         campaign = (await resumed_order(store, run_id, given, ())).prepared.campaign
     held = await acquire(where)
     if isinstance(held, HolderInfo):
-        return await through(held, where, show, lambda c: c.resume(run_id, given, campaign, logins(where, campaign)))
+        return await through(
+            held, where, show, run_id, lambda c: c.resume(run_id, given, campaign, logins(where, campaign))
+        )
     with held:
         async with stored(where.home) as store:
             order = await resumed_order(store, run_id, given, logins(where, campaign))
@@ -107,10 +109,14 @@ async def _begin(
     priority: int | None = None,
 ) -> Exit:
     check_output(show.output)
-    held = await acquire(where)
+    held, run = await acquire(where), drawn_run_id()
     if isinstance(held, HolderInfo):
         return await through(
-            held, where, show, lambda c: c.submit(campaign, logins(where, campaign), selection, parent, priority)
+            held,
+            where,
+            show,
+            run,
+            lambda c: c.submit(run, campaign, logins(where, campaign), selection, parent, priority),
         )
     with held:
         # What can be wrong with the selection is said before a password is asked for.

@@ -12,9 +12,9 @@ from contextlib import suppress
 import anyio
 
 from orchestrator.cli.arguments import Show, Where
-from orchestrator.cli.control import POLL_S, Client
+from orchestrator.cli.control import POLL_S, Client, UnansweredError
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
-from orchestrator.cli.holder import client_of, found_alive
+from orchestrator.cli.holder import client_of, found_alive, has_begun
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import exit_code, interruptible
@@ -26,15 +26,17 @@ Submit = Callable[[Client], Awaitable[str]]
 """Hands a run to the holder and gives its id."""
 
 
-async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) -> Exit:
-    """Let the holder execute the run; watch it, and report it. Raises BadInput, Unreachable, Incomplete."""
+async def through(holder: HolderInfo, where: Where, show: Show, run: str, submit: Submit) -> Exit:
+    """Let the holder execute the run; watch it, and report it. `run`: the id it has, or is to have. Raises BadInput,
+    Unreachable, Incomplete.
+    """
     if not where.fast_path:
         who = f"process {holder.pid}, which holds {where.state} and has started its appliance already"
         raise BadInput(f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
-    _same_store(holder, where)
     async with interruptible() as interrupt:
         async with client_of(holder, where) as client:
-            run_id = await submit(client)
+            _same_store(holder, await client.kept_in() if holder.orchestrator else holder.store, where)
+            run_id = await _submitted(client, where, run, submit)
             async with stored(where.home) as store:
                 warnings = exposures_of((await find_run(store, run_id)).snapshot).values()
             with ProgressDisplay(enabled=show.progress, warnings=warnings) as display:
@@ -58,6 +60,19 @@ async def through(holder: HolderInfo, where: Where, show: Show, submit: Submit) 
                 )
             gates_ok = await write_report(store, record, show.form, show.output)
     return exit_code(record.state, interrupted=watch.stopped, gates_ok=gates_ok)
+
+
+async def _submitted(client: Client, where: Where, run: str, submit: Submit) -> str:
+    """The run's id. Raises BadInput, Unreachable, Incomplete; none of them where the run has begun."""
+    async with stored(where.home) as store:
+        record = await store.runs.get(run)
+        before = None if record is None else record.standing
+        try:
+            return await submit(client)
+        except UnansweredError:
+            if not await has_begun(store, run, before):
+                raise
+            return run
 
 
 class _Watch:
@@ -88,14 +103,11 @@ async def _who_goes_on(where: Where, run: str) -> HolderInfo | None:
         return await found_alive(where, store, run)
 
 
-def _same_store(holder: HolderInfo, where: Where) -> None:
-    """Raises BadInput: the run would be looked for where it is not."""
-    ours = where.home.store.where if where.home.store else ""
-    if holder.orchestrator:
-        return  # it says itself which runs it knows
-    if ours != holder.store:
-        theirs = f"--store {holder.store}" if holder.store else "no --store"
+def _same_store(holder: HolderInfo, kept_in: str | None, where: Where) -> None:
+    """Raises BadInput: the run would be looked for where it is not. `kept_in`: the holder's, if known."""
+    if kept_in not in (None, where.home.kept_in):
+        theirs = f"--store {kept_in}" if kept_in else "no --store"
         raise BadInput(
-            f"process {holder.pid}, which holds {where.state}, was started with {theirs}: say the same, wait until it "
+            f"{holder.who}, which holds {where.state}, was started with {theirs}: say the same, wait until it "
             "has ended, or name another --state"
         )

@@ -135,7 +135,7 @@ async def _up_to_date(main: Database, durable: Database, new_engine: Callable[[]
         ledger=Ledger(durable),
         host_keys=HostKeys(main),
         check_outs=RunSecrets(durable, check_outs, CheckOutRow),
-        approvals=RunSecrets(durable, approvals, ApprovalRow),
+        approvals=RunSecrets(durable, approvals, ApprovalRow, same=("request",)),
         stops=StopTable(durable),
         schedules=Schedules(durable),
         searches=Searches(durable),

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -26,7 +27,12 @@ from orchestrator.store.database import CONNECTIONS
 from orchestrator.store.errors import Passing, StoreError, advice_of, passing
 from orchestrator.store.server_address import ServerAddress
 
-CONNECT_S = 10.0
+FIRST_CONNECT_S, CONNECT_S = 10.0, 3.0
+"""For one try to connect: the first, and later ones, which are repeated. Of processes that were cut off from the server
+each is back soon after it is; with longer tries one would be seconds behind another, which took it for dead.
+"""
+SLOW_LINK = 3
+"""A later try may take so many times what the slowest connection took, where that is longer."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 IDLE_S, LOCK_S = 5, 30
 """After which the server ends a transaction of ours that does nothing, or waits for a lock: a frozen process of ours
@@ -117,6 +123,19 @@ class PostgresEngine:
         await anyio.sleep(pause)
 
 
+class ConnectPatience:
+    """How long one try to connect to a server may take, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = FIRST_CONNECT_S
+        self._slowest = 0.0
+
+    def took(self, seconds: float) -> None:
+        """A connection was made, in so long."""
+        self._slowest = max(self._slowest, seconds)
+        self.seconds = min(FIRST_CONNECT_S, max(CONNECT_S, SLOW_LINK * self._slowest))
+
+
 def _pauses() -> Iterator[float]:
     pause = FIRST_PAUSE_S
     while True:
@@ -134,7 +153,6 @@ def _engine(address: ServerAddress, tls: ssl.SSLContext | None) -> AsyncEngine:
     )
     settings: dict[str, Any] = {
         "ssl": tls or False,
-        "timeout": CONNECT_S,
         "server_settings": {
             "application_name": "keymuster",
             # A plan made while a run's tables were empty reads them whole, and a prepared statement would keep it: 800
@@ -147,6 +165,15 @@ def _engine(address: ServerAddress, tls: ssl.SSLContext | None) -> AsyncEngine:
     if address.password is not None:
         settings["password"] = address.password
     engine = create_async_engine(url, pool_size=CONNECTIONS, max_overflow=0, connect_args=settings)
+
+    patience = ConnectPatience()
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(dialect: Any, _: object, arguments: Any, named: Any) -> Any:
+        began = time.monotonic()
+        made = dialect.connect(*arguments, **named, timeout=patience.seconds)
+        patience.took(time.monotonic() - began)
+        return made
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from random import Random
 from typing import cast
 
@@ -168,6 +168,12 @@ class NoCheckOuts:
 
     async def drop(self, row: CheckOutRow) -> None:
         raise AssertionError(f"there is none to drop: {row}")
+
+    async def hand_over(self, row: CheckOutRow, dead: Collection[str]) -> CheckOutRow:
+        raise AssertionError(f"there is none to hand over: {row}")
+
+    async def of_secret(self, row: CheckOutRow) -> list[CheckOutRow]:
+        return []
 
     async def all(self) -> list[CheckOutRow]:
         return []

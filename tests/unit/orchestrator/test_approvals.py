@@ -133,8 +133,15 @@ class Bench:
     stops: Stops = field(default_factory=Stops)
     vault: Vault = field(default_factory=Vault)
 
-    def office(self) -> ApprovalOffice:
-        return ApprovalOffice(self.rows, self.vault.ask, lambda: 1000.0 + anyio.current_time(), self.stops)
+    def office(self, *elsewhere: str) -> ApprovalOffice:
+        """`elsewhere`: runs of other orchestrators."""
+        return ApprovalOffice(
+            self.rows,
+            self.vault.ask,
+            lambda: 1000.0 + anyio.current_time(),
+            self.stops,
+            elsewhere.__contains__,
+        )
 
     @asynccontextmanager
     async def open(self, office: ApprovalOffice, run: Run, *, finished: bool = True) -> AsyncIterator[None]:
@@ -385,3 +392,16 @@ def test_who_may_not_ask_is_refused_and_nothing_is_filed(wrong: str) -> None:
         assert (answer.ok, answer.reason, b.vault.asked, b.rows.rows) == (False, expected, [], {})
 
     story()
+
+
+@virtually
+async def test_a_request_that_a_run_of_another_orchestrator_waits_for_is_left_to_it(b: Bench) -> None:
+    one, two = Run("one"), Run("two")
+    here, there = b.office("two"), b.office("one")
+    async with b.open(there, two):
+        async with b.open(here, one):
+            assert not_yet(await here.request(one.request(), "a"))
+            assert not_yet(await there.request(two.request(), "b"))
+        assert (b.vault.filed(), b.vault.requests[0].status) == (1, "pending"), "the other still waits for it"
+        assert [(row.run, row.ours) for row in b.rows.rows.values()] == [("two", True)]
+    assert (b.vault.requests[0].status, b.rows.rows) == ("canceled", {})

@@ -161,8 +161,9 @@ class Bench:
     def __post_init__(self) -> None:
         self.vault = Vault(self.clock)
 
-    def office(self) -> CheckOutOffice:
-        return CheckOutOffice(self.rows, self.vault.ask, self.clock, self.stops)
+    def office(self, *elsewhere: str) -> CheckOutOffice:
+        """`elsewhere`: runs of other orchestrators."""
+        return CheckOutOffice(self.rows, self.vault.ask, self.clock, self.stops, elsewhere.__contains__)
 
     @asynccontextmanager
     async def open(self, office: CheckOutOffice, run: Run) -> AsyncIterator[None]:
@@ -454,3 +455,34 @@ def test_who_may_not_ask_is_refused_and_the_vault_is_not_asked(wrong: str) -> No
         assert (b.vault.asked, b.rows.rows) == (0, {})
 
     run_virtually(lambda: story(Bench()), Random(7))  # noqa: S311 - a seed, no secret
+
+
+@pytest.mark.parametrize("later", [0.0, 0.0005, 0.002, 1.0])
+def test_two_orchestrators_whose_runs_end_together_give_a_secret_back_once(later: float) -> None:
+    @virtually
+    async def story(b: Bench) -> None:
+        one, two = Run("one"), Run("two")
+        here, there = b.office("two"), b.office("one")
+        for office, run in ((here, one), (there, two)):
+            await office.enter(run)
+            assert (await office.request(run.request(), "a")).ok
+
+        async def end(office: CheckOutOffice, run: Run, after: float) -> None:
+            await anyio.sleep(after)
+            await office.leave(run)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end, here, one, 0.0)
+            tasks.start_soon(end, there, two, later)
+        assert (b.vault.outs, b.vault.ins, b.vault.ours, b.rows.rows) == (1, 1, False, {})
+
+    story()
+
+
+@virtually
+async def test_what_a_dead_run_has_left_is_not_given_back_under_another_orchestrator(b: Bench) -> None:
+    await b.rows.put(CheckOutRow(URL, USER, ID, "dead", "Vault", "z", "shared"))
+    b.vault.held_until = b.clock() + 1800
+    await b.rows.put(CheckOutRow(URL, USER, ID, "two", "Vault", "z", "shared", ours=False))
+    async with b.open(b.office("two"), Run("three")):
+        assert (b.vault.ins, [(row.run, row.ours) for row in b.rows.rows.values()]) == (0, [("two", True)])

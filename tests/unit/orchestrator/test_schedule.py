@@ -224,6 +224,40 @@ def test_queued_while_the_last_one_goes_on() -> None:
     assert world.begun == pytest.approx([6, 14, 22], abs=0.01)
 
 
+class Looks:
+    """One of two orchestrators: some fires it sees first, and the other ones it sees too late."""
+
+    def __init__(self, world: World, *first: float) -> None:
+        self._world, self._first = world, first
+        self.last, self.note = world.last, world.note
+
+    async def claim(self, campaign: str, at: float) -> bool:
+        return (at - START) / HOUR in self._first and await self._world.claim(campaign, at)
+
+
+def test_of_two_orchestrators_that_have_queued_one_begins() -> None:
+    kept: list[World] = []
+
+    async def whole() -> None:
+        world = World(10 * HOUR)
+        kept.append(world)
+
+        async def submit(campaign: str) -> str:
+            await anyio.sleep(20)  # the vaults are asked first, and nobody knows of the run as yet
+            return await world.submit(campaign)
+
+        which = {"c": schedule("0 */4 * * *", "UTC", overlap="queue")}
+        async with anyio.create_task_group() as tasks:
+            world.tasks = tasks
+            for first in ((4, 8, 16, 24), (12, 20)):
+                tasks.start_soon(Scheduler(Looks(world, *first), world, world.clock).run, which, submit)
+            await _a_day(world)
+            tasks.cancel_scope.cancel()
+
+    run_virtually(whole, Random(1))  # noqa: S311 - a schedule
+    assert kept[0].begun == pytest.approx([4, 14], abs=0.02), "at 14:00 once, for what was queued at 8:00 and at 12:00"
+
+
 def test_what_cannot_begin_is_tried_the_next_time() -> None:
     async def story(world: World) -> None:
         world.refuses = 1

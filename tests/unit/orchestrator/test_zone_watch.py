@@ -54,7 +54,10 @@ def test_a_run_stops_when_only_zones_that_are_given_up_have_anything_left() -> N
     assert under.alone({"lan": 1, "dmz": 5}, 200.0) == "", "the others first"
     assert under.alone({}, 200.0) == ""
     text = under.alone({"dmz": 5}, 200.0)
-    assert text == "no appliance of zone 'dmz' has been alive to take its jobs for 120 s"
+    assert text == (
+        "no appliance of zone 'dmz' has been alive to take its jobs for 120 s "
+        "(drained ones take none until `keymuster fleet resume`)"
+    )
     under.note(BOTH, 201.0)
     assert under.alone({"dmz": 5}, 201.0) == ""
 
