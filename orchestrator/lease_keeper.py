@@ -20,7 +20,6 @@ from orchestrator.store.leases import Fences, Held, LeaseRow, Leases
 
 RUN, ORCHESTRATOR = "run", "orchestrator"
 """What the names of leases begin with; an orchestrator's own tells that it lives."""
-"""What the name of a keeper begins with that lives for one command."""
 LAST_S = 5.0
 """For giving back what is held when the process ends."""
 
