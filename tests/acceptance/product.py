@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 KEYMUSTER = Path(sys.executable).parent / "keymuster"
+AGAIN_S = 1.0
 ENDS_WITHIN_S = 90.0
 """No command of these tests takes that long, even on a loaded machine."""
 
@@ -89,3 +91,11 @@ class Product:
 def result_lines(row: Mapping[str, Any]) -> dict[str, str]:
     """A row's RESULT, label by label."""
     return dict(line.split("\t", 1) for line in row["result"].splitlines())
+
+
+def abort(run: subprocess.Popen[Any]) -> None:
+    """End a run at once: told once, it would wait for what is in flight."""
+    while run.poll() is None:
+        run.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(AGAIN_S)

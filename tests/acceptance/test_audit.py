@@ -15,7 +15,7 @@ import pytest
 from targets.material import MARKER
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.lab import Lab, running_lab
-from tests.acceptance.product import Product
+from tests.acceptance.product import Product, abort
 from tests.schemas import conforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.keeps_open("one estate for the whole module")]
@@ -259,7 +259,7 @@ deadline = "60s"
         code, document = ran.audit(done)
         running = ran.keymuster("audit")
         alive = holder.poll() is None
-        holder.terminate()
+        abort(holder)
     assert alive
     assert (code, document["clean"], document["run"]) == (0, True, done)
     assert (running.code, "goes on" in running.stderr) == (2, True)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.lab import Lab, running_lab
-from tests.acceptance.product import Product
+from tests.acceptance.product import Product, abort
 from tests.schemas import conforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.keeps_open("one estate for the whole module")]
@@ -116,6 +116,6 @@ def test_through_the_holder_of_the_state_directory(lab: Lab, campaign: Path, key
         until((keymuster.state / "holder.json").exists, "the holder")
         ended = keymuster("plan", campaign, "--check-vault", "--json")
         running = holder.poll() is None
-        holder.terminate()
+        abort(holder)
     assert running
     judged(lab, ended.document)

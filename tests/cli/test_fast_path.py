@@ -10,7 +10,7 @@ import pytest
 
 from appliance.bus.users import new_user
 from tests.acceptance.lab import running_lab
-from tests.acceptance.product import Product
+from tests.acceptance.product import Product, abort
 from tests.cli.conftest import PASSWORD, Write
 from tests.cli.refusals import refused
 
@@ -101,5 +101,5 @@ def test_an_appliance_that_has_started_keeps_its_way(keymuster: Product, write: 
                 who = f"process {holder.pid}, which holds {keymuster.state} and has started its appliance already"
                 refused(ended, f"--no-fast-path is not for {who}: wait until it has ended, or name another --state")
             finally:
-                holder.terminate()
+                abort(holder)
                 holder.communicate(timeout=60)

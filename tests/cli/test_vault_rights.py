@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.lab import Lab, running_lab
-from tests.acceptance.product import Product
+from tests.acceptance.product import Product, abort
 from tests.schemas import conforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.keeps_open("one estate for the whole module")]
@@ -187,6 +187,6 @@ def test_through_the_holder_of_the_state_directory(lab: Lab, keymuster: Product,
         until((keymuster.state / "holder.json").exists, "the holder")
         ended = keymuster("vault", "rights", file, "--json")
         running = holder.poll() is None
-        holder.terminate()
+        abort(holder)
     assert running
     assert (ended.code, len(ended.document["vaults"][0]["secrets"])) == (0, SECRETS)
