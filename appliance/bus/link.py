@@ -41,8 +41,10 @@ NO_PLACE = frozenset({10005, 10023, 10074})
 """Error codes: no suitable peers, insufficient resources, replicas in a server that is in no cluster."""
 OVERLAP = 10100
 """Error code: another consumer of a work queue reads some of these subjects."""
-_NOT_NOW = frozenset({10008, 10009})
-"""Error codes: JetStream is starting, or has no leader."""
+_NOT_NOW = frozenset({10008, 10009, 10039})
+"""Error codes: JetStream is starting, has no leader, or is not for this account: a server in operator mode says so too
+until it has set the account up.
+"""
 _PAUSE = 0.2
 _TRY = 5.0
 """Seconds for one try of a call that is repeated."""
