@@ -22,6 +22,7 @@ from appliance.bus.users import new_user
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.nats import nats_server
+from tests.cli.test_own_bus import campaign
 
 APPLIANCES, HOSTS, PLACES, ROUNDS = 4, 960, 32, 1
 NETWORK = "127.46.0.0/16"
@@ -89,33 +90,13 @@ def _serving(file: Path) -> Iterator[None]:
             process.wait(END_S)
 
 
-def campaign(directory: Path, lab: Lab) -> Path:
-    hosts = [host["address"] for host in lab.hosts]
-    file = directory / "campaign.toml"
-    file.write_text(f"""
-name = "pool"
-{lab.vault_table(password='{ env = "KEYMUSTER_NOT_SET_HERE" }')}
-[[records]]
-title = "Unix"
-technology = "unix"
-user = "scan"
-vault = "Vault"
-secret = "unix-{{address}}"
-accounts = "local"
-port = {lab.ready["ssh_port"]}
-ips = {hosts}
-[targets]
-include = {hosts}
-""")
-    return file
-
-
 def took(directory: Path, lab: Lab, number: int) -> float:
     """Seconds."""
     directory.mkdir()
     product = Product(directory / "state")
+    file = campaign(directory, lab, [host["address"] for host in lab.hosts])
     with pool(directory, lab, number) as where:
-        ended = product("run", campaign(directory, lab), *where, "--format", "json")
+        ended = product("run", file, *where, "--format", "json")
         assert ended.code == 0, ended.stderr
         assert set(ended.reasons.values()) == {"PASSED"}, ended.stderr
         served = {row["appliance"] for row in ended.targets}

@@ -21,7 +21,7 @@ from tests.chaos.world import World, campaign, running_world
 
 BEGINS_S = 60.0
 AFTER_S = 60.0
-"""A run ends so long after the last fault has: what the issue of a fault may cost."""
+"""A run ends within so long of the end of its last fault."""
 REPORT_S = 60.0
 LOOK_S = 0.25
 
