@@ -28,11 +28,13 @@ Start = Callable[..., Command]
 Check = Callable[..., None]
 RECORD = 'secret = "unix-{address}"\naccounts = "local"'
 PACE = "capacity = 8"
+LOGIN = "200ms"
+"""What a login takes: with eight at once a run lasts 12 s, and is under way still when a second command has started."""
 
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Estate]:
-    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as running:
+    with estate(tmp_path, f'account = "local"\nsecret = "per-host"\nfault = "none"\nlatency = "{LOGIN}"') as running:
         yield running
 
 

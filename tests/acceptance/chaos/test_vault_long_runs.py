@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.reading import SECOND_LOOK_S
 from tests.acceptance.chaos.estates import HOSTS, Estate, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
@@ -43,23 +45,33 @@ def test_sessions_that_live_for_two_seconds(start: Start, tmp_path: Path) -> Non
 
 
 @contextmanager
-def rotating(hosts: Estate, first: str, second: str) -> Iterator[None]:
-    """Every EVERY_S the passwords of some hosts change on one side, and LAG_S later on the other; each host's once."""
+def rotating(hosts: Estate, first: str, second: str) -> Iterator[dict[str, float]]:
+    """Every EVERY_S the passwords of some hosts change on one side, and LAG_S later on the other; each host's once.
+
+    Yields by address how long the other side lagged behind in truth, at most: a busy machine makes it more.
+    """
     over = threading.Event()
     addresses = [host["address"] for host in hosts.truth]
+    lags: dict[str, float] = {}
 
     def rotate() -> None:
         for start in range(0, len(addresses), AT_ONCE):
-            for side, pause in ((first, LAG_S), (second, EVERY_S - LAG_S)):
-                for address in addresses[start : start + AT_ONCE]:
-                    hosts.rotate(f"unix-{address}", side)
-                if over.wait(pause):
-                    return
+            some = addresses[start : start + AT_ONCE]
+            began = {}
+            for address in some:
+                began[address] = time.monotonic()
+                hosts.rotate(f"unix-{address}", first)
+            over.wait(LAG_S)
+            for address in some:
+                hosts.rotate(f"unix-{address}", second)
+                lags[address] = time.monotonic() - began[address]
+            if over.wait(EVERY_S - LAG_S):
+                return
 
     thread = threading.Thread(target=rotate, name="rotation")
     thread.start()
     try:
-        yield
+        yield lags
     finally:
         over.set()
         thread.join()
@@ -68,22 +80,29 @@ def rotating(hosts: Estate, first: str, second: str) -> Iterator[None]:
 @pytest.mark.parametrize(("first", "second"), [("vault", "hosts"), ("hosts", "vault")])
 def test_passwords_that_change_all_the_time(start: Start, tmp_path: Path, first: str, second: str) -> None:
     """Hosts take a second to judge a password, so that many have another one by then. Each of those is tried once more
-    and gets in, and none has two failures.
+    and gets in, and none has two failures; but where the other side had not followed when the secret was looked at
+    again.
     """
     with estate(tmp_path, 'account = "local"\nfault = "slow_login"') as hosts:
         command = start("run", str(hosts.campaign(record=OWN)))
         until(lambda: hosts.logons() > 0 or command.process.poll() is not None, "the first logons")
-        with rotating(hosts, first, second):
-            assert command.wait() == 0, command.said
+        with rotating(hosts, first, second) as lags:
+            assert command.wait() in (0, 1), command.said
         report = command.report()
         report.is_exact()
-        assert report.reasons == {"PASSED": HOSTS}, [t for t in report.document["targets"] if t["reason"] != "PASSED"]
-        seen = hosts.metrics()
-        failed = [account["failed"] for account in seen["accounts"].values()]
-        assert sum(failed) > 0, "the test shows something only where somebody was hit"
-        assert max(failed) == 1
-        tries = Counter(len(host["logons"]) for host in seen["hosts"].values())
-        assert tries == {1: HOSTS - sum(failed), 2: sum(failed)}
+        late = {address for address, lag in lags.items() if lag >= SECOND_LOOK_S}
+        told = {target["target"]: target["reason"] for target in report.document["targets"]}
+        wrong = {address: reason for address, reason in told.items() if reason != "PASSED"}
+        assert wrong.keys() <= late, wrong
+        assert set(wrong.values()) <= {"BAD_CREDENTIALS"}
+        logons = {
+            address: [logon["ok"] for logon in host["logons"]]
+            for address, host in hosts.metrics()["hosts"].items()
+            if address not in late
+        }
+        tries = Counter(map(tuple, logons.values()))
+        assert tries.keys() <= {(True,), (False, True)}
+        assert tries[False, True] > 0, "the test shows something only where somebody was hit"
 
 
 def test_one_view_serves_all_and_a_change_is_noticed(start: Start, tmp_path: Path) -> None:
