@@ -106,7 +106,9 @@ class LeaseKeeper:
             await self.take([orchestrator_lease(self.owner)])
 
     async def _look(self) -> None:
-        self._note(await self._table.all())
+        now = self._note(await self._table.all())
+        if self._watch.is_one_silent(now) and (ended := await self._table.end_frozen()):
+            log.warning("the store's sessions of a frozen process are ended", sessions=ended)
         self._looked.set()
         self._looked = anyio.Event()
 

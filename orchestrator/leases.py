@@ -8,7 +8,9 @@ The rules, stated here and nowhere else:
               looked for GAP_S begins anew: it slept, or could not read, and perhaps the holder could not write.
  T3 heir      Of two processes with one name, the lock on their state directory lets one live: it has what the other
               held, at once.
- T4 fence     Whether a holder still holds a lease, each of its writes asks the store (`store/leases.py`): a frozen one
+ T4 silence   Is one not counted up for SILENT_S, its holder may be frozen in the middle of a statement to the store,
+              with rows locked that others wait for, and its lease's among them: such sessions are ended.
+ T5 fence     Whether a holder still holds a lease, each of its writes asks the store (`store/leases.py`): a frozen one
               that wakes up writes nothing, however long it thinks that it holds it.
 
 So a killed holder is taken over from in LOST_S to LOST_S + LOOK_S + a look of the successor's, 12 s at most; one that
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.store.frozen import SILENT_S
 from orchestrator.store.leases import LeaseRow
 
 BEAT_S = 2.0
@@ -59,3 +62,10 @@ class LeaseWatch:
             return True
         unchanged = self._rows.get(row.name) == row and now - self._looked <= GAP_S
         return unchanged and now - self._since[row.name] >= LOST_S  # T1
+
+    def is_one_silent(self, now: float) -> bool:
+        """Has a holder shown no life for so long that it may be frozen?"""
+        silent = (
+            now - since >= SILENT_S for name, since in self._since.items() if self._rows[name].owner != self._owner
+        )
+        return any(silent)  # T4

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
+from orchestrator.store.frozen import end_frozen
 from orchestrator.store.schema import leases
 
 _THESE = leases.c.name.in_(bindparam("names", expanding=True))
@@ -98,6 +99,10 @@ class Leases:
 
         new = self._database.insert(leases).on_conflict_do_nothing()
         return await self._database.write(step) if wanted else []
+
+    async def end_frozen(self) -> int:
+        """The sessions of frozen processes that are ended: what they hold locked is in nobody's way any more."""
+        return await end_frozen(self._database)
 
     async def renew(self, held: Mapping[str, str]) -> list[str]:
         """Count these up (name -> token); those that are no longer held so."""

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from orchestrator.store.database import CONNECTIONS
 from orchestrator.store.errors import Passing, StoreError, advice_of, passing
+from orchestrator.store.frozen import APPLICATION
 from orchestrator.store.server_address import ServerAddress
 
 FIRST_CONNECT_S, CONNECT_S = 10.0, 3.0
@@ -36,7 +37,8 @@ SLOW_LINK = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 IDLE_S, LOCK_S = 5, 30
 """After which the server ends a transaction of ours that does nothing, or waits for a lock: a frozen process of ours
-holds up nobody, and has let go of its leases before they are taken over (`leases.LOST_S`).
+holds up nobody, and has let go of its leases before they are taken over (`leases.LOST_S`). One that is frozen in the
+middle of a statement is ended by others (`frozen.py`).
 """
 _XID = text("SELECT CAST(pg_current_xact_id() AS text)")
 _STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
@@ -154,7 +156,7 @@ def _engine(address: ServerAddress, tls: ssl.SSLContext | None) -> AsyncEngine:
     settings: dict[str, Any] = {
         "ssl": tls or False,
         "server_settings": {
-            "application_name": "keymuster",
+            "application_name": APPLICATION,
             # A plan made while a run's tables were empty reads them whole, and a prepared statement would keep it: 800
             # settled rows a second in place of 13,000 (`python -m tests.bench.store`).
             "plan_cache_mode": "force_custom_plan",

@@ -6,6 +6,7 @@ from zlib import crc32
 
 from orchestrator.leases import BEAT_S, GAP_S, LOOK_S, LOST_S, LeaseWatch
 from orchestrator.sharding import SHARDS, shard_of
+from orchestrator.store.frozen import SILENT_S
 from orchestrator.store.leases import LeaseRow
 
 NAME = "run r"
@@ -59,6 +60,20 @@ def test_whoever_has_not_looked_begins_anew() -> None:
     assert not watch.is_free(row(), late), "it slept, and so perhaps did the store"
     assert not watch.is_free(row(), late + GAP_S + LOST_S), "what was seen long ago is nothing"
     assert watch.is_free(row(), watched(watch, row(), late, late + LOST_S + LOOK_S))
+
+
+def test_one_that_is_silent_may_be_frozen() -> None:
+    watch = LeaseWatch("me")
+    assert not watch.is_one_silent(0.0)
+    now = watched(watch, row(), 0.0, SILENT_S - 0.1)
+    assert not watch.is_one_silent(now)
+    now = watched(watch, row(), now + LOOK_S, SILENT_S + LOOK_S)
+    assert watch.is_one_silent(now)
+    watch.look({NAME: row(1)}, now)
+    assert not watch.is_one_silent(now), "it has been counted up"
+    mine = LeaseWatch("other")
+    now = watched(mine, row(), 0.0, 2 * LOST_S)
+    assert not mine.is_one_silent(now), "we ourselves are awake"
 
 
 def test_what_an_earlier_process_of_ours_has_left_is_ours() -> None:
