@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import ip_interface
+from ipaddress import IPv6Interface
 
 from appliance.reasons import REASONS, Owner, Reason, Status
 from orchestrator.report.rows import ReportRow, account_name
@@ -124,6 +124,6 @@ def _values(row: ReportRow) -> dict[Factor, str]:
 
 def subnet(ip: str) -> str:
     """The /24 or /64 of an address; empty for none."""
-    if not ip:
-        return ""
-    return str(ip_interface(f"{ip}/{64 if ':' in ip else 24}").network)
+    if ":" in ip:
+        return str(IPv6Interface(f"{ip}/64").network)
+    return f"{ip.rpartition('.')[0]}.0/24" if ip else ""  # an eighth of a large report's time, by way of `ipaddress`

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from appliance.reasons import REASONS, Owner
-from orchestrator.report.causes import Cause, Causes, Factor
+from orchestrator.report.causes import Cause, Causes, Factor, subnet
 from orchestrator.report.rows import report_row
 from orchestrator.store import OutcomeRow
 from tests.unit.report.report_rows import outcome
@@ -85,3 +87,11 @@ def test_the_order_is_stable() -> None:
     estate = [*hosts("NOT_SSH", 2), *hosts("NOT_SMB", 2), *hosts("PRIV_NO_SUDO", 3)]
     assert [c[0] for c in told(*estate)] == ["PRIV_NO_SUDO", "NOT_SMB", "NOT_SSH"]
     assert told(*estate) == told(*reversed(estate))
+
+
+@pytest.mark.parametrize(
+    ("ip", "named"),
+    [("10.1.2.3", "10.1.2.0/24"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("::1", "::/64"), ("", "")],
+)
+def test_a_subnet(ip: str, named: str) -> None:
+    assert subnet(ip) == named
