@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from appliance.contract import Account, Target, Technology, Ticket
+from orchestrator.attempts import Planned, Repeat
 from orchestrator.campaign_model import Campaign, Vault
-from orchestrator.dispatch import Dispatcher, Pace, Planned, Repeat
+from orchestrator.dispatch import Dispatcher, Pace
 from orchestrator.known_hosts import HostMarks, Marked
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample

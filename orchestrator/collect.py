@@ -29,8 +29,9 @@ from dataclasses import dataclass
 from appliance.classify import classify
 from appliance.contract import CUT, DEADLINE, Deferred, Evidence, Outcome, Phase, Report, Selection, named
 from appliance.reasons import REASONS, Owner, Reason, Status, counts_towards_lockout
+from orchestrator.attempts import OpenAttempt, Repeat, deferred, repeat_of, turned_away
 from orchestrator.crowd import LONG_S, PUT_OFF
-from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Repeat, deferred, repeat_of, turned_away
+from orchestrator.dispatch import Dispatcher, Pace
 
 RETRY_AFTER_S = 3.0
 PERMIT_WAIT = "PERMIT_WAIT"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from appliance.contract import Candidate, CredentialRef, Jump, RootPassword, SecretLookup, Selection, Technology
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.campaign_model import Campaign
 from orchestrator.capacity.accounts import account_pace
 from orchestrator.capacity.costs import NOTHING_KNOWN, Costs
-from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.exposure import exposures_of
 from orchestrator.plan import Plan
 from orchestrator.records import RecordBook, jump_of

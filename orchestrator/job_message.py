@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from appliance.contract import Job, Jump
-from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.known_hosts import Marked
 from orchestrator.run_plan import RunPlan
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from anyio.lowlevel import checkpoint
 
 from orchestrator.assembly import Prepared, recall
-from orchestrator.dispatch import Planned, Unplannable
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.store import Store
 from orchestrator.store.records import OutcomeRow, RecordUse, Remainder, RunRecord
 

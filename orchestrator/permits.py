@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
-from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.pacer_desk import OvertakenError, PacerDesk, Posed, named
 from orchestrator.pacing import STOPPED, Budget, stopped
 from orchestrator.stops import Stop, Stops

@@ -21,8 +21,8 @@ from functools import cached_property
 
 from appliance.contract import CredentialRef, Target, Technology, canonical
 from orchestrator.addresses import AddressSet, canonical_address
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.campaign_model import Campaign, Targets
-from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.permutation import Permutation
 from orchestrator.records import NoCandidate, RecordBook
 

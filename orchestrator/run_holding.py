@@ -9,8 +9,8 @@ import anyio.to_thread
 
 from appliance.contract import CredentialRef
 from orchestrator.attempt_book import AttemptBook
+from orchestrator.attempts import OpenAttempt
 from orchestrator.controller import RunController
-from orchestrator.dispatch import OpenAttempt
 from orchestrator.purposes import Purposes
 from orchestrator.run_plan import RunPlan
 from orchestrator.vault_use import VaultUse

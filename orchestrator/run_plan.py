@@ -9,7 +9,8 @@ from typing import Literal
 from appliance.contract import OLDEST, Account, CredentialRef
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
-from orchestrator.dispatch import Pace, Planned
+from orchestrator.attempts import Planned
+from orchestrator.dispatch import Pace
 from orchestrator.known_hosts import Marked
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 
 from appliance.contract import CredentialRef, Technology
 from orchestrator.addresses import AddressSet
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.campaign_model import Campaign, Record, WindowsRecord
-from orchestrator.dispatch import Planned, Unplannable
 from orchestrator.plan import Plan
 
 _READS_PER_LOGIN = 2

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from appliance.access import AccessRequest
 from appliance.contract import CredentialRef
 from appliance.questions import VaultAnswer, VaultQuery
-from orchestrator.dispatch import OpenAttempt
+from orchestrator.attempts import OpenAttempt
 from orchestrator.purposes import Purposes
 from orchestrator.store.records import ApprovalRow, CheckOutRow
 

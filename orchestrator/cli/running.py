@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from appliance.contract import Target
 from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
+from orchestrator.attempts import Planned
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.capacity.bounds import Site
 from orchestrator.capacity.comparison import KEY, Foreseen, foreseen
@@ -32,7 +33,6 @@ from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.sizing import own_site
 from orchestrator.cli.storing import find_run
 from orchestrator.course import Course, OrderError
-from orchestrator.dispatch import Planned
 from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.plan import NothingSelected
 from orchestrator.records import jump_of

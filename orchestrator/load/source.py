@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from orchestrator.dispatch import Planned, Unplannable
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.load.rate import Schedule
 from orchestrator.plan import Plan
 

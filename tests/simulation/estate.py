@@ -10,7 +10,7 @@ from enum import StrEnum
 from random import Random
 
 from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Technology
-from orchestrator.dispatch import Planned, Unplannable
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.stops import Selector
 from orchestrator.zones import DEFAULT_ZONE
 from tests.simulation.kernel import Violation

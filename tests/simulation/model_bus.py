@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from appliance.bus import Placed, RunView
 from appliance.contract import Report
-from orchestrator.dispatch import OpenAttempt
+from orchestrator.attempts import OpenAttempt
 from tests.simulation.kernel import Actor, Kernel
 from tests.simulation.options import Options
 from tests.simulation.sim_stream import Consumer, Stream

@@ -22,8 +22,9 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import REASONS
+from orchestrator.attempts import OpenAttempt, Repeat, Unplannable
 from orchestrator.collect import Again, Decision, Final, Stale, note_vault, permit_wait
-from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt, Pace, Repeat, Unplannable
+from orchestrator.dispatch import WINDOW, Batch, Dispatcher, Pace
 from orchestrator.pacer_desk import HOLD_S, PacerDesk
 from orchestrator.pacing import STOPPED, Budget, LedgerEntry, Pacer, stopped
 from orchestrator.permits import REMEMBER_S, PermitOffice

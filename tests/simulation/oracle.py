@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from appliance.contract import Account, Report
 from appliance.reasons import Lockout
+from orchestrator.attempts import OpenAttempt
 from orchestrator.collect import Again, Final
 from orchestrator.controller import ORCHESTRATOR
-from orchestrator.dispatch import OpenAttempt
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.stops import Stop
 from orchestrator.store.records import Settled

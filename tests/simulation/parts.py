@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from appliance.contract import PermitRequest
 from orchestrator import collect, reconcile
-from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace
+from orchestrator.attempts import OpenAttempt
+from orchestrator.dispatch import Dispatcher, Pace
 from orchestrator.pacing import Pacer
 from orchestrator.permits import is_genuine
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from appliance.contract import OK, Account, PermitAnswer, PermitRelease, PermitRequest, Report
 from appliance.reasons import counts_towards_lockout
+from orchestrator.attempts import OpenAttempt, repeat_of
 from orchestrator.collect import Again, Decision, Final, decide
-from orchestrator.dispatch import NO_ROUTE, Batch, Dispatcher, OpenAttempt, Pace, StopOn, repeat_of
+from orchestrator.dispatch import NO_ROUTE, Batch, Dispatcher, Pace, StopOn
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.pacing import Decision as Answer
 from orchestrator.stops import Stop

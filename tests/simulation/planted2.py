@@ -15,8 +15,9 @@ from appliance.permit import Later, Permit, Verdict
 from appliance.supervisor import Admission, Supervisor, _OpenRun
 from appliance.vault.credential import Credential
 from orchestrator import controller, course, service
+from orchestrator.attempts import OpenAttempt
 from orchestrator.controller import RunController
-from orchestrator.dispatch import Batch, OpenAttempt
+from orchestrator.dispatch import Batch
 from orchestrator.pacer_desk import PacerDesk, Posed, _Ticket
 from orchestrator.pacing import LedgerEntry
 from orchestrator.permits import PermitOffice

@@ -15,9 +15,10 @@ from appliance.contract import (
     PermitVerdict,
     Reread,
 )
+from orchestrator.attempts import OpenAttempt
 from orchestrator.collect import PERMIT_WAIT, Again, Decision, Final, Stale
 from orchestrator.crowd import FIRST
-from orchestrator.dispatch import WINDOW, Batch, Dispatcher, OpenAttempt
+from orchestrator.dispatch import WINDOW, Batch, Dispatcher
 from orchestrator.pacing import STOPPED, Breaker, EntryKind, LedgerEntry, Pacer
 from orchestrator.permits import PacedRun
 from tests.simulation.coverage import Coverage

@@ -12,9 +12,9 @@ import pytest
 from appliance.contract import OK, Evidence, Phase, Signal, View, named
 from appliance.reasons import Status
 from orchestrator.assembly import Prepared, Selection, prepare
+from orchestrator.attempts import Planned
 from orchestrator.audit.uses import LATE_S, SEARCH_S, UNHEARD_VIEWS, SecretKey, Use, Uses, VaultKey, uses_of
 from orchestrator.campaign_model import Campaign
-from orchestrator.dispatch import Planned
 from orchestrator.run_state import RunState
 from orchestrator.store import Store, open_store
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled

@@ -8,7 +8,8 @@ from itertools import count
 import pytest
 
 from appliance.contract import Candidate
-from orchestrator.dispatch import Dispatcher, Pace, Planned
+from orchestrator.attempts import Planned
+from orchestrator.dispatch import Dispatcher, Pace
 from orchestrator.load.source import CURSOR, Arrivals, arrival_of_job, job_of_arrival
 from orchestrator.stops import Stop
 from orchestrator.zones import DEFAULT_ZONE

@@ -15,7 +15,7 @@ from appliance.bus import BusError
 from appliance.contract import Account, Candidate, CredentialRef, SecretLookup, Selection, Target, Technology, Ticket
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.approvals import NEEDS_APPROVAL, POLL_S, ApprovalOffice
-from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import ApprovalRow

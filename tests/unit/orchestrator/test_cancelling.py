@@ -11,11 +11,11 @@ import pytest
 from appliance.contract import Target, Technology
 from appliance.reasons import Status
 from orchestrator.assembly import Prepared, Selection, prepare
+from orchestrator.attempts import Planned
 from orchestrator.campaign_model import Campaign
 from orchestrator.cancelling import end_all
 from orchestrator.cli.running import Given
 from orchestrator.cli.unattended import order_unattended
-from orchestrator.dispatch import Planned
 from orchestrator.outcomes import outcomes_of
 from orchestrator.run_state import Act, RunState, Standing
 from orchestrator.store import AttemptRow, JobRow, Store, open_store

@@ -24,8 +24,8 @@ from appliance.contract import (
     Ticket,
 )
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.check_outs import TEND_S, CheckOutOffice
-from orchestrator.dispatch import OpenAttempt, Planned
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store.records import CheckOutRow

@@ -9,7 +9,8 @@ from random import Random
 
 import anyio
 
-from orchestrator.dispatch import WINDOW, Pace, Planned
+from orchestrator.attempts import Planned
+from orchestrator.dispatch import WINDOW, Pace
 from orchestrator.reconcile import GRACE_S
 from orchestrator.run_plan import ZONE_PATIENCE_S
 from orchestrator.zones import StandIn, Zoning

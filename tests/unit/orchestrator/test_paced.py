@@ -20,8 +20,9 @@ from appliance.contract import (
     Technology,
     named,
 )
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.collect import Again, decide, note_vault
-from orchestrator.dispatch import Dispatcher, OpenAttempt, Pace, Planned
+from orchestrator.dispatch import Dispatcher, Pace
 from orchestrator.vault_room import LEAST
 from orchestrator.zones import DEFAULT_ZONE
 

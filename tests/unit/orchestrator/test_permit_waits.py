@@ -24,9 +24,10 @@ from appliance.contract import (
     Technology,
     named,
 )
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.collect import Again, Decision, Stale, decide, lost, permit_wait
 from orchestrator.crowd import FIRST, LONG_S, PUT_OFF
-from orchestrator.dispatch import Batch, Dispatcher, OpenAttempt, Pace, Planned
+from orchestrator.dispatch import Batch, Dispatcher, Pace
 from orchestrator.zones import DEFAULT_ZONE
 
 PACE = Pace(deadline=30.0, vault_patience=60.0, retries=1)

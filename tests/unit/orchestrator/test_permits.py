@@ -31,7 +31,7 @@ from appliance.contract import (
     Technology,
     named,
 )
-from orchestrator.dispatch import OpenAttempt, Planned
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.pacer_desk import HOLD_S, PacerDesk
 from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.permits import PermitOffice

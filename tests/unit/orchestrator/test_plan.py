@@ -26,10 +26,11 @@ from orchestrator.addresses import (
     text_of,
 )
 from orchestrator.assembly import Selection, prepare, recall, run_plan
+from orchestrator.attempts import Planned, Unplannable
 from orchestrator.campaign import Campaign, parse_campaign
 from orchestrator.capacity.costs import NOTHING_KNOWN, Costs
 from orchestrator.cli.engine import admission, campaign_networks
-from orchestrator.dispatch import Planned, Source, Unplannable
+from orchestrator.dispatch import Source
 from orchestrator.explain import Explanation, explain, unserved
 from orchestrator.known_hosts import Marked
 from orchestrator.permutation import Permutation

@@ -8,8 +8,9 @@ import pytest
 
 from appliance.contract import Evidence, Outcome, Phase, Target, Technology, named
 from appliance.reasons import Status
+from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.collect import Again, Decision, Final, decide
-from orchestrator.dispatch import OpenAttempt, Pace, Planned
+from orchestrator.dispatch import Pace
 
 PLANNED = Planned("job", Technology.UNIX, Target(address="10.0.0.1"), ())
 
