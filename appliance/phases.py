@@ -5,8 +5,8 @@ A phase that is entered twice (a key-exchange redial) adds to its first entry.
 
 The deadline is absolute and ours; library time-outs are off. "The deadline has expired" is asked before any exception
 is looked at, since a cancelled library raises whatever it likes. It stands still only while a vault that limits its
-rate keeps the attempt waiting for its turn, and while one listing of secrets is made for all targets; both have limits
-of their own, and are no time of the target's.
+rate keeps the attempt waiting for its turn, while one listing of secrets is made for all targets, and while the pacer
+takes in that a login has worked; all have limits of their own, and are no time of the target's.
 """
 
 from __future__ import annotations

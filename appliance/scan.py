@@ -39,7 +39,7 @@ from appliance.job_secrets import JobSecrets, Settled
 from appliance.jump import Jumps, Passage
 from appliance.login import Dial, Elevation, Login, LoginFactory, Negotiated
 from appliance.permit import Later, Permit, PermitDesk, Verdict
-from appliance.phases import CutOff, PhaseLedger, deadline
+from appliance.phases import CutOff, PhaseLedger, deadline, off_the_clock
 from appliance.policy import Policy
 from appliance.reasons import Lockout, Reason
 from appliance.vault import CredentialSource
@@ -209,7 +209,8 @@ class _Attempt:
                 return answers.later or await self._refused(verdict, answers)
             self.facts.update(verdict.facts)
             self.authenticated = True
-            await self.return_permit()
+            with off_the_clock():  # the target has answered: how long its pacer and the store take is not its time
+                await self.return_permit()
             if candidate.root is not None and answers.credential is not None:
                 self.root = RootAnswer(candidate, self.secrets, settled, self.ledger, answers)
             if self.root is None or not self.root.own:

@@ -48,6 +48,7 @@ class Story:
     hangs: bool = False
     proven: bool = False
     submitted: bool = False
+    pacer_takes: float = 0.0
     steps: list[str] = field(default_factory=list)
     released: list[PermitRelease] = field(default_factory=list)
 
@@ -74,6 +75,7 @@ class Story:
         return self.refused or Authenticated()
 
     async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
+        await anyio.lowlevel.checkpoint()
         return Privileges()
 
     async def permit(self, request: PermitRequest, wait: float) -> PermitAnswer:
@@ -81,6 +83,7 @@ class Story:
         return PermitAnswer(verdict=PermitVerdict.GRANTED)
 
     async def release(self, release: PermitRelease) -> None:
+        await anyio.sleep(self.pacer_takes)
         self.released.append(release)
 
     @asynccontextmanager
@@ -155,6 +158,14 @@ async def test_the_permit_is_returned_with_the_directorys_word(hangs: bool, prov
     [release] = story.released
     assert (release.signal == OK) == proven
     assert release.submitted
+
+
+async def test_a_pacer_that_takes_its_time_takes_none_of_the_targets() -> None:
+    """Its store may be away: a good login is not to end as if the host had hung."""
+    story = Story(pacer_takes=0.4)
+    evidence = (await scanned(story, deadline=0.3)).evidence
+    assert (evidence.phase, evidence.signal) == (Phase.LOGOFF, OK)
+    assert [release.signal for release in story.released] == [OK]
 
 
 async def test_cut_off_at_the_end_of_a_window_the_permit_is_returned_and_the_evidence_says_so() -> None:
