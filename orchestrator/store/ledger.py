@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select
 
 from appliance.contract import Account, Part, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
@@ -47,18 +47,11 @@ class Ledger:
 
     async def logons(self, run: str) -> list[LogonCount]:
         """What a run has asked of each account."""
-        counts: dict[Account, Counter[str]] = defaultdict(Counter)
-        query = (
-            select(permits.c.authority, permits.c.user, permits.c.kind, func.count().label("number"))
-            .where(permits.c.run == run)
-            .group_by(permits.c.authority, permits.c.user, permits.c.kind)
-        )
-        for row in await self._database.read(lambda connection: connection.execute(query).all()):
-            counts[Account(authority=row.authority, user=row.user)][row.kind] += row.number
-        return [
-            LogonCount(str(a), c[EntryKind.GRANTED.value], c[EntryKind.SUCCESS.value], c[EntryKind.FAILURE.value])
-            for a, c in counts.items()
-        ]
+        numbers = [_number_of(kind) for kind in (EntryKind.GRANTED, EntryKind.SUCCESS, EntryKind.FAILURE)]
+        account = (permits.c.authority, permits.c.user)
+        query = select(*account, *numbers).where(permits.c.run == run).group_by(*account)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [LogonCount(f"{user}@{authority}", *counted) for authority, user, *counted in rows]
 
     async def by_target(self, runs: Sequence[str]) -> list[PermitCount]:
         """What these runs have asked of each account, target by target; what jump hosts were asked is of none."""
@@ -139,3 +132,7 @@ def _values(entry: LedgerEntry) -> dict[str, Any]:
         "shard": shard_of(entry.account.authority),
         "holder": entry.holder or None,
     }
+
+
+def _number_of(kind: EntryKind) -> ColumnElement[int]:
+    return func.sum(case((permits.c.kind == kind.value, 1), else_=0))

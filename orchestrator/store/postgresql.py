@@ -12,7 +12,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -39,6 +42,11 @@ IDLE_S, LOCK_S = 5, 30
 """After which the server ends a transaction of ours that does nothing, or waits for a lock: a frozen process of ours
 holds up nobody, and has let go of its leases before they are taken over (`leases.LOST_S`). One that is frozen in the
 middle of a statement is ended by others (`frozen.py`).
+"""
+KEEP_ALIVE_S, SILENT_S = 3, 8
+"""A server of which nothing is heard for SILENT_S is dialled anew. The system repeats what nobody acknowledges after
+pauses that double: of processes that were cut off for half a minute one would be back that much before another, which
+it took for dead.
 """
 _XID = text("SELECT CAST(pg_current_xact_id() AS text)")
 _STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
@@ -183,5 +191,21 @@ def _engine(address: ServerAddress, tls: ssl.SSLContext | None) -> AsyncEngine:
         cursor.execute(_DURABLE)
         cursor.close()
         connection.commit()
+        _notice_silence(connection.driver_connection)
 
     return engine
+
+
+def _notice_silence(connection: asyncpg.Connection) -> None:
+    """Have the system end the connection when its server's machine is gone without a word."""
+    # asyncpg has no name for its socket; without one the system's own patience applies.
+    transport = getattr(connection, "_transport", None)
+    known = transport.get_extra_info("socket") if transport is not None else None
+    if known is None or known.family == socket.AF_UNIX:
+        return
+    with socket.socket(fileno=os.dup(known.fileno())) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE_S)
+        if sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)

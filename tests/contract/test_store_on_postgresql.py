@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -261,6 +262,18 @@ async def test_a_transaction_whose_connection_is_ended_is_run_again(postgres: Po
 
     assert await store.runs._database.write(step) == 2
     assert await postgres.execute("SELECT count(*) FROM searches", database) == [(1,)]
+    await store.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its names for these options")
+async def test_a_server_of_which_nothing_is_heard_is_dialled_anew(postgres: Postgres, database: str) -> None:
+    def step(connection: Connection) -> tuple[int, int]:
+        sock = connection.connection.driver_connection._transport.get_extra_info("socket")  # type: ignore[union-attr]
+        kept = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        return kept, sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+    store = await open_store(postgres.url(database), password=PASSWORD)
+    assert await store.runs._database.read(step) == (1, 8000)
     await store.close()
 
 
