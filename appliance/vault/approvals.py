@@ -21,11 +21,12 @@ from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import answers, approval_answers, record_answers, rest, rest_dialect
 from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask
-from appliance.vault.exchange import Exchange, Trip, within
+from appliance.vault.exchange import Exchange
 from appliance.vault.failures import fail, is_about_the_secret
 from appliance.vault.messages import Answer, Request, Why
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
+from appliance.vault.trip import Trip, within
 
 NEEDS_REST = 'access requests are filed over the REST API alone: approval = "request" needs api = "rest"'
 

@@ -19,10 +19,10 @@ from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault.answers import State
 from appliance.vault.dialect import Dialect, standing
 from appliance.vault.dialogue import Dialogue
-from appliance.vault.exchange import within
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.messages import Why
 from appliance.vault.session import Session
+from appliance.vault.trip import within
 
 FALLBACK_MINUTES = 30
 """What a check-out lasts by default, for a vault that does not say."""

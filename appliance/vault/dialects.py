@@ -5,11 +5,12 @@ from __future__ import annotations
 from appliance.contract import Failure
 from appliance.vault.definition import Api
 from appliance.vault.dialect import Dialect
-from appliance.vault.exchange import Exchange, Trip
+from appliance.vault.exchange import Exchange
 from appliance.vault.failures import bad_response
 from appliance.vault.messages import Answer
 from appliance.vault.rest_dialect import RestDialect
 from appliance.vault.soap_dialect import SoapDialect
+from appliance.vault.trip import Trip
 
 _ALL: tuple[Dialect, ...] = (RestDialect(), SoapDialect())
 """In the order in which a vault is tried: REST tells more of a secret before it is viewed."""

@@ -20,16 +20,12 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Literal, TypeVar
 
 import aiohttp
@@ -41,11 +37,13 @@ from appliance.phases import off_the_clock
 from appliance.vault.breaker import LONGEST_REST, LONGEST_WAIT, Breaker, Probe
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.entry import UNBOUNDED, Entry
-from appliance.vault.failures import fail, reason_of, refusal
+from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import Answer, Request, retry_after
 from appliance.vault.pace import Pace, Turn
+from appliance.vault.signs import illness, limits_rate, shows_in_audit, throttling, translated, worth_repeating
 from appliance.vault.slots import Slots
-from appliance.vault.tls import PinningConnector, TlsUnusableError, hung_up, tls_trouble
+from appliance.vault.tls import PinningConnector, TlsUnusableError
+from appliance.vault.trip import Stage, Trip
 from appliance.vault.turns import Rank, Turns
 from appliance.vault.window import Sent, Window
 from appliance.vault.withholding import without
@@ -59,67 +57,10 @@ PROBE_PATIENCE = 3.0
 UNANSWERED = 4.0
 KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept; IIS keeps them for 120."""
-REPEATED = frozenset({408, 429, 500, 502, 503, 504})
-
-
-class Stage(Enum):
-    """How far a request has come."""
-
-    SESSION = "session"
-    """Waiting for a token."""
-    QUEUED = "queued"
-    """Waiting for a free slot of our own."""
-    CONNECTING = "connecting"
-    SENT = "sent"
-    """There is a connection, so head and body may be on the wire."""
-
-
-@dataclass(slots=True, eq=False)
-class Trip:
-    """Where a caller's work is: what to say when its time runs out, and whether a password can have arrived."""
-
-    stage: Stage = Stage.QUEUED
-    held_up: str = ""
-    """While it is queued: the reason, where it is the vault's doing that it must wait."""
-    rank: Rank = Rank.NOBODY_WAITS
-    """Whose turn comes first, where the vault limits its rate."""
-    second_look: bool = False
-    """The secret was refused, and this tells whether it has changed: the answer is wanted whatever happens."""
-    late: Failure | None = None
-    """What to say of one that was cut off while it waited for the vault's rate."""
-    paced: float = 0.0
-    """Seconds for which it has waited for the vault's rate, since its latest view."""
-    views: list[View] = field(default_factory=list)
-    """Of all its requests, in order."""
-    sent_at: float = 0.0
-    """Unix time at which the latest request's head was on the wire."""
-
-    def timed_out(self, patience: float) -> Failure:
-        """The failure of one whose time ran out here. Waiting for our own slots is our overload, not the vault's."""
-        if self.late is not None:
-            return self.late
-        if self.stage is Stage.QUEUED and self.held_up:
-            return fail(self.held_up, f"the vault lets so few requests in that none was free within {patience:g} s")
-        if self.stage is Stage.QUEUED:
-            return fail("OWN_OVERLOAD", f"no free vault request within {patience:g} s (pace.vault_requests)")
-        lacking = {Stage.SESSION: "session", Stage.CONNECTING: "connection"}.get(self.stage, "answer")
-        return fail("VAULT_TIMEOUT", f"no {lacking} within {patience:g} s", stage=self.stage.value)
 
 
 _trip: ContextVar[Trip] = ContextVar("trip")
 """The trip of the request that this task is about to send; for the connector, which is given no word of ours."""
-
-
-async def within(
-    patience: float, work: Callable[[Trip], Awaitable[T | Failure]], views: list[View] | None = None
-) -> T | Failure:
-    """Do the work in at most `patience` seconds, or say how far it came. Its views are added to `views`."""
-    trip = Trip() if views is None else Trip(views=views)
-    try:
-        async with asyncio.timeout(patience):  # every fetch pays for it: a third of what an anyio scope costs
-            return await work(trip)
-    except TimeoutError:
-        return trip.timed_out(patience)
 
 
 class Exchange:
@@ -158,7 +99,7 @@ class Exchange:
         if self._unusable is not None:
             return self._unusable
         result = await self._insisted(request, trip, token)
-        if (ill := _illness(result)) is not None:
+        if (ill := illness(result)) is not None:
             self._breaker.failed(ill)
         elif isinstance(result, Answer):
             self._breaker.alive()
@@ -187,7 +128,7 @@ class Exchange:
             with anyio.move_on_after(PROBE_PATIENCE):
                 # Without a slot: those who hold one may be what is stuck. Nor does it wait for its turn.
                 answer = await self._tried(probe, trip, None, self._turns.at_once())
-                ill = _illness(answer) or _throttling(answer)
+                ill = illness(answer) or throttling(answer)
         except anyio.get_cancelled_exc_class():
             self._breaker.probe_given_up()
             raise
@@ -205,19 +146,19 @@ class Exchange:
 
     def no_token(self, failure: Failure) -> None:
         """Whoever logs in for us had this failure; it counts as one of ours, if it is one of the vault as a whole."""
-        if (ill := _illness(failure)) is not None:
+        if (ill := illness(failure)) is not None:
             self._breaker.failed(ill)
 
     async def _insisted(self, request: Request, trip: Trip, token: Hidden | None) -> Answer | Failure:
         pause, again = FIRST_PAUSE, False
         for last in (False,) * (TRIES - 1) + (True,):
             result = await self._once(request, trip, token, again=again)
-            if last or not self._may_repeat(request) or not _worth_repeating(result):
+            if last or not self._may_repeat(request) or not worth_repeating(result):
                 break
             wait = result.asked_pause if isinstance(result, Answer) else 0.0
             if wait > LONGEST_WAIT:
                 break
-            again = isinstance(result, Answer) and _limits_rate(result)
+            again = isinstance(result, Answer) and limits_rate(result)
             if not again:
                 await anyio.sleep(max(wait, pause * self._jitter.uniform(0.8, 1.2)))
             pause *= 2
@@ -265,7 +206,7 @@ class Exchange:
             result = await self._carry(request, trip, token)
         except (aiohttp.ClientError, OSError) as error:
             # The value replaces the exception, whose request_info and args may hold the bearer or the body.
-            result = _translated(error, trip.stage)
+            result = translated(error, trip.stage)
         except anyio.get_cancelled_exc_class():
             self._cut_off(sent, trip)
             raise
@@ -276,7 +217,7 @@ class Exchange:
         return result
 
     def _note_view(self, request: Request, trip: Trip, result: Answer | Failure | None) -> None:
-        sure = _shows_in_audit(request, result)
+        sure = shows_in_audit(request, result)
         if sure is not None:
             view = View(
                 vault=self._access.title,
@@ -293,7 +234,7 @@ class Exchange:
         now = self._clock()
         if isinstance(result, Failure):
             self._window.refused(sent)
-        elif _limits_rate(result):
+        elif limits_rate(result):
             pause = min(result.asked_pause, LONGEST_REST)
             self._turns.turned_away(turn, now, pause)
             self._breaker.asked_to_wait(now, pause, refusal(result))
@@ -397,57 +338,3 @@ class _Connector(PinningConnector):
         trip = _trip.get()
         trip.stage, trip.sent_at = Stage.SENT, time.time()
         return connection
-
-
-def _shows_in_audit(request: Request, answer: Answer | Failure | None) -> bool | None:
-    """Has the vault written a view down? None: no, it has refused it. False: who knows."""
-    if not isinstance(answer, Answer):
-        return False
-    if answer.status == 200:
-        if request.refused is not None and request.refused(answer):
-            return None
-        return "html" not in answer.content_type.lower()  # a page comes from something in between
-    return False if answer.status >= 500 or answer.status == 408 else None
-
-
-def _worth_repeating(result: Answer | Failure) -> bool:
-    if isinstance(result, Answer):
-        return result.status in REPEATED
-    return reason_of(result) == "VAULT_UNREACHABLE"
-
-
-def _illness(result: Answer | Failure) -> Failure | None:
-    """What says that the vault as a whole is not well."""
-    if isinstance(result, Answer):
-        return refusal(result) if result.status >= 500 else None
-    return result if reason_of(result) in ("VAULT_UNREACHABLE", "VAULT_TIMEOUT", "VAULT_ERROR") else None
-
-
-def _throttling(result: Answer | Failure) -> Failure | None:
-    return refusal(result) if isinstance(result, Answer) and result.status in (429, 503) else None
-
-
-def _limits_rate(answer: Answer) -> bool:
-    """Was the request turned away for coming too early?"""
-    return answer.status == 429 or (answer.status == 503 and answer.asked_pause > 0)
-
-
-def _translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
-    """The exception's kind and errno; never its text, which may quote the request."""
-    facts = {"error": type(error).__name__, "stage": stage.value}
-    if (trouble := tls_trouble(error)) is not None:
-        text, more = trouble
-        return fail("VAULT_TLS", text, **facts, **more)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return fail("VAULT_UNREACHABLE", "the vault's name does not resolve", **facts)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return fail("VAULT_UNREACHABLE", f"the proxy refuses the way to the vault: {error.status}", **facts)
-    if isinstance(error, OSError | aiohttp.ClientConnectionError):
-        number = getattr(error, "errno", None)
-        name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
-        if name:
-            facts["errno"] = name
-        if stage is Stage.SENT:
-            return fail("VAULT_UNREACHABLE", "the vault closed the connection before its answer", **facts)
-        return fail("VAULT_UNREACHABLE", name or hung_up(error), **facts)
-    return fail("VAULT_BAD_RESPONSE", "the answer is no HTTP, or was cut short", **facts)

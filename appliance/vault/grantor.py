@@ -23,7 +23,7 @@ from appliance.vault.catalogue import Catalogue
 from appliance.vault.checkouts import VaultCheckouts, told
 from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Dialect, standing
-from appliance.vault.exchange import Exchange, Stage, Trip, open_exchange, within
+from appliance.vault.exchange import Exchange, open_exchange
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.messages import Answer
 from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
@@ -31,6 +31,7 @@ from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
 from appliance.vault.shown import shown_pin
 from appliance.vault.tokens import Token, TokenBook
+from appliance.vault.trip import Stage, Trip, within
 
 GRANT_PATIENCE = 30.0
 """Seconds for one renewal, however many requests it takes."""

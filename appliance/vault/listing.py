@@ -31,10 +31,10 @@ from appliance.phases import off_the_clock
 from appliance.vault.answers import Page, Summary
 from appliance.vault.dialect import Dialect
 from appliance.vault.dialogue import Dialogue, said
-from appliance.vault.exchange import Trip
 from appliance.vault.flight import SingleFlight
 from appliance.vault.rest import LISTED
 from appliance.vault.session import Session
+from appliance.vault.trip import Trip
 from appliance.vault.turns import Rank
 
 FIRST = 16

@@ -18,12 +18,13 @@ from appliance.vault import record_answers, rest, rest_dialect
 from appliance.vault.catalogue import Catalogue
 from appliance.vault.checkouts import secret_id_of, told
 from appliance.vault.dialogue import ask
-from appliance.vault.exchange import Exchange, Trip, within
+from appliance.vault.exchange import Exchange
 from appliance.vault.failures import fail
 from appliance.vault.messages import Answer, Request
 from appliance.vault.secret_server import SecretServerSource
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
+from appliance.vault.trip import Trip, within
 
 NEEDS_REST = 'the vault\'s record is to be had over the REST API alone: it needs api = "rest"'
 

@@ -21,13 +21,14 @@ from appliance.vault.definition import VaultAccess
 from appliance.vault.dialect import Dialect, Found, standing
 from appliance.vault.dialogue import Dialogue, said
 from appliance.vault.entry import UNBOUNDED
-from appliance.vault.exchange import Exchange, Trip, open_exchange, within
+from appliance.vault.exchange import Exchange, open_exchange
 from appliance.vault.failures import fail, reason_of
 from appliance.vault.flight import SingleFlight
 from appliance.vault.messages import UNTOLD, Why
 from appliance.vault.reading import credential
 from appliance.vault.session import Session
 from appliance.vault.tokens import TokenSource
+from appliance.vault.trip import Trip, within
 from appliance.vault.turns import Rank
 
 SETTLE_PATIENCE = 30.0

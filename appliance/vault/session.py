@@ -18,10 +18,11 @@ from appliance.contract import Failure, named
 from appliance.vault import dialects
 from appliance.vault.dialect import ALIVE, Dialect
 from appliance.vault.dialogue import Dialogue, Question
-from appliance.vault.exchange import Exchange, Stage, Trip
+from appliance.vault.exchange import Exchange
 from appliance.vault.flight import SingleFlight
 from appliance.vault.messages import Answer, Request
 from appliance.vault.tokens import Token, TokenSource
+from appliance.vault.trip import Stage, Trip
 
 T = TypeVar("T")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from appliance.vault.definition import VaultAccess
-from appliance.vault.exchange import Trip, open_exchange
+from appliance.vault.exchange import open_exchange
 from appliance.vault.rest import health
 from appliance.vault.tls import NO_KEY
+from appliance.vault.trip import Trip
 
 
 async def shown_pin(access: VaultAccess, trip: Trip) -> str:

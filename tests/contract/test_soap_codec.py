@@ -13,11 +13,12 @@ from appliance.contract import Failure
 from appliance.vault import soap, soap_answers
 from appliance.vault.answers import Grant, Page, Secret
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin
-from appliance.vault.exchange import Exchange, Trip, open_exchange
+from appliance.vault.exchange import Exchange, open_exchange
 from appliance.vault.failures import reason_of
 from appliance.vault.fields import choose
 from appliance.vault.messages import Answer, Request, Why
 from appliance.vault.soap_answers import Checkout
+from appliance.vault.trip import Trip
 from targets.world import World
 from tests.unit.targets.targets_lab import running
 

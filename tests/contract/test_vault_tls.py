@@ -24,12 +24,13 @@ from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.vault import SecretHandle, rest
 from appliance.vault.credential import Credential
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
-from appliance.vault.exchange import Trip, open_exchange
+from appliance.vault.exchange import open_exchange
 from appliance.vault.failures import reason_of
 from appliance.vault.grantor import open_grantor
 from appliance.vault.messages import Answer
 from appliance.vault.secret_server import open_source
 from appliance.vault.tls import PinningConnector
+from appliance.vault.trip import Trip
 from targets.estate import build
 from targets.lab import Ready, running
 from targets.secret_server import tls

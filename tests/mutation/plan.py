@@ -67,10 +67,16 @@ TARGETS = (
         ("tests/unit/vault/test_vault_reasons.py", "tests/unit/vault/test_vault_answers.py"),
     ),
     Target(
-        "appliance/vault/exchange.py",
-        ((_CODES, ALL), (branches, ("_translated", "_worth_repeating"))),
+        "appliance/vault/signs.py",
+        ((_CODES, ALL), (branches, ("translated", "worth_repeating"))),
         ("tests/unit/vault/test_vault_reasons.py", "tests/unit/vault/test_vault_exchange.py"),
     ),
+    Target(
+        "appliance/vault/exchange.py",
+        ((_CODES, ALL),),
+        ("tests/unit/vault/test_vault_reasons.py", "tests/unit/vault/test_vault_exchange.py"),
+    ),
+    Target("appliance/vault/trip.py", ((_CODES, ALL),), ("tests/unit/vault/test_vault_exchange.py",)),
     Target("appliance/vault/secret_server.py", ((_CODES, ALL),), ("tests/unit/vault/test_vault_source.py",)),
     Target(
         "appliance/login/ssh_preface.py",
@@ -122,6 +128,6 @@ EQUIVALENT = {
     "appliance/login/dial.py os_error: error.errno is not None -> True": _NO_ERRNO,
     "appliance/login/dial.py os_error: error.errno is not None and error.errno in errno.errorcode and (not..., "
     "without error.errno is not None": _NO_ERRNO,
-    "appliance/vault/exchange.py _translated: isinstance(number, int) -> True": _NO_ERRNO,
+    "appliance/vault/signs.py translated: isinstance(number, int) -> True": _NO_ERRNO,
 }
 """Mutants that no test can tell from the module, by name, each with its reason."""

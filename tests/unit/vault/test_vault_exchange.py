@@ -19,17 +19,11 @@ from appliance.contract import Failure
 from appliance.vault import rest, soap
 from appliance.vault.breaker import OPEN_AFTER, seconds_away
 from appliance.vault.definition import Hidden, VaultAccess, VaultTls
-from appliance.vault.exchange import (
-    UNANSWERED,
-    Exchange,
-    Stage,
-    Trip,
-    _worth_repeating,
-    open_exchange,
-    within,
-)
+from appliance.vault.exchange import UNANSWERED, Exchange, open_exchange
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, UNTOLD, Answer, Request
+from appliance.vault.signs import illness, worth_repeating
+from appliance.vault.trip import Stage, Trip, within
 from appliance.vault.turns import LEAST_WAITING, PACED
 from appliance.vault.withholding import without
 from tests.unit.vault.proxy import Proxy, proxied
@@ -159,9 +153,23 @@ async def test_a_cut_connection_is_tried_again(vault: ScriptedVault) -> None:
     assert isinstance(result, Answer)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_ill"),
+    [
+        ("VAULT_UNREACHABLE", True),
+        ("VAULT_TIMEOUT", True),
+        ("VAULT_ERROR", True),
+        ("VAULT_TLS", False),
+        ("VAULT_BAD_RESPONSE", False),
+    ],
+)
+def test_what_says_that_a_vault_is_not_well(name: str, is_ill: bool) -> None:
+    assert (illness(fail(name)) is not None) == is_ill
+
+
 @pytest.mark.parametrize("name", ["VAULT_TLS", "VAULT_BAD_RESPONSE"])
 def test_what_another_try_cannot_mend_is_not_tried_again(name: str) -> None:
-    assert not _worth_repeating(fail(name))
+    assert not worth_repeating(fail(name))
 
 
 async def test_connections_are_kept(vault: ScriptedVault) -> None:

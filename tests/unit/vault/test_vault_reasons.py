@@ -19,9 +19,10 @@ from aiohttp import (
 from aiohttp.client_reqrep import ConnectionKey
 
 from appliance.vault import answers
-from appliance.vault.exchange import Stage, _translated
 from appliance.vault.failures import fail, is_about_the_secret, refusal, wants_new_token
 from appliance.vault.messages import Answer
+from appliance.vault.signs import translated
+from appliance.vault.trip import Stage
 from tests.unit.vault.scripted import DENIED, EXPIRED, error, ok, reason, secret_body, state_body, windows_secret
 
 REFUSALS = [
@@ -223,12 +224,12 @@ UNVERIFIED = ssl.SSLCertVerificationError(1, "certificate verify failed")
     ],
 )
 def test_what_comes_instead_of_an_answer(error: ClientError | OSError, expected: str, text: str) -> None:
-    failure = _translated(error, Stage.CONNECTING)
+    failure = translated(error, Stage.CONNECTING)
     assert (reason(failure), failure.text) == (expected, text)
     assert failure.facts.get("errno") == ("ECONNREFUSED" if text == "ECONNREFUSED" else None)
 
 
 def test_a_connection_that_ends_once_the_request_was_sent() -> None:
-    failure = _translated(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Stage.SENT)
+    failure = translated(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Stage.SENT)
     assert (reason(failure), failure.facts["errno"]) == ("VAULT_UNREACHABLE", "ECONNRESET")
     assert failure.text == "the vault closed the connection before its answer"
