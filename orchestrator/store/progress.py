@@ -88,7 +88,8 @@ async def open_attempts(database: Database, run: str) -> list[OpenAttempt]:
 async def unfinished(database: Database, run: str) -> list[Unfinished]:
     query = (
         select(attempts, *_JOB, jobs.c.run.label("its_run"), jobs.c.job.label("its_job"))
-        .select_from(jobs.outerjoin(attempts, _SAME_JOB).outerjoin(outcomes, _ITS_OUTCOME))
+        # In this order: SQLite joins as it is told, and need not look at the attempts of what has its outcome.
+        .select_from(jobs.outerjoin(outcomes, _ITS_OUTCOME).outerjoin(attempts, _SAME_JOB))
         .where(jobs.c.run == run, outcomes.c.job.is_(None))
         .order_by(jobs.c.sort_key, jobs.c.job, attempts.c.attempt)
     )
