@@ -10,7 +10,7 @@ from appliance.contract import OLDEST, Account, CredentialRef
 from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.dispatch import Pace, Planned
-from orchestrator.known_hosts import Marked
+from orchestrator.marked import Marked
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.vault_use import VaultUse

@@ -39,13 +39,14 @@ import yarl
 from appliance.contract import Failure, View
 from appliance.phases import off_the_clock
 from appliance.vault.breaker import LONGEST_REST, LONGEST_WAIT, Breaker, Probe
+from appliance.vault.client_certificate import TlsUnusableError
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.entry import UNBOUNDED, Entry
 from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer, Request, retry_after
 from appliance.vault.pace import Pace, Turn
 from appliance.vault.slots import Slots
-from appliance.vault.tls import PinningConnector, TlsUnusableError, hung_up, tls_trouble
+from appliance.vault.tls import PinningConnector, hung_up, tls_trouble
 from appliance.vault.turns import Rank, Turns
 from appliance.vault.window import Sent, Window
 from appliance.vault.withholding import without

@@ -16,7 +16,7 @@ import anyio
 import typer
 
 from appliance.bus import BusError
-from appliance.long_lived import BACKEND_OPTIONS
+from appliance.long_lived import BACKEND_OPTIONS, settle_in
 from orchestrator.campaign import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
 from orchestrator.cli.output import discard_stdout
@@ -40,7 +40,8 @@ _PIPE_CLOSED = 141
 
 
 def run_async(command: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any, verbose: int = 0) -> int:
-    """A command's whole life in an event loop; its exit code."""
+    """A command's whole life in an event loop; its exit code. What it needs is loaded by now."""
+    settle_in()
     run = partial(anyio.run, command, *arguments, backend_options=BACKEND_OPTIONS)
     return run_sync(run, verbose=verbose)
 

@@ -13,7 +13,7 @@ from appliance.reasons import Status
 from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.campaign_model import Campaign
 from orchestrator.cancelling import end_all
-from orchestrator.cli.running import Given
+from orchestrator.cli.given import Given
 from orchestrator.cli.unattended import order_unattended
 from orchestrator.dispatch import Planned
 from orchestrator.outcomes import outcomes_of
