@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchestrator.campaign import Campaign, CampaignError, Fault, campaign_schema, load_campaign
+from orchestrator.campaign import Campaign, campaign_schema, load_campaign
+from orchestrator.campaign_faults import CampaignError, Fault
 from orchestrator.cli import client_certificates
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import written_to

@@ -17,10 +17,10 @@ import typer
 
 from appliance.bus import BusError
 from appliance.long_lived import BACKEND_OPTIONS, settle_in
-from orchestrator.campaign import CampaignError
+from orchestrator.campaign_faults import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
 from orchestrator.cli.output import discard_stdout
-from orchestrator.fleet.keys import FleetError
+from orchestrator.fleet.errors import FleetError
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.report.escape import plain
 from orchestrator.state_dir import StateDirError
