@@ -40,13 +40,14 @@ _PIPE_CLOSED = 141
 
 
 def run_async(command: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any, verbose: int = 0) -> int:
-    """A command's whole life in an event loop; its exit code. What it needs is loaded by now."""
-    settle_in()
+    """A command's whole life in an event loop; its exit code."""
     run = partial(anyio.run, command, *arguments, backend_options=BACKEND_OPTIONS)
     return run_sync(run, verbose=verbose)
 
 
 def run_sync(step: Callable[[], Exit], *, verbose: int = 0) -> int:
+    """A command's whole life; what it needs is loaded by now."""
+    settle_in()
     try:
         code = int(step())
         sys.stdout.flush()
