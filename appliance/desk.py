@@ -22,11 +22,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
-import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import ApplianceBus, NoPacer
 from appliance.contract import PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
+from appliance.logs import get_logger
 
 TOGETHER = 256
 GATHER_S = 0.05
@@ -40,7 +40,7 @@ LATE_S, LATE_PAUSE_S = 30.0, 1.0
 (some 12 s), and what was a good login is no failure then.
 """
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(eq=False, slots=True)

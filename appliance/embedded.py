@@ -9,16 +9,20 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import anyio
-import structlog
 from anyio.abc import SocketStream
 from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.bus.credentials import BusLogin
 from appliance.bus.opening import open_bus
 from appliance.contract import ContractError, Wire, canonical
+from appliance.ending import ended
+from appliance.hardening import harden
+from appliance.logs import bind_contextvars
+from appliance.long_lived import BACKEND_OPTIONS, settle_in
 from appliance.policy import Policy
 from appliance.signals import drain_on_signal
 from appliance.supervisor import Admission, Admissions, Identity, Supervisor
@@ -87,6 +91,13 @@ async def _messages(
                 raise ContractError(f"unreadable message from the orchestrator: {where}") from None
 
 
+def run() -> int:
+    """The exit code."""
+    harden()
+    settle_in()
+    return ended(partial(anyio.run, serve_embedded, backend_options=BACKEND_OPTIONS))
+
+
 async def serve_embedded() -> None:
     """The whole life of an embedded supervisor; its standard input is a socket from its orchestrator."""
     stream = await SocketStream.from_socket(socket.socket(fileno=sys.stdin.fileno()))
@@ -95,7 +106,7 @@ async def serve_embedded() -> None:
     if not isinstance(first, IdentityMessage):
         raise ContractError("the first message must say who this appliance is")
     identity = first.identity()
-    structlog.contextvars.bind_contextvars(appliance=identity.appliance)
+    bind_contextvars(appliance=identity.appliance)
     async with open_bus(identity.bus, identity.appliance, identity.zone) as bus:
         admissions = Admissions()
         supervisor = Supervisor(identity, bus, admissions)

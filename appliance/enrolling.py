@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TextIO
 
 import anyio
-import structlog
 from pydantic import SecretStr
 
 from appliance.bus import BusError, BusRefused
@@ -28,13 +27,14 @@ from appliance.bus.credentials import BusLogin
 from appliance.bus.enrolling import ask_for_enrolment
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
+from appliance.logs import get_logger
 from appliance.sealed_logins import new_sealing_key
 from appliance.settings import Settings, SettingsError
 
 TOKEN_IN = "KEYMUSTER_ENROLMENT_TOKEN"  # noqa: S105 - the name of a variable
 AGAIN_S = 2.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 _FILE = """\
 # A Keymuster appliance, enrolled in a fleet. Keep this file to yourself (mode 0600): it holds the appliance's key.

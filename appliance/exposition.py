@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import anyio
@@ -22,6 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from appliance import metric_names as names
+from appliance.histogram import Histogram
 from appliance.listener import Page
 from appliance.metric_names import PREFIX, Kind, Metric
 
@@ -29,28 +28,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 VERSION = version("keymuster")
 LAG_S = 30.0
 """The time for which the worst lag of an event loop is told."""
-
-
-@dataclass(slots=True)
-class Histogram:
-    bounds: tuple[float, ...]
-    """Upper ones, rising."""
-    counts: list[int] = field(init=False)
-    total: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        found, so_far = [], 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            so_far += count
-            found.append((bound, float(so_far)))
-        return found
 
 
 Sample = tuple[Sequence[str], float | Histogram]

@@ -1,11 +1,12 @@
-"""Start a program that cannot outlive its parent: `python -m appliance.launch [--term] PARENT_PID -- ARGV...`.
+"""Start a program that cannot outlive its parent: `python launch.py [--term] PARENT_PID -- ARGV...`.
 
 On Linux the kernel is asked to kill this process when its parent dies (SIGKILL, or SIGTERM with `--term`); a parent
 that had died before that is noticed by its changed pid. Core dumps are switched off, since they would hold credentials.
 Then the program takes this process over, with the file descriptors it was given.
 
 Spawn it from the main thread only: the kernel's promise is tied to the *thread* that forked, and the child of a worker
-thread dies with that thread. It imports nothing of ours, so that it costs the start of the interpreter and no more.
+thread dies with that thread. It imports nothing of ours, and is run as a file, by an interpreter that looks for no
+installed packages (-I, -S): so it costs a bare interpreter's start and no more, a third less than a module's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def launch_argv(argv: Sequence[str], *, term: bool = False) -> list[str]:
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("a child that must die with its parent is spawned from the main thread")
     flags = ["--term"] if term else []
-    return [sys.executable, "-m", "appliance.launch", *flags, str(os.getpid()), "--", *argv]
+    return [sys.executable, "-I", "-S", __file__, *flags, str(os.getpid()), "--", *argv]
 
 
 def main(arguments: Sequence[str]) -> None:

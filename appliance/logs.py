@@ -1,4 +1,5 @@
-"""Log lines on stderr: JSON objects or, for a terminal, lines of text. Every process of ours sets them up here.
+"""Log lines on stderr: JSON objects or, for a terminal, lines of text. Every process of ours sets them up here, and
+every module has its logger from here.
 
 What a line is about is bound once, and is in every line from then on: `appliance` and `run` in a scan process, `job` in
 one scan, `run` and `campaign` where an orchestrator executes one.
@@ -16,7 +17,14 @@ from collections.abc import MutableMapping
 from enum import StrEnum
 from typing import Any
 
-import structlog
+from appliance.lean import without
+
+with without("rich", "colorama"):  # for tracebacks, which no line of ours has, and a third of its loading
+    import structlog
+    from structlog import get_logger
+    from structlog.contextvars import bind_contextvars, bound_contextvars
+
+__all__ = ["ENVIRONMENT", "Folding", "LogFormat", "bind_contextvars", "bound_contextvars", "get_logger", "set_up"]
 
 ENVIRONMENT = "KEYMUSTER_LOG_FORMAT"
 """By this name children learn what was asked for."""

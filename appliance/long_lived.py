@@ -4,7 +4,9 @@ The loop is uvloop's, where there is one: orchestrator and scan processes take a
 
 What has been imported stays for good: it is taken out of the collector's sight, and collections come less often. They
 took a fifth of the orchestrator's CPU (0.42 to 0.34 ms a target: `python -m tests.bench.scale`), most of it to walk
-over modules again and again, while what a target leaves behind is freed by its reference counts.
+over modules again and again, while what a target leaves behind is freed by its reference counts. While a program loads
+nothing is collected: of the 90,000 objects that a scan process then has, 25 are garbage, and to look for them again and
+again is a twelfth of its start.
 """
 
 from __future__ import annotations
@@ -22,8 +24,13 @@ a login, without end in sight for the 10,000 of a scan process; with these it is
 """
 
 
+def begin_loading() -> None:
+    """First of all, in a program that will `settle_in`."""
+    gc.disable()
+
+
 def settle_in() -> None:
-    """Once, when everything is imported."""
-    gc.collect()
+    """When what is used is imported. What has been frozen is not walked over at the process's end either."""
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
+    gc.enable()

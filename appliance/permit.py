@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
-import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import NoPacer
@@ -29,6 +28,7 @@ from appliance.contract import (
     Signal,
     named,
 )
+from appliance.logs import get_logger
 
 SESSION_WAIT_S = 5.0
 """How long a target's open session is kept waiting for the pacer; the vault gets as long again."""
@@ -43,7 +43,7 @@ READ_S = 5.0
 """For which each further answer may wait so."""
 RELEASE_WAIT_S = 5.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class PermitDesk(Protocol):

@@ -17,16 +17,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import anyio
-import structlog
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from appliance.contract import ContractError, canonical
 from appliance.contract.sealed import SUITE, SealedLogins, bound
+from appliance.logs import get_logger
 from appliance.vault.definition import VaultLogin, VaultTls
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

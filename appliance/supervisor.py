@@ -17,10 +17,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import anyio
-import structlog
-from anyio.abc import Process, TaskGroup, TaskStatus
+from anyio.abc import Process
 
 from appliance.bus import ApplianceBus, BusUnavailable
 from appliance.bus.credentials import BusLogin
@@ -38,11 +38,15 @@ from appliance.contract import (
     processes_for,
 )
 from appliance.login.dial import ANY_SOURCE, Sources
+from appliance.logs import get_logger
 from appliance.policy import Policy
 from appliance.questions import VaultAnswer, VaultQuery
 from appliance.vault.definition import VaultLogin
-from appliance.vault.grantor import Grantor, GrantorState, open_grantor
+from appliance.vault.grantors import Grantors, GrantorState
 from appliance.vault.tokens import Token
+
+if TYPE_CHECKING:
+    from appliance.vault.grantor import Grantor
 
 POLL_S = 1.0
 RESPAWN_S, LONGEST_RESPAWN_S = 0.5, 10.0
@@ -55,7 +59,7 @@ ORDERS_S = 5.0
 """How long a supervisor that has just started waits to hear whether it is drained."""
 RELEASE = version("keymuster")
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,38 +132,6 @@ class Seen:
     """By title, the worst of its logins; those that have been used."""
 
 
-class Vaults:
-    """One grantor per vault login, shared by every run and scan process that uses it."""
-
-    def __init__(self, owner: TaskGroup) -> None:
-        self._owner = owner
-        self._grantors: list[tuple[VaultLogin, Grantor]] = []
-        self._opening = anyio.Lock()
-
-    async def grantor(self, login: VaultLogin) -> Grantor:
-        async with self._opening:
-            for known, grantor in self._grantors:
-                if known == login:
-                    return grantor
-            name = f"vault {login.access.title}"
-            opened: Grantor = await self._owner.start(self._hold, login, name=name)
-            self._grantors.append((login, opened))
-            return opened
-
-    def states(self) -> Mapping[str, GrantorState]:
-        found: dict[str, GrantorState] = {}
-        for login, grantor in self._grantors:
-            state, before = grantor.state, found.get(login.access.title, GrantorState())
-            found[login.access.title] = GrantorState(before.refused or state.refused, before.away or state.away)
-        return found
-
-    @staticmethod
-    async def _hold(login: VaultLogin, *, task_status: TaskStatus[Grantor]) -> None:
-        async with open_grantor(login) as grantor:
-            task_status.started(grantor)
-            await anyio.sleep_forever()
-
-
 @dataclass(slots=True)
 class _OpenRun:
     """A run that the zone's notices name."""
@@ -198,7 +170,7 @@ class Supervisor:
     _scanners: list[_Scanner] = field(default_factory=list)
     _all_ended: anyio.Event = field(default_factory=anyio.Event)
     _notices: Mapping[str, RunNotice] = field(default_factory=dict)
-    _vaults: Vaults | None = None
+    _vaults: Grantors | None = None
     drained: bool = False
     """By order of the fleet."""
     _ordered: anyio.Event = field(default_factory=anyio.Event)
@@ -207,7 +179,7 @@ class Supervisor:
     async def serve(self) -> None:
         """Until drained; cancelled, it aborts (the launcher's parent-death signal ends what is left)."""
         async with anyio.create_task_group() as tasks, self.bus.vault_queries(self._answer):
-            self._vaults = Vaults(tasks)
+            self._vaults = Grantors(tasks)
             tasks.start_soon(self._beat, name="supervisor: heartbeat")
             tasks.start_soon(self._follow_orders, name="supervisor: orders")
             tasks.start_soon(self._follow_runs, name="supervisor: runs")

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
@@ -25,8 +24,8 @@ from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
 from appliance.login.resolver import be_brisk
-from appliance.logs import set_up
-from appliance.long_lived import BACKEND_OPTIONS, settle_in
+from appliance.logs import bind_contextvars, get_logger, set_up
+from appliance.long_lived import BACKEND_OPTIONS, begin_loading, settle_in
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
 from appliance.token_desk import TokenDesk
@@ -44,7 +43,7 @@ PART = 16
 TOGETHER = 100
 """Reports that are delivered at a time."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)
@@ -113,7 +112,7 @@ class Worker:
             return ()
 
     async def _one(self, lease: JobLease) -> None:
-        structlog.contextvars.bind_contextvars(job=lease.job.job)
+        bind_contextvars(job=lease.job.job)
         self._reports.append(await self._scan(lease))
         self._ended.set()
         if len(self._reports) * PART >= len(self._in_hand):
@@ -191,7 +190,7 @@ async def serve(sock: socket.socket) -> None:
     hello = await channel.receive()
     if not isinstance(hello, Hello):
         return
-    structlog.contextvars.bind_contextvars(appliance=hello.appliance, run=hello.run)
+    bind_contextvars(appliance=hello.appliance, run=hello.run)
     settle_in()
     lag = LoopLag()
     desk = TokenDesk(channel)
@@ -218,6 +217,7 @@ async def serve(sock: socket.socket) -> None:
 
 def main() -> None:
     """`python -m appliance.worker FD`: FD is the inherited socket."""
+    begin_loading()
     harden()
     set_up()
     be_brisk()

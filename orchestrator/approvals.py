@@ -24,11 +24,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import anyio
-import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError
 from appliance.contract import CredentialRef, SecretLookup, peer_text
+from appliance.logs import get_logger
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.pacing import STOPPED
 from orchestrator.stops import Stops
@@ -46,7 +46,7 @@ ANSWER_KEPT_S = 2.0
 NEEDS_APPROVAL = "SECRET_NEEDS_APPROVAL"
 _OPEN = ("pending", "approved")
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.contract import Account, Target, Technology, Ticket
 from orchestrator.attempts import Planned, Repeat
 from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.dispatch import Dispatcher, Pace
-from orchestrator.known_hosts import HostMarks, Marked
+from orchestrator.marked import Marked
 from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
 from orchestrator.purposes import Purposes, VaultTerms
@@ -24,6 +24,9 @@ from orchestrator.shared_room import Neighbourhood, RoomOf
 from orchestrator.store.records import RunRecord, Unfinished
 from orchestrator.vault_use import ApprovalTerms, VaultUse
 from orchestrator.zones import Zoning
+
+if TYPE_CHECKING:
+    from orchestrator.known_hosts import HostMarks
 
 Units = Sequence[tuple[Target, Technology]]
 
@@ -156,7 +159,9 @@ def zoning(prepared: Prepared, stand_in: str = "") -> Zoning:
 
 
 def run_plan(prepared: Prepared, stand_in: str = "") -> RunPlan:
-    """What the controller needs of a run. `stand_in`: see `zoning`."""
+    """What the controller needs of a run. `stand_in`: see `zoning`. In a thread where an event loop must go on: what
+    known_hosts files have marked is read.
+    """
     campaign, record, book = prepared.campaign, prepared.record, prepared.book
 
     def budget(account: Account, title: str) -> Budget | None:
@@ -185,7 +190,7 @@ def run_plan(prepared: Prepared, stand_in: str = "") -> RunPlan:
 
 def _marks(record: RunRecord) -> Callable[[Planned], Marked]:
     """Of the first of a target's records that has any."""
-    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("host_marks", {}).items()}
+    by_record = _read(record.snapshot.get("host_marks", {}))
 
     def of(planned: Planned) -> Marked:
         for candidate in planned.candidates if by_record else ():
@@ -198,7 +203,7 @@ def _marks(record: RunRecord) -> Callable[[Planned], Marked]:
 
 def _jump_marks(record: RunRecord) -> Callable[[Planned], Marked]:
     """The same of its jump host."""
-    by_record = {title: HostMarks(lines) for title, lines in record.snapshot.get("jump_marks", {}).items()}
+    by_record = _read(record.snapshot.get("jump_marks", {}))
 
     def of(planned: Planned) -> Marked:
         for candidate in planned.candidates if by_record else ():
@@ -207,6 +212,15 @@ def _jump_marks(record: RunRecord) -> Callable[[Planned], Marked]:
         return Marked()
 
     return of
+
+
+def _read(marks: Mapping[str, Sequence[str]]) -> dict[str, HostMarks]:
+    """By record."""
+    if not marks:
+        return {}
+    from orchestrator.known_hosts import HostMarks  # noqa: PLC0415 - see there
+
+    return {title: HostMarks(lines) for title, lines in marks.items()}
 
 
 def dispatcher(

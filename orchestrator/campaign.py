@@ -12,13 +12,13 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.campaign_checks import check
+from orchestrator.campaign_faults import CampaignError, Fault
 from orchestrator.campaign_model import (
     Campaign,
     Fallback,
@@ -64,25 +64,6 @@ __all__ = [
 
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    origin: str
-    line: int
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.origin}:{self.line}: {self.key}: {self.message}"
-
-
-class CampaignError(ValueError):
-    """A campaign file that cannot be used; its text has one line per fault."""
-
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(map(str, self.faults)))
 
 
 def load_campaign(path: str | os.PathLike[str]) -> Campaign:

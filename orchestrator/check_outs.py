@@ -22,11 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import anyio
-import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError
 from appliance.contract import CredentialRef, SecretLookup
+from appliance.logs import get_logger
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.pacing import STOPPED
 from orchestrator.purposes import RunComment
@@ -43,7 +43,7 @@ ANSWER_KEPT_S = 2.0
 """For so long the same question gets the same answer: a thousand targets may wait for one secret."""
 EXTENSION_MIN = 30
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TypeVar
 
 import anyio
-import structlog
 
 from appliance.bus import BusError, OrchestratorBus, Placed, ReportDelivery
 from appliance.contract import (
@@ -26,6 +25,7 @@ from appliance.contract import (
     Phase,
     named,
 )
+from appliance.logs import get_logger
 from appliance.reasons import REASONS, Status
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.attempts import OpenAttempt, Planned, Unplannable
@@ -56,7 +56,7 @@ REOPEN_S = 0.5
 ORCHESTRATOR = "orchestrator"
 """The sender of outcomes that no appliance reported."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 T = TypeVar("T")
 

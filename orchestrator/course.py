@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Protocol
 
 import anyio
-import structlog
 
+from appliance.logs import get_logger
 from appliance.reasons import Status
 from orchestrator.controller import RunController
 from orchestrator.run_plan import Progress
@@ -29,7 +29,7 @@ LOOK_S = 30.0
 WRITE_S = 5.0
 """For the last word about a run that fails."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class OrderError(Exception):

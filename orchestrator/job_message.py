@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from appliance.contract import Job, Jump
 from orchestrator.attempts import OpenAttempt, Planned
-from orchestrator.known_hosts import Marked
+from orchestrator.marked import Marked
 from orchestrator.run_plan import RunPlan
 
 

@@ -8,6 +8,9 @@ Rules, stated here and nowhere else:
    them that its pattern takes, and for no other.
 3. What `@cert-authority` and `@revoked` lines say is the run's: it is stored with the run, and gone with the next one
    whose file has no such line. Keys of hosts stay known until they are forgotten.
+
+asyncssh takes a tenth of a second to load, and most campaigns name no such file: who has one loads this module, in a
+thread where an event loop must go on.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
@@ -23,6 +25,7 @@ from asyncssh.known_hosts import SSHKnownHosts
 from asyncssh.public_key import get_public_key_algs
 
 from appliance.contract import HostAuthority, Target
+from orchestrator.marked import Marked
 
 MAX_REVOKED = 4096
 """Lines of a file: each is 52 bytes of every job that its pattern takes, and the bus carries no more than 1 MiB."""
@@ -35,15 +38,6 @@ class KnownHostsError(ValueError):
     def __init__(self, file: Path, line: int | None, why: str) -> None:
         super().__init__(f"{file}{f':{line}' if line else ''}: {why}")
         self.file, self.line, self.why = file, line, why
-
-
-@dataclass(slots=True)
-class Marked:
-    """What the marked lines say of one host."""
-
-    authorities: list[HostAuthority] = field(default_factory=list)
-    revoked: list[str] = field(default_factory=list)
-    """Fingerprints, `SHA256:...`."""
 
 
 class HostMarks:

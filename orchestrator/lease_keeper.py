@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import contextmanager
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
+from appliance.logs import get_logger
 from orchestrator.leases import BEAT_S, COMMAND, LOOK_S, LOST_S, LeaseWatch
 from orchestrator.store.errors import StoreError
 from orchestrator.store.leases import Fences, Held, LeaseRow, Leases
@@ -23,7 +23,7 @@ RUN, ORCHESTRATOR = "run", "orchestrator"
 LAST_S = 5.0
 """For giving back what is held when the process ends."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def run_lease(run: str) -> str:

@@ -11,10 +11,8 @@ recovered, and the line carries the name that this start gave it, so a stranger 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +21,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import structlog
 from anyio import to_thread
 from anyio.abc import Process
 
@@ -34,11 +31,13 @@ from appliance.bus.users import (
     new_user,
     orchestrator_permissions,
 )
+from appliance.launch import launch_argv
+from appliance.logs import get_logger
 from orchestrator.nats_binary import NatsServerError, find_binary
 from orchestrator.nats_files import ServerFiles
 from orchestrator.state_dir import Held
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _START = 15.0
 """Seconds in which a start must be ready; a large store is read first."""
@@ -172,7 +171,7 @@ class EmbeddedServer:
         output = await to_thread.run_sync(self._files.begin, self._configuration())
         try:
             self._process = await anyio.open_process(
-                [*_launcher(), str(self._binary), "-c", str(self._files.configuration)],
+                launch_argv([str(self._binary), "-c", str(self._files.configuration)]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
@@ -220,8 +219,3 @@ class EmbeddedServer:
                 with anyio.move_on_after(_STOP):
                     await process.wait()
         self._process = None
-
-
-def _launcher() -> list[str]:
-    """See `appliance/launch.py`, which is run, not imported."""
-    return [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import anyio
-import structlog
 
 from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
+from appliance.logs import get_logger
 from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer
 from orchestrator.stops import Stop
 from orchestrator.store.leases import Held
@@ -26,7 +26,7 @@ SWEEP_S = 1.0
 
 M = TypeVar("M", PermitRequest, PermitRelease)
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Ledger(Protocol):

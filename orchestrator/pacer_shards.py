@@ -18,7 +18,6 @@ from functools import partial
 from typing import Protocol
 
 import anyio
-import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from appliance.bus import BusError
@@ -31,6 +30,7 @@ from appliance.contract import (
     PermitRequest,
     PermitVerdict,
 )
+from appliance.logs import get_logger
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.pacer_desk import HOLD_S, OvertakenError, PacerDesk, Posed
 from orchestrator.pacing import Budget, LedgerEntry, stopped
@@ -49,7 +49,7 @@ TOGETHER = 2000
 
 Ask = Posed | PermitRelease | PermitAnswer
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class PeerBus(Protocol):

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import structlog
-
 from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
+from appliance.logs import get_logger
 from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.pacer_desk import OvertakenError, PacerDesk, Posed, named
 from orchestrator.pacing import STOPPED, Budget, stopped
@@ -21,7 +20,7 @@ from orchestrator.store.leases import Held
 
 REMEMBER_S = 24 * 3600.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class PacedRun(Protocol):

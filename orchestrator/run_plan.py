@@ -11,7 +11,7 @@ from appliance.reasons import Status
 from orchestrator.approval_watch import Unapproved
 from orchestrator.attempts import Planned
 from orchestrator.dispatch import Pace
-from orchestrator.known_hosts import Marked
+from orchestrator.marked import Marked
 from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.vault_use import VaultUse

@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import anyio
-import structlog
 
+from appliance.logs import get_logger
 from orchestrator.campaign_times import Schedule
 from orchestrator.schedule import Verdict, due, next_fire, verdict
 
 LOOK_S = 30.0
 """The clock may be set, and a machine may have slept."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 Submit = Callable[[str], Awaitable[str]]
 """Begins a run of the campaign of this name, and gives its id; it may take its time over it. Raises SubmitError."""

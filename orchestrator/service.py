@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from appliance.access import AccessAnswer, AccessKind, AccessRequest
 from appliance.bus import BusError, OrchestratorBus, ReportDelivery
 from appliance.contract import OLDEST, Account, Heartbeat
+from appliance.logs import get_logger
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from orchestrator.appliance_clocks import APART_S, Clock, are_apart, told
 from orchestrator.approvals import ApprovalOffice
@@ -40,7 +40,7 @@ from orchestrator.tally import TalliedBook, TalliedLedger, Tally
 
 SHARE_S = 2.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

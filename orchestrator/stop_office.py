@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import anyio
-import structlog
 
+from appliance.logs import get_logger
 from orchestrator.stops import Selector, Stop, Stops
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class StopRows(Protocol):

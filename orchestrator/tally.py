@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.contract import Evidence
-from appliance.exposition import Histogram
+from appliance.histogram import Histogram
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.pacer_desk import FencedLedger
 from orchestrator.pacing import EntryKind, LedgerEntry

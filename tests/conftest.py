@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("untimed")
+
+# Our programs are started thousands of times: where the environment forbids byte code, each would be compiled anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 OURS = ("appliance", "orchestrator", "targets")
 

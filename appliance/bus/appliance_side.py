@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Self
 
 import anyio
-import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import BusError, BusUnavailable, JobLease, NoPacer, Timing, subjects
@@ -31,9 +30,10 @@ from appliance.contract import (
     ZoneOrders,
     encode_report,
 )
+from appliance.logs import get_logger
 from appliance.questions import VaultAnswer, VaultQuery
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _ACK_TRY = 2.0
 _PARCEL = 256 * 1024

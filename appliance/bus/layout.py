@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
-
 from appliance.bus import Timing, subjects
 from appliance.bus.link import GONE, NAME_IN_USE, NO_PLACE, OVERLAP, ApiError, Link
+from appliance.logs import get_logger
 
 _S = 1_000_000_000
 _DEDUPE = 120 * _S
@@ -19,7 +18,7 @@ _REPORTS_KEPT = 86_400 * _S
 REPLICAS = 3
 """One server may fail."""
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 def jobs_stream(zone: str) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import anyio
-import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, subjects
 from appliance.bus.link import GONE, ApiError, Link, Message
 from appliance.contract import ContractError, Job
+from appliance.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _NO_MESSAGE = 10037
 

@@ -21,18 +21,21 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol, Self
 
 import anyio
-import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from nats.aio.client import Client, RawCredentials
-from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, Timing
 from appliance.bus.credentials import credentials_text
 from appliance.bus.servers import Redial, is_loopback, servers_of
 from appliance.bus.users import is_seed
+from appliance.lean import without
+from appliance.logs import get_logger
 
-log = structlog.get_logger(__name__)
+with without("aiohttp"):  # its WebSocket transport's: as much again as all that we use of the library
+    from nats.aio.client import Client, RawCredentials
+    from nats.errors import Error as NatsError
+    from nats.errors import NoRespondersError
+
+log = get_logger(__name__)
 
 GONE = frozenset({10014, 10059})
 """Error codes: consumer not found, stream not found."""

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
 import anyio
-import structlog
 
 from appliance.access import AccessAnswer, AccessRequest
 from appliance.bus import Ask, BusError, BusUnavailable, Hold, Placed, RunView, Timing, layout, subjects
@@ -33,9 +32,10 @@ from appliance.contract import (
     ZoneOrders,
 )
 from appliance.contract.sealed import SealedLogins
+from appliance.logs import get_logger
 from appliance.questions import VaultAnswer, VaultQuery
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _PIPELINE = 256
 """Jobs that may be under way to the server at a time."""

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import anyio
-import structlog
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, subjects
 from appliance.bus.batches import decode_reports
 from appliance.bus.link import GONE, ApiError, Link, Message
 from appliance.bus.pull import Puller
 from appliance.contract import ContractError, Report
+from appliance.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _BATCH = 500
 """Messages of a pull, and reports of a batch."""

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
-import structlog
 
 from appliance.bus import BusUnavailable
 from appliance.bus.link import Link, Message
+from appliance.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _LAST_ANSWERS = 5.0
 """Seconds that answers in the making are given when the service ends."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nats.aio.client import Server
+if TYPE_CHECKING:
+    from nats.aio.client import Server
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0

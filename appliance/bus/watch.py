@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
-import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from appliance.bus import BusError, BusRefused, BusUnavailable
 from appliance.bus.link import GONE, ApiError, Link, Message
 from appliance.bus.pull import delivery
+from appliance.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _BEAT = 1.0
 _SILENCE = 3.5

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator, model_validator
 
 from appliance.contract import Wire
-from appliance.vault.tls import TlsUnusableError, load_client_certificate
+from appliance.vault.client_certificate import TlsUnusableError, load_client_certificate
 
 Api = Literal["rest", "soap"]
 """The two interfaces of one vault."""

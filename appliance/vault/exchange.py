@@ -35,6 +35,7 @@ import yarl
 from appliance.contract import Failure, View
 from appliance.phases import off_the_clock
 from appliance.vault.breaker import LONGEST_REST, LONGEST_WAIT, Breaker, Probe
+from appliance.vault.client_certificate import TlsUnusableError
 from appliance.vault.definition import Hidden, VaultAccess
 from appliance.vault.entry import UNBOUNDED, Entry
 from appliance.vault.failures import fail, refusal
@@ -42,7 +43,7 @@ from appliance.vault.messages import Answer, Request, retry_after
 from appliance.vault.pace import Pace, Turn
 from appliance.vault.signs import illness, limits_rate, shows_in_audit, throttling, translated, worth_repeating
 from appliance.vault.slots import Slots
-from appliance.vault.tls import PinningConnector, TlsUnusableError
+from appliance.vault.tls import PinningConnector
 from appliance.vault.trip import Stage, Trip
 from appliance.vault.turns import Rank, Turns
 from appliance.vault.window import Sent, Window

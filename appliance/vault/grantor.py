@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,6 +25,7 @@ from appliance.vault.definition import VaultLogin
 from appliance.vault.dialect import Dialect, standing
 from appliance.vault.exchange import Exchange, open_exchange
 from appliance.vault.failures import fail, reason_of
+from appliance.vault.grantors import GrantorState
 from appliance.vault.messages import Answer
 from appliance.vault.record import RECORD_KINDS, VaultRecord, needs_rest
 from appliance.vault.secret_server import SecretServerSource
@@ -37,14 +38,6 @@ GRANT_PATIENCE = 30.0
 """Seconds for one renewal, however many requests it takes."""
 LISTING_AGE = 15.0
 """Seconds: one question about every secret of a plan is one listing; who asks again has had time to mend something."""
-
-
-@dataclass(frozen=True, slots=True)
-class GrantorState:
-    refused: bool = False
-    """The vault has refused the login, which is not sent again."""
-    away: bool = False
-    """The vault is left alone, or in doubt."""
 
 
 class Grantor:

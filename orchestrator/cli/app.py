@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from appliance.long_lived import begin_loading
 from appliance.process_one import end_on_sigterm
 from orchestrator.cli.arguments import From, Preset, Show, Sizing, Where, Which, home
 from orchestrator.cli.campaigns import load as load_file
@@ -518,6 +519,7 @@ def config_schema() -> None:
 
 
 def main() -> None:
+    begin_loading()
     end_on_sigterm()
     if isinstance(sys.stdout, TextIOWrapper):
         # A name that the terminal's encoding lacks is shown as its escape; stderr does so by itself.

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import anyio
-import structlog
 from anyio.abc import Process, SocketStream
 
 from appliance.contract import processes_for
+from appliance.launch import launch_argv
+from appliance.logs import get_logger
 
 RESTART_S = 0.5
 STOP_S = 20.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,7 @@ class ApplianceChild:
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]
-        argv += [sys.executable, "-m", "appliance", "--embedded"]
+        argv = launch_argv([sys.executable, "-m", "appliance", "--embedded"])
         with theirs, self._log_file.open("ab") as output:
             # A session of its own: Ctrl-C is for us; we tell the appliance what it means.
             self._process = await anyio.open_process(

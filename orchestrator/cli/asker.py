@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from appliance.questions import VaultAnswer, VaultQuery
 from orchestrator.audit.pulling import Put
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.asking import put_by
-from orchestrator.cli.control import Client
-from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.holder_client import Client
+from orchestrator.cli.holding import engine_of, logins
 from orchestrator.cli.reaching import reach
 from orchestrator.state_dir import HolderInfo
 

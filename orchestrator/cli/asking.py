@@ -8,15 +8,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 
 from appliance.questions import VaultAnswer, VaultQuery
-from orchestrator.audit.pulling import Put
-from orchestrator.campaign_model import Campaign
-from orchestrator.cli.appliance_child import Login
-from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from orchestrator.audit.pulling import Put
+    from orchestrator.campaign_model import Campaign
+    from orchestrator.cli.appliance_child import Login
+    from orchestrator.cli.engine import Engine
 
 AT_ONCE = 16
 """Questions on the bus at once; the vault's own limit on requests is the appliance's."""

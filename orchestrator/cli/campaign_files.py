@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchestrator.campaign import Campaign, CampaignError, Fault, campaign_schema, load_campaign
+from orchestrator.campaign import Campaign, campaign_schema, load_campaign
+from orchestrator.campaign_faults import CampaignError, Fault
 from orchestrator.cli import client_certificates
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import written_to
-from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps
 from orchestrator.times_told import times_told
 from orchestrator.toml_lines import key_lines, line_of
@@ -46,15 +46,18 @@ def _certificate_faults(file: Path, campaign: Campaign) -> Iterator[Fault]:
 
 def _known_hosts_faults(campaign: Campaign) -> Iterable[Fault]:
     """The known_hosts files that it names are part of it."""
+    unix = [record for record in campaign.records if record.technology == "unix"]
+    named = [path for r in unix for path in (r.known_hosts, r.jump.known_hosts if r.jump else None) if path]
+    if not named:
+        return ()
+    from orchestrator.known_hosts import KnownHosts, KnownHostsError  # noqa: PLC0415 - see there
+
     faults: dict[Path, Fault] = {}
-    for record in campaign.records:
-        if record.technology != "unix":
-            continue
-        for path in filter(None, (record.known_hosts, record.jump.known_hosts if record.jump else None)):
-            try:
-                KnownHosts.read(Path(path))
-            except KnownHostsError as error:
-                faults[error.file] = Fault(str(error.file), error.line or 1, "known_hosts", error.why)
+    for path in named:
+        try:
+            KnownHosts.read(Path(path))
+        except KnownHostsError as error:
+            faults[error.file] = Fault(str(error.file), error.line or 1, "known_hosts", error.why)
     return faults.values()
 
 

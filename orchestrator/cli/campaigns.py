@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def load(path: Path, lists: From | None = None) -> Campaign:
-    from orchestrator.campaign import CampaignError, load_campaign
+    from orchestrator.campaign import load_campaign
+    from orchestrator.campaign_faults import CampaignError
     from orchestrator.cli import ending
     from orchestrator.cli.errors import CommandError
 

@@ -18,10 +18,8 @@ from orchestrator.cli.errors import BadInput
 from orchestrator.cli.secret_references import Reader, read_secret
 
 
-def own_certificate(vault: Vault, now: float, read: Reader = read_secret) -> ClientCertificate | None:
-    """What the vault is shown at this Unix time, where it is shown something. Raises BadInput."""
-    if vault.tls.client_cert is None:
-        return None
+def own_certificate(vault: Vault, now: float, read: Reader = read_secret) -> ClientCertificate:
+    """What the vault, which names one, is shown at this Unix time. Raises BadInput."""
     try:
         return _whole(vault, now, read)
     except CertificateError as error:

@@ -1,4 +1,5 @@
-"""A second command line and the holder of the state directory, over the bus: submit, watch, pause, cancel, forbid.
+"""The holder of the state directory, as a second command line speaks to it over the bus (`holder_client` is the other
+side): submit, watch, pause, cancel, forbid.
 
 One holder paces all runs of a state directory, so that two commands at once share one failure budget. The holder stays
 until the last run that was submitted to it has ended.
@@ -8,30 +9,27 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import anyio
-import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from appliance.bus import BusError
-from appliance.bus.control import ControlClient
-from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
-from appliance.reasons import Status
-from orchestrator.approval_watch import Unapproved
+from appliance.logs import get_logger
+from appliance.questions import VaultQuery
 from orchestrator.assembly import Selection, is_run_id
 from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli.appliance_child import Login
-from orchestrator.cli.asking import at_once, put_by
+from orchestrator.cli.asking import put_by
 from orchestrator.cli.ending import leaves
 from orchestrator.cli.engine import Engine
-from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete, NothingToDo, Unreachable
+from orchestrator.cli.errors import BadInput, CommandError, Exit, Incomplete
 from orchestrator.cli.executing import Stretch
+from orchestrator.cli.given import Given
 from orchestrator.cli.running import (
-    Given,
     Order,
     check,
     check_and_store,
@@ -40,39 +38,20 @@ from orchestrator.cli.running import (
     new_order,
     resumed_order,
 )
-from orchestrator.cli.sealing import SealError, SealingKey, seal
+from orchestrator.cli.sealing import SealError, SealingKey
 from orchestrator.cli.storing import find_run
 from orchestrator.cli.unattended import order_unattended
 from orchestrator.cli.vaults import ask
 from orchestrator.course import Course
 from orchestrator.lease_keeper import run_lease
 from orchestrator.leases import COMMAND
-from orchestrator.run_plan import Progress
 from orchestrator.run_state import Act, Hold, RunState, Standing
-from orchestrator.state_dir import HolderInfo
 from orchestrator.stops import Selector, Stop
 from orchestrator.store.leases import FencedError
-from orchestrator.vault_watch import Away
 
-KEY_S = 10.0
-"""A holder that is alive gives its key, and says how far a run is, at once: one that does not is stopped, or hangs, or
-has ended with the last of its runs.
-"""
-ALIVE_S = 3.0
-ANSWER_S = 120.0
-"""A submission is answered when the vaults have been checked."""
-ORDER_S = 15.0
-"""An order is a write to the store, which may wait for a busy disk."""
-GONE_S = 30.0
-"""A holder that says nothing of a run's progress for so long has ended."""
-POLL_S = 0.5
 PUT_DOWN_S = 5.0
-PORTION = 200
-"""Queries in one message to the holder, but for audits: one page of rows may fill a good part of a message."""
 
-_ERRORS = {e.code: e for e in (BadInput, Unreachable, Incomplete, NothingToDo)}
-
-log = structlog.get_logger()
+log = get_logger()
 
 
 class ElsewhereError(BadInput):
@@ -81,10 +60,6 @@ class ElsewhereError(BadInput):
 
 class TakenOverError(Incomplete):
     """Another orchestrator goes on with a run that was in our hands."""
-
-
-class UnansweredError(Unreachable):
-    """The holder has not answered: it may have done what it was asked, or be at it."""
 
 
 @dataclass(slots=True)
@@ -135,9 +110,8 @@ class Desk:
                 selection = Selection.of(message["selection"])
                 parent, priority = message.get("parent"), message.get("priority")
                 run = await self._unused(message.get("run"))
-                return await self.start(
-                    new_order(campaign, selection, logins, run=run, parent=parent, priority=priority)
-                )
+                new = partial(new_order, campaign, selection, logins, run=run, parent=parent, priority=priority)
+                return await self.start(await to_thread.run_sync(new))
             case "resume":
                 campaign, logins = await self._campaign(message)
                 return await self.resume(message["run"], Given.of(message["given"]), logins)
@@ -355,124 +329,3 @@ class Desk:
     async def wait_until_idle(self) -> None:
         while self._open:
             await next(iter(self._open.values())).ended.wait()
-
-
-class Client:
-    """The second command line's side."""
-
-    def __init__(self, control: ControlClient, holder: HolderInfo) -> None:
-        self._control = control
-        self._holder = holder
-
-    async def submit(
-        self,
-        run: str,
-        campaign: Campaign,
-        logins: tuple[Login, ...],
-        selection: Selection,
-        parent: str | None = None,
-        priority: int | None = None,
-    ) -> str:
-        """The id of the run that the holder has begun; `run` was drawn for it (an older release draws another). Raises
-        the CommandError that the holder answered, or UnansweredError.
-        """
-        what = {"run": run, "selection": selection.data(), "parent": parent, "priority": priority}
-        message = {**await self._sealed(campaign, logins), **what}
-        return str((await self._ask("submit", message))["run"])
-
-    async def resume(self, run: str, given: Given, campaign: Campaign, logins: tuple[Login, ...]) -> str:
-        message = {**await self._sealed(campaign, logins), "run": run, "given": given.data()}
-        return str((await self._ask("resume", message))["run"])
-
-    async def prefer(self, run: str, priority: int) -> None:
-        await self._ask("priority", {"run": run, "priority": priority}, ORDER_S)
-
-    async def order(self, run: str, given: Given) -> str | None:
-        """How the run stands now; None where it is not in the holder's hands. Raises the CommandError answered."""
-        answer = await self._ask("order", {"run": run, "given": given.data()})
-        return str(answer["state"]) if answer["open"] else None
-
-    async def alive(self) -> None:
-        """Raises Unreachable where it does not answer."""
-        await self._ask("key", {}, ALIVE_S)
-
-    async def vault(self, campaign: Campaign, logins: tuple[Login, ...], title: str, secret: str) -> VaultAnswer:
-        answer = await self._ask("vault", {**await self._sealed(campaign, logins), "title": title, "secret": secret})
-        return VaultAnswer.model_validate(answer["answer"])
-
-    async def put(
-        self, campaign: Campaign, logins: tuple[Login, ...], queries: Sequence[VaultQuery]
-    ) -> Sequence[VaultAnswer]:
-        """Have these queries put to vaults, in messages whose answers the bus can carry."""
-
-        async def some(portion: Sequence[VaultQuery]) -> list[VaultAnswer]:
-            listed = [query.model_dump(mode="json") for query in portion]
-            answer = await self._ask("put", {**await self._sealed(campaign, logins), "queries": listed})
-            return [VaultAnswer.model_validate(one) for one in answer["answers"]]
-
-        async def one(query: VaultQuery) -> VaultAnswer:
-            return (await some([query]))[0]
-
-        if any(query.kind is VaultQueryKind.AUDIT for query in queries):
-            return await at_once(queries, one)
-        answers: list[VaultAnswer] = []
-        for begin in range(0, len(queries), PORTION):
-            answers += await some(queries[begin : begin + PORTION])
-        return answers
-
-    async def progress(self, run: str) -> Progress | None:
-        """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""
-        try:
-            answer = await self._ask("progress", {"run": run}, GONE_S)
-        except Unreachable:
-            return None
-        if not answer["open"]:
-            return None
-        by = {Status(status): number for status, number in answer.get("by_status", {}).items()}
-        away = tuple(Away(**vault) for vault in answer.get("away", ()))
-        unapproved = tuple(Unapproved(**secret) for secret in answer.get("unapproved", ()))
-        note = answer.get("note", "")
-        return Progress(answer.get("planned", 0), answer.get("in_flight", 0), by, away, unapproved, note)
-
-    async def stop(self, run: str) -> None:
-        await self._ask("stop", {"run": run}, ORDER_S)
-
-    async def forbid(self, stop: Stop) -> tuple[Stop, int]:
-        """The stop that stands now, in force and durable, and how many runs of the holder it meets."""
-        answer = await self._ask("forbid", {"stop": stop.data()}, ORDER_S)
-        return Stop.of(answer["stop"]), int(answer["runs"])
-
-    async def allow(self, selector: Selector | None) -> Sequence[Stop]:
-        """What was lifted."""
-        wanted = None if selector is None else selector.data()
-        answer = await self._ask("allow", {"selector": wanted}, ORDER_S)
-        return [Stop.of(stop) for stop in answer["lifted"]]
-
-    async def kept_in(self) -> str | None:
-        """Where the holder keeps its runs, as `Home.kept_in`; None: an older release, which does not say."""
-        told = (await self._introduced()).get("store")
-        return None if told is None else str(told)
-
-    async def _introduced(self) -> Mapping[str, Any]:
-        try:
-            return await self._ask("key", {}, KEY_S)
-        except Unreachable as error:
-            raise Unreachable(
-                f"{error}; let {self._holder.who} go on, end it, or name another directory with --state"
-            ) from None
-
-    async def _sealed(self, campaign: Campaign, logins: tuple[Login, ...]) -> dict[str, Any]:
-        public = b64decode((await self._introduced())["key"])
-        return {
-            "campaign": campaign.snapshot(),
-            "logins": b64encode(seal(logins, campaign.name, public)).decode(),
-        }
-
-    async def _ask(self, verb: str, message: Mapping[str, Any], wait: float = ANSWER_S) -> Mapping[str, Any]:
-        try:
-            answer = json.loads(await self._control.ask(verb, json.dumps(message).encode(), wait))
-        except BusError as error:
-            raise UnansweredError(str(error)) from None
-        if "error" in answer:
-            raise _ERRORS.get(answer["code"], CommandError)(answer["error"])
-        return dict(answer)

@@ -9,15 +9,13 @@ import sys
 
 import anyio
 
-from orchestrator.cli import starting
 from orchestrator.cli.arguments import Show, Where
-from orchestrator.cli.control import POLL_S, Client
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
+from orchestrator.cli.given import Given
 from orchestrator.cli.holder import client_of, holder_of, who
+from orchestrator.cli.holder_client import POLL_S, Client
 from orchestrator.cli.output import written_to
-from orchestrator.cli.running import Given
 from orchestrator.cli.storing import find_run, stored
-from orchestrator.cli.unattended import order_unattended
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
 from orchestrator.run_state import Act
 from orchestrator.state_dir import HolderInfo
@@ -48,6 +46,8 @@ async def resume(where: Where, run_id: str, show: Show) -> Exit:
             if holder is not None and state is not None:
                 sys.stderr.write(f"run {run_id} goes on in {holder.who}: {state}\n")
                 return Exit.OK
+    from orchestrator.cli import starting  # noqa: PLC0415 - whoever only gives an order executes no run
+
     return await starting.resume(where, run_id, show, Act.RESUME)
 
 
@@ -80,6 +80,9 @@ async def _stop(where: Where, run_id: str, given: Given, wait: bool, as_json: bo
         await find_run(store, run_id)
         async with holder_of(where, store, run_id) as holder:
             if holder is None:
+                # What makes a run's plan anew, which its holder has: he who has one needs none of it.
+                from orchestrator.cli.unattended import order_unattended  # noqa: PLC0415
+
                 await order_unattended(store, run_id, given)
             else:
                 await _told(holder, where, run_id, given)

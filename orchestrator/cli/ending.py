@@ -16,11 +16,11 @@ import anyio
 import typer
 
 from appliance.bus import BusError
-from appliance.long_lived import BACKEND_OPTIONS
-from orchestrator.campaign import CampaignError
+from appliance.long_lived import BACKEND_OPTIONS, settle_in
+from orchestrator.campaign_faults import CampaignError
 from orchestrator.cli.errors import AbortedError, CommandError, Exit
 from orchestrator.cli.output import discard_stdout
-from orchestrator.fleet.keys import FleetError
+from orchestrator.fleet.errors import FleetError
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.report.escape import plain
 from orchestrator.state_dir import StateDirError
@@ -46,6 +46,8 @@ def run_async(command: Callable[..., Coroutine[Any, Any, Exit]], *arguments: Any
 
 
 def run_sync(step: Callable[[], Exit], *, verbose: int = 0) -> int:
+    """A command's whole life; what it needs is loaded by now."""
+    settle_in()
     try:
         code = int(step())
         sys.stdout.flush()

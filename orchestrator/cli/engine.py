@@ -18,7 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import anyio
-import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
@@ -28,6 +27,7 @@ from appliance.bus.control import RUNS_DESK
 from appliance.bus.credentials import BusLogin
 from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
 from appliance.contract import CredentialRef
+from appliance.logs import get_logger
 from appliance.long_lived import settle_in
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
@@ -59,7 +59,7 @@ VAULT_WAIT_S = 45.0
 NAME = "embedded"
 NO_ZONES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def new_lease() -> str:

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
-import structlog
+from anyio import to_thread
 
+from appliance.logs import bound_contextvars
 from appliance.reasons import Status
 from orchestrator.assembly import Prepared, dispatcher, run_plan
 from orchestrator.cancelling import end_all
@@ -54,10 +55,10 @@ class Stretch:
         meter = engine.meter(record.planned)
         async with self._admitted():
             made = dispatcher(self.prepared, unfinished, new_lease, time.time(), engine.service.neighbourhood)
-            with structlog.contextvars.bound_contextvars(run=self.run, campaign=record.campaign):
+            with bound_contextvars(run=self.run, campaign=record.campaign):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(meter.watch, name=f"meter {self.run}")
-                    plan = run_plan(self.prepared, engine.stand_in)
+                    plan = await to_thread.run_sync(run_plan, self.prepared, engine.stand_in)
                     finished = await engine.service.execute(plan, made, controller_ready=ready_with_counts)
                     tasks.cancel_scope.cancel()
         if finished and whole:

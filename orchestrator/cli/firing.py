@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import structlog
 from anyio import to_thread
 
+from appliance.logs import get_logger
 from orchestrator.assembly import Selection
 from orchestrator.campaign import load_campaign
 from orchestrator.campaign_model import Campaign
@@ -24,7 +24,7 @@ from orchestrator.store.runs import Runs
 RETRY_S = 3600.0
 LOOK_S = 10.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def scheduled(files: Sequence[Path], zone: str) -> Mapping[str, Campaign]:

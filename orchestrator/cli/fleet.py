@@ -29,8 +29,9 @@ from orchestrator.cli.fleet_keys import key_for_a_new_fleet, keys_in
 from orchestrator.cli.output import written_to
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.storing import opened
+from orchestrator.fleet.errors import FleetError
 from orchestrator.fleet.founding import Founded, account_word, found, joined
-from orchestrator.fleet.keys import FILE, FleetError, FleetKeys, encrypted, has_fleet, write_keys
+from orchestrator.fleet.keys import FILE, FleetKeys, encrypted, has_fleet, write_keys
 from orchestrator.fleet.office import MOST_ENROLMENTS, VALID_S, FleetOffice, invite
 from orchestrator.fleet.roster import Member, StoredLogin
 from orchestrator.store import Store

@@ -8,7 +8,8 @@ from pathlib import Path
 from orchestrator.campaign_model import PasswordReference
 from orchestrator.cli.errors import BadInput
 from orchestrator.cli.secret_references import read_secret
-from orchestrator.fleet.keys import FleetError, FleetKeys, has_fleet, new_fleet_key, read_keys
+from orchestrator.fleet.errors import FleetError
+from orchestrator.fleet.keys import FleetKeys, has_fleet, new_fleet_key, read_keys
 
 KEY, KEY_FILE = "KEYMUSTER_FLEET_KEY", "KEYMUSTER_FLEET_KEY_FILE"
 KEYRING = "keymuster/fleet"

@@ -9,10 +9,9 @@ from rich.console import Console
 from orchestrator.cli.arguments import Format, Home
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import check_output, written_to
-from orchestrator.cli.reporting import write_report
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps, run_document
-from orchestrator.report.table import sums
+from orchestrator.report.sums import sums
 from orchestrator.report.tables import RUN_ID, FittedTable, cell, column
 
 
@@ -36,6 +35,8 @@ async def runs(home: Home, json: bool) -> Exit:
 
 
 async def report(home: Home, run_id: str | None, form: Format, output: Path | None) -> Exit:
+    from orchestrator.cli.reporting import write_report  # noqa: PLC0415 - `runs` needs none of it
+
     check_output(output)
     async with stored(home) as store:
         ok = await write_report(store, await find_run(store, run_id), form, output)

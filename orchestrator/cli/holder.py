@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.to_thread
 
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Where
-from orchestrator.cli.control import Client
 from orchestrator.cli.errors import CommandError, Unreachable
-from orchestrator.cli.holding import acquire
+from orchestrator.cli.holder_client import Client
 from orchestrator.cli.reaching import reach
 from orchestrator.lease_keeper import LeaseKeeper, command_name, orchestrator_lease, run_lease
 from orchestrator.leases import LOOK_S, LOST_S

@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 
 import anyio
-from anyio import to_thread
 
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
@@ -24,30 +22,8 @@ from orchestrator.cli.running import Order, exit_code, interruptible, watched
 from orchestrator.cli.storing import find_run
 from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
-from orchestrator.state_dir import Held, HolderInfo, StateDir
+from orchestrator.state_dir import Held
 from orchestrator.tally import Tally
-
-ANNOUNCE_S = 20.0
-"""How long a holder that is just starting or ending is waited for."""
-
-
-async def acquire(where: Where) -> Held | HolderInfo:
-    """Hold the state directory, or learn who does and where it listens. Raises StateDirError, BadInput."""
-    state, directory = where.state, StateDir(where.state)
-    found = await to_thread.run_sync(directory.acquire)
-    if isinstance(found, HolderInfo) and found.url is None and where.nats is not None:
-        return replace(found, orchestrator=await to_thread.run_sync(directory.name))
-    with anyio.move_on_after(ANNOUNCE_S):
-        while isinstance(found, HolderInfo) and found.url is None:
-            await anyio.sleep(0.1)
-            found = await to_thread.run_sync(directory.acquire)
-    if isinstance(found, HolderInfo) and found.url is None:
-        who = f"process {found.pid}" if found.pid else "another process"
-        raise BadInput(
-            f"{who} holds the state directory {state} and cannot be spoken to: "
-            "wait until it has ended, or name another directory with --state"
-        )
-    return found
 
 
 def logins(where: Where, campaign: Campaign) -> tuple[Login, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import typer
 
 from appliance.contract import Technology
-from orchestrator.campaign import CampaignError, parse_campaign
+from orchestrator.campaign import parse_campaign
+from orchestrator.campaign_faults import CampaignError
 from orchestrator.campaign_template import Answers, campaign_text
 from orchestrator.cli.errors import BadInput, Exit
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from appliance.launch import launch_argv
 from orchestrator.cli.errors import BadInput, CommandError, Exit
 from orchestrator.cli.estate_files import read_truth
 
@@ -88,8 +88,7 @@ async def serving(estate: Path, state: Path, shards: int | None = None) -> Async
 @asynccontextmanager
 async def _lab(state: Path, *options: str) -> AsyncIterator[Mapping[str, Any]]:
     # It must not outlive us, however we end.
-    argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--"]
-    argv += [sys.executable, "-m", "targets", "--state", str(state), *options]
+    argv = launch_argv([sys.executable, "-m", "targets", "--state", str(state), *options])
     process = await anyio.open_process(argv, stdin=subprocess.DEVNULL, stderr=None, start_new_session=True)
     assert process.stdout is not None  # noqa: S101 - it is a pipe by default
     try:

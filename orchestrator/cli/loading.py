@@ -22,13 +22,14 @@ import anyio.to_thread
 from orchestrator.assembly import Selection
 from orchestrator.campaign import load_campaign
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.cpu_use import CpuMeter
 from orchestrator.cli.engine import Engine, new_lease
 from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.estate_files import read_truth
-from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.holding import engine_of, logins
 from orchestrator.cli.lab import campaign_text, serving
 from orchestrator.cli.load_display import LoadDisplay
 from orchestrator.cli.output import check_output, written_to

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.cli.appliance_child import Login
-from orchestrator.cli.client_certificates import own_certificate
 from orchestrator.cli.errors import BadInput
 from orchestrator.cli.secret_references import Reader, read_secret
+
+if TYPE_CHECKING:
+    from appliance.certificates import ClientCertificate
 
 
 def logins_of(campaign: Campaign, read: Reader = read_secret) -> tuple[Login, ...]:
@@ -18,7 +21,7 @@ def logins_of(campaign: Campaign, read: Reader = read_secret) -> tuple[Login, ..
 
 
 def _login(vault: Vault, requests: int, read: Reader) -> Login:
-    own = own_certificate(vault, time.time(), read)
+    own = _certificate(vault, read)
     access = {
         "title": vault.title,
         "url": vault.url,
@@ -39,6 +42,15 @@ def _login(vault: Vault, requests: int, read: Reader) -> Login:
     asked = f"Password of {vault.user} at {vault.title}"
     password = read(vault.password, vault.title, "password", asked)
     return Login(access, vault.domain or "", password, own.key if own else "")
+
+
+def _certificate(vault: Vault, read: Reader) -> ClientCertificate | None:
+    """What the vault is shown, where it is shown something. Raises BadInput."""
+    if vault.tls.client_cert is None:
+        return None
+    from orchestrator.cli.client_certificates import own_certificate  # noqa: PLC0415 - X.509, which few vaults ask for
+
+    return own_certificate(vault, time.time(), read)
 
 
 def _authorities(vault: Vault) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Sizing, Where
 from orchestrator.cli.asker import asker
-from orchestrator.cli.control import Client
 from orchestrator.cli.errors import Exit, NothingToDo
-from orchestrator.cli.holding import acquire, engine_of, logins
+from orchestrator.cli.holder_client import Client
+from orchestrator.cli.holding import engine_of, logins
 from orchestrator.cli.output import written_to
 from orchestrator.cli.planning import write_plan
 from orchestrator.cli.reaching import reach

@@ -19,7 +19,6 @@ from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
 from orchestrator.outcomes import outcomes_of
 from orchestrator.report.csv_report import csv_report
-from orchestrator.report.html import html_report
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
 from orchestrator.report.rows import ReportRow, report_row
@@ -43,13 +42,18 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
         summary = await summarise(run, _alone(store, run), results, await store.remainders.of(run.id))
         Console(file=out).print(table_report(summary))
         return
-    logons = await store.ledger.logons(run.id) if form is Format.HTML else ()
-    chunks = {
+    for_machines = {
         Format.JSON: lambda: json_report(run, _rows(store, run), results),
         Format.NDJSON: lambda: ndjson_report(run, _rows(store, run), results),
         Format.CSV: lambda: csv_report(run, _rows(store, run)),
-        Format.HTML: lambda: html_report(run, lambda: _rows(store, run), results, logons, run.snapshot["campaign"]),
-    }[form]()
+    }
+    if form in for_machines:
+        chunks = for_machines[form]()
+    else:
+        from orchestrator.report.html import html_report  # noqa: PLC0415 - jinja2, for one format of five
+
+        logons = await store.ledger.logons(run.id)
+        chunks = html_report(run, lambda: _rows(store, run), results, logons, run.snapshot["campaign"])
     async for text in chunks:
         out.write(text)
 

@@ -13,16 +13,17 @@ from typing import Protocol
 
 import anyio
 import anyio.to_thread
-import structlog
 from anyio.abc import TaskGroup
 
 from appliance.bus import BusError
+from appliance.logs import get_logger
 from orchestrator.campaign_model import Campaign, PasswordReference
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
+from orchestrator.cli.given import Given
 from orchestrator.cli.passwords import logins_of
-from orchestrator.cli.running import Given, is_of_others, recalled
+from orchestrator.cli.running import is_of_others, recalled
 from orchestrator.cli.secret_references import read_secret
 from orchestrator.lease_keeper import run_lease
 from orchestrator.run_state import Act, Hold, RunState, Standing
@@ -30,7 +31,7 @@ from orchestrator.store import RunRecord, Store, StoreError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -28,19 +28,22 @@ from orchestrator.capacity.model import predict
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import AbortedError, BadInput, Exit, NothingToDo
+from orchestrator.cli.given import BY_ITSELF, Given
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.sizing import own_site
 from orchestrator.cli.storing import find_run
 from orchestrator.course import Course, OrderError
-from orchestrator.known_hosts import KnownHosts, KnownHostsError
 from orchestrator.plan import NothingSelected
 from orchestrator.records import jump_of
-from orchestrator.run_state import Act, Hold, NotAllowed, RunState, Standing, left_alone, step
+from orchestrator.run_state import Hold, NotAllowed, RunState, Standing, left_alone, step
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord, SeenKey
 from orchestrator.windows import phase_at
 from orchestrator.zone_vaults import vaults_by_zone
+
+if TYPE_CHECKING:
+    from orchestrator.known_hosts import KnownHosts
 
 POLL_S = 0.25
 OWN_BUS = "own_bus"
@@ -50,29 +53,12 @@ no store but its own has none.
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """An order to a run, and who gave it."""
-
-    act: Act | None = None
-    """None: a new run begins by itself."""
-    by: str = ""
-    why: str = ""
-
-    def data(self) -> dict[str, Any]:
-        return {"act": self.act.value if self.act is not None else None, "by": self.by, "why": self.why}
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Given:
-        return cls(Act(data["act"]) if data["act"] is not None else None, str(data["by"]), str(data["why"]))
-
-
-@dataclass(frozen=True, slots=True)
 class Order:
     """A run to be executed: new, or an interrupted one to be resumed."""
 
     prepared: Prepared
     logins: tuple[Login, ...]
-    given: Given = Given()
+    given: Given = BY_ITSELF
     new: bool = True
     under_way: bool = False
     """Its vaults were asked when it began: whoever takes it over from a dead orchestrator does not ask them again."""
@@ -223,6 +209,10 @@ def _known_hosts(campaign: Campaign, *, jumps: bool = False) -> dict[str, KnownH
     unix = [record for record in campaign.records if record.technology == "unix"]
     told = {r.title: (r.jump.known_hosts if r.jump else None) if jumps else r.known_hosts for r in unix}
     paths = {title: path for title, path in told.items() if path}
+    if not paths:
+        return {}
+    from orchestrator.known_hosts import KnownHosts, KnownHostsError  # noqa: PLC0415 - see there
+
     try:
         files = {path: KnownHosts.read(Path(path)) for path in dict.fromkeys(paths.values())}
     except KnownHostsError as error:

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import structlog
 from anyio import to_thread
 
 from appliance.lag import LoopLag
 from appliance.listener import Endpoint, ListenError, listening
+from appliance.logs import get_logger
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
 from orchestrator.cli.firing import Firing, StoredRuns, scheduled
-from orchestrator.cli.holding import acquire, engine_for
+from orchestrator.cli.holding import engine_for
 from orchestrator.cli.restarting import ReadOnce, go_on, take_over
 from orchestrator.cli.running import interruptible
 from orchestrator.cli.service_pages import Pages
@@ -37,7 +38,7 @@ from orchestrator.tally import Tally
 DRAIN_S = 60.0
 """For what is in flight when we are asked to end. Who starts us should wait a little longer before he kills."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from appliance.reasons import REASONS, Status
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Selection
 from orchestrator.campaign_model import Campaign
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Format, Show, Where, Which
 from orchestrator.cli.errors import BadInput, Exit, NothingToDo
+from orchestrator.cli.given import Given
 from orchestrator.cli.holder import who
-from orchestrator.cli.holding import acquire, hold, logins
+from orchestrator.cli.holding import hold, logins
 from orchestrator.cli.output import check_output
-from orchestrator.cli.running import Given, drawn_run_id, new_order, recalled, resumed_order
+from orchestrator.cli.running import drawn_run_id, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of

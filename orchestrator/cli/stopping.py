@@ -18,10 +18,10 @@ import anyio
 from rich.console import Console
 
 from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Home, Where
 from orchestrator.cli.errors import BadInput, CommandError, Exit, NothingToDo, Unreachable
 from orchestrator.cli.holder import client_of, let_go, tell_all, who
-from orchestrator.cli.holding import acquire
 from orchestrator.cli.output import written_to
 from orchestrator.cli.storing import is_there, opened, stored
 from orchestrator.report.documents import SCHEMA_VERSION, dumps

@@ -10,7 +10,6 @@ import anyio.to_thread
 
 from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput
-from orchestrator.cli.secret_references import from_keyring
 from orchestrator.store import Store, StoreError, open_store
 from orchestrator.store.records import RunRecord
 
@@ -31,6 +30,8 @@ async def open_in(home: Home) -> Store:
             return await open_store(home.state / FILE)
         password = told.password
         if password is None and told.keyring:
+            from orchestrator.cli.secret_references import from_keyring  # noqa: PLC0415 - few stores have theirs there
+
             password = await anyio.to_thread.run_sync(from_keyring, told.keyring, f"store {told.where}", "password")
         return await open_store(told.where, password=password)
     except StoreError as error:

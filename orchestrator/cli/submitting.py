@@ -12,9 +12,9 @@ from contextlib import suppress
 import anyio
 
 from orchestrator.cli.arguments import Show, Where
-from orchestrator.cli.control import POLL_S, Client, UnansweredError
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
 from orchestrator.cli.holder import client_of, found_alive, has_begun
+from orchestrator.cli.holder_client import POLL_S, Client, UnansweredError
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import exit_code, interruptible

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from orchestrator.cancelling import end_all
-from orchestrator.cli.running import Given, give, recalled
+from orchestrator.cli.given import Given
+from orchestrator.cli.running import give, recalled
 from orchestrator.cli.storing import find_run
 from orchestrator.course import Course
 from orchestrator.run_state import Act, RunState, Standing, left_alone

@@ -8,7 +8,6 @@ processes. The orchestrator sees neither the secrets nor the vault here either: 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from anyio.abc import SocketStream
 from rich.console import Console
 
 from appliance.contract import AccessTerms, CredentialRef
+from appliance.launch import launch_argv
 from orchestrator.assembly import Prepared, purposes
 from orchestrator.audit.uses import had_credential
 from orchestrator.cli import dialog
@@ -160,7 +160,7 @@ async def _searched(order: Mapping[str, Any]) -> dict[str, Any]:
     """What the search's own process reports. Raises CommandError when it ends without a word."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    argv = [sys.executable, "-m", "appliance.launch", str(os.getpid()), "--", sys.executable, "-m", "appliance.leaks"]
+    argv = launch_argv([sys.executable, "-m", "appliance.leaks"])
     async with await SocketStream.from_socket(ours) as pipe:
         with theirs:
             process = await anyio.open_process(

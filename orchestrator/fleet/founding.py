@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from appliance.bus.claims import KeyKind, KeyPair, account_token, claims_of, new_key, operator_token, user_token
 from appliance.bus.credentials import credentials_text
 from appliance.bus.users import new_user, orchestrator_permissions
-from orchestrator.fleet.keys import FleetError, FleetKeys
+from orchestrator.fleet.errors import FleetError
+from orchestrator.fleet.keys import FleetKeys
 from orchestrator.fleet.sealing import new_voice
 
 NAME = "keymuster"

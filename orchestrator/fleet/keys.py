@@ -18,13 +18,10 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken
 
 from appliance.bus.claims import BadKey, KeyKind, KeyPair, public_of
+from orchestrator.fleet.errors import FleetError
 
 FILE = "fleet.json"
 _VERSION = 1
-
-
-class FleetError(Exception):
-    """The fleet's keys cannot be had, or cannot be used; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

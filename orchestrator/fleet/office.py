@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
-import structlog
 
 from appliance.bus import BusError, FleetBus
 from appliance.bus.claims import user_token
 from appliance.bus.users import appliance_permissions, enrolment_permissions, new_user
 from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken, ZoneOrders
+from appliance.logs import get_logger
 from orchestrator.fleet.keys import FleetKeys, decrypted
 from orchestrator.fleet.roster import Drain, FleetRows, Invitation, Member, StoredLogin
 from orchestrator.fleet.sealing import can_be_sealed_to, seal_logins, voice_public
@@ -39,7 +39,7 @@ _WHY = {
     "taken": "an appliance of this name has enrolled; choose another name, or `keymuster fleet revoke` it first",
 }
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 async def invite(rows: FleetRows, keys: FleetKeys, zone: str, enrolments: int, now: float) -> EnrolmentToken:

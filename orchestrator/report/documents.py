@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.reasons import Status
 from orchestrator.campaign_fields import DEFAULT_PRIORITY
-from orchestrator.capacity.comparison import Comparison
-from orchestrator.report.rows import ReportRow
-from orchestrator.report.summary import Summary
 from orchestrator.run_state import Standing
 from orchestrator.store.records import RunRecord
+
+if TYPE_CHECKING:  # a list of runs needs none of what a report is made of
+    from orchestrator.capacity.comparison import Comparison
+    from orchestrator.report.rows import ReportRow
+    from orchestrator.report.summary import Summary
 
 SCHEMA_VERSION = 1
 """Rises when a field goes or changes its meaning; a new field does not raise it."""

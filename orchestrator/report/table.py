@@ -12,8 +12,8 @@ from orchestrator.capacity.comparison import Comparison
 from orchestrator.report.causes import Cause, Factor
 from orchestrator.report.comparing import COMPARED, figure, source
 from orchestrator.report.summary import Line, Summary
+from orchestrator.report.sums import sums
 from orchestrator.report.tables import BAD, CODE, GOOD, FittedTable, cell, column
-from orchestrator.store.records import Totals
 
 SHOWN = 10
 """Causes shown; the rest is in every other format."""
@@ -39,12 +39,6 @@ def table_report(summary: Summary) -> RenderableType:
         parts.append(cell(f"error: {summary.complaint}", BAD))
     parts.append(cell(f"Run {summary.run.id} ({summary.run.state.value}) of campaign {summary.run.campaign}", "bold"))
     return Group(*parts)
-
-
-def sums(totals: Totals) -> str:
-    """How many passed, failed... in words."""
-    parts = [f"{totals.of(status):,} {status.value.lower()}" for status in Status]
-    return ", ".join([*parts, *([f"{totals.open:,} open"] if totals.open else [])])
 
 
 def _outcomes(summary: Summary) -> FittedTable:

@@ -78,6 +78,7 @@ def fork(estate: Estate, doors: Sequence[Doors]) -> Sharded:
     ports: Mapping[Technology, int] = {"unix": doors[0].ssh_port, "windows": doors[0].smb_port}
     gc.collect()
     gc.freeze()  # or the first collection in each process would write to every object, and copy it
+    gc.enable()
     sys.stdout.flush()
     sys.stderr.flush()
     children: list[Child] = []

@@ -100,9 +100,9 @@ class Steady:
 
 def part_of(pid: int) -> str | None:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    if "appliance.launch" in words:  # it becomes another
-        return None
     names = {Path(word).name for word in words}
+    if "launch.py" in names:  # it becomes another
+        return None
     return next((part for part, wanted in PARTS.items() if names.issuperset(wanted)), None)
 
 

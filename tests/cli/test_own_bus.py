@@ -17,7 +17,7 @@ import pytest
 
 from appliance.bus.claims import KeyPair
 from appliance.bus.users import new_user
-from orchestrator.cli.control import GONE_S
+from orchestrator.cli.holder_client import GONE_S
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Product

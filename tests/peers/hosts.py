@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from appliance.contract import RootBy, Target, Technology
 from appliance.vault.credential import Credential
-from orchestrator.known_hosts import HostMarks, KnownHosts, Marked
+from orchestrator.known_hosts import HostMarks, KnownHosts
+from orchestrator.marked import Marked
 from targets import estate, spec
 from targets.material import Material, host_key, public_line
 from targets.ssh.host_keys import user_ca

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from appliance import launch
 from appliance.launch import launch_argv
 
 LOOK = "import ctypes, os, resource; d = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(d)); "
@@ -36,14 +37,14 @@ def test_descriptors_are_handed_through() -> None:
 
 
 def test_a_parent_that_is_gone_starts_nothing() -> None:
-    argv = [sys.executable, "-m", "appliance.launch", "1", "--", "echo", "started"]
+    argv = [sys.executable, launch.__file__, "1", "--", "echo", "started"]
     done = subprocess.run(argv, check=False, capture_output=True)
     assert (done.returncode, done.stdout) == (1, b"")
 
 
 @pytest.mark.parametrize("rest", [[], ["x", "--", "true"], ["1"], ["1", "true"], ["--term", "1", "--"]])
 def test_usage(rest: list[str]) -> None:
-    assert subprocess.run([sys.executable, "-m", "appliance.launch", *rest], check=False).returncode == 2
+    assert subprocess.run([sys.executable, launch.__file__, *rest], check=False).returncode == 2
 
 
 def test_a_missing_program_is_named() -> None:

@@ -14,7 +14,7 @@ from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.attempts import Planned
 from orchestrator.campaign_model import Campaign
 from orchestrator.cancelling import end_all
-from orchestrator.cli.running import Given
+from orchestrator.cli.given import Given
 from orchestrator.cli.unattended import order_unattended
 from orchestrator.outcomes import outcomes_of
 from orchestrator.run_state import Act, RunState, Standing

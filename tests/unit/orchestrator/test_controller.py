@@ -42,7 +42,7 @@ from appliance.reasons import Status
 from orchestrator.attempts import Planned, Unplannable
 from orchestrator.controller import DRAIN_GRACE_S, GATHER_S, RunController
 from orchestrator.dispatch import WINDOW, Dispatcher, Pace
-from orchestrator.known_hosts import Marked
+from orchestrator.marked import Marked
 from orchestrator.pacer_desk import PacerDesk
 from orchestrator.pacing import Budget, Pacer
 from orchestrator.permits import PermitOffice

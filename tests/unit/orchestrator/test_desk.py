@@ -12,7 +12,7 @@ import anyio
 from orchestrator.cli.control import Desk
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import Exit
-from orchestrator.cli.running import Given
+from orchestrator.cli.given import Given
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.run_state import Act, RunState
 from orchestrator.store import RunRecord, open_store

@@ -14,10 +14,11 @@ from appliance import metric_names as names
 from appliance import metrics as of_appliance
 from appliance.bus import BusError, OrchestratorBus, RunView
 from appliance.contract import OK, Account, Evidence, Heartbeat, Phase, PhaseTime, Target, Technology, View, named
-from appliance.exposition import Histogram, metrics_page
+from appliance.exposition import metrics_page
+from appliance.histogram import Histogram
 from appliance.reasons import Status
 from appliance.supervisor import Seen, Supervisor
-from appliance.vault.grantor import GrantorState
+from appliance.vault.grantors import GrantorState
 from orchestrator.appliance_clocks import Clock
 from orchestrator.metrics import Metrics
 from orchestrator.pacing import EntryKind, LedgerEntry, Standing

@@ -32,7 +32,7 @@ from orchestrator.capacity.costs import NOTHING_KNOWN, Costs
 from orchestrator.cli.engine import admission, campaign_networks
 from orchestrator.dispatch import Source
 from orchestrator.explain import Explanation, explain, unserved
-from orchestrator.known_hosts import Marked
+from orchestrator.marked import Marked
 from orchestrator.permutation import Permutation
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, job_id, only, sample
 from orchestrator.records import RecordBook

@@ -21,8 +21,9 @@ from orchestrator.campaign import parse_campaign
 from orchestrator.cli.appliance_child import Login
 from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.engine import Engine
+from orchestrator.cli.given import Given
 from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, go_on, take_over
-from orchestrator.cli.running import OWN_BUS, Given, Order, check_and_store, is_of_others
+from orchestrator.cli.running import OWN_BUS, Order, check_and_store, is_of_others
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.leases import LOST_S
 from orchestrator.run_state import RunState, Standing

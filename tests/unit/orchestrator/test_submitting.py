@@ -19,11 +19,13 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.cli import holder as finding
 from orchestrator.cli import submitting
 from orchestrator.cli.arguments import Format, Home, Show, Where
-from orchestrator.cli.control import Client, Desk, ElsewhereError, UnansweredError
+from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.ending import leaves
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
-from orchestrator.cli.running import Given, drawn_run_id, new_order
+from orchestrator.cli.given import Given
+from orchestrator.cli.holder_client import Client, UnansweredError
+from orchestrator.cli.running import drawn_run_id, new_order
 from orchestrator.cli.store_address import StoreAddress
 from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.leases import COMMAND

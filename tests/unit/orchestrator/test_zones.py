@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.addresses import AddressSet, text_of
-from orchestrator.campaign import Campaign, CampaignError, parse_campaign
+from orchestrator.campaign import Campaign, parse_campaign
+from orchestrator.campaign_faults import CampaignError
 from orchestrator.plan import Plan, build_plan
 from orchestrator.records import RecordBook
 from orchestrator.zones import StandIn, Zoning, zone_map

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from appliance.contract import ContractError
+from appliance.vault.client_certificate import TlsUnusableError
 from appliance.vault.definition import Hidden, VaultAccess, VaultLogin, VaultTls
-from appliance.vault.tls import TlsUnusableError
 from tests.unit.vault.scripted import PASSWORD
 
 PIN = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
