@@ -30,6 +30,8 @@ import uvloop
 from blockbuster import BlockBuster
 from hypothesis import settings
 
+from tests.acceptance.forked import template
+
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("untimed")
 
@@ -64,6 +66,16 @@ THREAD_GRACE_S = 2.0
 def _a_loop_of_libuvs() -> None:
     """The first in a process makes the pipe of its signals, which stays."""
     uvloop.new_event_loop().close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_are_forked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where tests will run commands: before the first of them, as it stays for all."""
+    if not any(item.get_closest_marker("slow") for item in request.session.items):
+        yield
+        return
+    with template():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,13 +35,14 @@ HOSTS = ["127.73.0.1", "127.73.0.2", "127.73.0.3"]
 def appliance_file(directory: Path) -> tuple[Path, str]:
     """As `appliance init` writes it, and the user that it prints."""
     file = directory / "appliance.toml"
-    command = [str(KEYMUSTER), "appliance", "init", str(file), "--name", "dmz-1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = ("appliance", "init", file, "--name", "dmz-1")
+    done = Product(directory).stateless(*command)
+    assert done.code == 0, done.stderr
     assert f"{file} written" in done.stderr
     assert file.stat().st_mode & 0o777 == 0o600
     assert json.loads(done.stdout)["nkey"].startswith("U")
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 2
+    again = Product(directory).stateless(*command)
+    assert again.code == 2
     assert "is already there; it was left as it is" in again.stderr
     return file, done.stdout
 
@@ -310,9 +311,8 @@ def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Produc
 def test_an_appliance_file_with_a_fault(tmp_path: Path, change: tuple[str, str], text: str) -> None:
     file, _ = appliance_file(tmp_path)
     file.write_text(file.read_text().replace(*change))
-    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 2
+    done = Product(tmp_path).stateless("appliance", "serve", file)
+    assert done.code == 2
     assert str(file) in done.stderr
     assert text in done.stderr
     assert "Traceback" not in done.stderr
@@ -320,7 +320,6 @@ def test_an_appliance_file_with_a_fault(tmp_path: Path, change: tuple[str, str],
 
 def test_an_appliance_without_its_password(tmp_path: Path) -> None:
     file, _ = appliance_file(tmp_path)
-    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 2
+    done = Product(tmp_path).stateless("appliance", "serve", file)
+    assert done.code == 2
     assert "the environment has no KEYMUSTER_VAULT_PASSWORD; set it for this command" in done.stderr

@@ -78,8 +78,8 @@ class Machine:
     @staticmethod
     def make(directory: Path, name: str, zone: str, capacity: int) -> Machine:
         file = directory / f"{name}.toml"
-        command = [str(KEYMUSTER), "appliance", "init", str(file), "--name", name, "--zone", zone]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = Product(directory).stateless("appliance", "init", file, "--name", name, "--zone", zone)
+        assert done.code == 0, done.stderr
         file.write_text(file.read_text().replace("capacity = 256", f"capacity = {capacity}"))
         return Machine(file, done.stdout.strip())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import AMPLE, HOSTS, PACED, Estate, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 
@@ -25,13 +25,13 @@ RECORD = 'secret = "unix-{address}"\naccounts = "local"'
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Estate]:
-    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as running:
+    with estate(tmp_path, f'account = "local"\nsecret = "per-host"\nfault = "none"\n{PACED}') as running:
         yield running
 
 
 def under_way(start: Start, hosts: Estate) -> Command:
     """A run that is throttled to a few at a time, so that there is a middle to interrupt it in."""
-    command = start("run", str(hosts.campaign(record=RECORD, pace="capacity = 8")))
+    command = start("run", str(hosts.campaign(record=RECORD, pace="capacity = 8", deadline=AMPLE)))
     until(lambda: hosts.logons() >= ENOUGH or command.process.poll() is not None, "the middle of the run")
     assert command.process.poll() is None, command.said
     return command
