@@ -31,6 +31,8 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
+# What has been compiled once serves every process that the tests start, whatever the environment says of that.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests run in processes of their own, a file at a time, the long ones of acceptance first; one more than there are
 # cores, since many of them wait.
 WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
