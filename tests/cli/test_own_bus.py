@@ -18,9 +18,10 @@ import pytest
 from appliance.bus.claims import KeyPair
 from appliance.bus.users import new_user
 from orchestrator.cli.control import GONE_S
+from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.lab import Lab, running_lab
-from tests.acceptance.product import KEYMUSTER, Product
+from tests.acceptance.product import KEYMUSTER, Product, abort
 from tests.acceptance.served import serving as orchestrating
 from tests.cli.nats import nats_server
 
@@ -178,7 +179,7 @@ def test_a_submitted_run_whose_service_says_nothing_for_long_is_watched_on(keymu
     seed = tmp_path / "orchestrator.seed"
     seed.write_text(orchestrator.seed)
     file, user = appliance_file(tmp_path)
-    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\nlatency = "4s"\n'
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\nlatency = "8s"\n'
     with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
         filled_in(file, url, lab)
         where = ("--nats", url, "--nats-seed", str(seed))
@@ -187,6 +188,7 @@ def test_a_submitted_run_whose_service_says_nothing_for_long_is_watched_on(keymu
             command = Command(keymuster.state, "run", str(campaign(tmp_path, lab, HOSTS)), *where, "--no-progress")
             try:
                 run = command.run
+                until(lambda: keymuster.planned_runs()[0]["state"] == "running", "the run to be under way")
                 os.killpg(service.process.pid, signal.SIGSTOP)
                 time.sleep(GONE_S + LATE_S)
                 assert [one["state"] for one in keymuster.planned_runs()] == ["running"]
@@ -280,7 +282,7 @@ def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Produc
         filled_in(file, url, lab)
         where = ("--nats", url, "--nats-seed", seed)
         short = campaign(tmp_path, lab, HOSTS)
-        short.write_text(short.read_text() + '[pace]\ndeadline = "15s"\n')
+        short.write_text(short.read_text() + '[pace]\ndeadline = "60s"\n')
         command = keymuster.command("run", short, *where, "--no-progress")
         with (
             serving(file),
@@ -293,8 +295,7 @@ def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Produc
                 assert (stopped.code, "1 open run told" in stopped.stdout) == (0, True), stopped.stderr
                 assert [one["name"] for one in keymuster("stops", "--json").document["stops"]] == ["Vault"]
                 assert keymuster("allow", "--vault", "Vault", *where).code == 0
-                run.send_signal(signal.SIGINT)
-                run.communicate(timeout=90)
+                abort(run)
             finally:
                 run.kill()
 

@@ -48,6 +48,10 @@ class Estate:
         seen = self.metrics()["ssh"]
         return int(seen["logons_ok"] + seen["logons_failed"])
 
+    def vault_requests(self) -> int:
+        """That have come so far, answered or not."""
+        return int(self.metrics()["vault"]["requests"])
+
     def most_logons_on_a_host(self) -> int:
         return max(len(host["logons"]) for host in self.metrics()["hosts"].values())
 

@@ -53,10 +53,6 @@ def ended(command: Command) -> Report:
     return report
 
 
-def requests(hosts: Estate) -> int:
-    return int(hosts.metrics()["vault"]["requests"])
-
-
 def failed_logons(hosts: Estate) -> int:
     return sum(account["failed"] for account in hosts.metrics()["accounts"].values())
 
@@ -65,8 +61,8 @@ def test_a_vault_that_comes_back_within_the_patience(start: Start, hosts: Estate
     """Nothing is lost by it, and nobody is logged in to twice for it."""
     command = begin(start, hosts, OWN)
     hosts.vault_faults("down")
-    before = requests(hosts)
-    until(lambda: requests(hosts) >= before + 10, "the vault to be missed")
+    before = hosts.vault_requests()
+    until(lambda: hosts.vault_requests() >= before + 10, "the vault to be missed")
     hosts.vault_faults()
     assert ended(command).reasons == {"PASSED": HOSTS}
     assert hosts.most_logons_on_a_host() == 1
