@@ -42,7 +42,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo image compose-demo test-compose test check score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
+.PHONY: help demo image compose-demo test-compose test check brief-simulation score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -73,8 +73,12 @@ test: .venv/.dev
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST)
 
-check: lint
+# Lint and simulation are one process each, and so are done side by side.
+check: .venv/.dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint brief-simulation
 	@$(PYTEST) -q -m "not peer and not slow"
+
+brief-simulation: .venv/.dev
 	@$(BIN)/python -m tests.simulation --seconds 20
 
 lint: .venv/.dev
