@@ -71,6 +71,8 @@ class Template:
 
     process: subprocess.Popen[bytes]
     control: socket.socket
+    network: int
+    """Its namespace, and that of its commands."""
 
     def begin(
         self, module: str, arguments: Sequence[str], env: Mapping[str, str], stdio: tuple[int, int, int]
@@ -115,7 +117,7 @@ def template() -> Iterator[None]:
             process = subprocess.Popen(
                 line, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
             )
-        _templates.append(Template(process, ours))
+        _templates.append(Template(process, ours, _network()))
         try:
             yield
         finally:
@@ -124,7 +126,12 @@ def template() -> Iterator[None]:
 
 
 def there() -> Template | None:
-    return _templates[0] if _templates else None
+    """None too where this thread has gone to another network, since a command of here would not be there."""
+    return _templates[0] if _templates and _templates[0].network == _network() else None
+
+
+def _network() -> int:
+    return Path("/proc/thread-self/ns/net").stat().st_ino
 
 
 def _read(pipes: Sequence[int], timeout: float) -> list[str]:
