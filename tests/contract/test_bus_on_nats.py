@@ -222,7 +222,7 @@ async def test_unreadable_keys_and_advisories_are_skipped(nats: NatsParties) -> 
             await until(alive, {"beta": beat("beta")})
             await until(runs, {"r1": notice()})
         await bus.put([job("a")])
-        await appliance.lease("r1", 1, wait=1)
+        await appliance.lease("r1", 1, wait=30)
         await appliance.lease("r1", 1, wait=5)
         await appliance.lease("r1", 1, wait=2 * TIMING.ack_wait)
         assert await until(lost, job("a")) == job("a")
@@ -389,7 +389,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[str, str, ssl.SSLContext]]:
 
 
 def _port_url(directory: Path, pid: int) -> str:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         for file in directory.glob(f"*_{pid}.ports"):
             if text := file.read_text():
@@ -515,7 +515,7 @@ def test_the_server_dies_with_its_parent_and_the_directory_is_free(tmp_path: Pat
 
 
 async def _readable(descriptor: int) -> bool:
-    with anyio.move_on_after(10):
+    with anyio.move_on_after(30):
         await anyio.wait_readable(descriptor)
         return True
     return False
