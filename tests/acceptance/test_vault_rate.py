@@ -13,10 +13,10 @@ from tests.acceptance.product import Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-HOSTS = 150
+HOSTS = 120
 ESTATE = f"""
 [vault.weather]
-requests_per_second = 50
+requests_per_second = 20
 burst = 10
 [[hosts]]
 count = {HOSTS}
@@ -25,7 +25,9 @@ network = "127.91.0.0/24"
 
 
 def test_all_targets_get_their_right_reason_and_the_plan_names_the_vault(tmp_path: Path) -> None:
-    """Each has a secret of its own: two requests, the search and the view."""
+    """Each has a secret of its own: two requests, the search and the view. So ten targets a second: few enough for the
+    vault to be what bounds the plan, whatever else the machine did during the run that it is measured by.
+    """
     with running_lab(tmp_path, ESTATE) as lab:
         truth = read_truth(Path(lab.ready["truth"]))
         file = tmp_path / "campaign.toml"
