@@ -6,7 +6,7 @@
 #   make image [BASE_IMAGE=...] the images of docker-compose.yml; PIP_CA=FILE where pip needs an authority of its own
 #   make compose-demo [LAN=4]   docker-compose.yml on this machine's engine: a simulated estate in two zones, a campaign on it
 #   make test-compose           the same for real, as root on Debian, on an engine of its own in a network namespace of its own
-#   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
+#   make test [WORKERS=4]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
 #   make check                  three minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
@@ -33,9 +33,9 @@ BIN := .venv/bin
 SEEDS ?= 100000
 # What has been compiled once serves every process that the tests start, whatever the environment says of that.
 export PYTHONDONTWRITEBYTECODE :=
-# Tests run in processes of their own, a file at a time, the long ones of acceptance first; one more than there are
-# cores, since many of them wait.
-WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
+# Tests run in processes of their own, a file at a time, the long ones of acceptance first; two more than there are
+# cores, since half of their time they wait.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 2)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
