@@ -31,8 +31,6 @@ import uvloop
 from blockbuster import BlockBuster
 from hypothesis import settings
 
-from tests.acceptance.forked import template
-
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("untimed")
 
@@ -75,16 +73,6 @@ def _no_trust_of_the_machines_own(tmp_path_factory: pytest.TempPathFactory) -> N
     nobody = tmp_path_factory.mktemp("trust")
     (nobody / "none.pem").touch()
     os.environ.update(SSL_CERT_FILE=str(nobody / "none.pem"), SSL_CERT_DIR=str(nobody))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _commands_are_forked(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where tests will run commands: before the first of them, as it stays for all."""
-    if not any(item.get_closest_marker("slow") for item in request.session.items):
-        yield
-        return
-    with template():
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
