@@ -6,7 +6,7 @@
 #   make image [BASE_IMAGE=...] the images of docker-compose.yml; PIP_CA=FILE where pip needs an authority of its own
 #   make compose-demo [LAN=4]   docker-compose.yml on this machine's engine: a simulated estate in two zones, a campaign on it
 #   make test-compose           the same for real, as root on Debian, on an engine of its own in a network namespace of its own
-#   make test [WORKERS=3]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
+#   make test [WORKERS=4]       everything, real sshd, smbd and AD included (as root on Debian: installs them)
 #   make check                  three minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
@@ -31,16 +31,18 @@ SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 100000
-# Tests run in processes of their own, a file at a time, the long ones of acceptance first; one more than there are
-# cores, since many of them wait.
-WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
+# What has been compiled once serves every process that the tests start, whatever the environment says of that.
+export PYTHONDONTWRITEBYTECODE :=
+# Tests run in processes of their own, a file at a time, the long ones of acceptance first; two more than there are
+# cores, since half of their time they wait.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 2)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo image compose-demo test-compose test check score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
+.PHONY: help demo image compose-demo test-compose test check brief-simulation score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -71,8 +73,12 @@ test: .venv/.dev
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST)
 
-check: lint
+# Lint and simulation are one process each, and so are done side by side.
+check: .venv/.dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint brief-simulation
 	@$(PYTEST) -q -m "not peer and not slow"
+
+brief-simulation: .venv/.dev
 	@$(BIN)/python -m tests.simulation --seconds 20
 
 lint: .venv/.dev

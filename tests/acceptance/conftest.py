@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.fixtures import commands_are_forked
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import Product
 from tests.peers.fixtures import directory, newer_sshd, smbds, sshd
 
-__all__ = ["directory", "newer_sshd", "smbds", "sshd"]
+__all__ = ["commands_are_forked", "directory", "newer_sshd", "smbds", "sshd"]
 
 
 @pytest.fixture

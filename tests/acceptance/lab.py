@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -10,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from tests.acceptance import forked
 
 ROOT = Path(__file__).parents[2]
 HTTP_S = 20
+ENDS_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +97,46 @@ def running_lab(directory: Path, estate: str) -> Iterator[Lab]:
     """Serve an estate from `directory` (which must exist) until the context is left."""
     file = directory / "estate.toml"
     file.write_text(estate, encoding="utf-8")
-    command = [sys.executable, "-m", "targets", str(file), "--state", str(directory / "lab")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as process:
-        try:
+    with serving_estate(file, directory / "lab") as (_, ready):
+        yield Lab(ready)
+
+
+@contextmanager
+def serving_estate(file: Path, state: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`python -m targets FILE --state STATE`: its pid, and its ready line."""
+    arguments = [str(file), "--state", str(state)]
+    if (template := forked.there()) is None:
+        with subprocess.Popen(
+            [sys.executable, "-m", "targets", *arguments], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+        ) as process:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, "the estate did not come up; its error is above"
-            yield Lab(json.loads(line))
+            with _ended_at_last(process):
+                yield process.pid, _ready(process.stdout)
+        return
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as out:
+        try:
+            forked_one = template.begin("targets", arguments, os.environ, (0, writing, 2))
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            os.close(writing)
+        with _ended_at_last(forked_one):
+            yield forked_one.pid, _ready(out)
+
+
+def _ready(out: IO[bytes]) -> dict[str, Any]:
+    line = out.readline()
+    assert line, "the estate did not come up; its error is above"
+    return dict(json.loads(line))
+
+
+@contextmanager
+def _ended_at_last(process: subprocess.Popen[bytes] | forked.Forked) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

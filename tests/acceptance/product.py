@@ -1,4 +1,4 @@
-"""`keymuster` as users run it: the console script in a process of its own, its exit code, and what it wrote."""
+"""`keymuster` as users run it: a command in a process of its own, its exit code, and what it wrote."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.acceptance import forked
 
 KEYMUSTER = Path(sys.executable).parent / "keymuster"
 AGAIN_S = 1.0
@@ -60,24 +62,28 @@ class Product:
 
     def __call__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ended:
         """Run a command to its end; `env` is added to ours."""
-        return self._ended(self.command(*arguments), env)
+        return self._ended(self.command(*arguments)[1:], env)
 
     def stateless(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ended:
         """A command that has no state directory."""
-        return self._ended([str(KEYMUSTER), *map(str, arguments)], env)
+        return self._ended([*map(str, arguments)], env)
 
     @staticmethod
-    def _ended(command: list[str], env: Mapping[str, str] | None) -> Ended:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=ENDS_WITHIN_S,
-            env={**os.environ, **(env or {})},
-            start_new_session=True,
-        )
+    def _ended(arguments: list[str], env: Mapping[str, str] | None) -> Ended:
+        whole = {**os.environ, **(env or {})}
+        if (template := forked.there()) is not None:
+            done = template.run(arguments, whole, ENDS_WITHIN_S)
+        else:
+            done = subprocess.run(
+                [str(KEYMUSTER), *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=ENDS_WITHIN_S,
+                env=whole,
+                start_new_session=True,
+            )
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def run(self, campaign: Path, env: Mapping[str, str] | None = None) -> Ended:

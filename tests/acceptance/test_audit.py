@@ -124,7 +124,7 @@ ips = {ips}
         for title, secret, login, ips in parts
     ]
     targets = [h["address"] for h in lab.hosts if not h["address"].startswith("127.74.")]
-    rest = f"[targets]\ninclude = {targets}\n[pace]\nretries = 0\ndeadline = '5s'\n"
+    rest = f"[targets]\ninclude = {targets}\n[pace]\nretries = 0\ndeadline = '30s'\n"
     return f'name = "audited"\n{lab.vault_table()}{"".join(records)}{rest}'
 
 

@@ -57,7 +57,7 @@ ips = {json.dumps(addresses)}
 jump = {{ host = "127.0.0.1", port = {sshd.port}, user = "jumper", secret = "jump_secret"{jump} }}
 """
     targets = f"[targets]\ninclude = {json.dumps(addresses)}\n{more}"
-    return campaign(lab.vault_table(), record, targets, '[pace]\ndeadline = "8s"\nretries = 0\n', name=name)
+    return campaign(lab.vault_table(), record, targets, '[pace]\ndeadline = "12s"\nretries = 0\n', name=name)
 
 
 def test_hosts_behind_a_jump_host(lab: Serve, keymuster: Product, campaign: Write, sshd: Sshd, tmp_path: Path) -> None:

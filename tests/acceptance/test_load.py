@@ -117,7 +117,7 @@ ips = {addresses}
 [targets]
 include = {addresses}
 [pace]
-deadline = "5s"
+deadline = "15s"
 capacity = 32
 vault_patience = "5s"
 """,

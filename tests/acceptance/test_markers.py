@@ -107,7 +107,7 @@ ips = {addresses}
 
 
 def test_no_marker_outlives_a_run(served: Lab, keymuster: Product, write: Write) -> None:
-    ended = keymuster("run", write("3s"), "--format", "json", env={PASSWORD: served.password})
+    ended = keymuster("run", write("10s"), "--format", "json", env={PASSWORD: served.password})
     assert len(ended.targets) == PLANNED, ended.stderr
     assert served.vault_seen()["views"] >= LOGGED_IN, "the secrets were read, so there was something to leave behind"
     assert MARKER.search(served.password.encode()), "the marker is what the search looks for"

@@ -27,7 +27,7 @@ burst = 3
 count = {HOSTS}
 network = "127.92.0.0/24"
 """
-AT_ONCE_S = 10.0
+AT_ONCE_S = 20.0
 """A few requests that are on their way, and what a loaded machine takes; the jobs' turns would take 30 s."""
 
 

@@ -52,7 +52,7 @@ def earlier(row: dict[str, Any]) -> list[tuple[str, bool]]:
 def test_simulated_hosts(tmp_path: Path) -> None:
     estate = "".join(f'[[hosts]]\nnetwork = "127.78.0.0/24"\nfault = "{fault}"\n' for fault in ("throttled", "penalty"))
     with running_lab(tmp_path, estate) as lab:
-        rows = run(tmp_path, lab, lab.hosts, "8s")
+        rows = run(tmp_path, lab, lab.hosts, "12s")
         by_fault = {host["fault"]: rows[host["address"]] for host in lab.hosts}
         row = by_fault["throttled"]
         assert (row["reason"], row["attempts"], earlier(row)) == ("PASSED", 2, [("SSH_THROTTLED", False)])

@@ -13,10 +13,12 @@ from tests.acceptance.product import Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-HOSTS = 150
+HOSTS, RATE = 150, 40
+BUSY = ("scan processes", "orchestrator", "machine", "slowest hosts")
+"""What bounds a plan by the run that it is measured by, where the machine had other work too."""
 ESTATE = f"""
 [vault.weather]
-requests_per_second = 50
+requests_per_second = {RATE}
 burst = 10
 [[hosts]]
 count = {HOSTS}
@@ -41,4 +43,6 @@ def test_all_targets_get_their_right_reason_and_the_plan_names_the_vault(tmp_pat
         assert seen["answers"].get("429", 0) <= 0.25 * seen["requests"], "most of them before the limit is known"
         plan = keymuster("plan", file, "--capacity", "--json")
         assert plan.code == 0, plan.stderr
-        assert plan.document["bound_by"]["limit"] == "vault"
+        bounds = [one for one in plan.document["limits"] if one["limit"] not in BUSY]
+        assert bounds[0]["limit"] == "vault"
+        assert bounds[0]["seconds"] >= 0.5 * 2 * HOSTS / RATE

@@ -183,7 +183,7 @@ def test_questions_to_a_vault(lab: Serve, keymuster: Product, campaign: Write) -
 def test_a_question_while_a_run_holds_the_state_directory(lab: Serve, keymuster: Product, campaign: Write) -> None:
     """It goes through the process of the run, over the bus, and the answer is whole."""
     vault = lab(HOSTS.replace("count = 3", 'count = 3\nfault = "silent"'))
-    pace = '[pace]\ndeadline = "15s"\nretries = 0\n'
+    pace = '[pace]\ndeadline = "60s"\nretries = 0\n'
     file = campaign(vault.vault_table(), record(vault, '"unix-{address}"'), TARGETS, pace)
     run = Command(keymuster.state, "run", str(file))
     try:

@@ -92,7 +92,7 @@ ips = {[h["address"] for h in lab.hosts if h["login"] == login]}
 """
         for title, login in (("Password", "password"), ("Key", "key"))
     ]
-    targets = f"[targets]\ninclude = {[h['address'] for h in lab.hosts]}\n[pace]\nretries = 0\ndeadline = '3s'\n"
+    targets = f"[targets]\ninclude = {[h['address'] for h in lab.hosts]}\n[pace]\nretries = 0\ndeadline = '8s'\n"
     return f'name = "verified"\n{lab.vault_table()}{"".join(records)}{targets}'
 
 
@@ -219,7 +219,7 @@ def _argv(pid: int) -> str:
 @ROOT
 def test_the_holder_of_a_run_is_looked_at_while_its_scan_processes_are_not(ran: Ran, tmp_path: Path) -> None:
     done = ran.keymuster.planned_runs()[0]["id"]
-    silent = 'name = "silent"' + campaign_of(ran.lab).partition("\n")[2].replace("deadline = '3s'", "deadline = '60s'")
+    silent = 'name = "silent"' + campaign_of(ran.lab).partition("\n")[2].replace("deadline = '8s'", "deadline = '60s'")
     file = tmp_path / "silent.toml"
     file.write_text(silent, encoding="utf-8")
     command = ran.keymuster.command("run", file)

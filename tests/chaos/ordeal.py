@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections import Counter
@@ -22,7 +21,6 @@ from tests.chaos.world import World, campaign, running_world
 BEGINS_S = 60.0
 AFTER_S = 60.0
 """A run ends within so long of the end of its last fault."""
-REPORT_S = 60.0
 LOOK_S = 0.25
 
 
@@ -134,7 +132,6 @@ class _Ordeal:
 
 
 def _report(world: World, run: str) -> dict[str, Any]:
-    line = world.command("report", run, "--format", "json", bus=False)
-    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=REPORT_S)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    ended = world.ask("report", run, "--format", "json")
+    assert ended.code == 0, ended.stderr
+    return ended.document

@@ -23,7 +23,7 @@ from typing import Any
 import anyio
 import trustme
 
-from tests.acceptance.product import KEYMUSTER
+from tests.acceptance.product import KEYMUSTER, Ended, Product
 from tests.chaos.namespaces import Namespace, namespace, wire
 from tests.chaos.services import Service
 from tests.chaos.timetable import APPLIANCES, ORCHESTRATORS
@@ -109,9 +109,12 @@ class World:
     def state(self, number: int) -> Path:
         return self.directory / f"state-{number}"
 
-    def command(self, *arguments: str, number: int = 1, bus: bool = True) -> list[str]:
-        options = self.where if bus else self.where[-2:]
-        return [*self.core.prefix, str(KEYMUSTER), *arguments, "--state", str(self.state(number)), *options]
+    def command(self, *arguments: str, number: int = 1) -> list[str]:
+        return [*self.core.prefix, str(KEYMUSTER), *arguments, "--state", str(self.state(number)), *self.where]
+
+    def ask(self, *arguments: str) -> Ended:
+        """A command that needs the store alone, and so no network."""
+        return Product(self.state(1))(*arguments, *self.where[-2:])
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         """Of the store; raises OSError while it is away."""
@@ -134,11 +137,18 @@ def running_world(directory: Path, zones: Sequence[str] = ZONES) -> Iterator[Wor
         database = anyio.run(store.new_database)
         url = ",".join(f"tls://{address}:4222" for address in SERVERS)
         state, fleet = directory / "state-1", directory / "fleet"
-        founded = [
-            str(KEYMUSTER), "fleet", "init", "--url", url, "--ca", str(directory / "ca.pem"), "--directory", str(fleet),
-            "--state", str(state), "--store", store.socket_url(database),
-        ]  # fmt: skip
-        subprocess.run(founded, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        where = (
+            "--url",
+            url,
+            "--ca",
+            directory / "ca.pem",
+            "--directory",
+            fleet,
+            "--store",
+            store.socket_url(database),
+        )
+        founded = Product(state)("fleet", "init", *where)
+        assert founded.code == 0, founded.stderr
         told = f'include "../fleet/fleet.conf"\n{tls}'  # relative to the file that it stands in
         cluster = stack.enter_context(
             running_cluster(
@@ -248,8 +258,9 @@ def _copy_fleet(source: Path, state: Path) -> None:
 
 
 def _enrol(world: World, zone: Zone) -> None:
-    invited = world.command("fleet", "add", "--zone", zone.name, "--count", str(APPLIANCES), bus=False)
-    token = subprocess.run(invited, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+    invited = world.ask("fleet", "add", "--zone", zone.name, "--count", str(APPLIANCES))
+    assert invited.code == 0, invited.stderr
+    token = invited.stdout.strip()
     password = zone.ready["vault_password_file"]
     for number in range(1, APPLIANCES + 1):
         name = f"{zone.name}-{number}"

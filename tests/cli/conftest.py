@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.fixtures import commands_are_forked
 from tests.acceptance.product import Product
+
+__all__ = ["commands_are_forked"]
 
 NOBODY = "http://127.0.0.1:9/SecretServer"
 """Port 9: nobody listens."""

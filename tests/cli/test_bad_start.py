@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.bus.users import new_user
-from tests.acceptance.product import KEYMUSTER, Product
+from tests.acceptance.product import Product
 from tests.cli.conftest import PASSWORD, RECORD, TARGETS, VAULT, Write
 from tests.cli.namespace import in_namespace, mounts
 from tests.cli.nats import nats_server
@@ -171,7 +170,5 @@ def test_titles_that_the_campaign_does_not_have(keymuster: Product, write: Write
 def test_a_campaign_file_is_not_written_over(write: Write) -> None:
     file = write()
     before = file.read_bytes()
-    done = subprocess.run([str(KEYMUSTER), "init", str(file)], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"{file} is already there; it was left as it is" in done.stderr
+    refused(here("init", file), f"{file} is already there; it was left as it is")
     assert file.read_bytes() == before

@@ -388,13 +388,9 @@ def test_a_reader_that_goes_away_is_no_error(bench: Bench) -> None:
 
 def test_init_without_a_terminal_writes_a_template(tmp_path: Path) -> None:
     file = tmp_path / "campaign.toml"
-    done = subprocess.run(
-        [str(KEYMUSTER), "init", str(file)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
-    )
-    assert f"{file} written" in done.stderr
-    assert (
-        subprocess.run([str(KEYMUSTER), "config", "check", str(file)], capture_output=True, check=False).returncode == 0
-    )
+    done = here("init", file)
+    assert (done.code, f"{file} written" in done.stderr) == (0, True)
+    assert here("config", "check", file).code == 0
 
 
 def test_init_on_a_terminal_asks(tmp_path: Path) -> None:
@@ -403,9 +399,7 @@ def test_init_on_a_terminal_asks(tmp_path: Path) -> None:
     assert shown.code == 0, shown.text
     for question in ("Campaign", "Vault title", "Secret Server URL", "Where is its password?", "Targets"):
         assert question in shown.text
-    assert (
-        subprocess.run([str(KEYMUSTER), "config", "check", str(file)], capture_output=True, check=False).returncode == 0
-    )
+    assert here("config", "check", file).code == 0
 
 
 def test_init_that_is_left_at_a_question_writes_nothing(tmp_path: Path) -> None:

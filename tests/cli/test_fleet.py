@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import pytest
 import trustme
 from anyio import to_thread
@@ -95,7 +96,7 @@ def test_a_machine_enrols_serves_a_campaign_and_is_cut_off(fleet: Fleet, tmp_pat
     with fleet.inviting("--zone", "default", "--count", "1") as (token, waiting):
         enrolled = fleet.enrol(file, token)
         assert enrolled.returncode == 0, enrolled.stderr
-        assert waiting.wait(20) == 0
+        assert waiting.wait(60) == 0
         assert waiting.stderr is not None
         assert "all have enrolled" in waiting.stderr.read()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -225,7 +226,7 @@ def test_a_vault_login_is_sent_sealed_and_changed_in_one_place(fleet: Fleet, tmp
 def test_a_token_enrols_no_more_than_it_is_for_and_a_name_once(fleet: Fleet, tmp_path: Path) -> None:
     with fleet.inviting("--count", "1") as (token, first):
         assert fleet.enrol(tmp_path / "one.toml", token).returncode == 0
-        assert first.wait(20) == 0
+        assert first.wait(60) == 0
     alone = fleet.enrol(tmp_path / "two.toml", token, "dmz-2")
     assert alone.returncode == 3
     assert "no orchestrator of this fleet is on the bus" in alone.stderr
@@ -283,8 +284,7 @@ async def test_an_appliance_can_neither_read_nor_say_what_is_anothers(fleet: Fle
             async with link.listen(subjects.vault("lan")):
                 pass
         assert (await to_thread.run_sync(fleet.keymuster, "fleet", "revoke", "dmz-1")).code == 0
-        with pytest.raises(BusError, match=r"refuses this login|the connection to the bus broke"):
-            await link.request(subjects.permit_ask("dmz", "dmz-1"), b"{}", wait=5)
+        await _is_cut_off(link)
     finally:
         await link.close()
     invitation = EnrolmentToken.of(text)
@@ -303,6 +303,16 @@ async def test_an_appliance_can_neither_read_nor_say_what_is_anothers(fleet: Fle
                 await thief.request(subject, b"{}", wait=2)
     finally:
         await thief.close()
+
+
+async def _is_cut_off(link: Link) -> None:
+    """What is asked while the line is being cut hears of that; then that the login is refused, and never an answer."""
+    with anyio.fail_after(60):
+        while True:
+            with pytest.raises(BusError) as told:
+                await link.request(subjects.permit_ask("dmz", "dmz-1"), b"{}", wait=5)
+            if "refuses this login" in str(told.value):
+                return
 
 
 # The client's library leaves the socket below a refused connection to the collector, open or not.

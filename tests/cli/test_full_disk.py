@@ -9,6 +9,7 @@ from subprocess import PIPE
 
 import pytest
 
+from tests.acceptance.chaos.estates import HELD
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
 from tests.cli.conftest import Write
@@ -35,7 +36,7 @@ HOSTS, SOME = 500, 10
 def test_a_disk_that_becomes_full(keymuster: Product, tmp_path: Path) -> None:
     """The run ends as incomplete and says what to do; with room again it goes on where it was."""
     keymuster.state.mkdir()
-    with running_lab(tmp_path, f'[[hosts]]\ncount = {HOSTS}\nnetwork = "127.71.0.0/16"\n') as lab:
+    with running_lab(tmp_path, f'[[hosts]]\ncount = {HOSTS}\nnetwork = "127.71.0.0/16"\n{HELD}') as lab:
         campaign = tmp_path / "campaign.toml"
         record = f"""
 [[records]]

@@ -18,9 +18,10 @@ import pytest
 from appliance.bus.claims import KeyPair
 from appliance.bus.users import new_user
 from orchestrator.cli.holder_client import GONE_S
+from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.lab import Lab, running_lab
-from tests.acceptance.product import KEYMUSTER, Product
+from tests.acceptance.product import KEYMUSTER, Product, abort
 from tests.acceptance.served import serving as orchestrating
 from tests.cli.nats import nats_server
 
@@ -35,13 +36,14 @@ HOSTS = ["127.73.0.1", "127.73.0.2", "127.73.0.3"]
 def appliance_file(directory: Path) -> tuple[Path, str]:
     """As `appliance init` writes it, and the user that it prints."""
     file = directory / "appliance.toml"
-    command = [str(KEYMUSTER), "appliance", "init", str(file), "--name", "dmz-1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = ("appliance", "init", file, "--name", "dmz-1")
+    done = Product(directory).stateless(*command)
+    assert done.code == 0, done.stderr
     assert f"{file} written" in done.stderr
     assert file.stat().st_mode & 0o777 == 0o600
     assert json.loads(done.stdout)["nkey"].startswith("U")
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 2
+    again = Product(directory).stateless(*command)
+    assert again.code == 2
     assert "is already there; it was left as it is" in again.stderr
     return file, done.stdout
 
@@ -177,7 +179,7 @@ def test_a_submitted_run_whose_service_says_nothing_for_long_is_watched_on(keymu
     seed = tmp_path / "orchestrator.seed"
     seed.write_text(orchestrator.seed)
     file, user = appliance_file(tmp_path)
-    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\nlatency = "4s"\n'
+    estate = '[[hosts]]\ncount = 3\nnetwork = "127.73.0.0/16"\nlatency = "8s"\n'
     with running_lab(tmp_path, estate) as lab, bus(tmp_path, orchestrator, user) as url:
         filled_in(file, url, lab)
         where = ("--nats", url, "--nats-seed", str(seed))
@@ -186,6 +188,7 @@ def test_a_submitted_run_whose_service_says_nothing_for_long_is_watched_on(keymu
             command = Command(keymuster.state, "run", str(campaign(tmp_path, lab, HOSTS)), *where, "--no-progress")
             try:
                 run = command.run
+                until(lambda: keymuster.planned_runs()[0]["state"] == "running", "the run to be under way")
                 os.killpg(service.process.pid, signal.SIGSTOP)
                 time.sleep(GONE_S + LATE_S)
                 assert [one["state"] for one in keymuster.planned_runs()] == ["running"]
@@ -279,7 +282,7 @@ def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Produc
         filled_in(file, url, lab)
         where = ("--nats", url, "--nats-seed", seed)
         short = campaign(tmp_path, lab, HOSTS)
-        short.write_text(short.read_text() + '[pace]\ndeadline = "15s"\n')
+        short.write_text(short.read_text() + '[pace]\ndeadline = "60s"\n')
         command = keymuster.command("run", short, *where, "--no-progress")
         with (
             serving(file),
@@ -292,8 +295,7 @@ def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Produc
                 assert (stopped.code, "1 open run told" in stopped.stdout) == (0, True), stopped.stderr
                 assert [one["name"] for one in keymuster("stops", "--json").document["stops"]] == ["Vault"]
                 assert keymuster("allow", "--vault", "Vault", *where).code == 0
-                run.send_signal(signal.SIGINT)
-                run.communicate(timeout=90)
+                abort(run)
             finally:
                 run.kill()
 
@@ -310,9 +312,8 @@ def test_a_stop_reaches_the_run_that_holds_the_state_directory(keymuster: Produc
 def test_an_appliance_file_with_a_fault(tmp_path: Path, change: tuple[str, str], text: str) -> None:
     file, _ = appliance_file(tmp_path)
     file.write_text(file.read_text().replace(*change))
-    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 2
+    done = Product(tmp_path).stateless("appliance", "serve", file)
+    assert done.code == 2
     assert str(file) in done.stderr
     assert text in done.stderr
     assert "Traceback" not in done.stderr
@@ -320,7 +321,6 @@ def test_an_appliance_file_with_a_fault(tmp_path: Path, change: tuple[str, str],
 
 def test_an_appliance_without_its_password(tmp_path: Path) -> None:
     file, _ = appliance_file(tmp_path)
-    command = [str(KEYMUSTER), "appliance", "serve", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 2
+    done = Product(tmp_path).stateless("appliance", "serve", file)
+    assert done.code == 2
     assert "the environment has no KEYMUSTER_VAULT_PASSWORD; set it for this command" in done.stderr

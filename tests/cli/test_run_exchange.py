@@ -13,6 +13,8 @@ from tests.acceptance.product import Product
 from tests.contract.test_store import job as job_of
 from tests.contract.test_store import undispatched
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT = {"campaign": {"name": "quarterly", "vaults": []}}
 
 

@@ -27,7 +27,7 @@ from orchestrator.store import Store, open_store
 from tests.peers.postgres import PASSWORD, TEMPLATE, Postgres, running_postgres
 from tests.simulation.sim_bus import SimBroker
 
-TIMING = Timing(ack_wait=0.6, report_wait=1.0, beat_ttl=1.0, retry=4.0, sweep=0.3)
+TIMING = Timing(ack_wait=0.6, report_wait=1.0, beat_ttl=1.0, retry=20.0, sweep=0.3)
 USERS = (ApplianceUser("alpha", "z"), ApplianceUser("beta", "z"), ApplianceUser("gamma", "other"))
 
 

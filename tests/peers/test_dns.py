@@ -39,7 +39,7 @@ def test_dns_servers_in_every_mood(tmp_path: Path, uvloop: str) -> None:
         "there is no such name": "DNS_FAILED",
         "nobody serves DNS": "DNS_NO_ANSWER",
     }
-    assert results["the only server hangs"]["took"] < 5.5
-    assert 0.9 < results["the first server hangs"]["took"] < 3
-    assert max(found["lag"] for found in results.values()) < 0.5
-    assert time.monotonic() - began < sum(found["took"] for found in results.values()) + 4
+    assert results["the only server hangs"]["took"] < 15
+    assert 0.9 < results["the first server hangs"]["took"] < 10
+    assert max(found["lag"] for found in results.values()) < 0.9
+    assert time.monotonic() - began < sum(found["took"] for found in results.values()) + 20

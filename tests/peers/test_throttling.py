@@ -12,7 +12,7 @@ import pytest
 
 from appliance.contract import Failure, Phase, Technology
 from appliance.vault.credential import Credential
-from orchestrator.collect import FIRST_BACK_OFF_S, TURNED_AWAY
+from orchestrator.collect import TURNED_AWAY
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.peers.rows import WRONG
 from tests.peers.sshd import Sshd
@@ -48,12 +48,10 @@ async def test_a_penalty_is_no_refused_login_and_ends(newer_sshd: Sshd) -> None:
     ended = await log_in(newer_sshd, "penalties", WRONG)
     assert ended.reason == "BAD_CREDENTIALS"
     assert [logon.ok for logon in newer_sshd.logons("good", since=since)] == [False]  # it has reckoned, too
-    began = time.monotonic()
     right = newer_sshd.passwords["good"]
     turned_away(await log_in(newer_sshd, "penalties", right), "SSH_PENALTY", "Not allowed at this time")
     ended = await let_in(newer_sshd, "penalties")
-    assert ended.reason == "PASSED"
-    assert time.monotonic() - began < FIRST_BACK_OFF_S + 1.0, "what turns us away must not prolong its penalty"
+    assert ended.reason == "PASSED", "asking often has prolonged the penalty"
     assert [logon.ok for logon in newer_sshd.logons("good", since=since)] == [False, True]
 
 

@@ -23,7 +23,9 @@ from orchestrator.pacing import LedgerEntry
 from orchestrator.permits import PermitOffice
 from orchestrator.run_state import Act, NotAllowed, Standing, step
 from orchestrator.store.records import AttemptRow, JobRow
+from tests.simulation import layer2
 from tests.simulation.coverage import Coverage
+from tests.simulation.layer1 import PATIENCE_S
 from tests.simulation.layer2 import SEEN, simulate
 from tests.simulation.planted import Amnesia, OneMore, any_report
 
@@ -88,26 +90,31 @@ class Planted:
     bug: object
     found_at: int
     """A seed that finds it, so that a quick test needs no search."""
+    patience: float = PATIENCE_S
+    """Of a run that never ends, in virtual seconds: each costs real ones."""
 
 
 PLANTED = (
-    Planted("answered before the ledger is durable", PacerDesk, "_commit", _answers_before_the_commit, 22),
+    Planted("answered before the ledger is durable", PacerDesk, "_commit", _answers_before_the_commit, 11),
     Planted("permit released early", Permit, "ask", _gives_back_at_once, 11),
     Planted("published before it is stored", RunController, "_send", _publishes_first, 0),
-    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 24),
-    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 31),
-    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 16),
+    Planted("report of a superseded attempt accepted", controller, "decide", any_report, 37),
+    Planted("a crashed scan process is not replaced", Supervisor, "_keep_scanner", _one_process_and_no_more, 43),
+    Planted("a drain without end", controller, "DRAIN_GRACE_S", float("inf"), 21),
     Planted("a password is kept", Credential, "forget", _keeps, 0),
-    Planted("the heart stops", Supervisor, "_beat", _one_beat, 0),
+    Planted("the heart stops", Supervisor, "_beat", _one_beat, 0, patience=300.0),
     Planted("budget off by one", service, "Pacer", OneMore, 22),
-    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 149),
+    Planted("a permit outlives the stop that it met", PermitOffice, "_unless_stopped", _told_all_the_same, 217),
     Planted("a pause by hand ends with its holder", course, "step", _goes_on_whoever_held_it, 43),
-    Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 38),
+    Planted("restore forgets unanswered permits", service, "Pacer", Amnesia, 9),
 )
 
 
 def find(planted: Planted, *, start: int = 0, seeds: int = SEEDS_MAX) -> int | None:
     """The first seed from `start` on that finds it."""
     coverage = Coverage(SEEN)
-    with patch.object(planted.where, planted.attribute, planted.bug):
+    with (
+        patch.object(planted.where, planted.attribute, planted.bug),
+        patch.object(layer2, "PATIENCE_S", planted.patience),
+    ):
         return next((seed for seed in range(start, start + seeds) if simulate(seed, coverage).broken), None)

@@ -9,7 +9,7 @@ from tests.simulation.layer2 import SEEN, simulate
 from tests.simulation.planted2 import PLANTED, SEEDS_MAX, Planted, find
 from tests.simulation.regressions import LAYER_2
 
-SEEDS = 600
+SEEDS = 300
 
 
 @pytest.mark.slow

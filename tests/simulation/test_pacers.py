@@ -139,7 +139,7 @@ class World:
             await anyio.sleep(0.2)
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 10))
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(10, SEEDS, 10))])
 def test_accounts_are_safe_whoever_dies_or_freezes(first: int) -> None:
     for seed in range(first, first + 10):
         grants: list[int] = []

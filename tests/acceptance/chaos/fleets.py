@@ -104,8 +104,9 @@ def fleet(directory: Path, hosts: Estate, server: Postgres, capacity: int = 6) -
 
 def _appliance(directory: Path, name: str) -> tuple[Path, str]:
     file = directory / f"{name}.toml"
-    command = [str(KEYMUSTER), "appliance", "init", str(file), "--name", name]
-    return file, subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    made = Product(directory).stateless("appliance", "init", file, "--name", name)
+    assert made.code == 0, made.stderr
+    return file, made.stdout.strip()
 
 
 def _fill_in(file: Path, url: str, hosts: Estate, capacity: int) -> None:

@@ -137,7 +137,7 @@ def test_it_is_asked_for_once_and_the_run_goes_on_when_it_comes(start: Start, va
     assert request["ticketNumber"] == "CHG-4711"
     assert dialled(vault) == len(FREE)
     boss.answer("Approved", "go on")
-    until(lambda: logons(vault, GUARDED) == len(GUARDED), "the logins", within=15)
+    until(lambda: logons(vault, GUARDED) == len(GUARDED), "the logins")
     ended(command, "PASSED")
     assert [one["status"] for one in boss.requests()] == ["Approved"]
     assert [row["action"] for row in vault.audit_of(secret)["rows"]].count("ACCESS REQUEST") == 1
@@ -220,7 +220,7 @@ def test_two_runs_wait_for_one_request(start: Start, vault: Lab, tmp_path: Path)
     boss.waits()
     free_are_done(vault)
     second = start("run", campaign(vault, tmp_path, ASK, "two"))
-    until(lambda: "submitted to process" in second.said, "the second run", within=20)
+    until(lambda: "submitted to process" in second.said, "the second run")
     until(lambda: logons(vault, FREE) == 2 * len(FREE), "the second run's other logins")
     until(lambda: "staying until" in first.said, "the first run's end")
     assert [one["status"] for one in boss.requests()] == ["Pending"], "the other run waits for it"

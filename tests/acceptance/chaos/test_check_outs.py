@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import AMPLE, HELD, HOSTS, LOST, Estate, estate
 from tests.acceptance.chaos.processes import kill, scan_processes, supervisor, until
 from tests.acceptance.chaos.runs import Command
 
@@ -30,7 +30,7 @@ Check = Callable[..., None]
 @pytest.fixture
 def shared(tmp_path: Path) -> Iterator[Estate]:
     """All hosts take one secret, which is exclusive and changes when it is given back."""
-    hosts = f'secret = "shared"\nsecret_name = "{SECRET}"'
+    hosts = f'secret = "shared"\nsecret_name = "{SECRET}"\n{HELD}'
     vault = f'[[vault.users]]\nname = "{OTHER}"\npassword = "{OTHERS_PASSWORD}"'
     with estate(tmp_path, hosts, vault) as running:
         running.security(SECRET, checkout=True, change_on_checkin=True)
@@ -42,7 +42,7 @@ def seen(hosts: Estate) -> dict[str, Any]:
 
 
 def begin(start: Start, hosts: Estate) -> Command:
-    command = start("run", str(hosts.campaign(record=RECORD)))
+    command = start("run", str(hosts.campaign(record=RECORD, deadline=LOST)))
     until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
     assert command.process.poll() is None, command.said
     return command
@@ -55,14 +55,14 @@ def all_passed(command: Command) -> None:
 
 
 def test_one_check_out_serves_a_whole_run_and_is_given_back_once(start: Start, shared: Estate) -> None:
-    all_passed(start("run", str(shared.campaign(record=RECORD))))
+    all_passed(start("run", str(shared.campaign(record=RECORD, deadline=AMPLE))))
     counted = seen(shared)
     assert (counted["checkouts"], counted["checkins"], counted["automatic_checkins"]) == (1, 1, 0)
 
 
 def test_the_password_that_changed_on_check_in_serves_the_next_run(start: Start, shared: Estate) -> None:
     for runs in (1, 2):
-        all_passed(start("run", str(shared.campaign(record=RECORD))))
+        all_passed(start("run", str(shared.campaign(record=RECORD, deadline=AMPLE))))
         counted = seen(shared)
         assert (counted["checkouts"], counted["checkins"]) == (runs, runs)
 
@@ -102,7 +102,9 @@ def test_secrets_of_single_hosts_are_held_no_longer_than_their_hosts_need(start:
         own = [f"unix-127.40.0.{n}" for n in range(1, 41)]
         for secret in own:
             hosts.security(secret, checkout=True)
-        command = start("run", str(hosts.campaign(record='secret = "unix-{address}"\naccounts = "local"')))
+        command = start(
+            "run", str(hosts.campaign(record='secret = "unix-{address}"\naccounts = "local"', deadline=AMPLE))
+        )
         assert command.wait() == 0, command.said
         assert [reason for reason in command.report().reasons if reason.startswith("SECRET_")] == []
         counted = seen(hosts)
@@ -112,7 +114,7 @@ def test_secrets_of_single_hosts_are_held_no_longer_than_their_hosts_need(start:
 def test_where_the_campaign_forbids_it_the_targets_fail_and_nothing_is_checked_out(
     start: Start, shared: Estate
 ) -> None:
-    file = shared.campaign(record=RECORD)
+    file = shared.campaign(record=RECORD, deadline=AMPLE)
     text = file.read_text(encoding="utf-8").replace('title = "Vault"', 'title = "Vault"\ncheck_out = false')
     file.write_text(text, encoding="utf-8")
     command = start("run", str(file))
@@ -124,7 +126,7 @@ def test_where_the_campaign_forbids_it_the_targets_fail_and_nothing_is_checked_o
 def test_somebody_elses_check_out_is_waited_for_without_dialling(start: Start, shared: Estate) -> None:
     other = Somebody(shared)
     other.order("check-out")
-    command = start("run", str(shared.campaign(record=RECORD, pace='vault_patience = "60s"')))
+    command = start("run", str(shared.campaign(record=RECORD, pace='vault_patience = "60s"', deadline=AMPLE)))
     until(lambda: "planned" in command.said, "the run")
     until(lambda: seen(shared)["searches"] >= 20, "several tries")
     assert (shared.metrics()["ssh"]["connections"], seen(shared)["views"]) == (0, 0)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import AMPLE, HOSTS, PACED, Estate, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 INTERRUPTED = 130
+AT_ONCE = 8
 ENOUGH = 40
 """Logons after which a run of 500 is well under way."""
 
@@ -25,13 +26,13 @@ RECORD = 'secret = "unix-{address}"\naccounts = "local"'
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Estate]:
-    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as running:
+    with estate(tmp_path, f'account = "local"\nsecret = "per-host"\nfault = "none"\n{PACED}') as running:
         yield running
 
 
 def under_way(start: Start, hosts: Estate) -> Command:
     """A run that is throttled to a few at a time, so that there is a middle to interrupt it in."""
-    command = start("run", str(hosts.campaign(record=RECORD, pace="capacity = 8")))
+    command = start("run", str(hosts.campaign(record=RECORD, pace=f"capacity = {AT_ONCE}", deadline=AMPLE)))
     until(lambda: hosts.logons() >= ENOUGH or command.process.poll() is not None, "the middle of the run")
     assert command.process.poll() is None, command.said
     return command
@@ -58,11 +59,15 @@ def test_once_saves_and_resume_goes_on(
 
 def test_twice_aborts(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
     command = under_way(start, hosts)
+    asked = hosts.vault_requests()
+    hosts.vault_faults("slow")  # what is in flight is so for two seconds more
+    until(lambda: hosts.vault_requests() > asked + AT_ONCE, "logins that wait for the vault")
     command.interrupt()
     until(lambda: "stopping" in command.said, "the first interrupt to be heard")
     command.interrupt()
     assert command.wait() == INTERRUPTED, command.said
     nobody_is_left(hosts.pid)
+    hosts.vault_faults()
 
     resumed = start("run", "--resume", command.run)
     assert resumed.wait() == 0, resumed.said

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import HELD, HOSTS, LOST, Estate, estate
 from tests.acceptance.chaos.processes import kill, nats_server, scan_processes, supervisor, until
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.product import Product
@@ -27,13 +27,13 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Estate]:
-    with estate(tmp_path, 'account = "local"') as running:
+    with estate(tmp_path, f'account = "local"\n{HELD}') as running:
         yield running
 
 
 def begin(start: Start, hosts: Estate) -> Command:
     """A run that has come to its middle."""
-    file = hosts.campaign(record='secret = "unix-{address}"\naccounts = "local"')
+    file = hosts.campaign(record='secret = "unix-{address}"\naccounts = "local"', deadline=LOST)
     command = start("run", str(file))
     until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
     assert command.process.poll() is None, command.said

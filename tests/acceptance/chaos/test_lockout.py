@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import AMPLE, HOSTS, LOST, Estate, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command, Report
 
@@ -44,7 +44,7 @@ def tried(report: Report) -> int:
 
 
 def test_one_run_and_those_after_it(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
-    file = str(hosts.campaign(record=RECORD))
+    file = str(hosts.campaign(record=RECORD, deadline=AMPLE))
     first = start("run", file)
     assert first.wait() == 0, first.said
     assert tried(first.report()) == failed(hosts) == 1
@@ -60,7 +60,7 @@ def test_one_run_and_those_after_it(start: Start, hosts: Estate, nobody_is_left:
 
 
 def test_two_commands_at_once(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
-    file = str(hosts.campaign(record=RECORD))
+    file = str(hosts.campaign(record=RECORD, deadline=AMPLE))
     commands = [start("run", file), start("run", file)]
     for command in commands:
         assert command.wait() == 0, command.said
@@ -71,7 +71,7 @@ def test_two_commands_at_once(start: Start, hosts: Estate, nobody_is_left: Check
 
 
 def test_the_orchestrator_dies_while_the_canary_is_out(start: Start, hosts: Estate, nobody_is_left: Check) -> None:
-    command = start("run", str(hosts.campaign(record=RECORD)))
+    command = start("run", str(hosts.campaign(record=RECORD, deadline=LOST)))
     run = command.run
     until(lambda: hosts.logons() > 0 or command.process.poll() is not None, "the first logon")
     command.process.kill()
@@ -86,7 +86,7 @@ def test_the_orchestrator_dies_while_the_canary_is_out(start: Start, hosts: Esta
 def test_the_secret_is_put_right_and_the_skipped_are_run_again(
     start: Start, hosts: Estate, nobody_is_left: Check
 ) -> None:
-    stopped = start("run", str(hosts.campaign(record=RECORD)))
+    stopped = start("run", str(hosts.campaign(record=RECORD, deadline=AMPLE)))
     assert stopped.wait() == 0, stopped.said
     assert stopped.report().reasons["SKIPPED_BREAKER"] == HOSTS - 1
     hosts.rotate(SECRET, "both")

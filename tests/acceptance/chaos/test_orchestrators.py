@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import AMPLE, HOSTS, PACED, Estate, estate
 from tests.acceptance.chaos.fleets import Fleet, at, fleet, freeze
 from tests.acceptance.chaos.processes import adopting, until
 from tests.acceptance.chaos.runs import Report
@@ -37,9 +37,7 @@ def server() -> Iterator[Postgres]:
 
 def campaign(hosts: Estate) -> Path:
     """With time for an attempt to hear of no pacer (5 s) before its deadline, so that it is put off and not over."""
-    file = hosts.campaign(record=LOCAL)
-    file.write_text(file.read_text().replace('deadline = "5s"', 'deadline = "12s"'))
-    return file
+    return hosts.campaign(record=LOCAL, deadline="12s")
 
 
 def under_way(hosts: Estate, logons: int) -> None:
@@ -57,7 +55,7 @@ def is_exact(fleet: Fleet, run: str) -> None:
 def test_an_orchestrator_and_an_appliance_are_killed(tmp_path: Path, server: Postgres) -> None:
     with (
         adopting(),
-        estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as hosts,
+        estate(tmp_path, f'account = "local"\nsecret = "per-host"\nfault = "none"\n{PACED}') as hosts,
         fleet(tmp_path, hosts, server) as running,
     ):
         first, second = running.orchestrators
@@ -83,7 +81,7 @@ def test_an_orchestrator_and_an_appliance_freeze_and_wake_up(tmp_path: Path, ser
     """And whoever is on another machine tells the run's new holder what to do."""
     with (
         adopting(),
-        estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as hosts,
+        estate(tmp_path, f'account = "local"\nsecret = "per-host"\nfault = "none"\n{PACED}') as hosts,
         fleet(tmp_path, hosts, server) as running,
     ):
         first, second = running.orchestrators
@@ -119,7 +117,7 @@ def test_two_orchestrators_are_one_pacer(tmp_path: Path, server: Postgres) -> No
     """Each with a run over hosts of one directory, whose account's secret is wrong."""
     group = f'account = "corp"\nsecret = "shared"\nsecret_name = "{SECRET}"\nfault = "wrong_password"'
     with adopting(), estate(tmp_path, group) as hosts, fleet(tmp_path, hosts, server) as running:
-        file = hosts.campaign(record=CORP)
+        file = hosts.campaign(record=CORP, deadline=AMPLE)
         commands = [running.begin(file, at) for at in (0, 1)]
         for command in commands:
             assert command.wait() == 0, command.said

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import HOSTS, LOST, PACED, Estate, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command, Report
 from tests.acceptance.product import Product
@@ -28,13 +28,13 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Estate]:
-    with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as running:
+    with estate(tmp_path, f'account = "local"\nsecret = "per-host"\nfault = "none"\n{PACED}') as running:
         yield running
 
 
 def submitted(start: Start, hosts: Estate) -> Command:
     """A run in the hands of the service that is up, in its middle."""
-    command = start("run", str(hosts.campaign(record=RECORD)))
+    command = start("run", str(hosts.campaign(record=RECORD, deadline=LOST)))
     until(lambda: hosts.logons() >= ENOUGH or command.process.poll() is not None, "the middle of the run")
     assert command.process.poll() is None, command.said
     return command

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, RANGE, Estate, estate
+from tests.acceptance.chaos.estates import HOSTS, LOST, PACED, RANGE, Estate, estate
 from tests.acceptance.chaos.processes import kill, scan_processes, until
 from tests.acceptance.chaos.runs import Command, Report
 from tests.acceptance.product import Product
@@ -35,6 +35,7 @@ Check = Callable[..., None]
 HOST_TABLES = f"""account = "corp"
 secret = "shared"
 secret_name = "{SECRET}"
+{PACED}
 [[hosts]]
 count = {OTHERS}
 network = "127.41.0.0/16"
@@ -73,7 +74,7 @@ def keymuster(tmp_path: Path) -> Product:
 
 
 def campaign(hosts: Estate) -> str:
-    file = hosts.campaign(record=RECORDS.replace("PORT", str(hosts.ready["ssh_port"])))
+    file = hosts.campaign(record=RECORDS.replace("PORT", str(hosts.ready["ssh_port"])), deadline=LOST)
     both = f'include = ["{RANGE}", "{OTHER_RANGE}"]'
     text = file.read_text(encoding="utf-8").replace(f'include = ["{RANGE}"]', both)
     file.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, estate
+from tests.acceptance.chaos.estates import HELD, HOSTS, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.product import Product
@@ -38,10 +38,9 @@ def test_the_server_is_away_for_a_while(
 ) -> None:
     database = anyio.run(server.new_database)
     monkeypatch.setenv("KEYMUSTER_STORE", server.url(database).replace("@", f":{PASSWORD}@"))
-    with estate(tmp_path, 'account = "local"') as hosts:
-        file = hosts.campaign(record='secret = "unix-{address}"\naccounts = "local"')
+    with estate(tmp_path, f'account = "local"\n{HELD}') as hosts:
         # A verdict is taken in when it is durable, and its login waits for that: the time is the attempt's own.
-        file.write_text(file.read_text().replace('deadline = "5s"', 'deadline = "60s"'))
+        file = hosts.campaign(record='secret = "unix-{address}"\naccounts = "local"', deadline="60s")
         command = start("run", str(file))
         until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
         assert command.process.poll() is None, command.said

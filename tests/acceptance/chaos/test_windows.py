@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.estates import HOSTS, estate
+from tests.acceptance.chaos.estates import AMPLE, HOSTS, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.product import Product
@@ -32,15 +32,16 @@ def windowed(campaign: Path, **times: str) -> Path:
 
 def test_a_run_waits_for_its_window(start: Start, tmp_path: Path, nobody_is_left: Check) -> None:
     with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "none"') as hosts:
-        opens = (datetime.now(UTC) + timedelta(seconds=70)).replace(second=0, microsecond=0)
-        campaign = windowed(hosts.campaign(record=RECORD, pace="capacity = 64"), start=minute(opens))
+        # Windows open on the minute: in twenty seconds at the soonest, till when the command has certainly started.
+        opens = (datetime.now(UTC) + timedelta(seconds=80)).replace(second=0, microsecond=0)
+        campaign = windowed(hosts.campaign(record=RECORD, pace="capacity = 64", deadline=AMPLE), start=minute(opens))
         command = start("run", str(campaign))
         until(lambda: "waits for its window" in command.said or command.process.poll() is not None, "the wait")
         assert f"waits for its window, {minute(opens).replace('T', ' ')} UTC" in command.said
         (shown,) = Product(tmp_path / "state").planned_runs()
         assert (shown["state"], shown["held"]["hold"]) == ("paused", "window")
         assert hosts.logons() == 0
-        assert command.wait(150) == 0, command.said
+        assert command.wait(200) == 0, command.said
         assert datetime.now(UTC) >= opens
         command.report().is_exact()
         assert command.report().reasons == {"PASSED": HOSTS}
@@ -51,13 +52,12 @@ def test_what_hangs_at_the_end_is_cut_off_and_not_failed(start: Start, tmp_path:
     with estate(tmp_path, 'account = "local"\nsecret = "per-host"\nfault = "silent"') as hosts:
         now = datetime.now(UTC)
         ends = (now + timedelta(seconds=80)).replace(second=0, microsecond=0)
-        campaign = hosts.campaign(record=RECORD, pace="capacity = 32")
-        campaign.write_text(campaign.read_text().replace('deadline = "5s"', 'deadline = "300s"'), encoding="utf-8")
+        campaign = hosts.campaign(record=RECORD, pace="capacity = 32", deadline="300s")
         windowed(campaign, start=minute(now - timedelta(minutes=2)), end=minute(ends))
         command = start("run", str(campaign))
         assert command.wait(200) == 4, command.said
         late = (datetime.now(UTC) - ends).total_seconds()
-        assert 0 <= late < 25, "cut off within their logoff, not after their deadline of five minutes"
+        assert 0 <= late < 120, "cut off, not waited for till their deadline of five minutes"
         assert "its window is over" in command.said
         report = command.report()
         assert report.document["totals"]["open"] == HOSTS, "nobody has failed: their turn comes in another window"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
@@ -23,8 +24,8 @@ from appliance.vault import SecretHandle, answers, rest
 from appliance.vault.definition import Hidden
 from appliance.vault.grantor import open_grantor
 from appliance.vault.messages import Answer
-from appliance.vault.secret_server import open_source
-from appliance.vault.tokens import Token
+from appliance.vault.secret_server import SecretServerSource, open_source
+from appliance.vault.tokens import Token, TokenSource
 from tests.unit.vault.scripted import (
     API,
     PASSWORD,
@@ -42,6 +43,7 @@ from tests.unit.vault.scripted import (
 from tests.unit.vault.soap_script import enveloped, soap_grant, status, with_password
 from tests.unit.vault.soap_script import result as soap_result
 
+PATIENCE_S = 2.0
 TARGET_PASSWORD = "Tgt-9f8e7d6c"
 TOKEN_VALUE = "tok-5a4b3c2d1e"
 REFRESH_VALUE = "refr-1a2b3c4d"
@@ -120,12 +122,17 @@ BAD: list[Act] = [
 ]
 
 
+def impatient_source(vault: ScriptedVault, token: TokenSource) -> AbstractAsyncContextManager[SecretServerSource]:
+    """What asks for patience ends all the same, and soon."""
+    return open_source(vault.access(), token, settle_patience=PATIENCE_S, fetch_patience=PATIENCE_S)
+
+
 @pytest.mark.parametrize("number", range(len(BAD)))
 async def test_a_source_gives_nothing_away(number: int, logged: list[str]) -> None:
     async def token(_stale: int | None) -> Token | Failure:
         return Token(Hidden(TOKEN_VALUE), 1, 100.0)
 
-    async with scripted_vault() as vault, open_source(vault.access(), token) as source:
+    async with scripted_vault() as vault, impatient_source(vault, token) as source:
         for path in ("secrets/7", "secrets/7/state", "secrets"):
             vault.on("GET", f"{API}/{path}", bad(number, vault))
         vault.on("POST", f"{API}/secrets/7/restricted", bad(number, vault))
@@ -186,7 +193,7 @@ async def test_a_source_by_soap_gives_nothing_away(number: int, logged: list[str
     async def token(_stale: int | None) -> Token | Failure:
         return Token(Hidden(TOKEN_VALUE), 1, 100.0, "soap")
 
-    async with scripted_vault() as vault, open_source(vault.access(), token) as source:
+    async with scripted_vault() as vault, impatient_source(vault, token) as source:
         for operation in ("GetSecret", "SearchSecrets", "GetCheckOutStatus", "GetTokenIsValid"):
             vault.on("POST", operation, BAD_BY_SOAP[number](vault))
         failure = await source.fetch(HANDLE, private_key=False, purpose="p", checked_out=True)
