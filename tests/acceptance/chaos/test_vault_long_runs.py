@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.reading import SECOND_LOOK_S
-from tests.acceptance.chaos.estates import HOSTS, Estate, estate
+from tests.acceptance.chaos.estates import AMPLE, HOSTS, Estate, estate
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 
@@ -34,7 +34,7 @@ def test_sessions_that_live_for_two_seconds(start: Start, tmp_path: Path) -> Non
     Hosts take a second to judge a password, and few are asked at once, so that no machine is done before a token is.
     """
     with estate(tmp_path, 'account = "local"\nfault = "slow_login"', "token_lifetime = 2") as hosts:
-        command = start("run", str(hosts.campaign(record=OWN, pace="capacity = 24")))
+        command = start("run", str(hosts.campaign(record=OWN, pace="capacity = 24", deadline=AMPLE)))
         assert command.wait() == 0, command.said
         report = command.report()
         report.is_exact()
@@ -84,7 +84,7 @@ def test_passwords_that_change_all_the_time(start: Start, tmp_path: Path, first:
     again.
     """
     with estate(tmp_path, 'account = "local"\nfault = "slow_login"') as hosts:
-        command = start("run", str(hosts.campaign(record=OWN)))
+        command = start("run", str(hosts.campaign(record=OWN, deadline=AMPLE)))
         until(lambda: hosts.logons() > 0 or command.process.poll() is not None, "the first logons")
         with rotating(hosts, first, second) as lags:
             assert command.wait() in (0, 1), command.said
@@ -109,7 +109,9 @@ def test_one_view_serves_all_and_a_change_is_noticed(start: Start, tmp_path: Pat
     """Each scan process views the secret once, and again for each host that has refused it."""
     with estate(tmp_path, f'account = "local"\nsecret = "shared"\nsecret_name = "{SECRET}"') as hosts:
         record = f'secret = "{SECRET}"\naccounts = "local"'
-        command = start("run", str(hosts.campaign(record=record, vault='fetch = "shared"\nmax_age = "10m"')))
+        command = start(
+            "run", str(hosts.campaign(record=record, vault='fetch = "shared"\nmax_age = "10m"', deadline=AMPLE))
+        )
         until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
         before = hosts.metrics()["vault"]["views"]
         hosts.rotate(SECRET, "both")

@@ -91,6 +91,9 @@ def test_once_and_not_before() -> None:
     over = closed(phase_at(once, utc("2027-02-01T05:00")))
     assert over.opens is None
     assert "its window is over" in over.text
+    brief = windows({"start": "2027-01-31T22:00:17", "end": "2027-01-31T22:00:59", "time_zone": "UTC"})
+    closed(phase_at(brief, utc("2027-01-31T22:00:16")))
+    assert opened(phase_at(brief, utc("2027-01-31T22:00:17"))).ends == utc("2027-01-31T22:00:59")
     ever = windows({"start": "2027-01-31T22:00", "time_zone": "UTC"})
     assert opened(phase_at(ever, utc("2030-01-01T00:00"))).ends == float("inf")
 
