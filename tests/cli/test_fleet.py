@@ -175,7 +175,7 @@ def test_a_container_enrols_once_and_serves(fleet: Fleet, tmp_path: Path) -> Non
                         until(lambda: service.page("/readyz")[0] == 200, "the appliance to take jobs")
                         assert service.end() == 0
                 else:
-                    with orchestrating(fleet.keymuster.state, "--zone", "dmz", *fleet.where) as service:
+                    with orchestrating(fleet.keymuster.state, *fleet.where) as service:
                         until(lambda: service.page("/readyz")[0] == 200, "the same one to take jobs")
                         assert service.end() == 0
                 process.send_signal(signal.SIGTERM)

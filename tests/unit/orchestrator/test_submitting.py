@@ -181,12 +181,34 @@ async def test_a_zone_whose_appliances_are_drained_is_told_from_one_without_any(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats = [SimpleNamespace(appliance="one", draining=True), SimpleNamespace(appliance="two", draining=True)]
-    service: Any = SimpleNamespace(wait_for_appliance=lambda *_: anyio.sleep_forever(), beats=lambda _zone: beats)
+    working: list[str] = []
+    service: Any = SimpleNamespace(
+        wait_for_appliance=lambda *_: anyio.sleep_forever(), beats=lambda _zone: beats, working_zones=lambda: working
+    )
     none: Any = None
     engine = Engine(store, service, none, none, "dmz", None)
     monkeypatch.setattr("orchestrator.cli.engine.APPLIANCE_WAIT_S", 0.01)
     with pytest.raises(Incomplete, match=r"zone 'dmz' takes jobs; drained, .*: one, two .* `keymuster fleet resume`"):
         await engine.wait_for_appliance()
     beats.clear()
-    with pytest.raises(Incomplete, match=r"no appliance of zone 'dmz' has shown up in 0\.01 s"):
+    with pytest.raises(Incomplete, match=r"no appliance of zone 'dmz' has shown up in 0\.01 s: start one"):
         await engine.wait_for_appliance()
+    working += ["default", "lan"]
+    with pytest.raises(Incomplete, match=r"those that take jobs are of zone 'default', 'lan'; .* by pace\.zone"):
+        await engine.wait_for_appliance()
+
+
+@pytest.mark.parametrize(
+    ("vault", "zone"),
+    [("Lan's", "lan"), ("Both's", "dmz"), ("Nobody's", "dmz"), ("Cell's", "dmz")],
+    ids=["one zone's", "the first's", "no target's", "of a zone without appliances"],
+)
+async def test_a_vault_is_asked_from_a_zone_that_may_need_it_and_has_appliances(
+    store: Store, vault: str, zone: str
+) -> None:
+    none: Any = None
+    service: Any = SimpleNamespace(capacity=lambda zone: 0 if zone == "cell" else 8)
+    engine = Engine(store, service, none, none, "default", None)
+    vaults = {"cell": ["Cell's"], "dmz": ["Both's"], "lan": ["Lan's", "Both's"]}
+    assert engine.zone_to_ask(vault, vaults) == zone
+    assert engine.zone_to_ask(vault, {}) == "default"
