@@ -59,7 +59,7 @@ sealing = {sealing}
 voice = {voice}
 
 # The vaults that this appliance may read, by the titles that campaigns give them. Their logins are sent to it, sealed,
-# and are good for these URLs alone (`keymuster fleet vault`); or they are here, with `user` and
+# and are good for these URLs alone (`keymuster fleet login`); or they are here, with `user` and
 # `password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}`, and nobody sends them.
 {vaults}"""
 

@@ -22,7 +22,7 @@ from orchestrator.cli.fleet_bus import fleet_bus
 from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.live_fleet import Live, look
 from orchestrator.cli.output import written_to
-from orchestrator.cli.storing import opened
+from orchestrator.cli.storing import is_there, opened
 from orchestrator.fleet.keys import has_fleet
 from orchestrator.fleet.roster import Drain, Member
 
@@ -31,6 +31,8 @@ REACH_S = 8.0
 
 async def show(home: Home, as_json: bool, url: str | None) -> Exit:
     """Raises BadInput."""
+    if not await is_there(home) and not await to_thread.run_sync(has_fleet, home.state):
+        raise BadInput(f"there is no fleet in {home.state}; `keymuster fleet init` makes one")
     async with opened(home) as store:
         members, drains = await store.fleet.members(), await store.fleet.drains()
     live = await _live(home.state, url) if members else None

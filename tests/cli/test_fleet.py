@@ -370,4 +370,4 @@ def test_keys_that_cannot_be_had(keymuster: Product, tmp_path: Path) -> None:
     many = keymuster("fleet", "add", "--count", "0", env={"KEYMUSTER_FLEET_KEY_FILE": str(tmp_path / "elsewhere")})
     assert (many.code, "1 to 1000 appliances" in many.stderr) == (2, True)
     zone = keymuster("fleet", "add", "--zone", "a.b", env={"KEYMUSTER_FLEET_KEY_FILE": str(tmp_path / "elsewhere")})
-    assert (zone.code, "zone 'a.b'" in zone.stderr) == (2, True)
+    assert (zone.code, "'a.b' is no name of a zone" in zone.stderr) == (2, True)
