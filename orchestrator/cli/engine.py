@@ -126,7 +126,9 @@ class Engine:
                     reason = REASONS.get(answer.reason)
                     kind = Unreachable if reason is not None and reason.transient else Refused
                     where = f" from zone {zone!r}" if len(asked) > 1 else ""
-                    raise kind(f"vault {title!r} ({urls[title]}){where}: {answer.reason}: {answer.text}")
+                    raise kind(
+                        f"vault {title!r} ({_asked(urls[title], answer)}){where}: {answer.reason}: {answer.text}"
+                    )
 
     async def ask_secret(self, run: str, ref: CredentialRef, zone: str = "") -> VaultAnswer:
         query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
@@ -176,6 +178,12 @@ class Engine:
         alone = not self.service.open_runs()
         processes = appliance.processes_for(targets) if appliance else 0
         return Meter(pids, processes, self.begun, alone=alone)
+
+
+def _asked(url: str, answer: VaultAnswer) -> str:
+    """Where a vault was looked for: `url` is the campaign's, and an appliance may have a word of its own on that."""
+    asked = answer.facts.get("url", url)
+    return asked if asked == url.rstrip("/") else f"{asked} by the appliance's own file or login, {url} by the campaign"
 
 
 def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:
