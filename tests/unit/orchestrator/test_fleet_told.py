@@ -54,7 +54,7 @@ def test_a_list_is_whole_however_narrow_the_terminal(width: int) -> None:
     is_whole(out.getvalue(), width)
     if width == 200:
         assert cells(out.getvalue()) == [
-            ["dmz-1", "dmz", "1.2, contract 1 to 2", "unknown", "drained, empty", "1970-01-01 00:01Z"],
+            ["dmz-1", "dmz", "1.2, contract 1 to 2", "", "drained, empty", "1970-01-01 00:01Z"],
             ["old", "lan", "1.1", "", "revoked 2026-11-26 18:15Z", "1970-01-01 00:01Z"],
         ]
 
