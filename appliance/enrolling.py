@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ sealing = {sealing}
 voice = {voice}
 
 # The vaults that this appliance may read, by the titles that campaigns give them. Their logins are sent to it, sealed,
-# and are good for these URLs alone (`keymuster fleet vault`); or they are here, with `user` and
+# and are good for these URLs alone (`keymuster fleet login`); or they are here, with `user` and
 # `password = {{ env = "KEYMUSTER_VAULT_PASSWORD" }}`, and nobody sends them.
 {vaults}"""
 
@@ -130,8 +131,11 @@ async def _answer(
     while True:
         try:
             return await ask_for_enrolment(token, request, tls=tls)
-        except BusRefused:
-            raise
+        except BusRefused as error:
+            if (over := time.time() - token.expires_at) < 0:
+                raise
+            text = f"the token expired {over / 60:.0f} min ago; `keymuster fleet add` prints a new one ({error})"
+            raise BusRefused(text) from None
         except BusError as error:
             if anyio.current_time() + AGAIN_S >= end:
                 raise

@@ -30,7 +30,7 @@ from pydantic import (
 from appliance.bus.credentials import BusLogin
 from appliance.bus.users import appliance_permissions, new_user
 from appliance.certificates import CertificateError, ClientCertificate, client_certificate
-from appliance.contract import HostKeyPolicy
+from appliance.contract import ZONE, HostKeyPolicy
 from appliance.login.dial import Sources
 from appliance.policy import Policy
 from appliance.sealed_logins import KnownVault, SealedBox
@@ -211,7 +211,7 @@ def _one_or_more(value: object) -> object:
 
 class Settings(_Table):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    zone: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    zone: str = Field(default="default", pattern=ZONE)
     capacity: int = Field(default=256, ge=1, le=10_000)
     processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     bus: Bus

@@ -409,4 +409,7 @@ class Supervisor:
 
 
 def _unknown(vault: str) -> str:
-    return f"this appliance has no vault titled {vault!r}"
+    return (
+        f"this appliance has no login for a vault titled {vault!r}: [[vaults]] of its file must name it, with its url; "
+        "and where the login is not there but sent, `keymuster fleet login` sends it"
+    )

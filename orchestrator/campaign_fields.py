@@ -23,6 +23,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from appliance.contract import ZONE
 from orchestrator.addresses import AddressError, canonical_address, number_of, parse_entry
 from orchestrator.gates import parse_gate
 
@@ -275,5 +276,4 @@ DnsDomain = Annotated[Text, AfterValidator(dns_domain)]
 Kdc = Annotated[Text, AfterValidator(_kdc)]
 KeyringName = Annotated[Text, AfterValidator(_keyring)]
 GateText = Annotated[str, AfterValidator(_gate)]
-Zone = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-"""A token of a bus subject, so neither dots nor blanks."""
+Zone = Annotated[str, StringConstraints(pattern=ZONE)]

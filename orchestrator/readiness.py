@@ -18,20 +18,19 @@ class Readiness:
     store: Store
     connected: Callable[[], bool]
     """Is the bus there?"""
-    capacity: Callable[[str], int]
-    """Jobs that a zone's living appliances carry."""
-    zones: Callable[[], Collection[str]]
-    """Those that are served."""
+    working: Callable[[], Collection[str]]
+    """Zones of which some appliance takes jobs."""
+    zone: str = ""
+    """The one that must be among them; empty where any will do."""
 
     async def lacks(self) -> list[str]:
         found = [await self._store()]
         if not self.connected():
             found.append("bus: not connected; look whether nats-server runs, and whether it can be reached")
-        found += [
-            f"appliance: none of zone {zone!r} takes jobs; look whether it runs, and what its log says"
-            for zone in sorted(self.zones())
-            if not self.capacity(zone)
-        ]
+        working = self.working()
+        if self.zone not in working if self.zone else not working:
+            of_zone = f" of zone {self.zone!r}" if self.zone else ""
+            found.append(f"appliance: none{of_zone} takes jobs; look whether it runs, and what its log says")
         return [one for one in found if one]
 
     async def _store(self) -> str:

@@ -278,6 +278,10 @@ class Service:
         """The newest word of each of the zone's living appliances."""
         return [beat for beat in self._appliances.values() if beat.zone == zone]
 
+    def working_zones(self) -> Sequence[str]:
+        """Those of which some appliance takes jobs, by name."""
+        return sorted({beat.zone for beat in self._appliances.values() if self.capacity(beat.zone)})
+
     async def wait_for_appliance(self, *zones: str) -> None:
         """Of any of these zones."""
         while not any(map(self.capacity, zones)):

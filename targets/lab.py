@@ -17,6 +17,7 @@ import anyio.to_thread
 from aiohttp import web
 
 from targets import control, estate, truth, vault_files
+from targets.held import held
 from targets.secret_server import server, tls
 from targets.secret_server.orders import LAB
 from targets.shards import steering
@@ -93,13 +94,14 @@ async def running(
     what: estate.Estate, state: Path, sharded: Sharded | None = None
 ) -> AsyncIterator[tuple[Ready, World]]:
     """Serve an estate until the context is left; its hosts in this process, or in shards that have been forked. Raises
-    EstateError when `state` or the certificate cannot be used, and ShardError.
+    EstateError when `state` or the certificate cannot be used, or another lab serves from there, and ShardError.
 
     `metrics.json` in `state` says where the counters are served while this lasts, and holds them when it is over.
     """
     truth_file, metrics_file = state / "truth.ndjson", state / "metrics.json"
-    files = await anyio.to_thread.run_sync(vault_files.prepare, what, state)
     async with AsyncExitStack() as afterwards, AsyncExitStack() as stack:
+        await afterwards.enter_async_context(held(state))
+        files = await anyio.to_thread.run_sync(vault_files.prepare, what, state)
         world, ports = await stack.enter_async_context(
             _hosts_served(what) if sharded is None else _sharded(what, sharded)
         )
@@ -189,8 +191,9 @@ def _replace(file: Path, document: Mapping[str, Any]) -> None:
 async def vault_alone(what: estate.Estate, state: Path, port: int) -> AsyncIterator[tuple[VaultReady, World]]:
     """Serve an estate's vault, and none of its hosts. Raises EstateError as `running` does, for a taken port too."""
     world = World(what)
-    files = await anyio.to_thread.run_sync(vault_files.prepare, what, state)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(held(state))
+        files = await anyio.to_thread.run_sync(vault_files.prepare, what, state)
         stack.enter_context(_ticking(world))
         try:
             at = await stack.enter_async_context(_http(server.application(world), files.context, port))

@@ -18,7 +18,7 @@ The appliance reports *evidence*: the phase in which an attempt ended and the si
 
 from __future__ import annotations
 
-from appliance.contract.enrolment import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
+from appliance.contract.enrolment import ZONE, EnrolmentAnswer, EnrolmentRequest, EnrolmentToken
 from appliance.contract.evidence import (
     CUT,
     DEADLINE,
@@ -99,6 +99,7 @@ __all__ = [
     "OUT_OF_SYNC",
     "PEER_TEXT_LIMIT",
     "VERSION",
+    "ZONE",
     "AccessTerms",
     "Account",
     "Candidate",

@@ -15,6 +15,8 @@ from pydantic import Field
 from appliance.contract.wire import ContractError, Wire
 
 _MARK = "KME1."
+ZONE = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+"""A zone: a token of a bus subject, so neither dots nor blanks."""
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """An appliance's: one token of the bus's subjects."""
 

@@ -104,7 +104,13 @@ class Grantor:
         return await VaultCheckouts(Session(self._exchange, self.token), self._patience).obey(query)
 
     async def check(self) -> VaultAnswer:
-        """Can the vault be reached (asked without a password first), and does it take the login?"""
+        """Can the vault be reached (asked without a password first), and does it take the login? With the URL that was
+        asked: an appliance's own word on it goes before the campaign's.
+        """
+        answer = await self._checked()
+        return answer.model_copy(update={"facts": {"url": self._login.access.url, **answer.facts}})
+
+    async def _checked(self) -> VaultAnswer:
         ill = await within(self._patience, self._ill)
         if ill is not None:
             return told(await self._with_pin(ill))

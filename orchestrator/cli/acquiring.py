@@ -28,7 +28,8 @@ async def acquire(where: Where) -> Held | HolderInfo:
     if isinstance(found, HolderInfo) and found.url is None:
         who = f"process {found.pid}" if found.pid else "another process"
         raise BadInput(
-            f"{who} holds the state directory {state} and cannot be spoken to: "
-            "wait until it has ended, or name another directory with --state"
+            f"{who} holds the state directory {state} and does not listen there. If it is `keymuster serve` or a run "
+            "on a NATS server of yours, name that as it does (--nats, --nats-seed, --nats-ca); else wait until it has "
+            "ended, or name another directory with --state"
         )
     return found

@@ -412,7 +412,7 @@ def load(
 
     An open loop: arrivals come when they are due, whether or not those before them have ended, and each one's latency
     counts from then. Every login has its permit, so a wrong secret ends the load and locks nobody out. Targets, jump
-    hosts, domain controllers and vaults off loopback are refused, unless --scope names them.
+    hosts, domain controllers and vaults off loopback are refused, unless --scope names them; of --vault-only, vaults.
 
     Reports throughput, p50/p95/p99 of each phase, errors by reason, the bottleneck, and the largest rate held. Ctrl-C
     ends it with the report of what there is. No run is stored. Exit 0 whether or not the rate was held.

@@ -6,14 +6,18 @@ The question that a query belongs to (`VaultQuery.run`) is made and ended here; 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 
 from appliance.questions import VaultAnswer, VaultQuery
+from orchestrator.assembly import Selection, prepare, zoning
 from orchestrator.cli.errors import CommandError
+from orchestrator.plan import NothingSelected
+from orchestrator.zone_vaults import vaults_by_zone
 
 if TYPE_CHECKING:
     from orchestrator.audit.pulling import Put
@@ -31,16 +35,32 @@ async def put_by(engine: Engine, campaign: Campaign, logins: tuple[Login, ...]) 
     question = f"look-{secrets.token_hex(4)}"
     await engine.admit(question, campaign, logins)
     try:
-        await engine.check_vaults(question, campaign)
+        vaults = {} if engine.stand_in else await to_thread.run_sync(vaults_of_campaign, campaign)
+        await engine.check_vaults(question, campaign, vaults)
+
+        async def ask(query: VaultQuery) -> VaultAnswer:
+            return await engine.ask_vault(
+                query.model_copy(update={"run": question}), engine.zone_to_ask(query.vault, vaults)
+            )
 
         async def put(queries: Sequence[VaultQuery]) -> Sequence[VaultAnswer]:
-            return await at_once(queries, lambda query: engine.ask_vault(query.model_copy(update={"run": question})))
+            return await at_once(queries, ask)
 
         yield put
     finally:
         if engine.appliance is not None:
             with anyio.CancelScope(shield=True):
                 await engine.appliance.dismiss(question)
+
+
+def vaults_of_campaign(campaign: Campaign) -> Mapping[str, Sequence[str]]:
+    """By zone, the titles of the vaults that a campaign's targets there may need; where it has no target, all of them
+    in its own zone. Takes a while for many records.
+    """
+    prepared = prepare(campaign, Selection(), run="", seed=0, now=0.0)
+    if isinstance(prepared, NothingSelected):
+        return {campaign.pace.zone: tuple(vault.title for vault in campaign.vaults)}
+    return vaults_by_zone(prepared.plan, campaign, zoning(prepared))
 
 
 async def at_once(

@@ -126,17 +126,26 @@ class Engine:
                     reason = REASONS.get(answer.reason)
                     kind = Unreachable if reason is not None and reason.transient else Refused
                     where = f" from zone {zone!r}" if len(asked) > 1 else ""
-                    raise kind(f"vault {title!r} ({urls[title]}){where}: {answer.reason}: {answer.text}")
+                    raise kind(
+                        f"vault {title!r} ({_asked(urls[title], answer)}){where}: {answer.reason}: {answer.text}"
+                    )
 
-    async def ask_secret(self, run: str, ref: CredentialRef) -> VaultAnswer:
+    async def ask_secret(self, run: str, ref: CredentialRef, zone: str = "") -> VaultAnswer:
         query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
-        return await self.ask_vault(query)
+        return await self.ask_vault(query, zone)
 
     async def ask_vault(self, query: VaultQuery, zone: str = "") -> VaultAnswer:
         try:
             return await self.service.ask_vault(zone or self.zone, query, VAULT_WAIT_S)
         except BusError as error:
             raise Unreachable(f"no appliance answered for vault {query.vault!r}: {error}") from None
+
+    def zone_to_ask(self, title: str, vaults: Mapping[str, Sequence[str]]) -> str:
+        """From which zone a vault is asked: the first with appliances whose targets may need it. `vaults`: titles by
+        zone; where there are none, ours.
+        """
+        there = [zone for zone in vaults if self.service.capacity(zone)]
+        return next((zone for zone in there if title in vaults[zone]), there[0] if there else self.zone)
 
     async def wait_for_appliance(self, *zones: str) -> None:
         """Of any of these zones, by default ours. Raises Incomplete."""
@@ -152,7 +161,15 @@ class Engine:
                 f"no appliance of zone {listed} takes jobs; drained, or about to end: {named} "
                 "(`keymuster fleet list` shows which; `keymuster fleet resume` ends a drain)"
             )
-        raise Incomplete(f"no appliance of zone {listed} has shown up in {APPLIANCE_WAIT_S:g} s")
+        others = ", ".join(map(repr, self.service.working_zones()))
+        elsewhere = (
+            f"those that take jobs are of zone {others}; a campaign says by pace.zone and [[zones]] whose its targets "
+            "are"
+        )
+        nobody = "start one (`keymuster appliance serve FILE`), and look what its log says"
+        raise Incomplete(
+            f"no appliance of zone {listed} has shown up in {APPLIANCE_WAIT_S:g} s: {elsewhere if others else nobody}"
+        )
 
     def meter(self, targets: int) -> Meter:
         self.begun += 1
@@ -161,6 +178,12 @@ class Engine:
         alone = not self.service.open_runs()
         processes = appliance.processes_for(targets) if appliance else 0
         return Meter(pids, processes, self.begun, alone=alone)
+
+
+def _asked(url: str, answer: VaultAnswer) -> str:
+    """Where a vault was looked for: `url` is the campaign's, and an appliance may have a word of its own on that."""
+    asked = answer.facts.get("url", url)
+    return asked if asked == url.rstrip("/") else f"{asked} by the appliance's own file or login, {url} by the campaign"
 
 
 def admission(run: str, campaign: Campaign, logins: Sequence[Login]) -> Admission:

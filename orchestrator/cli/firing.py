@@ -27,7 +27,7 @@ LOOK_S = 10.0
 log = get_logger()
 
 
-def scheduled(files: Sequence[Path], zone: str) -> Mapping[str, Campaign]:
+def scheduled(files: Sequence[Path]) -> Mapping[str, Campaign]:
     """By name, the campaigns that begin runs by themselves. Blocking. Raises CampaignError, BadInput."""
     found: dict[str, Campaign] = {}
     for file in files:
@@ -36,8 +36,6 @@ def scheduled(files: Sequence[Path], zone: str) -> Mapping[str, Campaign]:
             raise BadInput(f"{file}: has no [schedule]; `keymuster run` submits such a campaign")
         if campaign.name in found:
             raise BadInput(f"{file}: two campaigns are named {campaign.name!r}; a schedule is known by that name")
-        if campaign.pace.zone != zone:
-            raise BadInput(f"{file}: is for zone {campaign.pace.zone!r}, and this service has --zone {zone}")
         if typed := list(must_be_typed(campaign)):
             raise BadInput(
                 f"{file}: the login of vault {', '.join(map(repr, typed))} is typed in, and nobody is there to be "

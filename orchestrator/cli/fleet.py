@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from appliance.bus import BusError
 from appliance.bus.claims import BadKey, BadToken, KeyKind, KeyPair, public_of, user_token
 from appliance.bus.credentials import BusLogin, CredentialsError
-from appliance.bus.servers import servers_of
+from appliance.bus.servers import is_loopback, servers_of
 from appliance.bus.system import put_account, system_permissions
 from appliance.bus.users import new_user
 from appliance.contract import EnrolmentToken
@@ -70,13 +71,13 @@ def _init(state: Path, asked: Founding) -> Exit:
     for name in files:
         if (asked.directory / name).exists():
             raise BadInput(f"{asked.directory / name} is there already; name another directory with --directory")
-    key, beside = key_for_a_new_fleet(state)
+    _write_all(asked.directory, files)  # first: a fleet whose files could not be written cannot be made a second time
     try:
+        key, beside = key_for_a_new_fleet(state)
         write_keys(state, made.keys, key)
-    except FleetError as error:
+    except (FleetError, BadInput) as error:
+        _take_away(asked.directory, files)
         raise BadInput(str(error)) from None
-    for name, text in files.items():
-        _write(asked.directory / name, text)
     _tell_founded(asked, made, beside)
     return Exit.OK
 
@@ -102,9 +103,11 @@ def _usable(url: str, ca: str) -> None:
     if not servers or any(not one.startswith(("nats://", "tls://")) or one.count("/") > 2 for one in servers):
         raise BadInput(f"--url {url!r} is no address of a bus; write tls://HOST:PORT, with commas between several")
     try:
-        BusLogin(url=url, seed=SecretStr(""), ca=ca).tls()
+        tls = BusLogin(url=url, seed=SecretStr(""), ca=ca).tls()
     except CredentialsError as error:
         raise BadInput(str(error)) from None
+    if tls is None and not is_loopback(url):
+        raise BadInput(f"--url {url}: off this machine jobs and logins travel by TLS alone; write tls://HOST:PORT")
 
 
 def _tell_founded(asked: Founding, made: Founded, beside: Path | None) -> None:
@@ -287,6 +290,22 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
         raise BadInput(f"cannot read {path}: {why}") from None
+
+
+def _write_all(directory: Path, files: Mapping[str, str]) -> None:
+    """All of them, or none. Raises BadInput."""
+    try:
+        for name, text in files.items():
+            _write(directory / name, text)
+    except BadInput:
+        _take_away(directory, files)
+        raise
+
+
+def _take_away(directory: Path, names: Iterable[str]) -> None:
+    for name in names:
+        with suppress(OSError):
+            (directory / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

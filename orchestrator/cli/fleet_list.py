@@ -12,7 +12,6 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 from rich.console import Console
-from rich.table import Table
 
 from appliance.bus import BusError
 from orchestrator.appliance_clocks import APART_S, are_apart, told
@@ -22,15 +21,18 @@ from orchestrator.cli.fleet_bus import fleet_bus
 from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.live_fleet import Live, look
 from orchestrator.cli.output import written_to
-from orchestrator.cli.storing import opened
+from orchestrator.cli.storing import is_there, opened
 from orchestrator.fleet.keys import has_fleet
 from orchestrator.fleet.roster import Drain, Member
+from orchestrator.report.tables import FittedTable, cell, column
 
 REACH_S = 8.0
 
 
 async def show(home: Home, as_json: bool, url: str | None) -> Exit:
     """Raises BadInput."""
+    if not await is_there(home) and not await to_thread.run_sync(has_fleet, home.state):
+        raise BadInput(f"there is no fleet in {home.state}; `keymuster fleet init` makes one")
     async with opened(home) as store:
         members, drains = await store.fleet.members(), await store.fleet.drains()
     live = await _live(home.state, url) if members else None
@@ -82,27 +84,23 @@ def _document(member: Member, live: Mapping[str, Live] | None, drains: Sequence[
     }
 
 
-def _table(members: Sequence[Member], live: Mapping[str, Live] | None, drains: Sequence[Drain]) -> Table:
-    table = Table("appliance", "zone", "release", "contract", "clock", "now", "enrolled", "revoked", box=None)
+def _table(members: Sequence[Member], live: Mapping[str, Live] | None, drains: Sequence[Drain]) -> FittedTable:
+    titles = ("Appliance", "Zone", "Release", "Clock", "Now", "Enrolled")
+    table = FittedTable("", *map(column, titles))
     for one in members:
-        revoked = "" if one.revoked_at is None else _moment(one.revoked_at)
         here = (live or {}).get(one.name)
-        table.add_row(
-            one.name,
-            one.zone,
-            (here.beat.release if here else "") or one.release,
-            here.contract if here else "",
-            told(here.clock.offset) if here else "",
-            _now(one, here, live is not None, drains),
-            _moment(one.enrolled_at),
-            revoked,
-        )
+        release = (here.beat.release if here else "") or one.release
+        of_contract = f", contract {here.contract}" if here else ""
+        clock = told(here.clock.offset) if here else ""
+        now = _now(one, here, live is not None, drains)
+        row = (one.name, one.zone, f"{release}{of_contract}", clock, now, _moment(one.enrolled_at))
+        table.add_row(*map(cell, row))
     return table
 
 
 def _now(member: Member, here: Live | None, asked: bool, drains: Sequence[Drain]) -> str:
     if member.revoked_at is not None:
-        return ""
+        return f"revoked {_moment(member.revoked_at)}"
     if here is not None:
         return here.state
     words = ["is not there"] if asked else []
@@ -110,4 +108,4 @@ def _now(member: Member, here: Live | None, asked: bool, drains: Sequence[Drain]
 
 
 def _moment(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+    return time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(at))

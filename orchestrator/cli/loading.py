@@ -155,7 +155,7 @@ def _is_estate(file: Path) -> bool:
 
 async def _test(where: Where, campaign: Campaign, order: LoadOrder) -> Exit:
     try:
-        outside = beyond(campaign, scope_of(order.scope))
+        outside = beyond(campaign, scope_of(order.scope), vault_only=order.what is What.VAULT_ONLY)
     except ScopeError as error:
         raise BadInput(str(error)) from None
     if outside:

@@ -32,7 +32,14 @@ def serve(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are; loopback only.")
     ] = "127.0.0.1:9464",
-    zone: Annotated[str, typer.Option(help="The zone whose campaigns are taken.")] = "default",
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            help="The zone of the appliance that it brings along (default: default). With --nats, whose campaigns of "
+            "every zone are taken: the zone whose appliances /readyz wants (default: any).",
+            show_default=False,
+        ),
+    ] = None,
     capacity: Annotated[
         int, typer.Option(min=1, max=10_000, help="Targets in flight of the appliance that it brings along.")
     ] = 256,

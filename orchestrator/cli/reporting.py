@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TextIO
 
+from anyio import to_thread
 from rich.console import Console
 
 from appliance.contract import Phase
@@ -18,6 +19,8 @@ from orchestrator.cli.errors import BadInput
 from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
 from orchestrator.outcomes import outcomes_of
+from orchestrator.records import RecordBook
+from orchestrator.report.accounts import NO_ACCOUNTS, Accounts, accounts_of
 from orchestrator.report.csv_report import csv_report
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
@@ -39,12 +42,14 @@ async def write_report(store: Store, run: RunRecord, form: Format, output: Path 
 async def _write(store: Store, run: RunRecord, form: Format, results: tuple[GateResult, ...], out: TextIO) -> None:
     if form is Format.TABLE:
         # Sums need no row for each of millions.
-        summary = await summarise(run, _alone(store, run), results, await store.remainders.of(run.id))
+        together, accounts = await store.remainders.of(run.id), await _accounts(store, run)
+        summary = await summarise(run, _alone(store, run), results, together, accounts)
         Console(file=out).print(table_report(summary))
         return
+    accounts = await _accounts(store, run) if form in (Format.JSON, Format.NDJSON) else NO_ACCOUNTS
     for_machines = {
-        Format.JSON: lambda: json_report(run, _rows(store, run), results),
-        Format.NDJSON: lambda: ndjson_report(run, _rows(store, run), results),
+        Format.JSON: lambda: json_report(run, _rows(store, run), results, accounts),
+        Format.NDJSON: lambda: ndjson_report(run, _rows(store, run), results, accounts),
         Format.CSV: lambda: csv_report(run, _rows(store, run)),
     }
     if form in for_machines:
@@ -56,6 +61,11 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
         chunks = html_report(run, lambda: _rows(store, run), results, logons, run.snapshot["campaign"])
     async for text in chunks:
         out.write(text)
+
+
+async def _accounts(store: Store, run: RunRecord) -> Accounts:
+    logons, campaign = await store.ledger.logons(run.id), _campaign(run)
+    return await to_thread.run_sync(accounts_of, logons, RecordBook(campaign.records, campaign.vaults).budget_for)
 
 
 async def _rows(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:
@@ -93,8 +103,13 @@ async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
 
 
 def _gates(run: RunRecord) -> tuple[Gate, ...]:
+    return _campaign(run).gates
+
+
+def _campaign(run: RunRecord) -> Campaign:
+    """Raises BadInput."""
     try:
-        return Campaign.from_snapshot(dict(run.snapshot)).gates
+        return Campaign.from_snapshot(dict(run.snapshot))
     except SnapshotError as error:
         raise BadInput(f"run {run.id}: {error}") from None
 

@@ -155,10 +155,6 @@ async def check_and_store(engine: Engine, order: Order) -> None:
 async def check(engine: Engine, order: Order) -> None:
     """Before anything is planned: every vault answers and takes its login. Raises Unreachable, Incomplete."""
     prepared = order.prepared
-    if not engine.stand_in and prepared.campaign.pace.zone != engine.zone:
-        raise BadInput(
-            f"this engine serves zone {engine.zone!r}, and the campaign is for {prepared.campaign.pace.zone!r}"
-        )
     await engine.admit(prepared.record.id, prepared.campaign, order.logins)
     if not order.under_way:
         zones = engine.zoning(prepared)

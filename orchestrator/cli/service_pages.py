@@ -18,6 +18,8 @@ class Pages:
 
     engine: Engine | None = None
     metrics: Metrics | None = None
+    zone: str = ""
+    """On a bus of the user's own, the zone whose appliances it is ready with; empty: any."""
 
     def by_path(self) -> Mapping[str, Callable[[], Awaitable[Page]]]:
         return {"/healthz": self._alive, "/readyz": self._ready, "/metrics": self._metrics}
@@ -33,7 +35,7 @@ class Pages:
         if engine is None:
             return Page("engine: starting\n", 503)
         readiness = Readiness(
-            engine.store, lambda: engine.bus.connected, engine.service.capacity, lambda: (engine.zone,)
+            engine.store, lambda: engine.bus.connected, engine.service.working_zones, engine.stand_in or self.zone
         )
         lacks = await readiness.lacks()
         return Page("\n".join(lacks) + "\n", 503) if lacks else Page("ok\n")

@@ -34,6 +34,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.scheduler import Scheduler
 from orchestrator.state_dir import Held, HolderInfo
 from orchestrator.tally import Tally
+from orchestrator.zones import DEFAULT_ZONE
 
 DRAIN_S = 60.0
 """For what is in flight when we are asked to end. Who starts us should wait a little longer before he kills."""
@@ -46,7 +47,8 @@ class Serving:
     """What `serve` is told."""
 
     listen: str
-    zone: str
+    zone: str | None
+    """Of the appliance that it brings along; on a bus of the user's own, see `Pages.zone`."""
     capacity: int
     drain: float = DRAIN_S
     campaigns: tuple[Path, ...] = ()
@@ -59,7 +61,7 @@ async def serve(where: Where, asked: Serving) -> Exit:
         at = Endpoint.parse(asked.listen)
     except ListenError as error:
         raise BadInput(f"--listen: {error}") from None
-    campaigns = await to_thread.run_sync(scheduled, asked.campaigns, asked.zone)
+    campaigns = await to_thread.run_sync(scheduled, asked.campaigns)
     held = await acquire(where)
     if isinstance(held, HolderInfo):
         raise BadInput(
@@ -70,7 +72,7 @@ async def serve(where: Where, asked: Serving) -> Exit:
 
 
 async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaigns: Mapping[str, Campaign]) -> Exit:
-    pages = Pages()
+    pages = Pages(zone=asked.zone or "")
     async with AsyncExitStack() as stack:
         try:
             heard = await stack.enter_async_context(listening(at, pages.by_path()))
@@ -79,7 +81,7 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaign
         tally, lag = Tally(), LoopLag()
         async with (
             interruptible() as interrupt,
-            engine_for(held, where, asked.zone, asked.capacity, tally) as engine,
+            engine_for(held, where, asked.zone or DEFAULT_ZONE, asked.capacity, tally) as engine,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(lag.run, name="serve: loop lag")

@@ -27,6 +27,7 @@ async def open_in(home: Home) -> Store:
     told = home.store
     try:
         if told is None:
+            await anyio.Path(home.state).mkdir(mode=0o700, parents=True, exist_ok=True)
             return await open_store(home.state / FILE)
         password = told.password
         if password is None and told.keyring:
@@ -36,6 +37,11 @@ async def open_in(home: Home) -> Store:
         return await open_store(told.where, password=password)
     except StoreError as error:
         raise BadInput(str(error)) from None
+    except OSError as error:
+        raise BadInput(
+            f"the state directory {home.state} cannot be used ({error.strerror}): make it writable for you, or name "
+            "another one with --state"
+        ) from None
 
 
 @asynccontextmanager

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import secrets
 
+from anyio import to_thread
+
 from appliance.contract import CredentialRef, SecretLookup
 from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
 from appliance.reasons import REASONS
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
+from orchestrator.cli.asking import vaults_of_campaign
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput
 from orchestrator.report.documents import SCHEMA_VERSION, Document
@@ -27,11 +30,13 @@ async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], tit
     known_vault(campaign, title)
     question = f"ask-{secrets.token_hex(4)}"
     await engine.admit(question, campaign, logins)
-    await engine.wait_for_appliance()
-    answer = await engine.ask_vault(VaultQuery(run=question, kind=VaultQueryKind.CHECK, vault=title))
+    vaults = {} if engine.stand_in else await to_thread.run_sync(vaults_of_campaign, campaign)
+    await engine.wait_for_appliance(*vaults)
+    zone = engine.zone_to_ask(title, vaults)
+    answer = await engine.ask_vault(VaultQuery(run=question, kind=VaultQueryKind.CHECK, vault=title), zone)
     if answer.ok and secret:
         ref = CredentialRef(vault=title, by=SecretLookup.NAME, key=secret)
-        answer = await engine.ask_secret(question, ref)
+        answer = await engine.ask_secret(question, ref, zone)
     return answer
 
 

@@ -11,6 +11,7 @@ who is drained, which the store knows and a bus may forget.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import anyio
 from appliance.bus import BusError, FleetBus
 from appliance.bus.claims import user_token
 from appliance.bus.users import appliance_permissions, enrolment_permissions, new_user
-from appliance.contract import EnrolmentAnswer, EnrolmentRequest, EnrolmentToken, ZoneOrders
+from appliance.contract import ZONE, EnrolmentAnswer, EnrolmentRequest, EnrolmentToken, ZoneOrders
 from appliance.logs import get_logger
 from orchestrator.fleet.keys import FleetKeys, decrypted
 from orchestrator.fleet.roster import Drain, FleetRows, Invitation, Member, StoredLogin
@@ -44,7 +45,8 @@ log = get_logger()
 
 async def invite(rows: FleetRows, keys: FleetKeys, zone: str, enrolments: int, now: float) -> EnrolmentToken:
     """Raises StoreError; ValueError for a zone that cannot be one."""
-    appliance_permissions(zone, "any")
+    if re.fullmatch(ZONE, zone) is None:
+        raise ValueError(f"{zone!r} is no name of a zone; use up to 32 lower-case letters, digits, '-' and '_'")
     invitation = Invitation(secrets.token_hex(8), zone, enrolments, now + VALID_S)
     user = new_user()
     word = user_token(

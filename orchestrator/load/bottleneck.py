@@ -5,7 +5,8 @@ Samples are of the time in which arrivals were due. *Full*: as many attempts are
 
  B1  The schedule was held (`held`): none.
  B2  TOLD of the attempts or more ended with a word of the pacer's, or in more than half of the samples jobs waited for
-     others of their account while it was not full: permits. Failure budgets and canaries let no more logons out.
+     others of their account while it was not full: permits. Failure budgets and canaries let no more logons out;
+     where most words were of open breakers, the advice is about those.
  B3  TOLD of the attempts or more ended with "too much" from a vault (or while they waited for our own limit on requests
      to it) or from hosts: vault or host, the one with more of them.
  B4  A scan process, this command or a supervisor took BUSY of a core at the median, or the bus of all cores: appliance
@@ -37,7 +38,8 @@ LAG_MS = 250.0
 SLOW_S = 1.0
 GREW = 1.5
 LATE_S = 0.5
-PERMIT_WORDS = frozenset({"PERMIT_WAIT", "LOCKOUT_BUDGET_SPENT", "SKIPPED_BREAKER", "NO_PACER"})
+BREAKER_WORD = "SKIPPED_BREAKER"
+PERMIT_WORDS = frozenset({"PERMIT_WAIT", "LOCKOUT_BUDGET_SPENT", BREAKER_WORD, "NO_PACER"})
 OWN_LIMIT = "OWN_OVERLOAD (vault requests)"
 VAULT_WORDS = frozenset({"VAULT_RATE_LIMITED", "VAULT_TIMEOUT", "VAULT_UNREACHABLE", OWN_LIMIT})
 HOST_WORDS = frozenset({"SSH_THROTTLED", "SSH_PENALTY", "SESSION_LIMIT", "SERVER_BUSY"})
@@ -129,12 +131,19 @@ ADVICE: Mapping[Name, str] = {
     Name.UNKNOWN: "Repeat it longer, and look at stages and reasons.",
 }
 
+BREAKER_ADVICE = (
+    "Hosts or directories have refused these accounts for good, and nobody tries them again: mend their secrets (the "
+    "errors say which kind), or leave those targets out. More accounts or a larger failure_budget gain nothing here."
+)
+"""For permits, where most that had none were accounts whose breaker was open."""
+
 
 def bottleneck(seen: Observed) -> Bottleneck:
     """The first rule that holds."""
     found = next((named for rule in _RULES if (named := rule(seen)) is not None), None)
     name, why = found or (Name.UNKNOWN, "nothing was full, slow, busy or turned away")
-    return Bottleneck(name, why, ADVICE[name])
+    broken = name is Name.PERMITS and 2 * seen.words.get(BREAKER_WORD, 0) > _number(seen, PERMIT_WORDS)
+    return Bottleneck(name, why, BREAKER_ADVICE if broken else ADVICE[name])
 
 
 Found = tuple[Name, str] | None
@@ -240,7 +249,11 @@ _RULES: Sequence[Callable[[Observed], Found]] = (
 
 
 def _share(seen: Observed, words: frozenset[str]) -> float:
-    return sum(number for word, number in seen.words.items() if word in words) / max(1, seen.attempts)
+    return _number(seen, words) / max(1, seen.attempts)
+
+
+def _number(seen: Observed, words: frozenset[str]) -> int:
+    return sum(number for word, number in seen.words.items() if word in words)
 
 
 def _most(seen: Observed, what: Callable[[Sample], bool]) -> float:

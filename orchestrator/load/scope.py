@@ -3,6 +3,7 @@
 A load test is an attack on whatever was not meant to be tested. So every place that a campaign makes appliances
 connect to - targets, their jump hosts, domain controllers, vaults and their proxies - must be on loopback or within the
 scope. A DNS name may resolve to anything: only one that stands in the scope itself is let through, and `localhost`.
+Where secrets alone are read no host is dialled, and the vaults and their proxies are all that is touched.
 """
 
 from __future__ import annotations
@@ -30,17 +31,21 @@ def scope_of(entries: Iterable[str]) -> AddressSet:
         raise ScopeError(f"--scope: {error}") from None
 
 
-def beyond(campaign: Campaign, scope: AddressSet) -> tuple[str, ...]:
+def beyond(campaign: Campaign, scope: AddressSet, *, vault_only: bool = False) -> tuple[str, ...]:
     """What the campaign would connect to outside the scope: one line for each kind of place."""
-    return tuple(f"{what} {left.describe()}" for what, places in _places(campaign) if (left := places - scope).count)
+    touched = [*([] if vault_only else _hosts(campaign)), *_vaults(campaign)]
+    return tuple(f"{what} {left.describe()}" for what, places in touched if (left := places - scope).count)
 
 
-def _places(campaign: Campaign) -> Iterator[tuple[str, AddressSet]]:
+def _hosts(campaign: Campaign) -> Iterator[tuple[str, AddressSet]]:
     yield "targets", select(campaign.targets).addresses
     jumps = [jump.address for record in campaign.records if (jump := jump_of(record)) is not None]
     yield "jump hosts", AddressSet.parse(jumps)
     windows = [record for record in campaign.records if isinstance(record, WindowsRecord)]
     yield "domain controllers", AddressSet.parse(host for record in windows for host in record.controllers)
+
+
+def _vaults(campaign: Campaign) -> Iterator[tuple[str, AddressSet]]:
     yield "vaults", AddressSet.parse(_host(vault.url) for vault in campaign.vaults)
     yield "proxies", AddressSet.parse(_host(vault.proxy) for vault in campaign.vaults if vault.proxy)
 

@@ -2,7 +2,7 @@
 
 The order of columns is stable: a new one is added at the end. Cells cannot become formulas (`escape.csv_cell`). `IP`,
 `DNS`, `Status`, `Cause`... are the field's own names; `Duration` is in seconds; times are ISO 8601 in UTC.
-`Warnings` is of the row's vault.
+`Warnings` is of the row's vault, `Zone` is where the attempt that decided was sent. All of them: docs/reports.md.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ HEADER = (
     "Owner",
     "Advice",
     "Warnings",
+    "Zone",
 )
 
 _TECHNOLOGY = {Technology.WINDOWS: "Windows", Technology.UNIX: "Unix"}
@@ -54,7 +55,7 @@ async def csv_report(run: RunRecord, rows: ReportRows) -> AsyncIterator[str]:
     yield _line(HEADER)
     warnings = exposures_of(run.snapshot)
     async for row in rows:
-        yield _line((*_cells(run, row), warnings.get(row.vault, "")))
+        yield _line((*_cells(run, row), warnings.get(row.vault, ""), row.zone))
 
 
 def _cells(run: RunRecord, row: ReportRow) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from orchestrator.store.records import RunRecord
 
 if TYPE_CHECKING:  # a list of runs needs none of what a report is made of
     from orchestrator.capacity.comparison import Comparison
+    from orchestrator.report.accounts import Accounts
     from orchestrator.report.rows import ReportRow
     from orchestrator.report.summary import Summary
 
@@ -125,6 +126,29 @@ def summary_document(summary: Summary) -> Document:
         "gates": [{"gate": gate.text, "actual": gate.actual, "ok": gate.ok} for gate in summary.gates],
         "warnings": list(summary.warnings),
         "prediction": _comparison_document(summary.comparison),
+        "logons": _logons_document(summary.accounts),
+    }
+
+
+def _logons_document(accounts: Accounts) -> Document:
+    both = (accounts.directories, accounts.hosts)
+    return {
+        "accounts": sum(one.accounts for one in both),
+        "granted": sum(one.granted for one in both),
+        "succeeded": sum(one.succeeded for one in both),
+        "failed": sum(one.failed for one in both),
+        "listed": [
+            {
+                "account": line.account,
+                "shared": line.shared,
+                "granted": line.granted,
+                "succeeded": line.succeeded,
+                "failed": line.failed,
+                "failure_budget": line.budget.failures if line.budget else None,
+                "failure_window_s": line.budget.window_s if line.budget else None,
+            }
+            for line in accounts.lines
+        ],
     }
 
 

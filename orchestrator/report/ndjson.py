@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from orchestrator.gates import GateResult
+from orchestrator.report.accounts import NO_ACCOUNTS, Accounts
 from orchestrator.report.documents import (
     SCHEMA_VERSION,
     Document,
@@ -17,9 +18,11 @@ from orchestrator.report.summary import ReportRows, Summariser
 from orchestrator.store.records import RunRecord
 
 
-async def ndjson_report(run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = ()) -> AsyncIterator[str]:
+async def ndjson_report(
+    run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = (), accounts: Accounts = NO_ACCOUNTS
+) -> AsyncIterator[str]:
     """One line at a time."""
-    summariser = Summariser(run, gates)
+    summariser = Summariser(run, gates, accounts)
     yield _line("run", 0, {"schema_version": SCHEMA_VERSION, "run": run_document(run)})
     seq = 0
     async for row in summariser.counted(rows):

@@ -11,6 +11,7 @@ from appliance.reasons import REASONS, Reason, Status, counts_towards_lockout
 from orchestrator.capacity.comparison import Comparison, compared
 from orchestrator.exposure import exposures_of
 from orchestrator.gates import GateResult
+from orchestrator.report.accounts import NO_ACCOUNTS, Accounts
 from orchestrator.report.causes import Cause, Causes
 from orchestrator.report.rows import ReportRow
 from orchestrator.run_state import RunState
@@ -37,6 +38,7 @@ class Summary:
     gates: tuple[GateResult, ...] = ()
     comparison: Comparison | None = None
     """With what was predicted; None for a run that was stopped or resumed."""
+    accounts: Accounts = NO_ACCOUNTS
 
     @property
     def totals(self) -> Totals:
@@ -65,8 +67,9 @@ class Summary:
 class Summariser:
     """Counts rows on their way into a writer."""
 
-    def __init__(self, run: RunRecord, gates: Sequence[GateResult] = ()) -> None:
+    def __init__(self, run: RunRecord, gates: Sequence[GateResult] = (), accounts: Accounts = NO_ACCOUNTS) -> None:
         self._run = run
+        self._accounts = accounts
         self._gates = tuple(gates)
         self._numbers: Counter[tuple[Technology, Reason]] = Counter()
         self._causes = Causes()
@@ -99,14 +102,18 @@ class Summariser:
         lines.sort(key=lambda e: (e.technology, order.index(e.reason.status), -e.number, e.reason.code))
         run = self._run
         beside = compared(run.snapshot, run.spent, logins=self._logins, views=self._views, failed=self._failed)
-        return Summary(run, tuple(lines), self._causes.found(), self._gates, beside)
+        return Summary(run, tuple(lines), self._causes.found(), self._gates, beside, self._accounts)
 
 
 async def summarise(
-    run: RunRecord, rows: ReportRows, gates: Sequence[GateResult] = (), together: Sequence[Remainder] = ()
+    run: RunRecord,
+    rows: ReportRows,
+    gates: Sequence[GateResult] = (),
+    together: Sequence[Remainder] = (),
+    accounts: Accounts = NO_ACCOUNTS,
 ) -> Summary:
     """`together`: what the rows leave out."""
-    summariser = Summariser(run, gates)
+    summariser = Summariser(run, gates, accounts)
     async for _ in summariser.counted(rows):
         pass
     for part in together:

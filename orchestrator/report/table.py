@@ -9,14 +9,17 @@ from rich.text import Text
 
 from appliance.reasons import Status, qids
 from orchestrator.capacity.comparison import Comparison
+from orchestrator.report.accounts import AccountLine, Accounts, Sums
 from orchestrator.report.causes import Cause, Factor
 from orchestrator.report.comparing import COMPARED, figure, source
 from orchestrator.report.summary import Line, Summary
 from orchestrator.report.sums import sums
-from orchestrator.report.tables import BAD, CODE, GOOD, FittedTable, cell, column
+from orchestrator.report.tables import ADDRESS, BAD, CODE, GOOD, FittedTable, cell, column
 
 SHOWN = 10
-"""Causes shown; the rest is in every other format."""
+"""Causes and shared accounts shown; the rest is in every other format."""
+FEW = 3
+"""Accounts of single hosts that are told one by one."""
 
 _STYLES = {
     Status.PASSED: GOOD,
@@ -30,6 +33,8 @@ def table_report(summary: Summary) -> RenderableType:
     parts: list[RenderableType] = [_outcomes(summary)]
     if summary.causes:
         parts.append(_causes(summary.causes))
+    if summary.accounts.lines:
+        parts.append(_accounts(summary.accounts))
     if summary.gates:
         parts.append(_gates(summary))
     if summary.comparison is not None:
@@ -74,6 +79,34 @@ def _causes(causes: tuple[Cause, ...]) -> FittedTable:
             cell(cause.reason.advice),
         )
     return table
+
+
+def _accounts(accounts: Accounts) -> FittedTable:
+    """Directories' accounts one by one, as far as they are few; those of single hosts together."""
+    numbers = [column(name, right=True) for name in ("Permits", "Succeeded", "Failed")]
+    table = FittedTable("Logons per account", column("Account", keep=ADDRESS), *numbers, column("May fail"))
+    singly = accounts.hosts.accounts <= FEW
+    shown = [line for line in accounts.lines if line.shared][:SHOWN]
+    shown += [line for line in accounts.lines if singly and not line.shared]
+    for line in shown:
+        table.add_row(cell(line.account), *_numbers(line), cell(_allowed(line)))
+    if (left := accounts.directories.accounts - sum(line.shared for line in shown)) > 0:
+        table.add_row(cell(f"{left:,} more of directories, in the HTML and JSON reports"), *[cell("")] * 4)
+    if accounts.hosts.accounts and not singly:
+        hosts = accounts.hosts
+        each = {_allowed(line) for line in accounts.lines if not line.shared}
+        allowed = f"{each.pop()} each" if len(each) == 1 and "" not in each else ""
+        most = f" (at most {hosts.most_failed:,} each)" if hosts.failed else ""
+        table.add_row(cell(f"{hosts.accounts:,} accounts of single hosts{most}"), *_numbers(hosts), cell(allowed))
+    return table
+
+
+def _allowed(line: AccountLine) -> str:
+    return "" if line.budget is None else f"{line.budget.failures} in {line.budget.window_s / 60:g} min"
+
+
+def _numbers(one: AccountLine | Sums) -> list[Text]:
+    return [cell(f"{number:,}") for number in (one.granted, one.succeeded, one.failed)]
 
 
 def _comparison(comparison: Comparison) -> FittedTable:

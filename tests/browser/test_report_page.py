@@ -31,6 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text=BREAKING if n % 10 == 6 else "",
             facts={"banner": "SSH-2.0-OpenSSH_9.2p1"},
             attempts=2 if n == 7 else 1,
+            zone="dmz" if n < 300 else "default",
             earlier=(PastAttempt(1, "TCP_TIMEOUT", "record 1", submitted=False),) if n == 7 else (),
         )
         for n in range(HOSTS)
@@ -113,6 +114,11 @@ def test_searching_and_filtering_at_once(page: Page) -> None:
     expect(page.locator("#shown")).to_have_text("0 of 10,000 outcomes")
 
 
+def test_a_zones_hosts_are_found(page: Page) -> None:
+    page.locator("#search").fill("dmz")
+    expect(page.locator("#shown")).to_have_text("300 of 10,000 outcomes")
+
+
 def test_a_cause_leads_to_its_hosts(page: Page) -> None:
     page.locator(".causes [data-reason=PORT_CLOSED]").first.click()
     expect(page.locator("#shown")).to_have_text("1,000 of 10,000 outcomes")
@@ -128,6 +134,7 @@ def test_a_host_is_opened_and_left_by_keyboard(page: Page) -> None:
     expect(detail).to_be_visible()
     expect(detail).to_contain_text("BAD_CREDENTIALS")
     expect(detail).to_contain_text("QID 105053")
+    expect(detail.locator("dt", has_text=re.compile("^Zone$")).locator("+ dd")).to_have_text("dmz")
     expect(detail.locator("pre")).to_contain_text("</script>")
     assert detail.locator("img").count() == 0
     assert detail.locator(".ledger svg").count() == 2

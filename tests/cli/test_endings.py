@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,20 @@ def test_a_bug_is_told_without_what_it_was_working_on(capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert "internal error: RuntimeError" in said.err
     assert "hunter2" not in said.out + said.err
+
+
+@pytest.mark.parametrize("module", ["typer", "orchestrator.cli.app"])
+def test_ctrl_c_before_a_command_has_begun_ends_it_without_a_traceback(module: str) -> None:
+    """Python is interrupted where it is: while modules are being loaded."""
+    script = f"""
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from orchestrator.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -43,8 +43,7 @@ def test_a_run_moves_from_one_store_to_another(keymuster: Product, tmp_path: Pat
     written = keymuster("export", run, "--ndjson", file)
     assert (written.code, written.stdout) == (0, "")
     assert keymuster("export", run).stdout == file.read_text()
-    other = Product(tmp_path / "other")
-    other.state.mkdir(mode=0o700)
+    other = Product(tmp_path / "other")  # whose state directory is not there yet
     brought = other("import", file)
     assert (brought.code, brought.stdout) == (0, ""), brought.stderr
     assert f"keymuster report {run}" in brought.stderr

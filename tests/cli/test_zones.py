@@ -19,6 +19,7 @@ from appliance.bus.users import new_user
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.lab import Lab, running_lab
 from tests.acceptance.product import KEYMUSTER, Product
+from tests.acceptance.served import serving
 from tests.cli.nats import nats_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -193,3 +194,32 @@ def test_on_one_machine_the_own_appliance_does_all_zones(keymuster: Product, tmp
         assert {row["zone"] for row in ended.targets} == {"default"}
         noted = keymuster("plan", campaign(tmp_path, lab))
         assert "By zone: 3 in default, 5 in dmz, 5 in cell." in noted.stdout
+
+
+def test_a_service_takes_the_campaigns_of_every_zone_and_asks_vaults_where_appliances_are(
+    keymuster: Product, tmp_path: Path
+) -> None:
+    """There are appliances of one zone, and it is neither the service's nor the one in which targets are by default."""
+    orchestrator, seed = new_user(), tmp_path / "orchestrator.seed"
+    seed.write_text(orchestrator.seed)
+    dmz = Machine.make(tmp_path, "dmz-1", "dmz", 8)
+    users = f'{{"nkey": "{orchestrator.public}"}}, {dmz.user}'
+    with (
+        running_lab(tmp_path, ESTATE) as lab,
+        nats_server(tmp_path, f"authorization {{ users: [ {users} ] }}\n") as url,
+    ):
+        dmz.fill_in(url, lab)
+        where = ("--nats", url, "--nats-seed", seed)
+        mixed, own = campaign(tmp_path, lab), tmp_path / "dmz.toml"
+        text = mixed.read_text().partition("[[zones]]")[0].replace("[pace]", '[pace]\nzone = "dmz"')
+        own.write_text(text.replace(f"include = {[*LAN, *DMZ, *CELL]}", f"include = {DMZ}"))
+        with dmz.serving(), serving(keymuster.state, *where) as service:
+            until(lambda: service.page("/readyz")[0] == 200, "the appliance to take jobs")
+            asked = keymuster("plan", mixed, "--check-vault", "--json", *where)
+            assert (asked.code, asked.document["vault_check"]["readable"]) == (0, 13), asked.stderr
+            tested = keymuster("vault", "test", "Vault", "--campaign", mixed, *where)
+            assert tested.code == 0, tested.stderr
+            ran = keymuster("run", own, "--json", *where)
+            assert ran.code == 0, ran.stderr
+            assert {(row["zone"], row["appliance"]) for row in ran.targets} == {("dmz", "dmz-1")}
+            assert service.end() == 0

@@ -35,7 +35,7 @@ class Island:
     """Counts words as the rows pass by; `tables` is what the numbers mean."""
 
     def __init__(self) -> None:
-        names = ("technology", "status", "record", "subnet", "vault", "appliance", "phase")
+        names = ("technology", "status", "record", "subnet", "vault", "appliance", "phase", "zone")
         self._words = {name: _Words() for name in names}
         self._reasons: dict[Reason, int] = {}
 
@@ -66,6 +66,7 @@ class Island:
             [[words["phase"].place(time.phase.value), round(time.ms, 1)] for time in evidence.phases],
             [f"QID {qid.number}: {qid.title}" for qid in row.findings],
             [[past.attempt, past.reason, past.record, past.submitted] for past in row.earlier],
+            words["zone"].place(row.zone),
         ]
 
     def tables(self) -> dict[str, Any]:

@@ -13,10 +13,10 @@
       reason: reason.code, why: reason, blocked: r[7], record: t.record[r[8]], subnet: t.subnet[r[9]], user: r[10],
       vault: t.vault[r[11]], secret: r[12], appliance: t.appliance[r[13]], attempts: r[14], ms: r[15], finished: r[16],
       phase: t.phase[r[17]], evidence: r[18], facts: r[19], phases: r[20].map(([p, ms]) => [t.phase[p], ms]), findings: r[21],
-      earlier: r[22],
+      earlier: r[22], zone: t.zone[r[23]],
     };
   });
-  const searched = rows.map((r) => [r.host, r.dns, r.netbios, r.user, r.secret, r.reason, r.evidence, r.facts.banner || ""]
+  const searched = rows.map((r) => [r.host, r.dns, r.netbios, r.user, r.secret, r.reason, r.zone, r.appliance, r.evidence, r.facts.banner || ""]
     .join("\n").toLowerCase());
   // Addresses sort by their numbers: each run of digits is padded.
   const natural = (s) => s.replace(/\d+/g, (d) => d.padStart(10, "0"));
@@ -132,7 +132,7 @@
       make("h3", { textContent: r.attempts > 1 ? `Attempt ${r.attempts}, which decided` : "Attempt" }),
       pairs([["Name", r.dns], ["NetBIOS name", r.netbios], ["User", r.user], ["Record", r.record], ["Vault", r.vault], ["Secret", r.secret],
         ["Subnet", r.subnet], ["Owner of the cause", r.why.owner], ["Ended in phase", r.phase],
-        ["Appliance", r.appliance], ["Finished", r.finished], ...Object.entries(r.facts)]),
+        ["Zone", r.zone], ["Appliance", r.appliance], ["Finished", r.finished], ...Object.entries(r.facts)]),
       ...(r.phases.length ? [make("h3", { textContent: `Phases, ${time(r.ms)} in all` }), ledger] : []));
     history.replaceState(null, "", link(r));
     $("detail").showModal();

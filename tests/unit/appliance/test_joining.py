@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -68,7 +69,7 @@ def test_what_a_killed_enrolment_has_left_is_taken_away(tmp_path: Path) -> None:
 
 
 def token() -> EnrolmentToken:
-    return EnrolmentToken(id="0" * 16, zone="dmz", url=NOBODY, seed="SU", user="", expires_at=0)
+    return EnrolmentToken(id="0" * 16, zone="dmz", url=NOBODY, seed="SU", user="", expires_at=4e9)
 
 
 class _Doors:
@@ -96,6 +97,14 @@ async def test_a_bus_that_is_just_starting_is_waited_for_by_the_same_key(monkeyp
         await _answer(token(), request(), None, patience=5)
     assert len(doors.asked) == 3
     assert len(set(doors.asked)) == 1, "who has not heard the answer asks again as the same one"
+
+
+async def test_a_token_that_is_over_is_told_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server knows no more than that it lets nobody in by it."""
+    monkeypatch.setattr("appliance.enrolling.ask_for_enrolment", _Doors(BusRefused("its key is not known there")))
+    over = token().model_copy(update={"expires_at": time.time() - 600})
+    with pytest.raises(BusRefused, match=r"expired 10 min ago; `keymuster fleet add`.*its key is not known there"):
+        await _answer(over, request(), None, patience=5)
 
 
 async def test_without_patience_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

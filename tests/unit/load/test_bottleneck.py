@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.contract import Phase
-from orchestrator.load.bottleneck import ADVICE, OWN_LIMIT, Name, Observed, Sample, bottleneck
+from orchestrator.load.bottleneck import ADVICE, BREAKER_ADVICE, OWN_LIMIT, Name, Observed, Sample, bottleneck
 from orchestrator.load.recorder import TURNED_AWAY
 from orchestrator.load.stages import BUS, PARTIES, WAIT
 
@@ -40,7 +40,7 @@ def seen(
         (seen(held=True, words={"VAULT_RATE_LIMITED": 900}, **FULL), Name.NONE, "every rate"),
         # B2
         (seen(words={"PERMIT_WAIT": 50}), Name.PERMITS, "5% of the attempts had no permit"),
-        (seen(words={"SKIPPED_BREAKER": 600}), Name.PERMITS, "60% of the attempts"),
+        (seen(words={"SKIPPED_BREAKER": 300, "PERMIT_WAIT": 300}), Name.PERMITS, "60% of the attempts"),
         (seen(words={"LOCKOUT_BUDGET_SPENT": 30, "NO_PACER": 20}), Name.PERMITS, "5% of the attempts"),
         (seen(words={"PERMIT_WAIT": 49}), Name.UNKNOWN, "nothing was full"),
         (seen(held_jobs=3), Name.PERMITS, "in 100% of the time jobs waited"),
@@ -100,6 +100,11 @@ def test_the_first_rule_that_holds(observed: Observed, name: Name, why: str) -> 
     found = bottleneck(observed)
     assert (found.name, found.advice) == (name, ADVICE[name])
     assert why in found.why
+
+
+def test_accounts_that_were_refused_for_good_are_not_mended_by_more_accounts() -> None:
+    found = bottleneck(seen(words={"SKIPPED_BREAKER": 31, "LOCKOUT_BUDGET_SPENT": 30}))
+    assert (found.name, found.advice) == (Name.PERMITS, BREAKER_ADVICE)
 
 
 def test_without_a_sample_or_an_arrival_nothing_is_named() -> None:

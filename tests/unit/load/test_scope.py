@@ -46,6 +46,13 @@ def test_what_lies_outside_is_named_and_let_in_by_its_scope(campaign: Campaign, 
     assert beyond(campaign, scope_of((scope,))) == ()
 
 
+def test_where_secrets_alone_are_read_no_host_need_be_in_scope() -> None:
+    vault = {"url": "https://vault.example/SecretServer", "proxy": "http://proxy.example:3128"}
+    campaign = changed(targets={"include": ["10.0.0.0/24"]}, record={"jump": JUMP}, vault=vault)
+    assert beyond(campaign, scope_of(()), vault_only=True) == ("vaults vault.example", "proxies proxy.example")
+    assert beyond(campaign, scope_of(("vault.example", "proxy.example")), vault_only=True) == ()
+
+
 def test_a_name_is_let_in_by_itself_alone() -> None:
     campaign = changed(targets={"include": ["web.example"]})
     assert beyond(campaign, scope_of(("0.0.0.0/0", "other.example"))) == ("targets web.example",)

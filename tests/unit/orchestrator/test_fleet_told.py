@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from appliance.contract import VERSION, Heartbeat
 from orchestrator.assembly import Prepared, Selection, prepare, zoning
 from orchestrator.campaign import parse_campaign
 from orchestrator.cli.draining import _told
+from orchestrator.cli.fleet_list import _table
 from orchestrator.cli.live_fleet import Live
 from orchestrator.doctor import Level
 from orchestrator.doctor.fleet import judged
+from orchestrator.fleet.roster import Member
 from orchestrator.zone_vaults import vaults_by_zone
+from tests.drawn import cells, is_whole
 from tests.unit.orchestrator.test_zones import BASE
 
 
@@ -36,6 +41,22 @@ def test_an_appliance_as_doctor_sees_it(given: Heartbeat, offset: float | None, 
     assert (found.check, found.level) == ("appliance dmz-1", level)
     assert text in found.text
     assert bool(found.advice) == (level is Level.WARN)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_list_is_whole_however_narrow_the_terminal(width: int) -> None:
+    members = [
+        Member("dmz-1", "U1", "", "dmz", "1.2", "i", 60.0),
+        Member("old", "U2", "", "lan", "1.1", "i", 60.0, 1_795_716_942.0),
+    ]
+    out = io.StringIO()
+    Console(file=out, width=width).print(_table(members, {"dmz-1": Live(beat(draining=True))}, []))
+    is_whole(out.getvalue(), width)
+    if width == 200:
+        assert cells(out.getvalue()) == [
+            ["dmz-1", "dmz", "1.2, contract 1 to 2", "", "drained, empty", "1970-01-01 00:01Z"],
+            ["old", "lan", "1.1", "", "revoked 2026-11-26 18:15Z", "1970-01-01 00:01Z"],
+        ]
 
 
 def test_when_a_drain_is_over() -> None:

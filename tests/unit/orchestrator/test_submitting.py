@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from appliance.bus import BusError
+from appliance.questions import VaultAnswer
 from orchestrator.assembly import Selection
 from orchestrator.campaign import load_campaign
 from orchestrator.campaign_model import Campaign
@@ -22,7 +23,7 @@ from orchestrator.cli.arguments import Format, Home, Show, Where
 from orchestrator.cli.control import Desk, ElsewhereError
 from orchestrator.cli.ending import leaves
 from orchestrator.cli.engine import Engine
-from orchestrator.cli.errors import BadInput, Exit, Incomplete
+from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
 from orchestrator.cli.given import Given
 from orchestrator.cli.holder_client import Client, UnansweredError
 from orchestrator.cli.running import drawn_run_id, new_order
@@ -183,12 +184,68 @@ async def test_a_zone_whose_appliances_are_drained_is_told_from_one_without_any(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats = [SimpleNamespace(appliance="one", draining=True), SimpleNamespace(appliance="two", draining=True)]
-    service: Any = SimpleNamespace(wait_for_appliance=lambda *_: anyio.sleep_forever(), beats=lambda _zone: beats)
+    working: list[str] = []
+    service: Any = SimpleNamespace(
+        wait_for_appliance=lambda *_: anyio.sleep_forever(), beats=lambda _zone: beats, working_zones=lambda: working
+    )
     none: Any = None
     engine = Engine(store, service, none, none, "dmz", None)
     monkeypatch.setattr("orchestrator.cli.engine.APPLIANCE_WAIT_S", 0.01)
     with pytest.raises(Incomplete, match=r"zone 'dmz' takes jobs; drained, .*: one, two .* `keymuster fleet resume`"):
         await engine.wait_for_appliance()
     beats.clear()
-    with pytest.raises(Incomplete, match=r"no appliance of zone 'dmz' has shown up in 0\.01 s"):
+    with pytest.raises(Incomplete, match=r"no appliance of zone 'dmz' has shown up in 0\.01 s: start one"):
         await engine.wait_for_appliance()
+    working += ["default", "lan"]
+    with pytest.raises(Incomplete, match=r"those that take jobs are of zone 'default', 'lan'; .* by pace\.zone"):
+        await engine.wait_for_appliance()
+
+
+@pytest.mark.parametrize(
+    ("vault", "zone"),
+    [("Lan's", "lan"), ("Both's", "dmz"), ("Nobody's", "dmz"), ("Cell's", "dmz")],
+    ids=["one zone's", "the first's", "no target's", "of a zone without appliances"],
+)
+async def test_a_vault_is_asked_from_a_zone_that_may_need_it_and_has_appliances(
+    store: Store, vault: str, zone: str
+) -> None:
+    none: Any = None
+    service: Any = SimpleNamespace(capacity=lambda zone: 0 if zone == "cell" else 8)
+    engine = Engine(store, service, none, none, "default", None)
+    vaults = {"cell": ["Cell's"], "dmz": ["Both's"], "lan": ["Lan's", "Both's"]}
+    assert engine.zone_to_ask(vault, vaults) == zone
+    assert engine.zone_to_ask(vault, {}) == "default"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"url": "http://127.0.0.1:9/SecretServer"}, "(http://127.0.0.1:9/SecretServer): VAULT_UNREACHABLE"),
+        ({}, "(http://127.0.0.1:9/SecretServer): VAULT_UNREACHABLE"),
+        (
+            {"url": "http://127.0.0.1:8/x"},
+            "(http://127.0.0.1:8/x by the appliance's own file or login, http://127.0.0.1:9/SecretServer by",
+        ),
+    ],
+    ids=["the campaign's", "an older release", "another"],
+)
+async def test_a_vault_that_is_not_there_is_told_by_the_url_that_was_asked(
+    store: Store, tmp_path: Path, asked: dict[str, str], told: str
+) -> None:
+    """Whose file has an old address would look for the fault at the new one."""
+
+    async def ask(*_: object) -> VaultAnswer:
+        return VaultAnswer(ok=False, reason="VAULT_UNREACHABLE", text="ECONNREFUSED", facts=asked)
+
+    async def at_once(*_: object) -> None:
+        pass
+
+    none: Any = None
+    service: Any = SimpleNamespace(wait_for_appliance=at_once, capacity=lambda _: 1, ask_vault=ask)
+    file = tmp_path / "campaign.toml"
+    await anyio.Path(file).write_text('name = "c"\n' + VAULT + RECORD + TARGETS)
+    campaign = await anyio.to_thread.run_sync(load_campaign, file)
+    engine = Engine(store, service, none, none, "default", None)
+    with pytest.raises(Unreachable) as refused:
+        await engine.check_vaults("r", campaign)
+    assert told in str(refused.value)

@@ -93,6 +93,12 @@ async def test_the_data_are_all_of_the_outcomes() -> None:
     assert "no <b>" not in text
 
 
+async def test_each_outcome_says_in_which_zone_and_by_which_appliance() -> None:
+    data = island(await page([outcome(zone="dmz"), outcome(address="10.0.0.2", zone="default", appliance="b1")]))
+    where = [(data["tables"]["zone"][row[23]], data["tables"]["appliance"][row[13]]) for row in data["rows"]]
+    assert where == [("dmz", "a1"), ("default", "b1")]
+
+
 async def test_a_shared_cause_says_what_one_thing_to_fix() -> None:
     outcomes = [outcome("ACCOUNT_LOCKED", f"10.0.0.{n}") for n in range(212)]
     text = await page(outcomes)

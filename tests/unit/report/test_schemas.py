@@ -11,9 +11,11 @@ import pytest
 from appliance.contract import Technology
 from appliance.reasons import REASONS, Status
 from orchestrator.gates import GateResult
+from orchestrator.pacing import Budget
+from orchestrator.report.accounts import LISTED, accounts_of
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
-from orchestrator.store.records import PastAttempt
+from orchestrator.store.records import LogonCount, PastAttempt
 from tests.schemas import SCHEMAS, conforms
 from tests.unit.report.report_rows import HOSTILE, finished, foreseen_run, joined, outcome, rows
 
@@ -52,6 +54,27 @@ async def test_a_prediction_is_as_published_in_both() -> None:
         "failed_logons": 1,
     }
     assert document["prediction"]["actual"]["duration_s"] == 20.0
+
+
+async def test_logons_are_as_published_in_both_and_most_of_all_those_that_many_hosts_share() -> None:
+    logons = [LogonCount(f"{HOSTILE}@host:10.0.{n // 250}.{n % 250}", 1, 0, 1) for n in range(LISTED)]
+    asked = accounts_of(
+        [*logons, LogonCount("scan@dir:corp", 9, 7, 2)], lambda one: Budget() if one.is_directory else None
+    )
+    document = json.loads(await joined(json_report(finished(OUTCOMES), rows(*OUTCOMES), GATES, asked)))
+    conforms(document, "report")
+    last = json.loads((await joined(ndjson_report(finished(OUTCOMES), rows(*OUTCOMES), GATES, asked))).splitlines()[-1])
+    conforms(last, "ndjson")
+    told = document["logons"]
+    assert last["logons"] == told
+    assert {name: told[name] for name in ("accounts", "granted", "succeeded", "failed")} == {
+        "accounts": LISTED + 1, "granted": LISTED + 9, "succeeded": 7, "failed": LISTED + 2,
+    }  # fmt: skip
+    assert (len(told["listed"]), told["listed"][1]["failure_budget"]) == (LISTED, None)
+    assert told["listed"][0] == {
+        "account": "scan@corp", "shared": True, "granted": 9, "succeeded": 7, "failed": 2,
+        "failure_budget": 2, "failure_window_s": 1800.0,
+    }  # fmt: skip
 
 
 async def test_every_line_of_ndjson_is_as_published() -> None:

@@ -12,9 +12,12 @@ from rich.console import Console
 from appliance.contract import Technology, View
 from appliance.reasons import REASONS
 from orchestrator.gates import GateResult
+from orchestrator.pacing import Budget
+from orchestrator.report.accounts import accounts_of
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report
 from orchestrator.store import OutcomeRow, PastAttempt, RunRecord
+from orchestrator.store.records import LogonCount
 from tests.drawn import cells, is_whole
 from tests.unit.report.report_rows import HOSTILE, RUN, finished, foreseen_run, outcome, rows
 
@@ -80,6 +83,34 @@ async def test_many_causes_are_cut_and_the_rest_is_told() -> None:
     reasons += ["SESSION_LIMIT", "KEX_TIMEOUT", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "EXCLUDED"]
     text = await report(*(outcome(reason) for reason in reasons))
     assert f"(and {len(reasons) - SHOWN} more in the HTML and JSON reports)" in text
+
+
+async def test_what_was_asked_of_accounts_stands_beside_what_they_allow() -> None:
+    logons = [LogonCount("scan@dir:corp", 9, 7, 2), LogonCount("old@dir:corp", 1, 0, 1)]
+    logons += [LogonCount(f"root@host:10.0.0.{n}", 1, 0, n % 2) for n in range(4)]
+    budgets = {"dir:corp": Budget(3, 600.0)}
+    asked = accounts_of(
+        logons, lambda account: budgets.get(account.authority, Budget()) if account.user != "old" else None
+    )
+    text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=asked))
+    assert cells(text)[-3:] == [
+        ["scan@corp", "9", "7", "2", "3 in 10 min"],
+        ["old@corp", "1", "0", "1", ""],
+        ["4 accounts of single hosts (at most 1 each)", "4", "0", "2", "2 in 30 min each"],
+    ]
+    few = accounts_of(logons[2:4], lambda _: Budget())
+    text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=few))
+    assert cells(text)[-2:] == [
+        ["root@10.0.0.1", "1", "0", "1", "2 in 30 min"],
+        ["root@10.0.0.0", "1", "0", "0", "2 in 30 min"],
+    ]
+    assert "Logons" not in await report(outcome())
+
+
+async def test_many_accounts_of_directories_are_cut_and_the_rest_is_told() -> None:
+    asked = accounts_of([LogonCount(f"s{n}@dir:corp", 1, 1, 0) for n in range(SHOWN + 5)], lambda _: Budget())
+    text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=asked))
+    assert cells(text)[-1][0] == "5 more of directories, in the HTML and JSON reports"
 
 
 async def test_gates_and_the_run_are_named() -> None:

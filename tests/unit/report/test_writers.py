@@ -9,6 +9,7 @@ import re
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -99,8 +100,14 @@ async def test_no_writer_lets_a_control_character_through(writer: Writer) -> Non
     assert text.encode("utf-8")
 
 
+def test_every_column_is_documented_in_its_place() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE) == list(HEADER)
+
+
 async def test_csv_has_the_fields_header_and_a_line_a_target() -> None:
-    [header, passed, failed] = cells(await joined(csv_report(finished(PAIR), rows(*PAIR))))
+    pair = (replace(PAIR[0], zone="dmz"), PAIR[1])
+    [header, passed, failed] = cells(await joined(csv_report(finished(pair), rows(*pair))))
     assert header == list(HEADER)
     told = dict(zip(header, passed, strict=True))
     assert told == {
@@ -109,7 +116,7 @@ async def test_csv_has_the_fields_header_and_a_line_a_target() -> None:
         "Record": "unix", "Vault": "Vault", "Secret Name": "root", "User": "scan", "Appliance": "a1", "Attempts": "1",
         "Duration": "0.021", "First Seen": "2023-11-14T22:13:20.250Z", "Last Seen": "2023-11-14T22:13:21.000Z",
         "Campaign": "quarterly", "Owner": "nobody", "Advice": REASONS["PASSED"].advice,
-        "Warnings": "",
+        "Warnings": "", "Zone": "dmz",
     }  # fmt: skip
     assert (failed[6], failed[8]) == ("Failed", "105015")
 

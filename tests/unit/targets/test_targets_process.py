@@ -17,8 +17,9 @@ import anyio.abc
 import pytest
 
 from targets import material
+from targets.lab import vault_alone
 from targets.spec import EstateError
-from tests.unit.targets.targets_lab import running, until
+from tests.unit.targets.targets_lab import build, running, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -111,6 +112,22 @@ async def test_counters_that_an_estate_has_left_stay_until_the_next_one_is_up(tm
         async with running('[vault]\ntls = {certificate = "/no", key = "/no"}', tmp_path):
             pass
     assert read(f"{tmp_path}/metrics.json") == left
+
+
+async def test_a_directory_is_one_labs_while_it_serves(tmp_path: Path) -> None:
+    """The other one would put its passwords, truth and counters in place of these."""
+    async with running("[[hosts]]", tmp_path) as (ready, _):
+        truth = read(ready.truth)
+        for another in (
+            running("seed = 9\n[[hosts]]\ncount = 3", tmp_path),
+            vault_alone(build("seed = 9"), tmp_path, 0),
+        ):
+            with pytest.raises(EstateError, match=r"another lab serves from .*--dir"):
+                async with another:
+                    pass
+        assert read(ready.truth) == truth
+    async with running("seed = 9\n[[hosts]]\ncount = 3", tmp_path) as (ready, _):
+        assert len(read(ready.truth)[0].splitlines()) == 3
 
 
 @pytest.mark.slow

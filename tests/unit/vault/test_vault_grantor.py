@@ -246,10 +246,12 @@ async def test_check_sends_no_password_to_a_vault_that_is_ill(vault: ScriptedVau
     vault.on("POST", GRANT, grant())
     vault.on("GET", HEALTH, reply(503), reply(503), reply(503), reply(404, b"", kind="text/plain"))
     async with open_grantor(vault.login()) as grantor:
-        assert (await grantor.check()).reason == "VAULT_ERROR"
+        ill = await grantor.check()
+        assert (ill.reason, ill.facts["url"]) == ("VAULT_ERROR", vault.login().access.url)
         assert vault.count(GRANT) == 0
         answer = await grantor.answer(VaultQuery(run="r", kind=VaultQueryKind.CHECK, vault="Vault"))
     assert answer.ok
+    assert answer.facts["url"] == ill.facts["url"]
     assert vault.count(GRANT) == 1
 
 

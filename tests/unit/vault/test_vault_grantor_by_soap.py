@@ -109,7 +109,7 @@ async def test_a_check_looks_first_and_says_what_is_spoken(vault: ScriptedVault)
         assert (ill.reason, ill.text) == ("VAULT_ERROR", "It broke.")
         assert vault.count("Authenticate") == 0
         well = await grantor.answer(CHECK)
-        assert (well.ok, well.facts) == (True, {"user": "svc", "api": "soap"})
+        assert (well.ok, well.facts) == (True, {"url": vault.login().access.url, "user": "svc", "api": "soap"})
 
 
 # -- whichever ---------------------------------------------------------------------------------------------------------
