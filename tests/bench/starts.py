@@ -30,6 +30,8 @@ LOADED = {
 }
 """As they do it themselves: nothing is collected meanwhile, and what is there is frozen."""
 QUIET = "import gc; gc.disable()\n{}\ngc.freeze()"
+IMPORTS = ("import appliance.worker", "import appliance.__main__, appliance.embedded")
+"""The same two up to their greeting, collected as usual."""
 ESTATE = """
 seed = 5
 [[hosts]]
@@ -97,6 +99,7 @@ def measured(lab: Lab, place: Path, rounds: int) -> dict[str, list[float]]:
                 rows: dict[str, float] = {"keymuster --version": cpu_ms([str(KEYMUSTER), "--version"])}
                 for name, loads in LOADED.items():
                     rows[name] = cpu_ms([sys.executable, "-c", QUIET.format(loads)])
+                rows |= {code: cpu_ms([sys.executable, "-c", code]) for code in IMPORTS}
                 lab_state = ["--state", str(place / f"lab-{number}")]
                 serve = [sys.executable, "-m", "targets", str(estate), *lab_state]
                 rows["estate of 4 hosts, up and down"] = cpu_ms(serve, first_line)
@@ -136,9 +139,9 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(prefix="keymuster-starts-") as name, running_lab(Path(name), ESTATE) as lab:
         found = measured(lab, Path(name), given.rounds)
-    print(f"{os.cpu_count()} cores, {given.rounds} rounds{'':22} ms CPU: median (least, most)")
+    print(f"{os.cpu_count()} cores, {given.rounds} rounds{'':38} ms CPU: median (least, most)")
     for row, values in found.items():
-        print(f"  {row:36} {statistics.median(values):8.0f} ({min(values):.0f}, {max(values):.0f})")
+        print(f"  {row:52} {statistics.median(values):8.0f} ({min(values):.0f}, {max(values):.0f})")
     return 0
 
 
