@@ -14,10 +14,7 @@ import anyio
 from anyio import to_thread
 
 from appliance.questions import VaultAnswer, VaultQuery
-from orchestrator.assembly import Selection, prepare, zoning
 from orchestrator.cli.errors import CommandError
-from orchestrator.plan import NothingSelected
-from orchestrator.zone_vaults import vaults_by_zone
 
 if TYPE_CHECKING:
     from orchestrator.audit.pulling import Put
@@ -57,6 +54,10 @@ def vaults_of_campaign(campaign: Campaign) -> Mapping[str, Sequence[str]]:
     """By zone, the titles of the vaults that a campaign's targets there may need; where it has no target, all of them
     in its own zone. Takes a while for many records.
     """
+    from orchestrator.assembly import Selection, prepare, zoning  # noqa: PLC0415 - who only passes questions on plans nothing
+    from orchestrator.plan import NothingSelected  # noqa: PLC0415
+    from orchestrator.zone_vaults import vaults_by_zone  # noqa: PLC0415
+
     prepared = prepare(campaign, Selection(), run="", seed=0, now=0.0)
     if isinstance(prepared, NothingSelected):
         return {campaign.pace.zone: tuple(vault.title for vault in campaign.vaults)}

@@ -74,7 +74,7 @@ def accounts_of(logons: Iterable[LogonCount], budget_of: Callable[[Account], Bud
 
 
 def _is_shared(one: LogonCount) -> bool:
-    return _account(one.account).is_directory
+    return one.account.rfind("@dir:") > one.account.rfind("@host:")
 
 
 def _account(text: str) -> Account:
