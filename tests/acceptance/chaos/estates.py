@@ -18,7 +18,7 @@ HELD = 'latency = "1500ms"'
 """A line of `hosts`: a login takes so much longer, whatever the machine. An appliance has 256 at once: when it has done
 its first hundred of 500 it is in the middle for more than a second, however quick it is otherwise.
 """
-PACED = 'latency = "60ms"'
+PACED = 'latency = "150ms"'
 """The same where few are let in at once."""
 AMPLE, LOST = "30s", "10s"
 """Deadlines that hundreds of good hosts meet beside other work. What is lost with whoever had it is waited for that

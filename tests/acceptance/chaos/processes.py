@@ -23,14 +23,14 @@ CEILING_S = 60.0
 
 def until(condition: Callable[[], bool], what: str, *, within: float = CEILING_S) -> None:
     """Ask until it is so: the other side is another process, and has no event to wait for here. Asking costs whoever
-    answers too: it takes at most a fifth of the time.
+    answers too: it takes at most half of the time.
     """
     asked = time.monotonic()
     end = asked + within
     while not condition():
         now = time.monotonic()
         assert now < end, f"{what}: not within {within:g} s"
-        time.sleep(max(LOOK_S, 4 * (now - asked)))
+        time.sleep(max(LOOK_S, now - asked))
         asked = time.monotonic()
 
 

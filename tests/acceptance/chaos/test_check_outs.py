@@ -41,8 +41,8 @@ def seen(hosts: Estate) -> dict[str, Any]:
     return dict(hosts.metrics()["vault"])
 
 
-def begin(start: Start, hosts: Estate) -> Command:
-    command = start("run", str(hosts.campaign(record=RECORD, deadline=LOST)))
+def begin(start: Start, hosts: Estate, pace: str = "") -> Command:
+    command = start("run", str(hosts.campaign(record=RECORD, deadline=LOST, pace=pace)))
     until(lambda: hosts.logons() >= MIDDLE or command.process.poll() is not None, "the middle of the run")
     assert command.process.poll() is None, command.said
     return command
@@ -91,7 +91,8 @@ def test_what_a_killed_orchestrator_left_is_given_back_when_its_run_goes_on(star
 
 
 def test_an_interrupted_run_gives_back_what_it_has(start: Start, shared: Estate) -> None:
-    command = begin(start, shared)
+    """It finishes what it has in flight first, which must not be all that is left."""
+    command = begin(start, shared, "capacity = 48")
     command.interrupt()
     assert command.wait() == 130
     assert (seen(shared)["checkouts"], seen(shared)["checkins"]) == (1, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,14 +94,10 @@ def test_passwords_that_change_all_the_time(start: Start, tmp_path: Path, first:
         wrong = {address: reason for address, reason in told.items() if reason != "PASSED"}
         assert wrong.keys() <= late, wrong
         assert set(wrong.values()) <= {"BAD_CREDENTIALS"}
-        logons = {
-            address: [logon["ok"] for logon in host["logons"]]
-            for address, host in hosts.metrics()["hosts"].items()
-            if address not in late
-        }
-        tries = Counter(map(tuple, logons.values()))
-        assert tries.keys() <= {(True,), (False, True)}
-        assert tries[False, True] > 0, "the test shows something only where somebody was hit"
+        seen = hosts.metrics()["hosts"]
+        logons = {address: tuple(logon["ok"] for logon in host["logons"]) for address, host in seen.items()}
+        assert {tries for address, tries in logons.items() if address not in late} <= {(True,), (False, True)}
+        assert any(False in tries for tries in logons.values()), "it shows something only where somebody was hit"
 
 
 def test_one_view_serves_all_and_a_change_is_noticed(start: Start, tmp_path: Path) -> None:
