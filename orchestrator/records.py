@@ -138,6 +138,12 @@ class RecordBook:
         ]
         return _safest(budgets) if budgets else None
 
+    def budgets_of_hosts(self) -> frozenset[Budget]:
+        """What records allow accounts that are a host's own, jump hosts' included."""
+        own = {_budget(record) for record in self._records if not account_of(record, "").is_directory}
+        jumps = [records for (authority, _), records in self._jumping.items() if authority.startswith("host:")]
+        return frozenset(own | {_budget(record) for records in jumps for record in records})
+
     def directory_accounts(self) -> Mapping[Account, tuple[Record, ...]]:
         """Every account of a directory, with the records that use it."""
         users: dict[tuple[str, str], list[Record]] = {}

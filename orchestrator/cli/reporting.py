@@ -20,7 +20,7 @@ from orchestrator.cli.output import written_to
 from orchestrator.gates import Gate, GateResult, GateTotals, evaluate, percentiles
 from orchestrator.outcomes import outcomes_of
 from orchestrator.records import RecordBook
-from orchestrator.report.accounts import NO_ACCOUNTS, Accounts, accounts_of
+from orchestrator.report.accounts import LISTED, NO_ACCOUNTS, Accounts, accounts_of
 from orchestrator.report.csv_report import csv_report
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report
@@ -64,8 +64,9 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
 
 
 async def _accounts(store: Store, run: RunRecord) -> Accounts:
-    logons, campaign = await store.ledger.logons(run.id), _campaign(run)
-    return await to_thread.run_sync(accounts_of, logons, RecordBook(campaign.records, campaign.vaults).budget_for)
+    logons, campaign = await store.ledger.logons_together(run.id, LISTED), _campaign(run)
+    book = RecordBook(campaign.records, campaign.vaults)
+    return await to_thread.run_sync(accounts_of, logons, book.budget_for, book.budgets_of_hosts())
 
 
 async def _rows(store: Store, run: RunRecord) -> AsyncIterator[ReportRow]:

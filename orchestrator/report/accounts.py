@@ -6,16 +6,16 @@ fail within the window. A run that outlasts its window may have more failures th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from appliance.contract import Account
 from orchestrator.pacing import Budget
 from orchestrator.report.rows import account_name
-from orchestrator.store.records import LogonCount
+from orchestrator.store.records import LogonCount, LogonSums, RunLogons
 
 LISTED = 200
-"""Accounts that are told one by one; the others are in the sums."""
+"""Accounts of either kind that are told one by one; the others are in the sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,49 +32,36 @@ class AccountLine:
     """None for an account that no record of the campaign names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Over several accounts."""
-
-    accounts: int = 0
-    granted: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    most_failed: int = 0
-    """Of one account."""
+NOBODY = LogonSums()
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    directories: Sums = Sums()
-    hosts: Sums = Sums()
+    directories: LogonSums = NOBODY
+    hosts: LogonSums = NOBODY
     """Accounts of single hosts."""
     lines: tuple[AccountLine, ...] = ()
-    """Directories' first, then those with the most failures."""
+    """At most LISTED of directories, then at most LISTED of hosts; each kind's with the most failures first."""
+    of_each_host: Budget | None = None
+    """What every account of a single host is allowed, where that is one thing."""
 
 
 NO_ACCOUNTS = Accounts()
 
 
-def accounts_of(logons: Iterable[LogonCount], budget_of: Callable[[Account], Budget | None]) -> Accounts:
-    ordered = sorted(logons, key=lambda one: (not _is_shared(one), -one.failed, -one.granted, one.account))
-    lines = tuple(
-        AccountLine(
-            account_name(one.account),
-            _is_shared(one),
-            one.granted,
-            one.succeeded,
-            one.failed,
-            budget_of(_account(one.account)),
-        )
-        for one in ordered[:LISTED]
-    )
-    shared = [one for one in ordered if _is_shared(one)]
-    return Accounts(_sums(shared), _sums(ordered[len(shared) :]), lines)
+def accounts_of(
+    logons: RunLogons, budget_of: Callable[[Account], Budget | None], of_hosts: Collection[Budget] = ()
+) -> Accounts:
+    """`of_hosts`: what the campaign allows accounts of single hosts, all of them."""
+    lines = tuple(_line(one, budget_of) for one in logons.listed)
+    only = next(iter(of_hosts)) if len(of_hosts) == 1 else None
+    return Accounts(logons.directories, logons.hosts, lines, only)
 
 
-def _is_shared(one: LogonCount) -> bool:
-    return one.account.rfind("@dir:") > one.account.rfind("@host:")
+def _line(one: LogonCount, budget_of: Callable[[Account], Budget | None]) -> AccountLine:
+    account = _account(one.account)
+    name, budget = account_name(one.account), budget_of(account)
+    return AccountLine(name, account.is_directory, one.granted, one.succeeded, one.failed, budget)
 
 
 def _account(text: str) -> Account:
@@ -84,13 +71,3 @@ def _account(text: str) -> Account:
         if mark:
             return Account(authority=f"{kind}:{name}", user=user)
     return Account(authority="", user=text)
-
-
-def _sums(counts: Sequence[LogonCount]) -> Sums:
-    return Sums(
-        len(counts),
-        sum(one.granted for one in counts),
-        sum(one.succeeded for one in counts),
-        sum(one.failed for one in counts),
-        max((one.failed for one in counts), default=0),
-    )

@@ -9,12 +9,14 @@ from rich.text import Text
 
 from appliance.reasons import Status, qids
 from orchestrator.capacity.comparison import Comparison
-from orchestrator.report.accounts import AccountLine, Accounts, Sums
+from orchestrator.pacing import Budget
+from orchestrator.report.accounts import AccountLine, Accounts
 from orchestrator.report.causes import Cause, Factor
 from orchestrator.report.comparing import COMPARED, figure, source
 from orchestrator.report.summary import Line, Summary
 from orchestrator.report.sums import sums
 from orchestrator.report.tables import ADDRESS, BAD, CODE, GOOD, FittedTable, cell, column
+from orchestrator.store.records import LogonSums
 
 SHOWN = 10
 """Causes and shared accounts shown; the rest is in every other format."""
@@ -89,23 +91,22 @@ def _accounts(accounts: Accounts) -> FittedTable:
     shown = [line for line in accounts.lines if line.shared][:SHOWN]
     shown += [line for line in accounts.lines if singly and not line.shared]
     for line in shown:
-        table.add_row(cell(line.account), *_numbers(line), cell(_allowed(line)))
+        table.add_row(cell(line.account), *_numbers(line), cell(_allowed(line.budget)))
     if (left := accounts.directories.accounts - sum(line.shared for line in shown)) > 0:
         table.add_row(cell(f"{left:,} more of directories, in the HTML and JSON reports"), *[cell("")] * 4)
     if accounts.hosts.accounts and not singly:
         hosts = accounts.hosts
-        each = {_allowed(line) for line in accounts.lines if not line.shared}
-        allowed = f"{each.pop()} each" if len(each) == 1 and "" not in each else ""
+        allowed = f"{_allowed(accounts.of_each_host)} each" if accounts.of_each_host is not None else ""
         most = f" (at most {hosts.most_failed:,} each)" if hosts.failed else ""
         table.add_row(cell(f"{hosts.accounts:,} accounts of single hosts{most}"), *_numbers(hosts), cell(allowed))
     return table
 
 
-def _allowed(line: AccountLine) -> str:
-    return "" if line.budget is None else f"{line.budget.failures} in {line.budget.window_s / 60:g} min"
+def _allowed(budget: Budget | None) -> str:
+    return "" if budget is None else f"{budget.failures} in {budget.window_s / 60:g} min"
 
 
-def _numbers(one: AccountLine | Sums) -> list[Text]:
+def _numbers(one: AccountLine | LogonSums) -> list[Text]:
     return [cell(f"{number:,}") for number in (one.granted, one.succeeded, one.failed)]
 
 

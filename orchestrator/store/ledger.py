@@ -7,20 +7,33 @@ requests into calls is the caller's.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select
 
 from appliance.contract import Account, Part, Technology
 from orchestrator.pacing import EntryKind, LedgerEntry
 from orchestrator.sharding import shard_of
 from orchestrator.store.database import Database
 from orchestrator.store.leases import Held, lost
-from orchestrator.store.records import LogonCount, PermitCount
+from orchestrator.store.records import LogonCount, LogonSums, PermitCount, RunLogons
 from orchestrator.store.schema import jobs, permits, runs
 
 _APPEND = insert(permits)
+
+
+def _number_of(kind: EntryKind) -> ColumnElement[int]:
+    return func.sum(case((permits.c.kind == kind.value, 1), else_=0))
+
+
+_ACCOUNT = (permits.c.authority, permits.c.user)
+_PER_ACCOUNT = (
+    *_ACCOUNT,
+    _number_of(EntryKind.GRANTED).label("granted"),
+    _number_of(EntryKind.SUCCESS).label("succeeded"),
+    _number_of(EntryKind.FAILURE).label("failed"),
+)
 
 
 class Ledger:
@@ -47,11 +60,29 @@ class Ledger:
 
     async def logons(self, run: str) -> list[LogonCount]:
         """What a run has asked of each account."""
-        numbers = [_number_of(kind) for kind in (EntryKind.GRANTED, EntryKind.SUCCESS, EntryKind.FAILURE)]
-        account = (permits.c.authority, permits.c.user)
-        query = select(*account, *numbers).where(permits.c.run == run).group_by(*account)
+        query = select(*_PER_ACCOUNT).where(permits.c.run == run).group_by(*_ACCOUNT)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [LogonCount(f"{user}@{authority}", *counted) for authority, user, *counted in rows]
+        return _counts(rows)
+
+    async def logons_together(self, run: str, most: int) -> RunLogons:
+        """The sums, and at most so many accounts of either kind by name: a run may have a million."""
+        each = select(*_PER_ACCOUNT).where(permits.c.run == run).group_by(*_ACCOUNT).subquery()
+        shared = each.c.authority.startswith("dir:")
+        numbers = (each.c.granted, each.c.succeeded, each.c.failed)
+        kind = case((shared, 1), else_=0).label("kind")
+        sums = select(kind, func.count(), *map(func.sum, numbers), func.max(each.c.failed)).group_by(kind)
+        order = (each.c.failed.desc(), each.c.granted.desc(), each.c.user, each.c.authority)
+
+        def look(connection: Connection) -> RunLogons:
+            found = {kind: LogonSums(*map(int, values)) for kind, *values in connection.execute(sums)}
+            listed = [
+                one
+                for of_kind in (shared, ~shared)
+                for one in _counts(connection.execute(select(each).where(of_kind).order_by(*order).limit(most)).all())
+            ]
+            return RunLogons(found.get(1, LogonSums()), found.get(0, LogonSums()), tuple(listed))
+
+        return await self._database.read(look)
 
     async def by_target(self, runs: Sequence[str]) -> list[PermitCount]:
         """What these runs have asked of each account, target by target; what jump hosts were asked is of none."""
@@ -111,8 +142,10 @@ class Ledger:
         ]
 
     async def prune(self, before: float) -> None:
-        """Forget entries older than `before`."""
-        query = delete(permits).where(permits.c.at < before)
+        """Forget entries older than `before` that are of no run of the store. Those of a run are its report's to tell,
+        and go with it.
+        """
+        query = delete(permits).where(permits.c.at < before, permits.c.run.not_in(select(runs.c.id)))
         await self._database.write(lambda connection: connection.execute(query))
 
 
@@ -134,5 +167,5 @@ def _values(entry: LedgerEntry) -> dict[str, Any]:
     }
 
 
-def _number_of(kind: EntryKind) -> ColumnElement[int]:
-    return func.sum(case((permits.c.kind == kind.value, 1), else_=0))
+def _counts(rows: Iterable[Row[Any]]) -> list[LogonCount]:
+    return [LogonCount(f"{row.user}@{row.authority}", row.granted, row.succeeded, row.failed) for row in rows]

@@ -114,6 +114,29 @@ class LogonCount:
 
 
 @dataclass(frozen=True, slots=True)
+class LogonSums:
+    """Over several accounts."""
+
+    accounts: int = 0
+    granted: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    most_failed: int = 0
+    """Of one account."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLogons:
+    """What a run has asked of all its accounts."""
+
+    directories: LogonSums = LogonSums()
+    hosts: LogonSums = LogonSums()
+    """Accounts of single hosts."""
+    listed: tuple[LogonCount, ...] = ()
+    """Some of directories, then some of hosts: each kind's with the most failures first."""
+
+
+@dataclass(frozen=True, slots=True)
 class PermitCount:
     """What a run has asked of an account at one target, as the ledger of permits has it."""
 

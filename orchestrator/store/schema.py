@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0012"
+HEAD = "0013"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -134,6 +134,7 @@ permits = Table(
     # Older releases write neither.
     Column("shard", Integer),
     Column("holder", Text),
+    Index("permits_of_run", "run"),
 )
 
 leases = Table(

@@ -40,7 +40,7 @@ from orchestrator.store import (
     Store,
     Undispatched,
 )
-from orchestrator.store.records import ApprovalRow, CheckOutRow, TimedAttempt
+from orchestrator.store.records import ApprovalRow, CheckOutRow, LogonSums, RunLogons, TimedAttempt
 from tests.contract.conftest import Place
 
 RUN = "r1"
@@ -468,7 +468,7 @@ async def test_the_ledger_keeps_its_order(store: Store) -> None:
 
 
 async def test_the_ledger_is_loaded_from_and_pruned_to_a_time(store: Store) -> None:
-    entries = [entry(EntryKind.GRANTED, at) for at in (1.0, 2.0, 3.0)]
+    entries = [replace(entry(EntryKind.GRANTED, at), run="a load test") for at in (1.0, 2.0, 3.0)]
     await store.ledger.append(entries)
     assert await store.ledger.load(2.0) == entries[1:]
     await store.ledger.prune(3.0)
@@ -499,6 +499,30 @@ async def test_the_ledger_counts_what_a_run_has_asked_of_each_account(store: Sto
     assert (count.granted, count.succeeded, count.failed) == (2, 1, 1)
     assert count.account == str(entry(EntryKind.GRANTED, 1.0).account)
     assert await store.ledger.logons("another run") == []
+
+
+async def test_what_a_run_asked_of_accounts_is_added_up_and_listed_by_failures(store: Store) -> None:
+    def asked(name: str, *kinds: EntryKind) -> list[LedgerEntry]:
+        account = Account(authority=name, user="scan")
+        return [replace(entry(kind, 1.0), account=account) for kind in kinds]
+
+    granted, failed, succeeded = EntryKind.GRANTED, EntryKind.FAILURE, EntryKind.SUCCESS
+    told = asked("dir:corp", granted, granted, failed, failed) + asked("dir:lab", granted, succeeded)
+    told += asked("host:10.0.0.1", granted, succeeded) + asked("host:10.0.0.2", granted, failed)
+    told += asked("host:10.0.0.3", granted, succeeded)
+    await store.ledger.append(told)
+    found = await store.ledger.logons_together(RUN, 1)
+    assert found.directories == LogonSums(2, granted=3, succeeded=1, failed=2, most_failed=2)
+    assert found.hosts == LogonSums(3, granted=3, succeeded=2, failed=1, most_failed=1)
+    assert [one.account for one in found.listed] == ["scan@dir:corp", "scan@host:10.0.0.2"]
+    assert await store.ledger.logons_together("another run", 9) == RunLogons()
+
+
+async def test_permits_of_a_run_are_kept_with_it(store: Store) -> None:
+    permit = entry(EntryKind.GRANTED, 1.0)
+    await store.ledger.append([permit, replace(permit, run="a load test")])
+    await store.ledger.prune(before=1e12)
+    assert {one.run for one in await store.ledger.load(since=0.0)} == {RUN}
 
 
 async def test_the_ledger_knows_whose_permits_are_no_runs(store: Store) -> None:

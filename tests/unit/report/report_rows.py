@@ -11,6 +11,7 @@ from orchestrator.capacity.comparison import Foreseen
 from orchestrator.capacity.spent import Spent
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.store import OutcomeRow, RunRecord, RunState
+from orchestrator.store.records import LogonCount, LogonSums, RunLogons
 
 HOSTILE = "\x1b[31m[bold]red[/bold]\r\n=cmd|'/c calc'!A1\t\u202egpj.exe\x7f\ud800<b>"
 """What a peer might say: terminal codes, markup, line ends, a formula, a direction mark, DEL, half a surrogate pair."""
@@ -85,3 +86,17 @@ def foreseen_run(outcomes: Iterable[OutcomeRow]) -> RunRecord:
 
 async def joined(pieces: AsyncIterator[str]) -> str:
     return "".join([piece async for piece in pieces])
+
+
+def run_logons(*counts: LogonCount) -> RunLogons:
+    """As the store adds them up and lists them."""
+    of_kind = [[one for one in counts if ("@dir:" in one.account) == shared] for shared in (True, False)]
+    ordered = (sorted(some, key=lambda one: (-one.failed, -one.granted, one.account)) for some in of_kind)
+    directories, hosts = map(_sums, of_kind)
+    return RunLogons(directories, hosts, tuple(one for some in ordered for one in some))
+
+
+def _sums(counts: list[LogonCount]) -> LogonSums:
+    granted, succeeded = sum(one.granted for one in counts), sum(one.succeeded for one in counts)
+    failed = [one.failed for one in counts]
+    return LogonSums(len(counts), granted, succeeded, sum(failed), max(failed, default=0))

@@ -19,7 +19,7 @@ from orchestrator.report.table import SHOWN, table_report
 from orchestrator.store import OutcomeRow, PastAttempt, RunRecord
 from orchestrator.store.records import LogonCount
 from tests.drawn import cells, is_whole
-from tests.unit.report.report_rows import HOSTILE, RUN, finished, foreseen_run, outcome, rows
+from tests.unit.report.report_rows import HOSTILE, RUN, finished, foreseen_run, outcome, rows, run_logons
 
 PAST = PastAttempt(1, "VAULT_TIMEOUT", "unix", submitted=False, views=2)
 
@@ -90,7 +90,9 @@ async def test_what_was_asked_of_accounts_stands_beside_what_they_allow() -> Non
     logons += [LogonCount(f"root@host:10.0.0.{n}", 1, 0, n % 2) for n in range(4)]
     budgets = {"dir:corp": Budget(3, 600.0)}
     asked = accounts_of(
-        logons, lambda account: budgets.get(account.authority, Budget()) if account.user != "old" else None
+        run_logons(*logons),
+        lambda account: budgets.get(account.authority, Budget()) if account.user != "old" else None,
+        {Budget()},
     )
     text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=asked))
     assert cells(text)[-3:] == [
@@ -98,17 +100,21 @@ async def test_what_was_asked_of_accounts_stands_beside_what_they_allow() -> Non
         ["old@corp", "1", "0", "1", ""],
         ["4 accounts of single hosts (at most 1 each)", "4", "0", "2", "2 in 30 min each"],
     ]
-    few = accounts_of(logons[2:4], lambda _: Budget())
+    few = accounts_of(run_logons(*logons[2:4]), lambda _: Budget())
     text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=few))
     assert cells(text)[-2:] == [
         ["root@10.0.0.1", "1", "0", "1", "2 in 30 min"],
         ["root@10.0.0.0", "1", "0", "0", "2 in 30 min"],
     ]
+    two = accounts_of(run_logons(*logons), lambda _: Budget(), {Budget(), Budget(1)})
+    text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=two))
+    assert cells(text)[-1][-1] == "", "not one thing for all"
     assert "Logons" not in await report(outcome())
 
 
 async def test_many_accounts_of_directories_are_cut_and_the_rest_is_told() -> None:
-    asked = accounts_of([LogonCount(f"s{n}@dir:corp", 1, 1, 0) for n in range(SHOWN + 5)], lambda _: Budget())
+    logons = [LogonCount(f"s{n}@dir:corp", 1, 1, 0) for n in range(SHOWN + 5)]
+    asked = accounts_of(run_logons(*logons), lambda _: Budget())
     text = shown(await summarise(finished([outcome()]), rows(outcome()), accounts=asked))
     assert cells(text)[-1][0] == "5 more of directories, in the HTML and JSON reports"
 
