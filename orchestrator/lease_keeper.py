@@ -81,6 +81,7 @@ class LeaseKeeper:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._every, BEAT_S, self._renew, name="leases: count")
                 tasks.start_soon(self._every, LOOK_S, self._look, name="leases: look")
+                tasks.start_soon(self._every, LOOK_S, self._end_frozen, name="leases: end the frozen")
                 task_status.started()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_S):
@@ -92,7 +93,7 @@ class LeaseKeeper:
             try:
                 await step()
             except StoreError as error:
-                log.warning("leases: the store does not answer", error=str(error))
+                log.warning("leases: the store does not answer as it should", error=str(error))
 
     async def _renew(self) -> None:
         held = dict(self._held)
@@ -106,11 +107,14 @@ class LeaseKeeper:
             await self.take([orchestrator_lease(self.owner)])
 
     async def _look(self) -> None:
-        now = self._note(await self._table.all())
-        if self._watch.is_one_silent(now) and (ended := await self._table.end_frozen()):
-            log.warning("the store's sessions of a frozen process are ended", sessions=ended)
+        self._note(await self._table.all())
         self._looked.set()
         self._looked = anyio.Event()
+
+    async def _end_frozen(self) -> None:
+        """Beside the looks, which it must not hold up; where the server lets us end nobody they do without."""
+        if self._watch.is_one_silent(self._clock()) and (ended := await self._table.end_frozen()):
+            log.warning("the store's sessions of a frozen process are ended", sessions=ended)
 
     def _note(self, rows: Mapping[str, LeaseRow]) -> float:
         now = self._clock()

@@ -34,6 +34,8 @@ LOST_S = 9.0
 COMMAND = "command-"
 """Begins the name of a command that holds a run for as long as it gives it an order."""
 GAP_S = 4.0
+KNOWN_S = 3 * LOST_S
+"""By then the sessions of a frozen holder have been ended; its lease may stay for long, where nobody wants it."""
 
 
 class LeaseWatch:
@@ -64,8 +66,6 @@ class LeaseWatch:
         return unchanged and now - self._since[row.name] >= LOST_S  # T1
 
     def is_one_silent(self, now: float) -> bool:
-        """Has a holder shown no life for so long that it may be frozen?"""
-        silent = (
-            now - since >= SILENT_S for name, since in self._since.items() if self._rows[name].owner != self._owner
-        )
-        return any(silent)  # T4
+        """Has a holder shown no life for so long that it may be frozen, and not for so long that it is known to be?"""
+        others = (name for name, row in self._rows.items() if row.owner != self._owner)
+        return any(SILENT_S <= now - self._since[name] <= KNOWN_S for name in others)  # T4

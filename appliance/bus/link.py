@@ -25,7 +25,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from appliance.bus import BusError, BusRefused, BusUnavailable, Timing
 from appliance.bus.credentials import credentials_text
-from appliance.bus.servers import Redial, is_loopback, servers_of
+from appliance.bus.servers import Redial, is_known, is_loopback, servers_of
 from appliance.bus.users import is_seed
 from appliance.lean import without
 from appliance.logs import get_logger
@@ -128,6 +128,8 @@ class Link:
         timing: Timing,
     ) -> Self:
         """Connect. Raises BusRefused (login, TLS, version) or BusUnavailable."""
+        if strange := [one for one in servers_of(url) if not is_known(one)]:
+            raise BusRefused(f"{', '.join(strange)} is no address of a bus: write nats://HOST:PORT or tls://HOST:PORT")
         if tls is None and not is_loopback(url):
             raise BusRefused(f"{url} is not on this machine, and jobs would go there in plain text: set up TLS for it")
         if seed is not None and not is_seed(seed):

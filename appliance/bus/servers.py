@@ -34,6 +34,12 @@ def wants_tls(url: str) -> bool:
     return any(urlsplit(one).scheme == "tls" for one in servers_of(url))
 
 
+def is_known(server: str) -> bool:
+    """Does it say how it is spoken to in a way that we know, or not at all?"""
+    scheme, mark, _ = server.partition("://")
+    return not mark or scheme in ("nats", "tls")
+
+
 def _is_loopback(server: str) -> bool:
     host = urlsplit(server if "://" in server else f"nats://{server}").hostname or ""
     if host == "localhost":

@@ -19,7 +19,9 @@ from orchestrator.state_dir import HolderInfo
 
 @asynccontextmanager
 async def asker(where: Where, campaign: Campaign) -> AsyncIterator[Put]:
-    """Every vault of the campaign answers and takes its login by then. Raises Unreachable, Incomplete, BadInput."""
+    """Every vault of the campaign answers and takes its login by then, as far as its zones have appliances. Raises
+    Unreachable, Incomplete, BadInput.
+    """
     held = await acquire(where)
     if isinstance(held, HolderInfo):
         async with await reach(held, where) as control:

@@ -51,17 +51,25 @@ async def put_by(engine: Engine, campaign: Campaign, logins: tuple[Login, ...]) 
 
 
 def vaults_of_campaign(campaign: Campaign) -> Mapping[str, Sequence[str]]:
-    """By zone, the titles of the vaults that a campaign's targets there may need; where it has no target, all of them
-    in its own zone. Takes a while for many records.
+    """By zone, the titles of the campaign's vaults that its targets there may need; those that no target needs are of
+    its own zone. Takes a while for a campaign with zones and many records.
     """
-    from orchestrator.assembly import Selection, prepare, zoning  # noqa: PLC0415 - who only passes questions on plans nothing
-    from orchestrator.plan import NothingSelected  # noqa: PLC0415
-    from orchestrator.zone_vaults import vaults_by_zone  # noqa: PLC0415
+    titles = tuple(vault.title for vault in campaign.vaults)
+    needed: dict[str, list[str]] = {}
+    if campaign.zones:
+        from orchestrator.assembly import Selection, prepare, zoning  # noqa: PLC0415 - as for the next two lines:
+        from orchestrator.plan import NothingSelected  # noqa: PLC0415 - who only passes questions on plans nothing
+        from orchestrator.zone_vaults import vaults_by_zone  # noqa: PLC0415
 
-    prepared = prepare(campaign, Selection(), run="", seed=0, now=0.0)
-    if isinstance(prepared, NothingSelected):
-        return {campaign.pace.zone: tuple(vault.title for vault in campaign.vaults)}
-    return vaults_by_zone(prepared.plan, campaign, zoning(prepared))
+        prepared = prepare(campaign, Selection(), run="", seed=0, now=0.0)
+        if not isinstance(prepared, NothingSelected):
+            found = vaults_by_zone(prepared.plan, campaign, zoning(prepared))
+            # Records may name vaults that a command has left out.
+            needed = {zone: some for zone, named in found.items() if (some := [one for one in named if one in titles])}
+    if spare := [one for one in titles if not any(one in some for some in needed.values())]:
+        home = campaign.pace.zone if campaign.pace.zone in needed or not needed else next(iter(needed))
+        needed[home] = [*needed.get(home, ()), *spare]
+    return needed
 
 
 async def at_once(

@@ -7,6 +7,7 @@ one that lives for the question, in a directory of its own.
 from __future__ import annotations
 
 import json as formats
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -161,14 +162,19 @@ async def _vaults(where: Where, campaign: Campaign) -> AsyncIterator[Finding]:
     if isinstance(asked, Finding):
         yield asked
         return
-    for vault, answer in zip(campaign.vaults, asked, strict=True):
+    checked, told = asked[: len(campaign.vaults)], asked[len(campaign.vaults) :]
+    for vault, check, answer in zip(campaign.vaults, checked, told, strict=True):
+        if not check.ok:
+            advice = f"`keymuster vault test {shlex.quote(vault.title)}` asks it alone, and says more"
+            yield bad("vault", f"{vault.title!r}: {check.reason}: {check.text}", advice)
+            continue
         yield fine("vault", f"{vault.title!r} answers the appliance and takes its login")
         if (clock := clocks.judged(vault.title, answer.facts)) is not None:
             yield clock
 
 
 async def _asked(where: Where, campaign: Campaign) -> Sequence[VaultAnswer] | Finding:
-    """Every vault's answer, or why there is none."""
+    """Whether every vault is there, then what each says of itself; or why there is no answer."""
     held = await anyio.Path(where.state / "holder.json").exists()
     answers: list[VaultAnswer] = []
     told: dict[str, None] = {}
@@ -176,8 +182,10 @@ async def _asked(where: Where, campaign: Campaign) -> Sequence[VaultAnswer] | Fi
         place = where if held else replace(where, home=Home(Path(directory)))
         try:
             async with asker(place, campaign) as put:
-                asked = [VaultQuery(run="", kind=VaultQueryKind.WHO, vault=vault.title) for vault in campaign.vaults]
-                answers += await put(asked)
+                for kind in (VaultQueryKind.CHECK, VaultQueryKind.WHO):
+                    answers += await put(
+                        [VaultQuery(run="", kind=kind, vault=vault.title) for vault in campaign.vaults]
+                    )
         except* CommandError as errors:  # a group, where they come out of the engine's tasks
             told |= dict.fromkeys(map(str, leaves(errors)))
     if told:

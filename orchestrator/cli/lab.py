@@ -42,10 +42,11 @@ _LOCAL = {"unix": _ACCOUNTS["unix"], "windows": 'domain_type = "local"'}
 
 async def up(estate: Path, state: Path, campaign: Path | None, shards: int | None) -> Exit:
     """Serve an estate until Ctrl-C or SIGTERM; optionally write the campaign for it."""
-    if str(estate) == "-":
-        estate = await anyio.to_thread.run_sync(_kept, state, sys.stdin)
+    given = estate if str(estate) != "-" else await anyio.to_thread.run_sync(_received, state, sys.stdin)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(estate, state, shards) as ready:
+        async with serving(given, state, shards) as ready:
+            if given != estate:  # till now the directory may have been another lab's, with an estate of its own there
+                await anyio.to_thread.run_sync(given.replace, state / "estate.toml")
             print(json.dumps(dict(ready)), flush=True)
             if campaign is not None:
                 await anyio.to_thread.run_sync(_write, campaign, campaign_text(ready, read_truth(Path(ready["truth"]))))
@@ -123,9 +124,9 @@ async def _until_it_ends(process: Process, then: anyio.CancelScope) -> None:
     then.cancel()
 
 
-def _kept(state: Path, source: TextIO) -> Path:
+def _received(state: Path, source: TextIO) -> Path:
     """The estate that is read from here, as a file beside what the lab writes."""
-    file, text = state / "estate.toml", source.read()
+    file, text = state / "estate.toml.new", source.read()
     if not text.strip():
         raise BadInput("no estate has come on stdin: `keymuster lab preset small | keymuster lab up -`")
     try:

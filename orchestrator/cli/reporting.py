@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -55,12 +55,18 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
     if form in for_machines:
         chunks = for_machines[form]()
     else:
-        from orchestrator.report.html import html_report  # noqa: PLC0415 - jinja2, for one format of five
-
+        html_report = await to_thread.run_sync(_load_html_report)
         logons = await store.ledger.logons(run.id)
         chunks = html_report(run, lambda: _rows(store, run), results, logons, run.snapshot["campaign"])
     async for text in chunks:
         out.write(text)
+
+
+def _load_html_report() -> Callable[..., AsyncIterator[str]]:
+    """Jinja2 and the page, for one format of five. Blocking: others' runs may be under way in this process."""
+    from orchestrator.report.html import html_report  # noqa: PLC0415
+
+    return html_report
 
 
 async def _accounts(store: Store, run: RunRecord) -> Accounts:

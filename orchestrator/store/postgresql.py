@@ -18,6 +18,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -43,10 +44,11 @@ IDLE_S, LOCK_S = 5, 30
 holds up nobody, and has let go of its leases before they are taken over (`leases.LOST_S`). One that is frozen in the
 middle of a statement is ended by others (`frozen.py`).
 """
-KEEP_ALIVE_S, SILENT_S = 3, 8
-"""A server of which nothing is heard for SILENT_S is dialled anew. The system repeats what nobody acknowledges after
+KEEP_ALIVE_S, SILENT_S = 3, 10
+"""A server that takes nothing from us for SILENT_S is dialled anew. The system repeats what nobody acknowledges after
 pauses that double: of processes that were cut off for half a minute one would be back that much before another, which
-it took for dead.
+it took for dead. A server may also be there and read nothing, with a lock to wait for and a large batch under way: the
+sessions that hold our locks for long are ended before (`frozen.py`), and the transaction is run again.
 """
 _XID = text("SELECT CAST(pg_current_xact_id() AS text)")
 _STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
@@ -203,7 +205,7 @@ def _notice_silence(connection: asyncpg.Connection) -> None:
     known = transport.get_extra_info("socket") if transport is not None else None
     if known is None or known.family == socket.AF_UNIX:
         return
-    with socket.socket(fileno=os.dup(known.fileno())) as sock:
+    with socket.socket(fileno=os.dup(known.fileno())) as sock, suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE_S)
         if sys.platform == "linux":

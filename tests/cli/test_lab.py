@@ -215,6 +215,24 @@ def test_an_estate_from_stdin_that_does_not_come(keymuster: Product, tmp_path: P
     refused(ended, "no estate has come on stdin")
 
 
+def test_an_estate_from_stdin_for_the_directory_of_a_lab_that_serves(tmp_path: Path) -> None:
+    estates = [f'seed = {seed}\n[[hosts]]\ncount = 1\nnetwork = "127.43.9.0/24"\n' for seed in (1, 2)]
+    command = [str(KEYMUSTER), "lab", "up", "-", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
+        try:
+            assert lab.stdin is not None
+            assert lab.stdout is not None
+            lab.stdin.write(estates[0])
+            lab.stdin.close()
+            assert "ssh_port" in json.loads(lab.stdout.readline())
+            second = subprocess.run(command, input=estates[1], capture_output=True, text=True, check=False, timeout=60)
+            assert second.returncode == 2
+            assert "another lab serves from" in second.stderr
+            assert (tmp_path / "estate.toml").read_text() == estates[0]
+        finally:
+            lab.terminate()
+
+
 def test_a_network_that_is_none_of_this_machines(keymuster: Product, tmp_path: Path) -> None:
     file = tmp_path / "estate.toml"
     file.write_text('[[hosts]]\nnetwork = "fd5e:1::/64"\n')

@@ -273,7 +273,7 @@ async def test_a_server_of_which_nothing_is_heard_is_dialled_anew(postgres: Post
         return kept, sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
     store = await open_store(postgres.url(database), password=PASSWORD)
-    assert await store.runs._database.read(step) == (1, 8000)
+    assert await store.runs._database.read(step) == (1, 10_000)
     await store.close()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from nats.aio.client import Server
 
-from appliance.bus.servers import LONGEST_WAIT_S, Redial, is_loopback, servers_of, wants_tls
+from appliance.bus.servers import LONGEST_WAIT_S, Redial, is_known, is_loopback, servers_of, wants_tls
 
 
 def test_a_url_names_one_server_or_several() -> None:
@@ -27,6 +27,21 @@ def test_a_url_names_one_server_or_several() -> None:
 )
 def test_all_servers_are_on_this_machine_or_it_is_not(url: str, loopback: bool) -> None:
     assert is_loopback(url) is loopback
+
+
+@pytest.mark.parametrize(
+    ("server", "known"),
+    [
+        ("nats://a:1", True),
+        ("tls://a:1", True),
+        ("a:1", True),
+        ("ws://a:1", False),
+        ("wss://a:1", False),
+        ("https://a", False),
+    ],
+)
+def test_how_a_server_is_spoken_to(server: str, known: bool) -> None:
+    assert is_known(server) is known
 
 
 def test_one_server_that_wants_tls_is_enough() -> None:

@@ -1,43 +1,64 @@
-"""Many questions at once: answers in their order, and one failure by itself."""
+"""From which zone each of a campaign's vaults is asked."""
 
 from __future__ import annotations
 
-import anyio
-import anyio.lowlevel
 import pytest
 
-from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
-from orchestrator.cli.asking import AT_ONCE, at_once
-from orchestrator.cli.errors import Unreachable
+from orchestrator.campaign import Campaign, parse_campaign
+from orchestrator.cli.asking import vaults_of_campaign
 
-QUERIES = [VaultQuery(run="r", kind=VaultQueryKind.AUDIT, vault="V", skip=n) for n in range(3 * AT_ONCE)]
+VAULT = """
+[[vaults]]
+title = "{title}"
+url = "https://{title}.example/SecretServer"
+user = "svc"
+password = {{ env = "X" }}
+"""
+RECORD = """
+[[records]]
+title = "{title}"
+technology = "unix"
+user = "scan"
+vault = "{title}"
+secret = "s"
+accounts = "local"
+ips = ["{network}"]
+"""
+TARGETS = """
+[targets]
+include = ["10.1.0.0/24", "10.2.0.0/24"]
+"""
+DMZ = """
+[[zones]]
+name = "dmz"
+ips = ["10.2.0.0/16"]
+"""
 
 
-async def test_answers_come_in_the_order_of_the_questions_and_not_all_are_asked_at_once() -> None:
-    asking = most = 0
-
-    async def ask(query: VaultQuery) -> VaultAnswer:
-        nonlocal asking, most
-        asking += 1
-        most = max(most, asking)
-        for _ in range(len(QUERIES) - query.skip):
-            await anyio.lowlevel.checkpoint()
-        asking -= 1
-        return VaultAnswer(ok=True, text=str(query.skip))
-
-    answers = await at_once(QUERIES, ask)
-    assert [answer.text for answer in answers] == [str(query.skip) for query in QUERIES]
-    assert most == AT_ONCE
+def campaign(zones: str = "") -> Campaign:
+    """A vault for each network, and one that no record names."""
+    vaults = "".join(VAULT.format(title=title) for title in ("inner", "outer", "spare"))
+    records = RECORD.format(title="inner", network="10.1.0.0/16") + RECORD.format(title="outer", network="10.2.0.0/16")
+    return parse_campaign('name = "c"\n' + vaults + records + TARGETS + zones, "c.toml")
 
 
-async def test_a_failure_ends_the_others_and_is_no_group() -> None:
-    """The holder of a state directory answers with it; a group would end the holder, and its runs."""
+def without(title: str, whole: Campaign) -> Campaign:
+    """As commands narrow a campaign down to the vaults that they ask."""
+    return whole.model_copy(update={"vaults": tuple(vault for vault in whole.vaults if vault.title != title)})
 
-    async def ask(query: VaultQuery) -> VaultAnswer:
-        if query.skip == 2:
-            raise Unreachable("no appliance")
-        await anyio.sleep_forever()
-        raise AssertionError
 
-    with pytest.raises(Unreachable, match="no appliance"):
-        await at_once(QUERIES, ask)
+@pytest.mark.parametrize(
+    ("whole", "found"),
+    [
+        (campaign(), {"default": ["inner", "outer", "spare"]}),
+        (campaign(DMZ), {"default": ["inner", "spare"], "dmz": ["outer"]}),
+        (without("outer", campaign(DMZ)), {"default": ["inner", "spare"]}),
+        (without("inner", campaign(DMZ)), {"dmz": ["outer", "spare"]}),
+        (without("outer", campaign()), {"default": ["inner", "spare"]}),
+    ],
+    ids=["one zone", "two", "two, one vault left out", "two, the other left out", "one zone, one left out"],
+)
+def test_every_vault_that_is_asked_has_a_zone_and_no_other_one_is_asked(
+    whole: Campaign, found: dict[str, list[str]]
+) -> None:
+    assert {zone: list(titles) for zone, titles in vaults_of_campaign(whole).items()} == found

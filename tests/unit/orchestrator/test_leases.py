@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from orchestrator.leases import BEAT_S, GAP_S, LOOK_S, LOST_S, LeaseWatch
+from orchestrator.leases import BEAT_S, GAP_S, KNOWN_S, LOOK_S, LOST_S, LeaseWatch
 from orchestrator.sharding import SHARDS, shard_of
 from orchestrator.store.frozen import SILENT_S
 from orchestrator.store.leases import LeaseRow
@@ -71,6 +71,8 @@ def test_one_that_is_silent_may_be_frozen() -> None:
     assert watch.is_one_silent(now)
     watch.look({NAME: row(1)}, now)
     assert not watch.is_one_silent(now), "it has been counted up"
+    now = watched(watch, row(1), now, now + KNOWN_S + 2 * LOOK_S)
+    assert not watch.is_one_silent(now), "whatever it held has been let go of by now"
     mine = LeaseWatch("other")
     now = watched(mine, row(), 0.0, 2 * LOST_S)
     assert not mine.is_one_silent(now), "we ourselves are awake"
