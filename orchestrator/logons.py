@@ -143,7 +143,7 @@ def gap(counts: HostCounts, run: RunRecord, counted: Iterable[RunRecord], now: f
     oldest = min((one.created_at for one in counted), default=now)
     if oldest < now - REMEMBER_S:
         return (
-            f"the hosts count since {instant(counts.since)}, and the ledger forgets permits after "
+            f"the hosts count since {instant(counts.since)}, and the ledger forgets load tests after "
             f"{REMEMBER_S / 3600:g} h; start the lab anew to score a new run"
         )
     return ""

@@ -193,10 +193,14 @@ class Link:
             for call in list(self._calls.values()):
                 if f'"{call.subject}"' in lowered:
                     call.end(refused)
-        elif "authorization violation" in lowered or "authentication" in lowered:
-            self._deny(f"the server at {self._url} refuses this login: its key is not known there")
+        elif _refuses_login(text):
+            self._deny(self._refusal)
         elif isinstance(error, ssl.SSLCertVerificationError):
             self._deny(f"the certificate of {self._url} is not trusted ({error.verify_message}): name its CA")
+
+    @property
+    def _refusal(self) -> str:
+        return f"the server at {self._url} refuses this login: its key is not known there"
 
     def _deny(self, text: str) -> None:
         self._denied = text
@@ -218,7 +222,11 @@ class Link:
             await self._client.close()
 
     async def _on_closed(self) -> None:
-        """For good: by `close`, or by an error after which the library does not come back."""
+        """For good: by `close`, or by an error after which the library does not come back. It tells of a login that is
+        revoked by this alone, where that ends a connection.
+        """
+        if _refuses_login(str(self._client.last_error or "")):
+            self._deny(self._refusal)
         for sink in list(self._sinks.values()):
             sink.close()
 
@@ -399,3 +407,9 @@ def _api_error(error: dict[str, Any]) -> ApiError:
     if "insufficient" in text or "maximum bytes" in text or "no space" in text:
         return ApiError(code, f"the bus's store is full ({text}): free disk space where its state directory is")
     return ApiError(code, f"the bus refuses: {text}")
+
+
+def _refuses_login(said: str) -> bool:
+    """Does an error of the server's say so?"""
+    lowered = said.lower()
+    return "authorization violation" in lowered or "authentication" in lowered

@@ -137,7 +137,7 @@ def test_permits_for_other_estates_are_left_out_and_a_strangers_logon_is_not() -
         (SINCE + 10, SINCE + 20, SINCE + 100, ""),
         (SINCE - 1, None, SINCE + 100, "run r1 began before; run the campaign anew while its lab is up"),
         (SINCE + 30, SINCE + 20, SINCE + 100, "run r1 began after; name its own lab's --truth"),
-        (SINCE, None, SINCE + REMEMBER_S + 1, "the ledger forgets permits after 24 h; start the lab anew"),
+        (SINCE, None, SINCE + REMEMBER_S + 1, "the ledger forgets load tests after 24 h; start the lab anew"),
     ],
 )
 def test_counters_of_another_time_say_nothing(began: float, until: float | None, now: float, says: str) -> None:
