@@ -61,7 +61,7 @@ def ordeal(seed: int, directory: Path, say: Callable[[str], None], after: float 
         if run is not None:
             report = _report(world, run)
             told.reasons.update(row["reason"] for row in report["targets"])
-            told.complaints += complaints(world, report)
+            told.complaints += complaints(world, report, told.faults)
     return told
 
 

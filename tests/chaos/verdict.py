@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,26 @@ from appliance.leaks import places
 from appliance.reasons import REASONS, Status
 from targets.material import MARKER
 from tests.acceptance.chaos.processes import command
+from tests.chaos.timetable import Fault, Kind
 from tests.chaos.world import HOSTS, World
 
 BUDGET = 2
 """Failed or unanswered logons that a record allows an account by default."""
 REFUSALS = {"BAD_CREDENTIALS", "ACCOUNT_LOCKED", "NO_AUTH_METHOD"}
 """What only a host may say that is not as it should be."""
+REPEATING = {
+    Kind.KILL_APPLIANCE, Kind.FREEZE_APPLIANCE, Kind.KILL_SCAN_PROCESS, Kind.KILL_ORCHESTRATOR,
+    Kind.FREEZE_ORCHESTRATOR, Kind.CUT_ZONE,
+}  # fmt: skip
+"""After each of these what was out is done again, unless its report comes first (docs/orchestrators.md)."""
 PARTS = ("passed", "passed_limited", "failed", "not_attempted")
 
 
-def complaints(world: World, report: dict[str, Any]) -> Iterator[str]:
+def complaints(world: World, report: dict[str, Any], faults: Sequence[Fault]) -> Iterator[str]:
+    """`faults`: what was done to the run."""
     yield from _exact(world, report)
     yield from _right(world, report)
-    yield from _within_budget(world)
+    yield from _within_budget(world, 1 + sum(fault.kind in REPEATING for fault in faults))
     yield from _secrets(world)
 
 
@@ -50,8 +57,10 @@ def _right(world: World, report: dict[str, Any]) -> Iterator[str]:
             yield f"{row['target']} has the fault {truth[row['target']]}, and the report says {reason}"
 
 
-def _within_budget(world: World) -> Iterator[str]:
-    """As hosts and directories have counted: nobody is locked, and nobody failed more often than the budget allows."""
+def _within_budget(world: World, attempts: int) -> Iterator[str]:
+    """As hosts and directories have counted: nobody is locked, nobody failed more often than the budget allows, and no
+    host has seen more logons, good ones included, than attempts were lost.
+    """
     for zone in world.zones:
         seen = zone.metrics()
         for name, account in seen["accounts"].items():
@@ -60,7 +69,7 @@ def _within_budget(world: World) -> Iterator[str]:
             if account["locked"]:
                 yield f"account {name} of zone {zone.name} is locked"
         for address, host in seen["hosts"].items():
-            if len(host["logons"]) > BUDGET:
+            if len(host["logons"]) > max(BUDGET, attempts):
                 yield f"host {address}: {len(host['logons'])} logons"
 
 
