@@ -57,8 +57,8 @@ def vaults_of_campaign(campaign: Campaign) -> Mapping[str, Sequence[str]]:
     titles = tuple(vault.title for vault in campaign.vaults)
     needed: dict[str, list[str]] = {}
     if campaign.zones:
-        from orchestrator.assembly import Selection, prepare, zoning  # noqa: PLC0415 - as for the next two lines:
-        from orchestrator.plan import NothingSelected  # noqa: PLC0415 - who only passes questions on plans nothing
+        from orchestrator.assembly import Selection, prepare, zoning  # noqa: PLC0415 - most who ask have no zones
+        from orchestrator.plan import NothingSelected  # noqa: PLC0415
         from orchestrator.zone_vaults import vaults_by_zone  # noqa: PLC0415
 
         prepared = prepare(campaign, Selection(), run="", seed=0, now=0.0)

@@ -126,4 +126,4 @@ def subnet(ip: str) -> str:
     """The /24 or /64 of an address; empty for none."""
     if ":" in ip:
         return str(IPv6Interface(f"{ip}/64").network)
-    return f"{ip.rpartition('.')[0]}.0/24" if ip else ""  # an eighth of a large report's time, by way of `ipaddress`
+    return f"{ip.rpartition('.')[0]}.0/24" if ip else ""  # of each row: nothing is parsed
