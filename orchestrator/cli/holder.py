@@ -29,7 +29,7 @@ from orchestrator.store.leases import LeaseRow
 AGAIN_S = 0.3
 FOUND_S = LOST_S + 6.0
 """A holder that does not answer is dead by then, or starts or ends no more."""
-TAKEN_S = 2 * FOUND_S
+TAKEN_S = 4 * FOUND_S
 """Whoever takes a dead one's run over has it by then, and answers."""
 
 

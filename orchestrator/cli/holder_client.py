@@ -37,6 +37,10 @@ ORDER_S = 15.0
 """An order is a write to the store, which may wait for a busy disk."""
 GONE_S = 30.0
 """A holder that says nothing of a run's progress for so long has ended."""
+TAKEN_OVER_S = 9.0
+"""The same on the user's bus, where another orchestrator may have the run by then: `leases.LOST_S`, whose module loads
+the store.
+"""
 POLL_S = 0.5
 PORTION = 200
 """Queries in one message to the holder, but for audits: one page of rows may fill a good part of a message."""
@@ -115,7 +119,7 @@ class Client:
     async def progress(self, run: str) -> Progress | None:
         """How far the run is; None once it has ended, and the holder perhaps with it (the store says how)."""
         try:
-            answer = await self._ask("progress", {"run": run}, GONE_S)
+            answer = await self._ask("progress", {"run": run}, TAKEN_OVER_S if self._holder.orchestrator else GONE_S)
         except Unreachable:
             return None
         if not answer["open"]:

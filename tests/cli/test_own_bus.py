@@ -17,7 +17,7 @@ import pytest
 
 from appliance.bus.claims import KeyPair
 from appliance.bus.users import new_user
-from orchestrator.cli.holder_client import GONE_S
+from orchestrator.cli.holder_client import TAKEN_OVER_S
 from tests.acceptance.chaos.processes import until
 from tests.acceptance.chaos.runs import Command
 from tests.acceptance.lab import Lab, running_lab
@@ -190,7 +190,7 @@ def test_a_submitted_run_whose_service_says_nothing_for_long_is_watched_on(keymu
                 run = command.run
                 until(lambda: keymuster.planned_runs()[0]["state"] == "running", "the run to be under way")
                 os.killpg(service.process.pid, signal.SIGSTOP)
-                time.sleep(GONE_S + LATE_S)
+                time.sleep(TAKEN_OVER_S + LATE_S)
                 assert [one["state"] for one in keymuster.planned_runs()] == ["running"]
                 assert command.process.poll() is None, command.said
                 os.killpg(service.process.pid, signal.SIGCONT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.holder_client import POLL_S
 from tests.acceptance.chaos.estates import AMPLE, HOSTS, PACED, Estate, estate
 from tests.acceptance.chaos.fleets import Fleet, at, fleet, freeze
 from tests.acceptance.chaos.processes import adopting, until
@@ -62,6 +63,8 @@ def test_an_orchestrator_and_an_appliance_are_killed(tmp_path: Path, server: Pos
         command = running.begin(campaign(hosts))
         run = command.run
         under_way(hosts, ENOUGH)
+        os.kill(first.process.pid, signal.SIGSTOP)
+        time.sleep(3 * POLL_S)  # the command has asked it how far the run is, and hears nothing
         killed = time.time()
         os.kill(first.process.pid, signal.SIGKILL)
         os.killpg(running.appliances[1].pid, signal.SIGKILL)

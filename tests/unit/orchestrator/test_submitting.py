@@ -25,11 +25,11 @@ from orchestrator.cli.ending import leaves
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
 from orchestrator.cli.given import Given
-from orchestrator.cli.holder_client import Client, UnansweredError
+from orchestrator.cli.holder_client import TAKEN_OVER_S, Client, UnansweredError
 from orchestrator.cli.running import drawn_run_id, new_order
 from orchestrator.cli.store_address import StoreAddress
 from orchestrator.lease_keeper import LeaseKeeper
-from orchestrator.leases import COMMAND
+from orchestrator.leases import COMMAND, LOST_S
 from orchestrator.run_state import RunState
 from orchestrator.state_dir import HolderInfo
 from orchestrator.store import Store, open_store
@@ -249,3 +249,7 @@ async def test_a_vault_that_is_not_there_is_told_by_the_url_that_was_asked(
     with pytest.raises(Unreachable) as refused:
         await engine.check_vaults("r", campaign)
     assert told in str(refused.value)
+
+
+def test_a_command_looks_for_who_goes_on_as_soon_as_somebody_may() -> None:
+    assert TAKEN_OVER_S == LOST_S
