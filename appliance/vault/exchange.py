@@ -234,6 +234,7 @@ class Exchange:
     def _observe(self, request: Request, sent: Sent, turn: Turn, result: Answer | Failure) -> None:
         now = self._clock()
         if isinstance(result, Failure):
+            self._complaint = "VAULT_TIMEOUT"
             self._window.refused(sent)
         elif limits_rate(result):
             pause = min(result.asked_pause, LONGEST_REST)

@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.contract import Failure
+from appliance.vault import exchange as exchanging
 from appliance.vault import rest, soap
 from appliance.vault.breaker import OPEN_AFTER, seconds_away
 from appliance.vault.definition import Hidden, VaultAccess, VaultTls
@@ -454,9 +455,9 @@ class Clock:
 
 
 @asynccontextmanager
-async def on_clock(vault: ScriptedVault) -> AsyncIterator[tuple[Exchange, Clock]]:
+async def on_clock(vault: ScriptedVault, requests: int = 8) -> AsyncIterator[tuple[Exchange, Clock]]:
     clock = Clock()
-    async with open_exchange(vault.access(), clock) as exchange:
+    async with open_exchange(vault.access(requests=requests), clock) as exchange:
         yield exchange, clock
 
 
@@ -604,6 +605,52 @@ async def test_an_overloaded_vault_gets_fewer_at_once(vault: ScriptedVault) -> N
             tasks.cancel_scope.cancel()
     assert vault.peak == 2
     assert reason(kept) == "VAULT_RATE_LIMITED"
+
+
+@pytest.mark.parametrize("narrowing", ["late", "cut", "unanswered"])
+async def test_who_waits_is_told_what_narrowed_the_way_in_last(vault: ScriptedVault, narrowing: str) -> None:
+    """A late answer; after a 503, a connection that breaks, or a request that nobody waited for any longer."""
+    gate = Gate(reply(200))
+    vault.on("POST", POST.path, reply(200) if narrowing == "late" else reply(503), raw(b""))
+    vault.on("GET", GET.path, hang := Hang())
+    vault.on("GET", OTHER.path, reply(200), gate)
+    async with on_clock(vault, requests=2) as (exchange, clock):
+        await exchange.send(POST, Trip())
+        async with anyio.create_task_group() as tasks:
+            match narrowing:
+                case "late":
+                    await exchange.send(OTHER, Trip())
+                    tasks.start_soon(exchange.send, OTHER, Trip())
+                    await gate.reached.wait()
+                    clock.now += 5.0
+                    gate.open.set()
+                case "cut":
+                    await exchange.send(POST, Trip())
+                case "unanswered":
+                    tasks.start_soon(exchange.send, GET, Trip())
+                    await hang.reached.wait()
+                    clock.now += UNANSWERED
+                    tasks.cancel_scope.cancel()
+        vault.on("GET", GET.path, hang := Hang())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(exchange.send, GET, Trip())
+            await hang.reached.wait()
+            held = await within(0.3, lambda trip: exchange.send(GET, trip))
+            tasks.cancel_scope.cancel()
+    assert reason(held) == "VAULT_TIMEOUT"
+
+
+async def test_a_vault_that_gives_no_sign_of_life_is_a_time_out(
+    vault: ScriptedVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchanging, "PROBE_PATIENCE", 0.05)
+    vault.on("GET", HEALTH.path, Hang())
+    async with on_clock(vault) as (exchange, _):
+        for _ in range(OPEN_AFTER):
+            exchange.no_token(fail("VAULT_UNREACHABLE"))
+        away = await exchange.ready(HEALTH, Trip())
+    assert isinstance(away, Failure)
+    assert (reason(away), away.text) == ("VAULT_TIMEOUT", "no answer within 0.05 s")
 
 
 async def test_a_rate_limits_no_requests_at_once(vault: ScriptedVault) -> None:
