@@ -45,7 +45,10 @@ async def find_binary() -> Binary:
 async def _examine(path: Path) -> Binary | None:
     try:
         with anyio.fail_after(_WAIT):
-            done = await anyio.run_process([str(path), "--version"], check=False, stderr=subprocess.STDOUT)
+            # A session of its own: one that Ctrl-C has ended would look like none.
+            done = await anyio.run_process(
+                [str(path), "--version"], check=False, stderr=subprocess.STDOUT, start_new_session=True
+            )
     except (OSError, TimeoutError):
         return None
     match = re.search(rb"v(\d+)\.(\d+)\.(\d+)", done.stdout)

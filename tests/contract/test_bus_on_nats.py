@@ -434,6 +434,11 @@ async def test_a_port_in_use_is_said(held: Held) -> None:
             await EmbeddedServer(held, [], port=port).__aenter__()
 
 
+async def test_ctrl_c_on_our_terminal_does_not_reach_it(held: Held) -> None:
+    async with EmbeddedServer(held, []) as server:
+        assert os.getsid(server.pid) == server.pid  # a terminal's signals go to the processes of its own session
+
+
 async def test_a_directory_that_cannot_be_written_is_said(held: Held) -> None:
     await anyio.Path(held.path / "nats").write_bytes(b"")
     with pytest.raises(NatsServerError, match="cannot be written"):

@@ -107,6 +107,18 @@ async def test_one_on_path_is_taken_when_it_is_newer(
     assert (await find_binary()).path == tmp_path / taken / "nats-server"
 
 
+async def test_ctrl_c_while_it_is_asked_for_its_version_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "nats-server"
+    script(asked, "v2.15.1")
+    tell = 'read -r _ _ _ _ _ session _ < /proc/$$/stat; echo "$session" >'
+    asked.write_text(f'{asked.read_text()}{tell} "{tmp_path}/session"\n')
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    await find_binary()
+    assert int((tmp_path / "session").read_text()) != os.getsid(0)
+
+
 def script(path: Path, version: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\necho nats-server: {version}\n")
