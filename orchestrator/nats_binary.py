@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
@@ -49,7 +50,11 @@ async def _examine(path: Path) -> Binary | None:
             done = await anyio.run_process(
                 [str(path), "--version"], check=False, stderr=subprocess.STDOUT, start_new_session=True
             )
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise NatsServerError(
+                f"{path} cannot be started: {error.strerror}; raise the limit (`ulimit -n`); `keymuster doctor` says how far"
+            ) from None
         return None
     match = re.search(rb"v(\d+)\.(\d+)\.(\d+)", done.stdout)
     return Binary(path, (int(match[1]), int(match[2]), int(match[3]))) if match else None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -86,6 +87,18 @@ async def test_an_old_server_is_not_taken(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(NatsServerError, match=r"2\.11 or later is needed, and .*nats-server is 2\.9\.10"):
+        await find_binary()
+
+
+async def test_too_few_descriptors_are_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr("anyio.run_process", refuse)
+    with pytest.raises(
+        NatsServerError, match=r"cannot be started: Too many open files; raise the limit \(`ulimit -n`\)"
+    ):
         await find_binary()
 
 
