@@ -53,7 +53,7 @@ async def _examine(path: Path) -> Binary | None:
     except (OSError, TimeoutError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             raise NatsServerError(
-                f"{path} cannot be started: {error.strerror}; raise the limit (`ulimit -n`); `keymuster doctor` says how far"
+                f"{path} cannot be started: {error.strerror}; raise the limit (`ulimit -n`); see `keymuster doctor`"
             ) from None
         return None
     match = re.search(rb"v(\d+)\.(\d+)\.(\d+)", done.stdout)

@@ -88,8 +88,8 @@ def build_options(user: str, crypto: CryptoProfile, host_keys: tuple[str, ...]) 
 
 
 def _have_a_name() -> None:
-    """Asyncssh asks who we are, for a configuration that we do not have, and raises ValueError where nobody knows: where
-    the user has no row in passwd, as in many a container, or where the file cannot be opened for want of descriptors.
+    """Who we are is asked for a configuration that we do not have, and answered by ValueError where nobody knows: the
+    user has no row in passwd, as in many a container, or the file cannot be opened for want of descriptors.
     """
     if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
         os.environ["LOGNAME"] = _OURS
