@@ -34,7 +34,9 @@ from appliance.contract import ZONE, HostKeyPolicy
 from appliance.login.dial import Sources
 from appliance.policy import Policy
 from appliance.sealed_logins import KnownVault, SealedBox
+from appliance.settings_faults import faults_in, faults_of
 from appliance.supervisor import Admission, Identity
+from appliance.toml_faults import UnreadableError, file_text, syntax_fault
 from appliance.vault.definition import (
     DEFAULT_MAX_AGE,
     LONGEST_MAX_AGE,
@@ -198,7 +200,7 @@ class Vault(_Table):
                 max_age=self.max_age,
             )
         except ValidationError as error:
-            raise SettingsError(_faults(f"vault {self.title!r}", error)) from None
+            raise SettingsError("\n".join(faults_of(f"vault {self.title!r}", error))) from None
         return VaultLogin(access, Hidden(self.password.read()), self.domain)
 
 
@@ -249,25 +251,24 @@ class Settings(_Table):
     def load(cls, path: str) -> Self:
         """Raises SettingsError."""
         try:
-            return cls.of(Path(path).read_text(encoding="utf-8"), path)
+            text = file_text(path)
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}; `keymuster appliance init {path}` writes one") from None
-        except UnicodeDecodeError:
-            raise SettingsError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+        except UnreadableError as error:
+            raise SettingsError(str(error)) from None
+        return cls.of(text, path)
 
     @classmethod
     def of(cls, text: str, path: str) -> Self:
         """From what the file holds. Raises SettingsError."""
         try:
             data = tomllib.loads(text)
-        except RecursionError:
-            raise SettingsError(f"{path}: is nested too deeply; flatten it") from None
-        except ValueError as error:  # of the TOML, or of a number in it that Python refuses; it quotes no value
-            raise SettingsError(f"{path}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(str(syntax_fault(error, text, path))) from None
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise SettingsError(_faults(path, error)) from None
+            raise SettingsError(faults_in(text, data, error, path, _TABLES)) from None
 
     def identity(self, *, fast_path: bool = True) -> Identity:
         """Raises SettingsError."""
@@ -295,12 +296,13 @@ class Settings(_Table):
         return SealedBox(self.name, self.fleet.sealing.get_secret_value(), self.fleet.voice, sent)
 
 
-def _faults(where: str, error: ValidationError) -> str:
-    """One line each, without the values: they may be secrets."""
-    return "\n".join(
-        f"{where}: {'.'.join(map(str, e['loc'])) or 'all'}: {e['msg'].removeprefix('Value error, ')}"
-        for e in error.errors(include_input=False)
-    )
+_TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    (): Settings,
+    ("bus",): Bus,
+    ("fleet",): Fleet,
+    ("vaults",): Vault,
+    ("vaults", "tls"): Tls,
+}
 
 
 TEMPLATE = """\
@@ -348,6 +350,10 @@ def write_template(path: str, name: str, zone: str) -> str:
         raise SettingsError(f"{path} is already there; it was left as it is") from None
     except OSError as error:
         raise SettingsError(f"cannot write {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:  # a full disk; a part of a file would keep the next attempt from writing one
+        Path(path).unlink(missing_ok=True)
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
     return json.dumps({"nkey": pair.public, "permissions": permissions})

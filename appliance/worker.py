@@ -8,6 +8,7 @@ finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import time
@@ -126,7 +127,10 @@ class Worker:
             # The boundary of one job: a bug must cost one outcome, not the process with hundreds in hand. Only the
             # class is kept, since the text of a stranger's exception may quote a secret.
             log.error("scan failed", job=job.job, error=type(error).__name__)  # noqa: TRY400 - no traceback, for the same reason
-            evidence = Evidence(phase=Phase.LEASE, signal=named("INTERNAL"), text=type(error).__name__, submitted=True)
+            ours = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+            signal = named("OWN_OVERLOAD" if ours else "INTERNAL")
+            text = f"{error.strerror}: raise the limit" if isinstance(error, OSError) and ours else type(error).__name__
+            evidence = Evidence(phase=Phase.LEASE, signal=signal, text=text, submitted=True)
             ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
             return Outcome(**ids, attempt=job.attempt, evidence=evidence)
 

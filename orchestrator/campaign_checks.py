@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from appliance.toml_lines import KeyPath
 from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
 from orchestrator.campaign_fields import dns_domain
 from orchestrator.campaign_zones import check_zones
 from orchestrator.exposure import on_this_machine
-from orchestrator.toml_lines import KeyPath
 
 Complaint = tuple[KeyPath, str]
 

@@ -1,20 +1,10 @@
-"""What is wrong with a campaign file, and the error that says so."""
+"""The error that says what is wrong with a campaign file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    origin: str
-    line: int
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.origin}:{self.line}: {self.key}: {self.message}"
+from appliance.toml_faults import Fault
 
 
 class CampaignError(ValueError):

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from appliance.toml_lines import KeyPath
 from orchestrator.addresses import AddressError, Name, Span, parse_entry, text_of
-from orchestrator.toml_lines import KeyPath
 from orchestrator.zones import DEFAULT_ZONE
 
 Complaint = tuple[KeyPath, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
@@ -45,8 +46,15 @@ async def find_binary() -> Binary:
 async def _examine(path: Path) -> Binary | None:
     try:
         with anyio.fail_after(_WAIT):
-            done = await anyio.run_process([str(path), "--version"], check=False, stderr=subprocess.STDOUT)
-    except (OSError, TimeoutError):
+            # A session of its own: one that Ctrl-C has ended would look like none.
+            done = await anyio.run_process(
+                [str(path), "--version"], check=False, stderr=subprocess.STDOUT, start_new_session=True
+            )
+    except (OSError, TimeoutError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise NatsServerError(
+                f"{path} cannot be started: {error.strerror}; raise the limit (`ulimit -n`); see `keymuster doctor`"
+            ) from None
         return None
     match = re.search(rb"v(\d+)\.(\d+)\.(\d+)", done.stdout)
     return Binary(path, (int(match[1]), int(match[2]), int(match[3]))) if match else None

@@ -170,11 +170,13 @@ class EmbeddedServer:
         """Raises NatsServerError."""
         output = await to_thread.run_sync(self._files.begin, self._configuration())
         try:
+            # A session of its own: Ctrl-C is for us, who still need the bus to end in order.
             self._process = await anyio.open_process(
                 launch_argv([str(self._binary), "-c", str(self._files.configuration)]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
+                start_new_session=True,
             )
         finally:
             output.close()

@@ -7,6 +7,7 @@ only while the holder can be spoken to. All of this touches the disk: before the
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -113,9 +114,10 @@ class StateDir:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:  # a full disk; or one of them is something else than a file
             os.close(descriptor)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise StateDirError(
                 f"the state directory {self.path} cannot be used (its lock or holder.json: {error.strerror}): "
-                "look what is there, or name another one"
+                f"{'make room there' if full else 'look what is there'}, or name another one"
             ) from error
         return Held(self.path, descriptor, name)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -31,3 +32,18 @@ class Part(BaseModel):
     """A table of the estate file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def known_keys(model: type[Part], location: Iterable[int | str]) -> Sequence[str]:
+    """What may stand in the table that pydantic saw at a location, in order; its indices and union tags are skipped."""
+    for step in location:
+        field = model.model_fields.get(step) if isinstance(step, str) else None
+        model = next(_parts_in(field.annotation), model) if field is not None else model
+    return sorted(model.model_fields)
+
+
+def _parts_in(annotation: Any) -> Iterator[type[Part]]:
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts_in(inner)

@@ -20,6 +20,7 @@ user = "vm_scan_account"
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections import Counter
@@ -32,7 +33,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, Valid
 
 from targets.conduct import Conduct
 from targets.faults import HOST_FAULTS, Port, SecretState, Stage
-from targets.parts import Network, NetworkText, Part, Seconds
+from targets.parts import Network, NetworkText, Part, Seconds, known_keys
 from targets.secret_server.templates import TEMPLATES, TemplateName
 from targets.systems import DEFAULT, UNIX_SYSTEMS, WINDOWS_SYSTEMS
 from targets.timeline import TimelineSpec
@@ -315,7 +316,11 @@ def parse(text: str, *, name: str = "estate.toml", seed: int | None = None) -> E
 def _fault(name: str, text: str, error: Any) -> str:
     location = tuple(error["loc"])
     key = ".".join(map(str, location)) or "estate"
-    said = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+    said = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        known = known_keys(EstateSpec, location[:-1])
+        close = difflib.get_close_matches(str(location[-1]).lower(), known, n=1)
+        said = f"unknown key; {f'did you mean {close[0]}? ' if close else ''}Known here: {', '.join(known)}"
     return f"{name}:{_line(text, location)}: {key}: {said}"
 
 

@@ -1,9 +1,9 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows sixteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
+1. `orchestrator` knows eighteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
    long_lived, listener, logs, lag, metric_names, histogram, exposition, process_one,
-   launch, bus.
+   launch, toml_faults, toml_lines, bus.
    `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
@@ -44,6 +44,8 @@ ARROWS = {
         "appliance.exposition",
         "appliance.process_one",
         "appliance.launch",
+        "appliance.toml_faults",
+        "appliance.toml_lines",
         "appliance.bus",
     ),
     "targets": ("targets",),

@@ -9,6 +9,7 @@ gets to report.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import warnings
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,8 @@ silence("asyncssh")
 # cryptography gives notice of finite-field Diffie-Hellman. Old servers go on to want it, and stderr is not for that.
 warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields")
 
+_OURS = "keymuster"
+"""What the local user is called where a name is asked for; no host hears it."""
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _QUICK_READS = 4
 """sshd leaves Nagle on until a session is interactive, so its channel confirmation waits 40 ms for our delayed ACK.
@@ -57,10 +60,12 @@ def build_options(user: str, crypto: CryptoProfile, host_keys: tuple[str, ...]) 
     asyncssh's time-outs are off. The order of methods is the server's; the witness declines what it must not answer.
     Raises ValueError as `options` does.
     """
+    _have_a_name()
     algorithms = PROFILES[crypto]
     return asyncssh.SSHClientConnectionOptions(
         config=None,
         username=user,
+        client_username=_OURS,
         client_version="Keymuster",
         known_hosts=([], [], []),
         client_keys=None,
@@ -80,6 +85,14 @@ def build_options(user: str, crypto: CryptoProfile, host_keys: tuple[str, ...]) 
         signature_algs=list(signature_algorithms(crypto)),
         server_host_key_algs=list(host_keys),
     )
+
+
+def _have_a_name() -> None:
+    """Who we are is asked for a configuration that we do not have, and answered by ValueError where nobody knows: the
+    user has no row in passwd, as in many a container, or the file cannot be opened for want of descriptors.
+    """
+    if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+        os.environ["LOGNAME"] = _OURS
 
 
 class Connection(asyncssh.SSHClientConnection):

@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from appliance.toml_faults import Fault
+from appliance.toml_lines import key_lines, line_of
 from orchestrator.campaign import Campaign, campaign_schema, load_campaign
-from orchestrator.campaign_faults import CampaignError, Fault
+from orchestrator.campaign_faults import CampaignError
 from orchestrator.cli import client_certificates
 from orchestrator.cli.errors import Exit
 from orchestrator.cli.output import written_to
 from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps
 from orchestrator.times_told import times_told
-from orchestrator.toml_lines import key_lines, line_of
 
 
 def check(file: Path, *, json: bool) -> Exit:

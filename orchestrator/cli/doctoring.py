@@ -32,6 +32,7 @@ from orchestrator.cli.live_fleet import look
 from orchestrator.cli.output import written_to
 from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import FILE
+from orchestrator.cli.waiting import told_of_bus
 from orchestrator.doctor import Finding, Level, bad, clocks, fine, machine, warn
 from orchestrator.doctor.fleet import judged
 from orchestrator.nats_binary import NatsServerError, find_binary
@@ -119,7 +120,8 @@ async def _bus(where: Where) -> Sequence[Finding]:
     try:
         login = bus_login(where)
         seed = login.seed.get_secret_value()
-        bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())
+        with told_of_bus(login.url):
+            bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())
     except (BusError, ValueError, CommandError) as error:
         return [bad("bus", str(error), "look at --nats, --nats-seed and --nats-ca, and at the server's log")]
     try:

@@ -41,6 +41,7 @@ from orchestrator.cli.fleet_keys import keys_in
 from orchestrator.cli.metering import Meter, Pids
 from orchestrator.cli.own_bus import bus_login
 from orchestrator.cli.storing import open_in
+from orchestrator.cli.waiting import told, told_of_bus
 from orchestrator.fleet.keys import FleetKeys, has_fleet
 from orchestrator.fleet.office import FleetOffice
 from orchestrator.lease_keeper import LeaseKeeper
@@ -136,7 +137,8 @@ class Engine:
 
     async def ask_vault(self, query: VaultQuery, zone: str = "") -> VaultAnswer:
         try:
-            return await self.service.ask_vault(zone or self.zone, query, VAULT_WAIT_S)
+            with told(f"an answer about vault {query.vault!r}", VAULT_WAIT_S):
+                return await self.service.ask_vault(zone or self.zone, query, VAULT_WAIT_S)
         except BusError as error:
             raise Unreachable(f"no appliance answered for vault {query.vault!r}: {error}") from None
 
@@ -150,10 +152,10 @@ class Engine:
     async def wait_for_appliance(self, *zones: str) -> None:
         """Of any of these zones, by default ours. Raises Incomplete."""
         wanted = zones or (self.zone,)
-        with anyio.move_on_after(APPLIANCE_WAIT_S):
+        listed = ", ".join(map(repr, wanted))
+        with anyio.move_on_after(APPLIANCE_WAIT_S), told(f"an appliance of zone {listed}", APPLIANCE_WAIT_S):
             await self.service.wait_for_appliance(*wanted)
             return
-        listed = ", ".join(map(repr, wanted))
         there = [beat for zone in wanted for beat in self.service.beats(zone)]
         if any(beat.draining for beat in there):
             named = ", ".join(sorted(beat.appliance for beat in there if beat.draining))
@@ -301,7 +303,8 @@ def _fleet(state: Path) -> tuple[FleetKeys, str] | None:
 async def _bus(stack: AsyncExitStack, login: BusLogin) -> JetStreamOrchestrator:
     seed = login.seed.get_secret_value()
     try:
-        bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())
+        with told_of_bus(login.url):
+            bus = await connect_orchestrator(login.url, seed=seed, token=login.token, tls=login.tls())
     except (BusError, ValueError) as error:
         raise Unreachable(f"the bus at {login.url} cannot be used: {error}") from None
     stack.push_async_callback(_close, bus.close)

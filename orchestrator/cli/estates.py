@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.cli.arguments import Preset
+from orchestrator.cli.errors import Exit
+from orchestrator.cli.output import written_to
 from orchestrator.score import EXPECTED
 
 
@@ -71,6 +73,13 @@ name = "CORP"
 threshold = 5
 accounts = {{ {", ".join(f'{user} = "{state}"' for user, state in _STATES.items())} }}
 """
+
+
+def print_estate(preset: Preset, hosts: int, seed: int) -> Exit:
+    """On stdout. Raises BadInput where that is full."""
+    with written_to(None) as out:
+        out.write(estate_text(preset, hosts, seed))
+    return Exit.OK
 
 
 def estate_text(preset: Preset, hosts: int, seed: int) -> str:

@@ -12,6 +12,7 @@ from appliance.bus import BusError
 from appliance.bus.credentials import BusLogin, read_credentials
 from appliance.bus.orchestrator_side import JetStreamOrchestrator, connect_orchestrator
 from orchestrator.cli.errors import Unreachable
+from orchestrator.cli.waiting import told_of_bus
 from orchestrator.fleet.founding import orchestrator_credentials
 from orchestrator.fleet.keys import FleetKeys
 
@@ -22,7 +23,8 @@ async def fleet_bus(keys: FleetKeys, url: str) -> AsyncIterator[JetStreamOrchest
     seed, word = read_credentials(orchestrator_credentials(keys, time.time()))
     login = BusLogin(url=url, seed=SecretStr(seed), token=word, ca=keys.ca)
     try:
-        bus = await connect_orchestrator(url, seed=seed, token=word, tls=login.tls())
+        with told_of_bus(url):
+            bus = await connect_orchestrator(url, seed=seed, token=word, tls=login.tls())
     except (BusError, ValueError) as error:
         raise Unreachable(f"the bus at {url} cannot be used: {error}") from None
     async with bus:

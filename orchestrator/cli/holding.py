@@ -18,7 +18,7 @@ from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.passwords import logins_of
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
-from orchestrator.cli.running import Order, exit_code, interruptible, watched
+from orchestrator.cli.running import Order, exit_code, interruptible, say_how_it_goes_on, watched
 from orchestrator.cli.storing import find_run
 from orchestrator.explain import unserved
 from orchestrator.exposure import exposures_of
@@ -51,6 +51,7 @@ async def hold(held: Held, where: Where, order: Order, show: Show) -> Exit:
                 standing = await watched(course, drive, interrupt, display)
             record = await find_run(engine.store, prepared.record.id)
             gates_ok = await write_report(engine.store, record, show.form, show.output)
+            say_how_it_goes_on(record)
             await _stay(desk, interrupt)
         tasks.cancel_scope.cancel()
     return exit_code(standing.state, interrupted=interrupt.is_set(), gates_ok=gates_ok)

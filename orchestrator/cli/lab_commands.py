@@ -64,9 +64,9 @@ def lab_vault(
 @lab_app.command("preset")
 def lab_preset(name: Annotated[Preset, typer.Argument()], hosts: Hosts = 1000, seed: Seed = 7) -> None:
     """Print an estate file: small, enterprise (one host in twenty has a fault), hostile (every fault), domain, wan."""
-    from orchestrator.cli.estates import estate_text
+    from orchestrator.cli import ending, estates
 
-    typer.echo(estate_text(name, hosts, seed), nl=False)
+    raise typer.Exit(ending.run_sync(lambda: estates.print_estate(name, hosts, seed)))
 
 
 @lab_app.command(

@@ -275,7 +275,8 @@ async def _show(display: LoadDisplay) -> None:
 
 
 async def _report(result: LoadResult, order: LoadOrder) -> None:
-    forms = [*order.outputs, (None, LoadFormat.JSON if order.json else LoadFormat.TABLE)]
+    """On stdout first: a file that finds no room must not cost what was measured."""
+    forms = [(None, LoadFormat.JSON if order.json else LoadFormat.TABLE), *order.outputs]
     for output, form in forms:
         await anyio.to_thread.run_sync(_write, result, form, output)
 

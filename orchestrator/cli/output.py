@@ -26,7 +26,11 @@ def check_output(output: Path | None) -> None:
 
 @contextmanager
 def written_to(output: Path | None, hint: str = "") -> Iterator[TextIO]:
-    """The file, or stdout for None, to be written. Raises BadInput, ending in the hint; BrokenPipeError as it is."""
+    """The file, or stdout for None, to be written. Raises BadInput, ending in the hint; BrokenPipeError as it is.
+
+    Of a new file that finds no room nothing is left: a part of it could be taken for the whole.
+    """
+    new = output is not None and not output.exists()
     try:
         if output is None:
             yield sys.stdout
@@ -39,6 +43,8 @@ def written_to(output: Path | None, hint: str = "") -> Iterator[TextIO]:
     except OSError as error:
         if output is None:
             discard_stdout()
+        elif new:
+            output.unlink(missing_ok=True)
         raise BadInput(f"cannot write {output or 'to stdout'}: {error.strerror}{hint}") from None
 
 

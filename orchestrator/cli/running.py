@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -269,3 +270,15 @@ def exit_code(state: RunState, *, interrupted: bool, gates_ok: bool) -> Exit:
     if state is not RunState.FINISHED:
         return Exit.INTERRUPTED if interrupted else Exit.INCOMPLETE
     return Exit.OK if gates_ok else Exit.GATE_FAILED
+
+
+def how_it_goes_on(record: RunRecord) -> str:
+    """The command for a run that has not ended: what was paused by hand waits for `resume`."""
+    command = "resume" if record.standing.hold is Hold.HAND else "run --resume"
+    return f"`keymuster {command} {record.id}` goes on with it"
+
+
+def say_how_it_goes_on(record: RunRecord) -> None:
+    """On stderr, of a run that was left."""
+    if record.state is RunState.PAUSED:
+        sys.stderr.write(f"{how_it_goes_on(record)}\n")

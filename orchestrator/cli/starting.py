@@ -16,7 +16,7 @@ from orchestrator.cli.given import Given
 from orchestrator.cli.holder import who
 from orchestrator.cli.holding import hold, logins
 from orchestrator.cli.output import check_output
-from orchestrator.cli.running import drawn_run_id, new_order, recalled, resumed_order
+from orchestrator.cli.running import drawn_run_id, how_it_goes_on, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of
@@ -45,7 +45,8 @@ async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
             if _wanted(which, outcome.status, outcome.reason)
         ]
     if not units:
-        raise NothingToDo(f"run {record.id} has no such target")
+        open_yet = "" if record.state.over else f"; it has not ended: {how_it_goes_on(record)}"
+        raise NothingToDo(f"run {record.id} has no such target{open_yet}")
     return await _begin(where, campaign, Selection(units=units), record.id, show)
 
 

@@ -17,7 +17,7 @@ from orchestrator.cli.holder import client_of, found_alive, has_begun
 from orchestrator.cli.holder_client import POLL_S, Client, UnansweredError
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
-from orchestrator.cli.running import exit_code, interruptible
+from orchestrator.cli.running import exit_code, interruptible, say_how_it_goes_on
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import HolderInfo
@@ -59,6 +59,7 @@ async def through(holder: HolderInfo, where: Where, show: Show, run: str, submit
                     f"`keymuster run --resume {run_id}` goes on with it"
                 )
             gates_ok = await write_report(store, record, show.form, show.output)
+            say_how_it_goes_on(record)
     return exit_code(record.state, interrupted=watch.stopped, gates_ok=gates_ok)
 
 

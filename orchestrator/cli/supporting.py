@@ -126,6 +126,8 @@ def _agreed() -> bool:
 
 
 def _write(items: Sequence[Item], file: Path) -> None:
+    """Of a new file that finds no room nothing is left. Raises BadInput."""
+    new = not file.exists()
     try:
         with (
             os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out,
@@ -134,4 +136,6 @@ def _write(items: Sequence[Item], file: Path) -> None:
             for item in items:
                 bundle.writestr(item.name, item.text)
     except OSError as error:
+        if new:
+            file.unlink(missing_ok=True)
         raise BadInput(f"cannot write {file}: {error.strerror}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from orchestrator.store.errors import StoreError
+from orchestrator.store.errors import StoreError, sqlite_advice
 
 PAGES = 1024
 """Copied at a time; between two portions writers have their turn."""
@@ -44,7 +44,8 @@ def _copy(source: Path, target: Path) -> int:
         part.replace(target)
     except (OSError, sqlite3.Error) as error:
         _drop(part)
-        raise StoreError(f"cannot copy {source} to {target}: {error}") from None
+        said = sqlite_advice(error) or (error.strerror if isinstance(error, OSError) else error)
+        raise StoreError(f"cannot copy {source} to {target}: {said}") from None
     except StoreError:
         _drop(part)
         raise

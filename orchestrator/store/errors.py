@@ -22,7 +22,7 @@ class StoreBusyError(StoreError):
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SQLITE: dict[int, str] = {
-    sqlite3.SQLITE_FULL: "its disk is full; free some space, then resume the run",
+    sqlite3.SQLITE_FULL: "its disk is full; free some space, then do this again, or resume the run",
     sqlite3.SQLITE_READONLY: "it is not writable; check the owner and mode of the file and its directory",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and is writable",
     sqlite3.SQLITE_PERM: "it is not accessible; check the owner and mode of the file and its directory",
@@ -33,6 +33,8 @@ _SQLITE: dict[int, str] = {
     sqlite3.SQLITE_IOERR: "its disk failed; look at the system's log",
 }
 """By primary result code: the low byte of SQLite's extended codes."""
+_FULL = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
+"""Those of an I/O error that mean a full disk: reading, too, needs a few kilobytes for the index of the WAL."""
 
 
 _POSTGRESQL: dict[str, str] = {
@@ -92,12 +94,20 @@ def _state_of(error: BaseException) -> str:
     return str(getattr(cause, "sqlstate", None) or "")
 
 
+def sqlite_advice(error: BaseException | None) -> str | None:
+    """What a SQLite error means, and what to do; None for one that is not of the store's making."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if not isinstance(code, int):
+        return None
+    return _SQLITE.get(sqlite3.SQLITE_FULL if code in _FULL else code & 0xFF)
+
+
 def translate(error: DBAPIError, store: str) -> Exception:
     """The error to raise in place of a database's own. Its text never holds a statement or its parameters."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if isinstance(code, int) and code & 0xFF in _SQLITE and not isinstance(error, IntegrityError):
-        kind = StoreBusyError if code & 0xFF in _BUSY else StoreError
-        return kind(f"store {store}: {_SQLITE[code & 0xFF]}")
+    advice = sqlite_advice(error.orig)
+    if advice is not None and not isinstance(error, IntegrityError):
+        busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BUSY
+        return (StoreBusyError if busy else StoreError)(f"store {store}: {advice}")
     if _state_of(error) in _POSTGRESQL:
         return StoreError(f"store {store}: {advice_of(error)}")
     if isinstance(error, IntegrityError | ProgrammingError):

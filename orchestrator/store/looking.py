@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from orchestrator.store.errors import StoreError
+from orchestrator.store.errors import StoreError, sqlite_advice
 from orchestrator.store.schema import HEAD
 
 BUSY_S = 2.0
@@ -30,4 +30,4 @@ def _revision(file: Path) -> str | None:
             (revision,) = database.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
             return revision
     except sqlite3.Error as error:
-        raise StoreError(f"store {file}: {error}") from None
+        raise StoreError(f"store {file}: {sqlite_advice(error) or error}") from None

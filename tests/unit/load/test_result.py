@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
+from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import loading
+from orchestrator.cli.errors import BadInput
+from orchestrator.cli.loading import LoadOrder, What
 from orchestrator.load.bottleneck import Name
 from orchestrator.load.driving import load_test
 from orchestrator.load.rate import Rate, Schedule
 from orchestrator.load.result import result_of
+from orchestrator.report.load import LoadFormat
 from tests.unit.load.arrivals import BEGAN, a_plan
 from tests.unit.load.results import driven
 
@@ -48,3 +54,15 @@ def test_nobody_retries_in_a_load_test() -> None:
     test = load_test(a_plan(), Schedule(Rate(10, 10), 5.0), lambda: "lease", vault_only=True)
     assert (test.plan.pace.retries, test.plan.pace.throttle_patience) == (0, 0.0)
     assert (test.plan.planned, test.plan.vault_only) == (50, True)
+
+
+async def test_a_file_that_cannot_be_written_costs_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schedule = Schedule(Rate(10.0, 10.0), 4.0)
+    nowhere = ((tmp_path / "none" / "l.html", LoadFormat.HTML),)
+    order = LoadOrder(tmp_path, schedule, What.LOGINS, (), nowhere, json=True, progress=False)
+    result = await driven()
+    with pytest.raises(BadInput, match=r"cannot write .*l\.html"):
+        await loading._report(result, order)
+    assert json.loads(capsys.readouterr().out)["schema_version"]

@@ -10,6 +10,7 @@ import pytest
 from appliance.contract import CryptoProfile, Failure, Phase, Technology
 from appliance.login.dial import dial
 from appliance.login.ssh import ssh_login
+from appliance.login.ssh_fast import _shared
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
 from tests.peers.attempt import Attempt, attempt, make_job
@@ -18,6 +19,20 @@ from tests.unit.login.ssh_servers import PASSWORD, Script, peer, saying, serving
 
 async def log_in(port: int, password: str = PASSWORD, *, crypto: CryptoProfile = CryptoProfile.COMPAT) -> Attempt:
     return await attempt(make_job(Technology.UNIX, "scan", port, crypto=crypto), Credential(password=password))
+
+
+async def test_who_has_no_name_here_can_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user need not be in passwd; nor can that be opened where the descriptors are used up."""
+
+    def nobody(_: int) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "")  # and put back, whatever is written here meanwhile
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    _shared.cache_clear()
+    async with serving(Script()) as port:
+        assert (await log_in(port)).reason == "PASSED"
 
 
 async def test_the_plain_case() -> None:

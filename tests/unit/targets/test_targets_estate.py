@@ -233,8 +233,18 @@ def test_own_secrets_take_a_given_password() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sed = 7", ["estate.toml:1: sed: unknown key"]),
-        ('[vault]\nuser = "x"\nuzer = "y"', ["estate.toml:3: vault.uzer: unknown key"]),
+        ("sed = 7", ["estate.toml:1: sed: unknown key; did you mean seed? Known here: directories, hosts, reach, "]),
+        ('[vault]\nuser = "x"\nuzer = "y"', ["estate.toml:3: vault.uzer: unknown key; did you mean user?"]),
+        (
+            "[[hosts]]\nsshd = { max_session = 3 }",
+            ["hosts.0.sshd.max_session: unknown key; did you mean max_sessions?"],
+        ),
+        (
+            "[vault]\ntls = { certificat = 1 }",
+            ["certificat: unknown key; did you mean certificate? Known here: certificate, key"],
+        ),
+        ("[[timeline.events]]\nat = 1\nlast = 2", ["timeline.events.0.last: unknown key; did you mean lasts?"]),
+        ("[[hosts]]\nzzz = 3", ["hosts.0.zzz: unknown key; Known here: account, "]),
         ('[[hosts]]\n[[hosts]]\nfault = "sillent"', ["estate.toml:3: hosts.1.fault", "'sillent'", "silent"]),
         ("[[hosts]]\nfaults = {non = 1}", ["estate.toml:2: hosts.0.faults", "'non'"]),
         (

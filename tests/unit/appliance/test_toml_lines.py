@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.toml_lines import KeyPath, key_lines, line_of
+from appliance.toml_lines import KeyPath, key_lines, line_of
 
 EVERYTHING = '''\
 # a comment with = and [brackets]

@@ -1,0 +1,50 @@
+"""What is wrong with an appliance's file: every fault at once, each with its file, line and key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from appliance.toml_faults import Fault, key_text, path_in, unknown_key, words_for
+from appliance.toml_lines import KeyPath, key_lines, line_of
+
+Models = Mapping[tuple[str, ...], type[BaseModel]]
+"""Those of a file's tables, by their names without indices."""
+
+_REFERENCES = {
+    ("password",): "password",
+    ("tls", "client_key"): "key",
+    ("tls", "client_key_passphrase"): "passphrase",
+}
+"""What only references may stand for, by its place in a vault's table."""
+
+
+def faults_in(text: str, data: Mapping[str, Any], error: ValidationError, origin: str, models: Models) -> str:
+    """One line each. `data`: what `text` says."""
+    lines = key_lines(text)
+    found = (_complaint(data, one, models) for one in error.errors(include_url=False, include_input=False))
+    faults = {Fault(origin, line_of(lines, path), key_text(path), message) for path, message in found}
+    return "\n".join(map(str, sorted(faults, key=lambda f: (f.line, f.key, f.message))))
+
+
+def faults_of(what: str, error: ValidationError) -> Iterator[str]:
+    """Of something that has no line of its own any more: one text each."""
+    for one in error.errors(include_url=False, include_input=False):
+        yield f"{what}: {key_text(one['loc'])}: {words_for(one)}"
+
+
+def _complaint(data: Mapping[str, Any], error: Mapping[str, Any], models: Models) -> tuple[KeyPath, str]:
+    path, kind = path_in(data, error["loc"]), error["type"]
+    secret = next((key for key in _REFERENCES if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
+    if secret is not None and kind not in ("missing", "value_error"):
+        # Whatever stands here may be a secret, a misspelt key included; our own texts (value_error) quote nothing.
+        return path[: 2 + len(secret)], (
+            f'the {_REFERENCES[secret]} itself must not be in this file; say where it is: {{ env = "NAME" }} or '
+            '{ file = "PATH" }'
+        )
+    if kind == "extra_forbidden":
+        table = tuple(part for part in path[:-1] if isinstance(part, str))
+        return path, unknown_key(str(path[-1]), models[table].model_fields)
+    return path, words_for(error)
