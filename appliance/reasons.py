@@ -78,7 +78,7 @@ def _rows() -> list[Reason]:
         Reason("CONNECTION_RESET", not_, network, "The connection was cut before the login began.",
                "Look for a firewall, a connection limit or a crash on the host at this time.", sent, transient=True),
         Reason("SOURCE_ADDRESS", not_, us, "The appliance's source address or ports cannot be used.",
-               "Check the appliance's source address and its free ports and file descriptors.", transient=True),
+               "Check the appliance's source address and its free ports.", transient=True),
         # -- jump host: the target has not been reached ---------------------------------------------------------------
         Reason("JUMP_UNREACHABLE", not_, network, "The record's jump host cannot be reached.",
                "See the jump host's own reason in the evidence: check its name and port, and the appliance's way to it.",
@@ -321,8 +321,8 @@ def _rows() -> list[Reason]:
                "Raise the record's failure_budget if the directory's threshold allows it.", transient=True),
         Reason("REFUSED_BY_POLICY", not_, us, "The appliance's own policy does not allow this target, vault or host-key policy.",
                "Change the appliance's policy, or the campaign."),
-        Reason("OWN_OVERLOAD", not_, us, "The appliance was too busy: the time-out is ours, not the host's.",
-               "Lower the appliance's capacity, or add one.", sent, transient=True),
+        Reason("OWN_OVERLOAD", not_, us, "The appliance was too busy, or out of file descriptors: that is ours, not the host's.",
+               "Lower the appliance's capacity, raise its limit of open files, or add one.", sent, transient=True),
         Reason("INTERNAL", not_, us, "Keymuster met something it does not know.", "Please report it, with the evidence.", sent),
     ]  # fmt: skip
 

@@ -9,6 +9,7 @@ finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 import time
@@ -20,7 +21,7 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenGive
-from appliance.contract import Evidence, Outcome, Phase, Report, named
+from appliance.contract import Evidence, Outcome, Phase, Report, Signal, named
 from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
@@ -127,9 +128,7 @@ class Worker:
             # The boundary of one job: a bug must cost one outcome, not the process with hundreds in hand. Only the
             # class is kept, since the text of a stranger's exception may quote a secret.
             log.error("scan failed", job=job.job, error=type(error).__name__)  # noqa: TRY400 - no traceback, for the same reason
-            ours = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
-            signal = named("OWN_OVERLOAD" if ours else "INTERNAL")
-            text = f"{error.strerror}: raise the limit" if isinstance(error, OSError) and ours else type(error).__name__
+            signal, text = _unforeseen(error)
             evidence = Evidence(phase=Phase.LEASE, signal=signal, text=text, submitted=True)
             ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
             return Outcome(**ids, attempt=job.attempt, evidence=evidence)
@@ -165,6 +164,13 @@ class Worker:
             await anyio.sleep(KEEP_EVERY_S)
             for lease in list(self._in_hand.values()):
                 await lease.in_progress()
+
+
+def _unforeseen(error: Exception) -> tuple[Signal, str]:
+    """The evidence of what no scan expects: want of descriptors, which may show anywhere, or a bug."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return named("OWN_OVERLOAD"), os.strerror(error.errno)
+    return named("INTERNAL"), type(error).__name__
 
 
 async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abort: anyio.CancelScope) -> None:

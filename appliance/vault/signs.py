@@ -63,6 +63,8 @@ def translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
         name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
         if name:
             facts["errno"] = name
+        if name in ("EMFILE", "ENFILE"):
+            return fail("OWN_OVERLOAD", "no file descriptor was left for a connection to the vault", **facts)
         if stage is Stage.SENT:
             return fail("VAULT_UNREACHABLE", "the vault closed the connection before its answer", **facts)
         return fail("VAULT_UNREACHABLE", name or hung_up(error), **facts)

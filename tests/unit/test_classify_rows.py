@@ -204,8 +204,8 @@ DIALLED = {
     # Ours: no such address, no port, no descriptor, no buffer left; an address of the wrong kind.
     "EADDRNOTAVAIL": "SOURCE_ADDRESS",
     "EADDRINUSE": "SOURCE_ADDRESS",
-    "EMFILE": "SOURCE_ADDRESS",
-    "ENFILE": "SOURCE_ADDRESS",
+    "EMFILE": "OWN_OVERLOAD",
+    "ENFILE": "OWN_OVERLOAD",
     "ENOBUFS": "SOURCE_ADDRESS",
     "EINVAL": "SOURCE_ADDRESS",
 }

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from appliance import worker as module
 from appliance.channel import TokenAsk, TokenGive
-from appliance.contract import Outcome, named
+from appliance.classify import classify
+from appliance.contract import Outcome, Technology, named
 from appliance.token_desk import TokenDesk
 from appliance.vault.tokens import Token
 from appliance.worker import GATHER_S, IDLE_S, KEEP_EVERY_S, LIFE_S, PART, TOGETHER, Worker
@@ -290,8 +291,8 @@ async def test_too_few_descriptors_are_our_own_overload(tasks: TaskGroup) -> Non
     await anyio.sleep(0.1)
     (report,) = process.queue.reports
     assert isinstance(report, Outcome)
-    assert report.evidence.signal == named("OWN_OVERLOAD")
-    assert report.evidence.text == "Too many open files: raise the limit"
+    assert classify(Technology.UNIX, report.evidence).code == "OWN_OVERLOAD"
+    assert report.evidence.text == "Too many open files"
     assert report.evidence.submitted, "nobody knows: the safe side"
 
 

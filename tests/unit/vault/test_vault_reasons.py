@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import ssl
 from typing import Any
 
@@ -21,7 +22,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from appliance.vault import answers
 from appliance.vault.failures import fail, is_about_the_secret, refusal, wants_new_token
 from appliance.vault.messages import Answer
-from appliance.vault.signs import translated
+from appliance.vault.signs import illness, translated
 from appliance.vault.trip import Stage
 from tests.unit.vault.scripted import DENIED, EXPIRED, error, ok, reason, secret_body, state_body, windows_secret
 
@@ -233,3 +234,9 @@ def test_a_connection_that_ends_once_the_request_was_sent() -> None:
     failure = translated(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Stage.SENT)
     assert (reason(failure), failure.facts["errno"]) == ("VAULT_UNREACHABLE", "ECONNRESET")
     assert failure.text == "the vault closed the connection before its answer"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_few_descriptors_are_our_own_trouble_and_not_the_vaults(number: int) -> None:
+    failure = translated(OSError(number, os.strerror(number)), Stage.CONNECTING)
+    assert (reason(failure), illness(failure)) == ("OWN_OVERLOAD", None)
