@@ -37,6 +37,7 @@ from appliance.sealed_logins import KnownVault, SealedBox
 from appliance.settings_faults import faults_in, faults_of
 from appliance.supervisor import Admission, Identity
 from appliance.toml_faults import UnreadableError, file_text, syntax_fault
+from appliance.toml_lines import key_lines
 from appliance.vault.definition import (
     DEFAULT_MAX_AGE,
     LONGEST_MAX_AGE,
@@ -263,12 +264,13 @@ class Settings(_Table):
         """From what the file holds. Raises SettingsError."""
         try:
             data = tomllib.loads(text)
+            lines = key_lines(text)
         except (ValueError, RecursionError) as error:
             raise SettingsError(str(syntax_fault(error, text, path))) from None
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise SettingsError(faults_in(text, data, error, path, _TABLES)) from None
+            raise SettingsError(faults_in(lines, data, error, path, _TABLES)) from None
 
     def identity(self, *, fast_path: bool = True) -> Identity:
         """Raises SettingsError."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from appliance.toml_faults import Fault, key_text, path_in, unknown_key, words_for
-from appliance.toml_lines import KeyPath, key_lines, line_of
+from appliance.toml_faults import Fault, key_text, meant_by, path_in, unknown_key, words_for
+from appliance.toml_lines import KeyPath, line_of
 
 Models = Mapping[tuple[str, ...], type[BaseModel]]
 """Those of a file's tables, by their names without indices."""
@@ -20,10 +20,14 @@ _REFERENCES = {
 }
 """What only references may stand for, by its place in a vault's table."""
 
+_WITH_SECRETS = (("bus",), ("fleet",))
+"""Where an unknown key may be a secret that belongs behind one: only what is near to a known key is quoted."""
 
-def faults_in(text: str, data: Mapping[str, Any], error: ValidationError, origin: str, models: Models) -> str:
-    """One line each. `data`: what `text` says."""
-    lines = key_lines(text)
+
+def faults_in(
+    lines: Mapping[KeyPath, int], data: Mapping[str, Any], error: ValidationError, origin: str, models: Models
+) -> str:
+    """One line each. `lines`: of the keys of a file that says `data`."""
     found = (_complaint(data, one, models) for one in error.errors(include_url=False, include_input=False))
     faults = {Fault(origin, line_of(lines, path), key_text(path), message) for path, message in found}
     return "\n".join(map(str, sorted(faults, key=lambda f: (f.line, f.key, f.message))))
@@ -36,7 +40,7 @@ def faults_of(what: str, error: ValidationError) -> Iterator[str]:
 
 
 def _complaint(data: Mapping[str, Any], error: Mapping[str, Any], models: Models) -> tuple[KeyPath, str]:
-    path, kind = path_in(data, error["loc"]), error["type"]
+    path, kind = path_in(data, error), error["type"]
     secret = next((key for key in _REFERENCES if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
     if secret is not None and kind not in ("missing", "value_error"):
         # Whatever stands here may be a secret, a misspelt key included; our own texts (value_error) quote nothing.
@@ -46,5 +50,8 @@ def _complaint(data: Mapping[str, Any], error: Mapping[str, Any], models: Models
         )
     if kind == "extra_forbidden":
         table = tuple(part for part in path[:-1] if isinstance(part, str))
-        return path, unknown_key(str(path[-1]), models[table].model_fields)
+        key, known = str(path[-1]), models[table].model_fields
+        if table in _WITH_SECRETS and not meant_by(key, known):
+            return path[:-1], f"holds a key that is not known; remove it. Known here: {', '.join(sorted(known))}"
+        return path, unknown_key(key, known)
     return path, words_for(error)

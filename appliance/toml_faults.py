@@ -18,6 +18,8 @@ from typing import Any
 from appliance.toml_lines import KeyPath
 
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_TWICE = re.compile(r"Cannot (?:declare|mutate|redefine)|Duplicate inline table key")
+"""What tomllib says of a key and quotes it, which may be a secret in the place of its reference."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -50,7 +52,7 @@ def file_text(origin: str) -> str:
 
 
 def syntax_fault(error: ValueError | RecursionError, text: str, origin: str) -> Fault:
-    """What tomllib says, without its place; its texts quote single characters and keys, never values."""
+    """What tomllib says, without its place; of what it quotes only single characters are told."""
     if isinstance(error, RecursionError):
         return Fault(origin, 1, "file", "is nested too deeply; flatten it")
     match = _SYNTAX.fullmatch(str(error))
@@ -58,22 +60,24 @@ def syntax_fault(error: ValueError | RecursionError, text: str, origin: str) -> 
         return Fault(origin, 1, "file", "is not valid TOML: a number or date in it is out of range; correct it")
     line = int(match[2]) if match[2] else text.count("\n") + (not text.endswith("\n"))
     column = f" at column {match[3]}" if match[3] else " at the end of the file"
-    what = json.dumps(match[1], ensure_ascii=False)[1:-1].replace('\\"', '"')
-    advice = "a key may be given once" if "overwrite" in what else "correct it (text values need quotes)"
+    said = "a key or table is there twice" if _TWICE.match(match[1]) else match[1]
+    what = json.dumps(said, ensure_ascii=False)[1:-1].replace('\\"', '"')
+    once = "overwrite" in what or "twice" in what
+    advice = "a key may be given once" if once else "correct it (text values need quotes)"
     return Fault(origin, max(line, 1), "file", f"is not valid TOML: {what}{column}; {advice}")
 
 
-def path_in(data: Any, loc: Iterable[str | int]) -> KeyPath:
-    """Where pydantic saw it, without its union tags; a last part that the file lacks is a missing key."""
+def path_in(data: Any, error: Mapping[str, Any]) -> KeyPath:
+    """Where pydantic saw it, without its union tags; the last part is not in the file where it says that one lacks."""
     path: list[str | int] = []
     missing: list[str | int] = []
-    for part in loc:
+    for part in error["loc"]:
         inside = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
         if inside:
             data = data[part]
             path.append(part)
         missing = [] if inside or not isinstance(data, dict) else [part]
-    return (*path, *missing)
+    return (*path, *missing) if error["type"] == "missing" else tuple(path)
 
 
 def words_for(error: Mapping[str, Any]) -> str:
@@ -103,11 +107,15 @@ _WORDS = {
 }
 
 
+def meant_by(key: str, known: Iterable[str]) -> str:
+    """The known key that this one is near to; empty where it is near to none."""
+    return next(iter(difflib.get_close_matches(key.lower(), sorted(known), n=1)), "")
+
+
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(key.lower(), names, n=1)
-    hint = f"did you mean {close[0]}?" if close else "remove it or correct it."
-    return f"is no known key; {hint} Known here: {', '.join(names)}"
+    meant = meant_by(key, known)
+    hint = f"did you mean {meant}?" if meant else "remove it or correct it."
+    return f"is no known key; {hint} Known here: {', '.join(sorted(known))}"
 
 
 def key_text(path: KeyPath) -> str:

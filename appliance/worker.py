@@ -9,7 +9,6 @@ finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import sys
 import time
@@ -21,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenGive
-from appliance.contract import Evidence, Outcome, Phase, Report, Signal, named
+from appliance.contract import NO_DESCRIPTOR, Evidence, Outcome, Phase, Report, Signal, named
 from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
@@ -169,7 +168,7 @@ class Worker:
 def _unforeseen(error: Exception) -> tuple[Signal, str]:
     """The evidence of what no scan expects: want of descriptors, which may show anywhere, or a bug."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return named("OWN_OVERLOAD"), os.strerror(error.errno)
+        return named("OWN_OVERLOAD"), NO_DESCRIPTOR
     return named("INTERNAL"), type(error).__name__
 
 

@@ -107,7 +107,7 @@ def parse_campaign(text: str, origin: str) -> Campaign:
 
 
 def _complaint(data: Mapping[str, Any], error: Mapping[str, Any]) -> tuple[KeyPath, str]:
-    path = path_in(data, error["loc"])
+    path = path_in(data, error)
     kind = error["type"]
     secret = next((key for key in _SECRETS if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
     if secret is not None and kind not in ("missing", "value_error"):

@@ -22,6 +22,7 @@ from appliance.contract.enrolment import ZONE, EnrolmentAnswer, EnrolmentRequest
 from appliance.contract.evidence import (
     CUT,
     DEADLINE,
+    NO_DESCRIPTOR,
     OK,
     OUT_OF_SYNC,
     Deferred,
@@ -94,6 +95,7 @@ from appliance.contract.wire import (
 __all__ = [
     "CUT",
     "DEADLINE",
+    "NO_DESCRIPTOR",
     "OK",
     "OLDEST",
     "OUT_OF_SYNC",

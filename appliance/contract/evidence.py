@@ -91,6 +91,10 @@ OUT_OF_SYNC = "out_of_sync"
 """The fact that the vault itself takes the secret for wrong, by what it has tried on its own; the vault's words."""
 
 
+NO_DESCRIPTOR = "no file descriptor was left"
+"""Begins the text where the appliance's process may open no more: OWN_OVERLOAD, wherever that shows."""
+
+
 class View(Wire):
     """A request for a secret's values, as the vault's audit ought to show it. Times: Unix seconds by the appliance."""
 

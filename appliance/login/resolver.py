@@ -9,6 +9,7 @@ process. Addresses that are literals never come here, so that no DNS server can 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import threading
@@ -17,7 +18,7 @@ from collections.abc import Callable
 
 import anyio
 
-from appliance.contract import Failure, Phase, named, raised
+from appliance.contract import NO_DESCRIPTOR, Failure, Phase, named, raised
 
 PATIENCE_S = 5.0
 THREADS = 32
@@ -92,6 +93,8 @@ class Resolver:
                 return Failure(Phase.DNS, named("DNS_NO_ANSWER"), error.strerror or "")
             case UnicodeError():
                 return Failure(Phase.DNS, named("DNS_FAILED"), "is no name that DNS could know")
+            case OSError(errno=errno.EMFILE | errno.ENFILE) as error if not isinstance(error, socket.gaierror):
+                return Failure(Phase.DNS, named("OWN_OVERLOAD"), f"{NO_DESCRIPTOR} to resolve the name")
             case Exception() as error:
                 return Failure(Phase.DNS, raised(error), str(error))
             case addresses:

@@ -65,7 +65,6 @@ def build_options(user: str, crypto: CryptoProfile, host_keys: tuple[str, ...]) 
     return asyncssh.SSHClientConnectionOptions(
         config=None,
         username=user,
-        client_username=_OURS,
         client_version="Keymuster",
         known_hosts=([], [], []),
         client_keys=None,

@@ -12,7 +12,7 @@ import json
 import ssl
 from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator, model_validator
 
@@ -118,8 +118,8 @@ class VaultAccess(Wire):
     @field_validator("url")
     @classmethod
     def _usable(cls, url: str, info: ValidationInfo) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 1:
+        parts = _parts_of(url)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the vault's URL must be https://HOST[:PORT][/PATH]")
         if parts.query or parts.fragment or parts.username is not None or not url.isascii() or not url.isprintable():
             raise ValueError("the vault's URL must hold no user, query, fragment or unusual character")
@@ -131,7 +131,9 @@ class VaultAccess(Wire):
     @field_validator("proxy")
     @classmethod
     def _plain_proxy(cls, proxy: str) -> str:
-        parts = urlsplit(proxy)
+        parts = _parts_of(proxy)
+        if parts is None:
+            raise ValueError("the proxy's URL must be http://HOST:PORT")
         if proxy and (parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query):
             raise ValueError("the proxy's URL must be http://HOST:PORT")
         if parts.username is not None:
@@ -149,6 +151,15 @@ class VaultAccess(Wire):
         if self.tls.pins or self.tls.client_cert:
             raise ValueError("pins and a client certificate are for vaults that are asked over https")
         return self
+
+
+def _parts_of(url: str) -> SplitResult | None:
+    """None for what is no URL: the library's own errors quote what stands where the port should, or all of it."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port >= 1 else None
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:

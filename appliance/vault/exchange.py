@@ -41,7 +41,15 @@ from appliance.vault.entry import UNBOUNDED, Entry
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import Answer, Request, retry_after
 from appliance.vault.pace import Pace, Turn
-from appliance.vault.signs import illness, limits_rate, shows_in_audit, throttling, translated, worth_repeating
+from appliance.vault.signs import (
+    illness,
+    is_ours,
+    limits_rate,
+    shows_in_audit,
+    throttling,
+    translated,
+    worth_repeating,
+)
 from appliance.vault.slots import Slots
 from appliance.vault.tls import PinningConnector
 from appliance.vault.trip import Stage, Trip
@@ -93,7 +101,8 @@ class Exchange:
         """What narrowed the window last."""
 
     async def send(self, request: Request, trip: Trip, token: Hidden | None = None) -> Answer | Failure:
-        """The vault's answer, whatever its status, or a Failure: VAULT_UNREACHABLE, VAULT_TLS or VAULT_BAD_RESPONSE.
+        """The vault's answer, whatever its status, or a Failure: VAULT_UNREACHABLE, VAULT_TLS, VAULT_BAD_RESPONSE, or
+        OWN_OVERLOAD for want of descriptors.
 
         Sent whatever the breaker says: `ready` is for those who can do without an answer.
         """
@@ -129,6 +138,9 @@ class Exchange:
             with anyio.move_on_after(PROBE_PATIENCE):
                 # Without a slot: those who hold one may be what is stuck. Nor does it wait for its turn.
                 answer = await self._tried(probe, trip, None, self._turns.at_once())
+                if isinstance(answer, Failure) and is_ours(answer):
+                    self._breaker.probe_given_up()  # it has not been asked
+                    return answer
                 ill = illness(answer) or throttling(answer)
         except anyio.get_cancelled_exc_class():
             self._breaker.probe_given_up()
@@ -234,8 +246,9 @@ class Exchange:
     def _observe(self, request: Request, sent: Sent, turn: Turn, result: Answer | Failure) -> None:
         now = self._clock()
         if isinstance(result, Failure):
-            self._complaint = "VAULT_TIMEOUT"
-            self._window.refused(sent)
+            if not is_ours(result):
+                self._complaint = "VAULT_TIMEOUT"
+                self._window.refused(sent)
         elif limits_rate(result):
             pause = min(result.asked_pause, LONGEST_REST)
             self._turns.turned_away(turn, now, pause)

@@ -6,7 +6,7 @@ import errno
 
 import aiohttp
 
-from appliance.contract import Failure
+from appliance.contract import NO_DESCRIPTOR, Failure
 from appliance.vault.failures import fail, reason_of, refusal
 from appliance.vault.messages import Answer, Request
 from appliance.vault.tls import hung_up, tls_trouble
@@ -39,6 +39,11 @@ def illness(result: Answer | Failure) -> Failure | None:
     return result if reason_of(result) in ("VAULT_UNREACHABLE", "VAULT_TIMEOUT", "VAULT_ERROR") else None
 
 
+def is_ours(failure: Failure) -> bool:
+    """It says nothing of the vault: no request has left us."""
+    return reason_of(failure) == "OWN_OVERLOAD"
+
+
 def throttling(result: Answer | Failure) -> Failure | None:
     return refusal(result) if isinstance(result, Answer) and result.status in (429, 503) else None
 
@@ -51,6 +56,10 @@ def limits_rate(answer: Answer) -> bool:
 def translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
     """The exception's kind and errno; never its text, which may quote the request."""
     facts = {"error": type(error).__name__, "stage": stage.value}
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
+    if name in ("EMFILE", "ENFILE"):
+        return fail("OWN_OVERLOAD", f"{NO_DESCRIPTOR} for a connection to the vault", errno=name, **facts)
     if (trouble := tls_trouble(error)) is not None:
         text, more = trouble
         return fail("VAULT_TLS", text, **facts, **more)
@@ -59,12 +68,8 @@ def translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return fail("VAULT_UNREACHABLE", f"the proxy refuses the way to the vault: {error.status}", **facts)
     if isinstance(error, OSError | aiohttp.ClientConnectionError):
-        number = getattr(error, "errno", None)
-        name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
         if name:
             facts["errno"] = name
-        if name in ("EMFILE", "ENFILE"):
-            return fail("OWN_OVERLOAD", "no file descriptor was left for a connection to the vault", **facts)
         if stage is Stage.SENT:
             return fail("VAULT_UNREACHABLE", "the vault closed the connection before its answer", **facts)
         return fail("VAULT_UNREACHABLE", name or hung_up(error), **facts)

@@ -121,8 +121,7 @@ class Engine:
                 log.warning("zone without appliances: its vaults were not checked", run=run, zone=zone)
                 continue
             for title in titles:
-                query = VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=title)
-                answer = await self.ask_vault(query, zone)
+                answer = await self.check_vault(run, title, zone)
                 if not answer.ok and answer.reason != STOPPED:  # a stopped vault keeps no run from the other ones
                     reason = REASONS.get(answer.reason)
                     kind = Unreachable if reason is not None and reason.transient else Refused
@@ -131,14 +130,19 @@ class Engine:
                         f"vault {title!r} ({_asked(urls[title], answer)}){where}: {answer.reason}: {answer.text}"
                     )
 
+    async def check_vault(self, run: str, title: str, zone: str) -> VaultAnswer:
+        """Is it there, and does it take the login? Raises Unreachable where nobody answers."""
+        query = VaultQuery(run=run, kind=VaultQueryKind.CHECK, vault=title)
+        with told(f"an answer about vault {title!r}", VAULT_WAIT_S):
+            return await self.ask_vault(query, zone)
+
     async def ask_secret(self, run: str, ref: CredentialRef, zone: str = "") -> VaultAnswer:
         query = VaultQuery(run=run, kind=VaultQueryKind.SECRET, vault=ref.vault, secret=ref)
         return await self.ask_vault(query, zone)
 
     async def ask_vault(self, query: VaultQuery, zone: str = "") -> VaultAnswer:
         try:
-            with told(f"an answer about vault {query.vault!r}", VAULT_WAIT_S):
-                return await self.service.ask_vault(zone or self.zone, query, VAULT_WAIT_S)
+            return await self.service.ask_vault(zone or self.zone, query, VAULT_WAIT_S)
         except BusError as error:
             raise Unreachable(f"no appliance answered for vault {query.vault!r}: {error}") from None
 

@@ -31,7 +31,7 @@ async def export_run(home: Home, run: str | None, file: Path | None) -> Exit:
             raise BadInput(f"run {record.id} is {record.state.value}: export it when it has ended, or stop it first")
         row = await store.unlisted.run_row(record.id)
         assert row is not None  # noqa: S101 - it has been found, and runs that have ended are not pruned meanwhile
-        with written_to(file, "; the export is not whole, write it anew") as out:
+        with written_to(file, "; write the export anew") as out:
             async for text in exported(store.unlisted, row):
                 out.write(text)
     return Exit.OK

@@ -275,10 +275,17 @@ async def _show(display: LoadDisplay) -> None:
 
 
 async def _report(result: LoadResult, order: LoadOrder) -> None:
-    """On stdout first: a file that finds no room must not cost what was measured."""
-    forms = [(None, LoadFormat.JSON if order.json else LoadFormat.TABLE), *order.outputs]
-    for output, form in forms:
-        await anyio.to_thread.run_sync(_write, result, form, output)
+    """In every form, though one finds no room: it must not cost what was measured. Raises the first one's BadInput or
+    BrokenPipeError.
+    """
+    failed: BadInput | BrokenPipeError | None = None
+    for output, form in [*order.outputs, (None, LoadFormat.JSON if order.json else LoadFormat.TABLE)]:
+        try:
+            await anyio.to_thread.run_sync(_write, result, form, output)
+        except (BadInput, BrokenPipeError) as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def _write(result: LoadResult, form: LoadFormat, output: Path | None) -> None:

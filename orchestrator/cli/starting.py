@@ -20,8 +20,9 @@ from orchestrator.cli.running import drawn_run_id, how_it_goes_on, new_order, re
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of
-from orchestrator.run_state import Act
+from orchestrator.run_state import Act, RunState
 from orchestrator.state_dir import HolderInfo
+from orchestrator.store.records import RunRecord
 
 
 async def run(where: Where, campaign: Campaign, sample: str, show: Show, priority: int | None = None) -> Exit:
@@ -45,9 +46,16 @@ async def rerun(where: Where, run_id: str, which: Which, show: Show) -> Exit:
             if _wanted(which, outcome.status, outcome.reason)
         ]
     if not units:
-        open_yet = "" if record.state.over else f"; it has not ended: {how_it_goes_on(record)}"
-        raise NothingToDo(f"run {record.id} has no such target{open_yet}")
+        raise NothingToDo(f"run {record.id} has no such target{_more_to_come(record)}")
     return await _begin(where, campaign, Selection(units=units), record.id, show)
+
+
+def _more_to_come(record: RunRecord) -> str:
+    """What to do about targets that a run has not come to; empty where it is over."""
+    if record.state.over:
+        return ""
+    goes_on = record.state in (RunState.PAUSED, RunState.ERROR)
+    return f"; it has not ended: {how_it_goes_on(record) if goes_on else record.standing.text}"
 
 
 def _wanted(which: Which, status: Status, reason: str) -> bool:

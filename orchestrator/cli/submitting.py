@@ -13,12 +13,13 @@ import anyio
 
 from orchestrator.cli.arguments import Show, Where
 from orchestrator.cli.errors import BadInput, Exit, Incomplete, Unreachable
-from orchestrator.cli.holder import client_of, found_alive, has_begun
+from orchestrator.cli.holder import TAKEN_S, client_of, found_alive, has_begun
 from orchestrator.cli.holder_client import POLL_S, Client, UnansweredError
 from orchestrator.cli.progress import ProgressDisplay
 from orchestrator.cli.reporting import write_report
 from orchestrator.cli.running import exit_code, interruptible, say_how_it_goes_on
 from orchestrator.cli.storing import find_run, stored
+from orchestrator.cli.waiting import told
 from orchestrator.exposure import exposures_of
 from orchestrator.state_dir import HolderInfo
 
@@ -101,7 +102,8 @@ async def _who_goes_on(where: Where, run: str) -> HolderInfo | None:
     if where.nats is None:
         return None
     async with stored(where.home) as store:
-        return await found_alive(where, store, run)
+        with told(f"whoever goes on with run {run}", TAKEN_S):
+            return await found_alive(where, store, run)
 
 
 def _same_store(holder: HolderInfo, kept_in: str | None, where: Where) -> None:

@@ -15,7 +15,7 @@ from orchestrator.campaign_model import Campaign, SnapshotError
 from orchestrator.cli import dialog
 from orchestrator.cli.arguments import Home
 from orchestrator.cli.errors import BadInput, Exit
-from orchestrator.cli.output import check_output
+from orchestrator.cli.output import check_output, whole_or_none
 from orchestrator.cli.reporting import judge
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.outcomes import outcomes_of
@@ -126,16 +126,14 @@ def _agreed() -> bool:
 
 
 def _write(items: Sequence[Item], file: Path) -> None:
-    """Of a new file that finds no room nothing is left. Raises BadInput."""
-    new = not file.exists()
+    """Raises BadInput."""
     try:
         with (
+            whole_or_none(file),
             os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out,
             zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle,
         ):
             for item in items:
                 bundle.writestr(item.name, item.text)
     except OSError as error:
-        if new:
-            file.unlink(missing_ok=True)
         raise BadInput(f"cannot write {file}: {error.strerror}") from None

@@ -7,7 +7,7 @@ import secrets
 from anyio import to_thread
 
 from appliance.contract import CredentialRef, SecretLookup
-from appliance.questions import VaultAnswer, VaultQuery, VaultQueryKind
+from appliance.questions import VaultAnswer
 from appliance.reasons import REASONS
 from orchestrator.campaign_model import Campaign
 from orchestrator.cli.appliance_child import Login
@@ -33,7 +33,7 @@ async def ask(engine: Engine, campaign: Campaign, logins: tuple[Login, ...], tit
     vaults = {} if engine.stand_in else await to_thread.run_sync(vaults_of_campaign, campaign)
     await engine.wait_for_appliance(*vaults)
     zone = engine.zone_to_ask(title, vaults)
-    answer = await engine.ask_vault(VaultQuery(run=question, kind=VaultQueryKind.CHECK, vault=title), zone)
+    answer = await engine.check_vault(question, title, zone)
     if answer.ok and secret:
         ref = CredentialRef(vault=title, by=SecretLookup.NAME, key=secret)
         answer = await engine.ask_secret(question, ref, zone)

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from appliance.contract import Phase
+from appliance.contract import NO_DESCRIPTOR, Phase
 from appliance.reasons import Status
 from orchestrator.load.bottleneck import OWN_LIMIT
 from orchestrator.load.latency import Latency
@@ -180,6 +180,7 @@ class Recorder:
             return False
         known.over = row.attempt
         own_limit = row.reason == "OWN_OVERLOAD" and (not row.final or row.evidence.phase is Phase.VAULT)
+        own_limit &= not row.evidence.text.startswith(NO_DESCRIPTOR)  # more requests at once would make that worse
         self.words[OWN_LIMIT if own_limit else row.reason] += 1
         self.first_words.setdefault(row.reason, row.evidence.text)
         if not row.final:

@@ -17,6 +17,7 @@ from targets.secret_server import tls
 HEAD = 'name = "a"\nnetworks = ["127.0.0.0/8"]\n[bus]\nurl = "nats://127.0.0.1:1"\nseed = "SUSECRET"\n'
 VAULT = '[[vaults]]\ntitle = "V"\nuser = "u"\n'
 URL = f'{VAULT}url = "u"\n'
+TWICE = "[vaults.password.SUSECRET]\n"
 
 
 @pytest.fixture
@@ -55,6 +56,16 @@ def written(tmp_path: Path) -> Path:
             f"{HEAD}{URL}tls = {{ verfy = false }}\n",
             ":10: vaults[0].tls.verfy: is no known key; did you mean",
         ),
+        (
+            f"{HEAD}{URL}tls = {{ pin = {{ x = 1 }} }}\n",
+            ":10: vaults[0].tls.pin: ",
+        ),
+        (HEAD + "SUSECRET = 1\n", ": bus: holds a key that is not known; remove it. Known here: ca, seed, token, url"),
+        (
+            f"{HEAD}{URL}password = {{ SUSECRET = 1, SUSECRET = 2 }}\n",
+            ":10: file: is not valid TOML: a key or table is there twice at column 40; a key may be given once",
+        ),
+        (f"{HEAD}{URL}{TWICE}{TWICE}", ":11: file: is not valid TOML: a key or table is there twice"),
     ],
 )
 def test_a_file_that_cannot_be_used(written: Path, text: str, said: str) -> None:
@@ -106,7 +117,10 @@ def test_a_file_that_finds_no_room_is_not_left_behind(tmp_path: Path) -> None:
             "read the CA file .*binary.*: it is not UTF-8",
         ),
         ("http://vault.example", "password", "", "vault 'V': url: the vault's URL must begin with https"),
-        ("https://[v", "password", "", "vault 'V': url: "),
+        ("https://[v", "password", "", "vault 'V': url: the vault's URL must be https"),
+        ("https://svc:Hunt/er@vault/x", "password", "", "vault 'V': url: the vault's URL must be https://HOST[^']*$"),
+        ("https://svc:HUNTER\u2100@v", "password", "", "vault 'V': url: the vault's URL must be https://HOST[^']*$"),
+        ("https://v", "password", 'proxy = "http://p:Hunter"', "vault 'V': proxy: the proxy's URL must be [^']*$"),
         ("https://v", "password", 'proxy = "ftp://p"', "vault 'V': proxy: the proxy's URL must be"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.contract import Phase
+from appliance.contract import NO_DESCRIPTOR, Phase
 from orchestrator.load.bottleneck import OWN_LIMIT
 from orchestrator.load.recorder import INTERVALS, UNFINISHED, Recorder
 from tests.unit.load.arrivals import BEGAN, DEADLINE, RUN, ended, never_sent, row, sent, some_arrivals
@@ -134,6 +134,15 @@ async def test_our_own_limit_on_requests_to_a_vault_is_the_vaults() -> None:
     for number, (final, phase) in enumerate([(False, Phase.DISPATCH), (True, Phase.VAULT), (True, Phase.AUTH)]):
         await book.settle([ended(number, begun=0.2, reason="OWN_OVERLOAD", final=final, phase=phase)])
     assert dict(book.words) == {OWN_LIMIT: 2, "OWN_OVERLOAD": 1}
+
+
+async def test_want_of_descriptors_is_not() -> None:
+    book = recorder()
+    await book.dispatched(RUN, [sent(n, 0.1) for n in range(2)], {})
+    text = f"{NO_DESCRIPTOR} for a connection to the vault"
+    for number, (final, phase) in enumerate([(False, Phase.DISPATCH), (True, Phase.VAULT)]):
+        await book.settle([ended(number, begun=0.2, reason="OWN_OVERLOAD", final=final, phase=phase, text=text)])
+    assert dict(book.words) == {"OWN_OVERLOAD": 2}
 
 
 async def test_the_first_tenth_is_held_against_the_others() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -66,3 +69,22 @@ async def test_a_file_that_cannot_be_written_costs_no_result(
     with pytest.raises(BadInput, match=r"cannot write .*l\.html"):
         await loading._report(result, order)
     assert json.loads(capsys.readouterr().out)["schema_version"]
+
+
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        yield full
+
+
+async def test_a_stdout_that_cannot_be_written_costs_no_file(
+    tmp_path: Path, full: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "load.html"
+    schedule = Schedule(Rate(10.0, 10.0), 4.0)
+    order = LoadOrder(tmp_path, schedule, What.LOGINS, (), ((file, LoadFormat.HTML),), json=True, progress=False)
+    result = await driven()
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(BadInput, match="cannot write to stdout"):
+        await loading._report(result, order)
+    assert "</html>" in file.read_text(encoding="utf-8")

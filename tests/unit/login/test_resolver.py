@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -102,6 +103,8 @@ def test_an_answer_that_comes_after_the_loop_is_closed() -> None:
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "DNS_FAILED"),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), "DNS_NO_ANSWER"),
         (UnicodeError("label too long"), "DNS_FAILED"),
+        (OSError(errno.EMFILE, "Too many open files"), "OWN_OVERLOAD"),
+        (OSError(errno.EIO, "I/O error"), "DNS_FAILED"),
     ],
 )
 async def test_what_the_resolver_says(error: Exception, reason: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import anyio
@@ -651,6 +652,39 @@ async def test_a_vault_that_gives_no_sign_of_life_is_a_time_out(
         away = await exchange.ready(HEALTH, Trip())
     assert isinstance(away, Failure)
     assert (reason(away), away.text) == ("VAULT_TIMEOUT", "no answer within 0.05 s")
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """What is open stays so, and nothing can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_want_of_descriptors_says_nothing_of_the_vault(vault: ScriptedVault) -> None:
+    """Neither that it is overloaded or away, nor, where that was in doubt, that it is well."""
+    async with on_clock(vault) as (exchange, _):
+        with no_descriptors():
+            assert {reason(await exchange.send(GET, Trip())) for _ in range(2 * OPEN_AFTER)} == {"OWN_OVERLOAD"}
+        assert exchange.clear
+        vault.on("GET", GET.path, Hang())
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(exchange.send, GET, Trip())
+            with anyio.fail_after(10):
+                while vault.peak < 8:  # noqa: ASYNC110 - the stand-in has no event for it
+                    await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+        for _ in range(OPEN_AFTER):
+            exchange.no_token(fail("VAULT_UNREACHABLE"))
+        with no_descriptors():
+            assert reason(await exchange.ready(HEALTH, Trip())) == "OWN_OVERLOAD"
+        vault.on("GET", HEALTH.path, reply(503))
+        assert reason(await exchange.ready(HEALTH, Trip())) == "VAULT_ERROR"
 
 
 async def test_a_rate_limits_no_requests_at_once(vault: ScriptedVault) -> None:

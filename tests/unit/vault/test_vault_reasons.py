@@ -22,7 +22,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from appliance.vault import answers
 from appliance.vault.failures import fail, is_about_the_secret, refusal, wants_new_token
 from appliance.vault.messages import Answer
-from appliance.vault.signs import illness, translated
+from appliance.vault.signs import illness, is_ours, translated
 from appliance.vault.trip import Stage
 from tests.unit.vault.scripted import DENIED, EXPIRED, error, ok, reason, secret_body, state_body, windows_secret
 
@@ -238,5 +238,8 @@ def test_a_connection_that_ends_once_the_request_was_sent() -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_too_few_descriptors_are_our_own_trouble_and_not_the_vaults(number: int) -> None:
-    failure = translated(OSError(number, os.strerror(number)), Stage.CONNECTING)
-    assert (reason(failure), illness(failure)) == ("OWN_OVERLOAD", None)
+    bare = OSError(number, os.strerror(number))
+    for met in (bare, ClientConnectorError(KEY, bare), ClientConnectorDNSError(KEY, bare)):
+        failure = translated(met, Stage.CONNECTING)
+        assert (reason(failure), illness(failure), is_ours(failure)) == ("OWN_OVERLOAD", None, True)
+        assert failure.facts["errno"] == errno.errorcode[number]
