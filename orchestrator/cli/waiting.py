@@ -11,7 +11,7 @@ from appliance.bus import Timing
 from appliance.logs import get_logger
 from orchestrator.cli.ending import complain
 
-NOTICE_S = 1.5
+NOTICE_S = 3.0
 BUS_WAIT_S = Timing().retry
 """How long a connection to the bus is tried for."""
 
