@@ -12,6 +12,7 @@ from orchestrator.store import RunRecord, RunState, open_store
 from tests.acceptance.product import Product
 from tests.contract.test_store import job as job_of
 from tests.contract.test_store import undispatched
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +73,7 @@ def test_a_run_that_goes_on_is_not_exported(keymuster: Product) -> None:
 
 def test_old_runs_are_pruned(keymuster: Product) -> None:
     dry = keymuster("runs", "prune", "--older-than", "90d", "--dry-run", "--json").document
+    conforms(dry, "prune")
     assert [(run["pruned"], run["stays"]) for run in dry["runs"]] == [
         (True, None),
         (False, "it is running: resume it, or cancel it"),
@@ -91,7 +93,7 @@ def test_a_password_on_the_command_line_is_refused(keymuster: Product) -> None:
     refused = keymuster("runs", "--store", "postgresql://scan:Secret-Pw-1@db.example/keymuster")
     said = " ".join(refused.stderr.replace("│", " ").split())
     assert refused.code == 2
-    assert "KEYMUSTER_STORE, or the password into PGPASSWORD, ~/.pgpass or the keyring; and change it" in said
+    assert "KEYMUSTER_STORE, or the password into PGPASSWORD, the file that KEYMUSTER_STORE_PASSWORD_FILE names" in said
     assert "Secret-Pw-1" not in refused.stderr
 
 
