@@ -65,10 +65,25 @@ def test_a_run_moves_from_one_store_to_another(keymuster: Product, tmp_path: Pat
     )
 
 
+def test_a_paused_run_goes_on_in_one_store_only(keymuster: Product, tmp_path: Path) -> None:
+    run, file = "20200101-000002-aaaa", tmp_path / "run.ndjson"
+    written = keymuster("export", run, "--ndjson", file)
+    assert written.code == 0
+    assert written.stderr == (
+        f"run {run} is paused, and may go on in one store only: when it has been imported, "
+        f"`keymuster cancel {run}` here\n"
+    )
+    brought = Product(tmp_path / "other")("import", file)
+    assert brought.code == 0, brought.stderr
+    assert brought.stderr.endswith(f"shows it, and `keymuster resume {run}` goes on with it\n")
+    ended = keymuster("export", "20200101-000000-aaaa", "--ndjson", file)
+    assert (ended.code, ended.stderr) == (0, "")
+
+
 def test_a_run_that_goes_on_is_not_exported(keymuster: Product) -> None:
     refused = keymuster("export", "20200101-000001-aaaa")
     assert (refused.code, refused.stdout) == (2, "")
-    assert "is running: export it when it has ended" in refused.stderr
+    assert "is running: export it when it has ended, or `keymuster pause` it first" in refused.stderr
 
 
 def test_old_runs_are_pruned(keymuster: Product) -> None:
