@@ -29,7 +29,6 @@ class RunRecord:
     parent: str | None = None
     """The run whose targets this one tries again."""
     finished_at: float | None = None
-    """When it came to rest: ended, or was paused; None while it goes on."""
     spent: Mapping[str, Any] | None = None
     """What it has cost (`Spent.data`); None unless it went from its beginning to its end in one piece."""
     cursors: Mapping[str, int] = field(default_factory=dict)
