@@ -134,7 +134,7 @@ exclude = []
 
 # -- when: windows in which its runs may work, and a schedule that begins them (docs/control.md) ----------------------
 # [[windows]]
-# start = "22:00"                  # nothing goes out before; or a day: start = 2027-01-31T22:00
+# start = "22:00"                  # nothing goes out before; or a day: start = 2027-01-31T22:00:00
 # stop_new = "05:30"               # nothing new goes out any more
 # end = "06:00"                    # what is still in flight is cut off; the rest goes on in the next window
 # days = ["mon", "tue", "wed"]     # on which it opens; without it on all

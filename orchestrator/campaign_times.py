@@ -44,7 +44,7 @@ def _local(value: object) -> object:
     if type(value) is date:
         value = datetime.combine(value, time())
     if not isinstance(value, datetime) or value.tzinfo is not None:
-        raise ValueError("is no day and time; write for example 2027-01-31T22:00, without an offset (see time_zone)")
+        raise ValueError("is no day and time; write for example 2027-01-31T22:00:00, without an offset (see time_zone)")
     return value.replace(microsecond=0).isoformat(timespec="seconds" if value.second else "minutes")
 
 

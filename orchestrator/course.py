@@ -155,7 +155,7 @@ class Course:
         if standing.state is not RunState.PAUSED or standing.hold is Hold.HAND:
             return False
         phase = self._windows(self._clock())
-        over = isinstance(phase, Closed) and phase.opens is None
+        over = isinstance(phase, Closed) and phase.for_good
         return standing.hold is not Hold.WINDOW or over
 
     async def _next(self, stints: Stints) -> None:

@@ -1,9 +1,9 @@
 """Schedules at work: begins runs when their time has come. A member of the task group of whoever runs for long.
 
 That a fire was attended to is durable before its run is begun: one fire never begins two runs, and of several
-orchestrators that look one attends to it. A process that dies in between leaves that one out, and says so nowhere but
-in its log, which it wrote before. Of several that have queued a run of a campaign, the one begins it that has attended
-to the latest fire.
+orchestrators that look one attends to it. A process that ends in between, or while a run is queued, leaves that one
+out, and says so nowhere but in its log. Of several that have queued a run of a campaign, the one begins it that has
+attended to the latest fire.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Scheduler:
                             await self._begin(campaign, submit)
                         case Verdict.QUEUE:
                             self._queued[campaign] = None
+                            log.info("schedule queues a run: the last one has not ended yet", campaign=campaign)
                             tasks.start_soon(self._begin_later, campaign, submit, name=f"queued run of {campaign}")
                         case Verdict.SKIP:
                             log.warning("schedule skips: a run has not ended yet", campaign=campaign)
@@ -97,7 +98,11 @@ class Scheduler:
                 await anyio.sleep(LOOK_S if following is None else min(max(following - now, 0.05), LOOK_S))
 
     async def _begin_later(self, campaign: str, submit: Submit) -> None:
-        await self._runs.ended(campaign)
+        try:
+            await self._runs.ended(campaign)
+        except anyio.get_cancelled_exc_class():
+            log.warning("a queued run is left out: this process ends before its turn", campaign=campaign)
+            raise
         self._queued.pop(campaign, None)
         last = await self._fired.last(campaign)
         if last is not None and last > self._attended[campaign]:  # who has attended to that one has a run queued, too

@@ -41,6 +41,11 @@ class Closed:
     """When what is still in flight is cut off; in the past, if nothing may be."""
     text: str
 
+    @property
+    def for_good(self) -> bool:
+        """No window opens any more."""
+        return self.opens is None
+
 
 @dataclass(frozen=True, slots=True)
 class _Span:
@@ -61,7 +66,8 @@ def phase_at(windows: Sequence[Window], now: float) -> Open | Closed | None:
     cut_at = max((span.ends for span in spans if span.opens <= now < span.ends), default=now)
     coming = min((span for span in spans if span.opens > now), key=lambda span: span.opens, default=None)
     if coming is None:
-        return Closed(None, cut_at, "its window is over, and no other one comes; cancel it, or rerun what is left")
+        text = "its window is over, and no other one comes; cancel it, and run the campaign again with a window to come"
+        return Closed(None, cut_at, text)
     at = datetime.fromtimestamp(coming.opens, UTC)
     text = f"waits for its window, {_name(coming, now)} ({at:%Y-%m-%dT%H:%M:%SZ})"
     return Closed(coming.opens, cut_at, text)

@@ -17,6 +17,7 @@ from orchestrator.cli.errors import BadInput, Exit
 from orchestrator.cli.output import check_output, written_to
 from orchestrator.cli.storing import find_run, opened, stored
 from orchestrator.exchange import ExchangeError, Reader, exported, may_be_moved
+from orchestrator.run_state import RunState
 from orchestrator.store import Store, StoreError
 from orchestrator.store.unlisted import TwiceError
 
@@ -28,12 +29,19 @@ async def export_run(home: Home, run: str | None, file: Path | None) -> Exit:
     async with stored(home) as store:
         record = await find_run(store, run)
         if not may_be_moved(record.state):
-            raise BadInput(f"run {record.id} is {record.state.value}: export it when it has ended, or stop it first")
+            raise BadInput(
+                f"run {record.id} is {record.state.value}: export it when it has ended, or `keymuster pause` it first"
+            )
         row = await store.unlisted.run_row(record.id)
         assert row is not None  # noqa: S101 - it has been found, and runs that have ended are not pruned meanwhile
         with written_to(file, "; write the export anew") as out:
             async for text in exported(store.unlisted, row):
                 out.write(text)
+    if not record.state.over:
+        sys.stderr.write(
+            f"run {record.id} is {record.state.value}, and may go on in one store only: when it has been imported, "
+            f"`keymuster cancel {record.id}` here\n"
+        )
     return Exit.OK
 
 
@@ -47,7 +55,8 @@ async def import_run(home: Home, file: Path) -> Exit:
                 await _brought_in(store, reader, str(row["id"]))
         except ExchangeError as error:
             raise BadInput(f"{file}: {error}") from None
-    sys.stderr.write(f"run {row['id']} imported; `keymuster report {row['id']}` shows it\n")
+    goes_on = "" if RunState(row["state"]).over else f", and `keymuster resume {row['id']}` goes on with it"
+    sys.stderr.write(f"run {row['id']} imported; `keymuster report {row['id']}` shows it{goes_on}\n")
     return Exit.OK
 
 

@@ -64,7 +64,7 @@ def export(
     state: State = None,
     store: StoreAt = None,
 ) -> None:
-    """Write a run that has ended as NDJSON, whole, for `keymuster import`: jobs, attempts, outcomes, evidence, permits.
+    """Write a run that has ended, or is paused, as NDJSON for `keymuster import`: jobs, outcomes, evidence, permits.
 
     It moves a run from one store to another: SQLite to PostgreSQL, or between machines. There is no secret in it.
     """

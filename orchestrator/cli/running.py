@@ -40,7 +40,7 @@ from orchestrator.records import jump_of
 from orchestrator.run_state import Hold, NotAllowed, RunState, Standing, left_alone, step
 from orchestrator.store import Store
 from orchestrator.store.records import RunRecord, SeenKey
-from orchestrator.windows import phase_at
+from orchestrator.windows import Closed, phase_at
 from orchestrator.zone_vaults import vaults_by_zone
 
 if TYPE_CHECKING:
@@ -274,8 +274,19 @@ def exit_code(state: RunState, *, interrupted: bool, gates_ok: bool) -> Exit:
 
 def how_it_goes_on(record: RunRecord) -> str:
     """The command for a run that has not ended: what was paused by hand waits for `resume`."""
+    if record.standing.hold is Hold.WINDOW and _windows_are_over(record):
+        return f"`keymuster cancel {record.id}` ends it"
     command = "resume" if record.standing.hold is Hold.HAND else "run --resume"
     return f"`keymuster {command} {record.id}` goes on with it"
+
+
+def _windows_are_over(record: RunRecord) -> bool:
+    try:
+        windows = Campaign.from_snapshot(dict(record.snapshot)).windows
+    except SnapshotError:
+        return False  # another release's: who knows
+    phase = phase_at(windows, time.time())
+    return isinstance(phase, Closed) and phase.for_good
 
 
 def say_how_it_goes_on(record: RunRecord) -> None:

@@ -61,7 +61,8 @@ def store_address(given: StoreAddress | None, environment: Environment) -> Store
     if given is not None and (password is not None or "password" in query):
         raise typer.BadParameter(
             "a password on the command line can be read by every user of this machine: leave it out, and put the whole "
-            f"URL into {VARIABLE}, or the password into {PASSWORD_VARIABLE}, ~/.pgpass or the keyring; and change it"
+            f"URL into {VARIABLE}, or the password into {PASSWORD_VARIABLE}, the file that {PASSWORD_FILE_VARIABLE} "
+            "names, ~/.pgpass or the keyring; and change it"
         )
     if parts.scheme not in _SERVER:
         return StoreAddress(told)

@@ -38,7 +38,8 @@ _FULL = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
 _POSTGRESQL: dict[str, str] = {
-    "28P01": "it does not take the password; look at PGPASSWORD, PGPASSFILE or KEYMUSTER_STORE",
+    "28P01": "it does not take the password; look at whichever it comes from: KEYMUSTER_STORE, PGPASSWORD, "
+    "KEYMUSTER_STORE_PASSWORD_FILE, PGPASSFILE, ~/.pgpass or the keyring",
     "28000": "it does not let us in: {said}; look at the user, at sslmode, and at the server's pg_hba.conf",
     "3D000": "there is no such database; make it (createdb), or name another",
     "42501": "its user may not do that: {said}; let it own the database, or grant it CREATE and USAGE on the schema",

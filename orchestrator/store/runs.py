@@ -85,7 +85,9 @@ class Runs:
         standing: Standing | None = None,
         priority: int | None = None,
     ) -> None:
-        """Change what is given; an unknown run raises LookupError."""
+        """Change what is given; an unknown run raises LookupError. A standing brings its `finished_at`: without one the
+        run is no longer at rest.
+        """
         # The id is set to itself, so that there is always something to set and an unknown run is always noticed.
         given = {
             "id": run,
@@ -97,7 +99,7 @@ class Runs:
         }
         values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if standing is not None:
-            values |= {"state": standing.state, "held": standing.data()}
+            values |= {"state": standing.state, "held": standing.data(), "finished_at": finished_at}
 
         def step(connection: Connection) -> None:
             self._fences.check(connection, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 
 from appliance.bus import BusRefused
 from orchestrator.cli.ending import told
-from orchestrator.cli.errors import AbortedError, Incomplete, NothingToDo, Unreachable
+from orchestrator.cli.errors import AbortedError, Exit, Incomplete, NothingToDo, Unreachable
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_files import ServerFiles
 from orchestrator.state_dir import StateDirError
 from orchestrator.store import StoreError
 from tests.cli.refusals import here, refused
 
+README = Path(__file__).parents[2] / "README.md"
 TAKEN = "[FTL] Error listening on port: 127.0.0.1:4222, listen tcp 127.0.0.1:4222: bind: address already in use"
 
 
@@ -37,6 +39,12 @@ def test_an_expected_failure_is_its_text_and_its_code(
 ) -> None:
     assert told(ExceptionGroup("of tasks", [error])) == code
     assert capsys.readouterr() == ("", "keymuster: text\n")
+
+
+def test_readme_names_every_exit_code() -> None:
+    table = README.read_text(encoding="utf-8").partition("| exit code | meaning |")[2].partition("\n\n")[0]
+    named = {int(code) for codes in re.findall(r"^\| ([\d /]+) \|", table, re.MULTILINE) for code in codes.split(" / ")}
+    assert named == set(Exit)
 
 
 def test_a_server_whose_port_was_taken_while_it_was_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.store import RunRecord, RunState, open_store
 from tests.acceptance.product import Product
 from tests.contract.test_store import job as job_of
 from tests.contract.test_store import undispatched
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -64,14 +65,30 @@ def test_a_run_moves_from_one_store_to_another(keymuster: Product, tmp_path: Pat
     )
 
 
+def test_a_paused_run_goes_on_in_one_store_only(keymuster: Product, tmp_path: Path) -> None:
+    run, file = "20200101-000002-aaaa", tmp_path / "run.ndjson"
+    written = keymuster("export", run, "--ndjson", file)
+    assert written.code == 0
+    assert written.stderr == (
+        f"run {run} is paused, and may go on in one store only: when it has been imported, "
+        f"`keymuster cancel {run}` here\n"
+    )
+    brought = Product(tmp_path / "other")("import", file)
+    assert brought.code == 0, brought.stderr
+    assert brought.stderr.endswith(f"shows it, and `keymuster resume {run}` goes on with it\n")
+    ended = keymuster("export", "20200101-000000-aaaa", "--ndjson", file)
+    assert (ended.code, ended.stderr) == (0, "")
+
+
 def test_a_run_that_goes_on_is_not_exported(keymuster: Product) -> None:
     refused = keymuster("export", "20200101-000001-aaaa")
     assert (refused.code, refused.stdout) == (2, "")
-    assert "is running: export it when it has ended" in refused.stderr
+    assert "is running: export it when it has ended, or `keymuster pause` it first" in refused.stderr
 
 
 def test_old_runs_are_pruned(keymuster: Product) -> None:
     dry = keymuster("runs", "prune", "--older-than", "90d", "--dry-run", "--json").document
+    conforms(dry, "prune")
     assert [(run["pruned"], run["stays"]) for run in dry["runs"]] == [
         (True, None),
         (False, "it is running: resume it, or cancel it"),
@@ -91,7 +108,7 @@ def test_a_password_on_the_command_line_is_refused(keymuster: Product) -> None:
     refused = keymuster("runs", "--store", "postgresql://scan:Secret-Pw-1@db.example/keymuster")
     said = " ".join(refused.stderr.replace("│", " ").split())
     assert refused.code == 2
-    assert "KEYMUSTER_STORE, or the password into PGPASSWORD, ~/.pgpass or the keyring; and change it" in said
+    assert "KEYMUSTER_STORE, or the password into PGPASSWORD, the file that KEYMUSTER_STORE_PASSWORD_FILE names" in said
     assert "Secret-Pw-1" not in refused.stderr
 
 

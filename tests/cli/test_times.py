@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.acceptance.product import Product
 from tests.cli.conftest import RECORD, TARGETS, VAULT, Write, line_of
 from tests.cli.refusals import here
 
+CONTROL = Path(__file__).parents[2] / "docs/control.md"
 NIGHT = """
 [[windows]]
 start = "22:00"
@@ -41,6 +45,20 @@ def test_what_they_come_to(write: Write, keymuster: Product) -> None:
     assert [note.split(":")[0] for note in notes] == ["windows", "schedule"]
 
 
+def test_what_the_documents_show_can_be_written(write: Write) -> None:
+    shown = re.findall(r"```toml\n(.*?)```", CONTROL.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(shown) == 2
+    checked = here("config", "check", write(VAULT, RECORD, TARGETS, *shown))
+    assert checked.code == 0, checked.stderr
+
+
+def test_windows_that_are_over_for_good(write: Write) -> None:
+    gone = '[[windows]]\nstart = 2020-01-31T22:00:00\nend = 2020-02-01T06:00:00\ntime_zone = "UTC"\n'
+    checked = here("config", "check", write(VAULT, RECORD, TARGETS, gone))
+    assert checked.code == 0, checked.stderr
+    assert "\nwindows: all are over, and a run would stay paused; name one to come" in checked.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
@@ -49,6 +67,11 @@ def test_what_they_come_to(write: Write, keymuster: Product) -> None:
         ('stop_new = "05:30"', 'stop_now = "05:30"', "windows[0].stop_now: is no known key; did you mean stop_new?"),
         ('days = ["mon", "fri"]', 'days = ["monday"]', "windows[0].days[0]: must be one of 'mon', 'tue'"),
         ("end = 06:00:00", "", "windows[0].end: is missing; add it"),
+        (
+            "start = 2027-01-31T10:00:00",
+            "start = 2027-01-31T10:00:00Z",
+            "write for example 2027-01-31T22:00:00, without",
+        ),
         ('cron = "0 22 * * mon-fri"', 'cron = "nightly"', "schedule.cron: 'nightly' is no cron expression"),
         ('overlap = "queue"', 'overlap = "both"', "schedule.overlap: must be one of 'skip' or 'queue'"),
         ('overlap = "queue"', 'overlaps = "skip"', "schedule.overlaps: is no known key; did you mean overlap?"),

@@ -147,6 +147,7 @@ async def test_what_holds_a_run_and_its_priority_are_remembered(store: Store) ->
     running = await store.runs.get(RUN)
     assert running is not None
     assert (running.standing, running.priority) == (Standing(RunState.RUNNING), 30)
+    assert running.finished_at is None, "it is no longer at rest"
     await store.runs.add(replace(run_record("r2"), state=RunState.PAUSED, held=by_hand.data()))
     assert [run.standing for run in await store.runs.all() if run.id == "r2"] == [by_hand]
 

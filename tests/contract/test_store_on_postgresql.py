@@ -117,7 +117,7 @@ async def test_another_programs_database_is_refused(postgres: Postgres, database
 
 
 async def test_a_wrong_password_and_a_wrong_name(postgres: Postgres, database: str) -> None:
-    with pytest.raises(StoreError, match=r"it does not take the password; look at PGPASSWORD") as caught:
+    with pytest.raises(StoreError, match=r"does not take the password; .*KEYMUSTER_STORE_PASSWORD_FILE") as caught:
         await open_store(postgres.url(database), password="Wrong-Pw-1")
     assert "Wrong-Pw-1" not in str(caught.value)
     with pytest.raises(StoreError, match=r"there is no such database; make it \(createdb\)"):

@@ -44,6 +44,8 @@ def test_a_password_is_not_taken_from_argv(url: str) -> None:
     with pytest.raises(typer.BadParameter, match="can be read by every user of this machine") as caught:
         store_address(StoreAddress(url), NOTHING)
     assert "pw" not in str(caught.value)
+    for place in ("KEYMUSTER_STORE,", "PGPASSWORD", "KEYMUSTER_STORE_PASSWORD_FILE", "~/.pgpass", "keyring"):
+        assert place in str(caught.value)
 
 
 def test_a_url_that_cannot_be_read() -> None:

@@ -75,11 +75,12 @@ def render(survey: Survey, logons: Sequence[LogonCount], settings: Mapping[str, 
     environment.filters["plain"] = plain
     summary = survey.summary()
     accounts = _accounts(survey, logons, settings)
+    over = survey.run.finished_at if survey.run.state.over else None
     page = environment.from_string(_text("report.html")).render(
         run=survey.run,
         began=instant(survey.run.created_at),
-        ended=instant(survey.run.finished_at) if survey.run.finished_at is not None else None,
-        took=duration(1000 * (survey.run.finished_at - survey.run.created_at)) if survey.run.finished_at else None,
+        ended=instant(over) if over is not None else None,
+        took=duration(1000 * (over - survey.run.created_at)) if over is not None else None,
         summary=summary,
         totals=summary.totals,
         segments=_segments(survey),

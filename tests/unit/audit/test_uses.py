@@ -15,7 +15,7 @@ from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.attempts import Planned
 from orchestrator.audit.uses import LATE_S, SEARCH_S, UNHEARD_VIEWS, SecretKey, Use, Uses, VaultKey, uses_of
 from orchestrator.campaign_model import Campaign
-from orchestrator.run_state import RunState
+from orchestrator.run_state import RunState, Standing
 from orchestrator.store import Store, open_store
 from orchestrator.store.records import AttemptRow, JobRow, RecordUse, Settled
 
@@ -158,6 +158,15 @@ async def test_runs_of_another_user_or_time_explain_nothing(store: Store) -> Non
     await attempted(store, before, views=[view(600.0)])
     await store.runs.update("r0", state=RunState.FINISHED, finished_at=700.0)
     assert [use.run for use in (await gathered(store, run)).by_secret[SECRET]] == ["r1"]
+
+
+async def test_a_run_that_was_paused_before_and_goes_on_explains_what_it_reads(store: Store) -> None:
+    run, paused = await a_run(store), await a_run(store, "r0", 500.0)
+    await attempted(store, run, views=[view(1002.0)])
+    await store.runs.update("r0", standing=Standing(RunState.PAUSED), finished_at=700.0)
+    await store.runs.update("r0", standing=Standing(RunState.RESUMING))
+    await attempted(store, paused, 1, views=[view(1003.0)])
+    assert [use.run for use in (await gathered(store, run)).by_secret[SECRET]] == ["r1", "r0"]
 
 
 async def test_a_run_that_this_release_cannot_read_is_told(store: Store) -> None:

@@ -11,6 +11,7 @@ from random import Random
 import anyio
 import anyio.lowlevel
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -220,8 +221,11 @@ def test_skipped_while_the_last_one_goes_on() -> None:
 
 
 def test_queued_while_the_last_one_goes_on() -> None:
-    world = at_work(8 * HOUR, schedule("0 */6 * * *", "UTC", overlap="queue"), _a_day)
+    with structlog.testing.capture_logs() as entries:
+        world = at_work(8 * HOUR, schedule("0 */6 * * *", "UTC", overlap="queue"), _a_day)
     assert world.begun == pytest.approx([6, 14, 22], abs=0.01)
+    told = [(entry["event"].partition(":")[0], entry["campaign"]) for entry in entries if "queue" in entry["event"]]
+    assert told == [("schedule queues a run", "c")] * 3 + [("a queued run is left out", "c")], "that of 24:00"
 
 
 class Looks:

@@ -214,6 +214,29 @@ def test_a_secret_named_by_the_target_may_be_any() -> None:
     assert names(Campaign.model_validate(data), Selector.of_secret("wim"))
 
 
+@pytest.mark.parametrize(
+    ("selector", "named"),
+    [
+        (Selector.of_secret("root-pw"), True),
+        (Selector.of_secret("root-pw", "Safe"), True),
+        (Selector.of_secret("root-pw", "V"), False),
+        (Selector.of_secret("second-key"), True),
+        (Selector.of_account("root@10.0.1.7"), True),
+        (Selector.of_account("toor@10.0.1.7"), False),
+    ],
+    ids=str,
+)
+def test_what_a_campaign_names_beside_the_login_itself(selector: Selector, named: bool) -> None:
+    data = CAMPAIGN.snapshot()["campaign"]
+    data["records"][1] |= {
+        "user": "scan",
+        "private_key": True,
+        "fallback": [{"secret": "second-key", "private_key": True}, {"password": "login"}],
+        "root_delegation": {"type": "su", "secret": "root-pw", "vault": "Safe"},
+    }
+    assert names(Campaign.model_validate(data), selector) is named
+
+
 # -- the office --------------------------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,9 @@ def test_once_and_not_before() -> None:
     opened(phase_at(once, utc("2027-01-31T21:00")))
     over = closed(phase_at(once, utc("2027-02-01T05:00")))
     assert over.opens is None
-    assert "its window is over" in over.text
+    assert over.for_good
+    assert over.text.startswith("its window is over, and no other one comes; cancel it, and run the campaign again")
+    assert not closed(phase_at(once, utc("2027-01-31T20:00"))).for_good
     brief = windows({"start": "2027-01-31T22:00:17", "end": "2027-01-31T22:00:59", "time_zone": "UTC"})
     closed(phase_at(brief, utc("2027-01-31T22:00:16")))
     assert opened(phase_at(brief, utc("2027-01-31T22:00:17"))).ends == utc("2027-01-31T22:00:59")

@@ -17,6 +17,7 @@ from appliance.contract import Phase
 from appliance.reasons import REASONS, Status
 from orchestrator.gates import GateResult
 from orchestrator.report.html import html_report
+from orchestrator.run_state import RunState
 from orchestrator.store import OutcomeRow
 from orchestrator.store.records import LogonCount
 from tests.unit.report.report_rows import HOSTILE, finished, foreseen_run, joined, outcome, rows
@@ -58,6 +59,21 @@ async def test_it_is_valid_html_with_every_reason_and_whatever_a_peer_says() -> 
     text = await page(some(), logons, settings=SETTINGS | {"note": BREAKING}, campaign=BREAKING)
     html5lib.HTMLParser(strict=True).parse(text)
     text.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (RunState.FINISHED, " · took 90 s</p>"),
+        (RunState.CANCELLED, " · took 90 s · <strong>cancelled</strong></p>"),
+        (RunState.PAUSED, " · <strong>paused</strong></p>"),
+        (RunState.ERROR, " · <strong>error</strong></p>"),
+    ],
+)
+async def test_a_run_that_is_not_whole_is_not_shown_as_one_that_is(state: RunState, said: str) -> None:
+    text = await page(some()[:3], state=state, finished_at=1_700_000_090.0)
+    assert said in text
+    assert (", ended " in text) is state.over
 
 
 async def test_nothing_that_a_peer_says_becomes_an_element() -> None:
