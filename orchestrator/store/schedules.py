@@ -1,4 +1,4 @@
-"""Which fire of each campaign's schedule was last attended to."""
+"""Which fire of each campaign's schedule was last attended to, and whether a run of it is queued."""
 
 from __future__ import annotations
 
@@ -19,11 +19,23 @@ class Schedules:
         query = select(schedules.c.fired_at).where(schedules.c.campaign == campaign)
         return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
-    async def claim(self, campaign: str, at: float) -> bool:
-        """Whether this fire is ours to attend to: nobody has attended to it, or to a later one."""
+    async def claim(self, campaign: str, at: float, *, queue: bool) -> bool:
+        """Whether this fire is ours to attend to: nobody has attended to it, or to a later one. With `queue` a run is
+        queued then.
+        """
         mine = schedules.c.campaign == campaign, schedules.c.fired_at < at
-        claimed = update(schedules).where(*mine).values(fired_at=at)
+        claimed = update(schedules).where(*mine).values(fired_at=at, **({"queued": True} if queue else {}))
         return await self._database.write(lambda connection: connection.execute(claimed).rowcount) == 1
+
+    async def queued(self, campaign: str) -> bool:
+        query = select(schedules.c.queued).where(schedules.c.campaign == campaign)
+        return bool(await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none()))
+
+    async def take(self, campaign: str) -> bool:
+        """Whether the run that is queued is ours to begin; it is queued no more."""
+        there = schedules.c.campaign == campaign, schedules.c.queued
+        taken = update(schedules).where(*there).values(queued=False)
+        return await self._database.write(lambda connection: connection.execute(taken).rowcount) == 1
 
     async def note(self, campaign: str, at: float) -> None:
         statement = self._database.insert(schedules).values(campaign=campaign, fired_at=at)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
-HEAD = "0013"
+HEAD = "0014"
 """The migration that makes these tables."""
 
 metadata = MetaData()
@@ -113,6 +113,7 @@ schedules = Table(
     metadata,
     Column("campaign", Text, primary_key=True),
     Column("fired_at", Double, nullable=False),
+    Column("queued", Boolean),
     sqlite_with_rowid=False,
 )
 

@@ -231,8 +231,21 @@ async def test_what_the_dead_have_left_is_forgotten_as_it_was_seen(first: Store,
 
 async def test_one_orchestrator_attends_to_a_fire(first: Store, second: Store) -> None:
     await first.schedules.note("nightly", 100.0)
-    assert await first.schedules.claim("nightly", 200.0)
-    assert not await second.schedules.claim("nightly", 200.0)
-    assert not await second.schedules.claim("nightly", 150.0), "somebody has attended to a later one"
-    assert await second.schedules.claim("nightly", 300.0)
+    assert await first.schedules.claim("nightly", 200.0, queue=False)
+    assert not await second.schedules.claim("nightly", 200.0, queue=True)
+    assert not await second.schedules.claim("nightly", 150.0, queue=True), "somebody has attended to a later one"
+    assert not await first.schedules.queued("nightly")
+    assert await second.schedules.claim("nightly", 300.0, queue=False)
     assert await first.schedules.last("nightly") == 300.0
+
+
+async def test_one_orchestrator_begins_a_queued_run_whoever_queued_it(first: Store, second: Store) -> None:
+    await first.schedules.note("nightly", 100.0)
+    assert not await first.schedules.take("nightly")
+    assert await first.schedules.claim("nightly", 200.0, queue=True)
+    assert await second.schedules.claim("nightly", 300.0, queue=False), "one that is skipped"
+    assert (await first.schedules.queued("nightly"), await second.schedules.queued("nightly")) == (True, True)
+    assert await second.schedules.take("nightly")
+    assert not await first.schedules.take("nightly")
+    assert not await first.schedules.queued("nightly")
+    assert not await first.schedules.take("another")

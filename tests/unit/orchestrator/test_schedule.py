@@ -19,7 +19,7 @@ from orchestrator.campaign_model import Campaign
 from orchestrator.campaign_times import Schedule
 from orchestrator.schedule import Due, Verdict, due, fires, next_fire, verdict
 from orchestrator.scheduler import Scheduler, SubmitError
-from orchestrator.store import open_store
+from orchestrator.store import StoreError, open_store
 from tests.simulation.virtual_loop import run as run_virtually
 
 HOUR = 3600.0
@@ -143,6 +143,7 @@ class World:
         self.open = 0
         self.story: list[str] = []
         self.refuses = 0
+        self.waiting = self.away = False
         self._idle = anyio.Event()
         self.tasks: anyio.abc.TaskGroup
 
@@ -157,10 +158,23 @@ class World:
         self.story.append("noted")
         self.notes[campaign] = at
 
-    async def claim(self, campaign: str, at: float) -> bool:
+    async def claim(self, campaign: str, at: float, *, queue: bool) -> bool:
         known = self.notes.get(campaign)
+        if known is not None and known >= at:
+            return False
         await self.note(campaign, at)
-        return known is None or known < at
+        self.waiting |= queue
+        return True
+
+    async def queued(self, campaign: str) -> bool:
+        assert campaign == "c"
+        if self.away:
+            raise StoreError("no store")
+        return self.waiting
+
+    async def take(self, campaign: str) -> bool:
+        taken, self.waiting = await self.queued(campaign), False
+        return taken
 
     async def under_way(self, campaign: str) -> bool:
         assert campaign == "c"
@@ -225,7 +239,62 @@ def test_queued_while_the_last_one_goes_on() -> None:
         world = at_work(8 * HOUR, schedule("0 */6 * * *", "UTC", overlap="queue"), _a_day)
     assert world.begun == pytest.approx([6, 14, 22], abs=0.01)
     told = [(entry["event"].partition(":")[0], entry["campaign"]) for entry in entries if "queue" in entry["event"]]
-    assert told == [("schedule queues a run", "c")] * 3 + [("a queued run is left out", "c")], "that of 24:00"
+    assert told == [("schedule queues a run", "c")] * 3
+    assert world.waiting, "that of 24:00"
+
+
+@pytest.mark.parametrize(("overlap", "begun"), [("queue", [6, 14]), ("skip", [6])])
+def test_a_queued_run_outlives_the_process_that_queued_it(overlap: str, begun: list[float]) -> None:
+    """But not a schedule that has been told to skip since."""
+
+    async def whole() -> None:
+        world = World(8 * HOUR)
+        async with anyio.create_task_group() as machine:
+            world.tasks = machine
+            for lasts, which in ((12.5 * HOUR, "queue"), (5 * HOUR, overlap)):
+                with anyio.move_on_after(lasts):
+                    scheduler = Scheduler(world, world, world.clock)
+                    await scheduler.run({"c": schedule("0 */6 * * *", "UTC", overlap=which)}, world.submit)
+            machine.cancel_scope.cancel()
+        assert world.begun == pytest.approx(begun, abs=0.01)
+        assert not world.waiting
+
+    run_virtually(whole, Random(1))  # noqa: S311 - a schedule
+
+
+def test_a_queued_run_that_takes_its_time_to_begin_is_one() -> None:
+    """Its vaults are asked first: a fire meanwhile is one that finds a run under way."""
+
+    async def whole() -> None:
+        world = World(8 * HOUR)
+
+        async def slowly(campaign: str) -> str:
+            await anyio.sleep(0.0 if not world.begun else 5 * HOUR)
+            return await world.submit(campaign)
+
+        async with anyio.create_task_group() as tasks:
+            world.tasks = tasks
+            which = schedule("0 */6 * * *", "UTC", overlap="queue")
+            tasks.start_soon(Scheduler(world, world, world.clock).run, {"c": which}, slowly)
+            await _a_day(world)
+            tasks.cancel_scope.cancel()
+        assert world.begun == pytest.approx([6, 19], abs=0.01)
+        assert world.waiting, "that of 18:00 waits for the one of 12:00"
+
+    run_virtually(whole, Random(1))  # noqa: S311 - a schedule
+
+
+def test_a_store_that_is_away_for_a_while_is_looked_at_again() -> None:
+    async def story(world: World) -> None:
+        await anyio.sleep(13 * HOUR)
+        world.away = True
+        await anyio.sleep(2 * HOUR)
+        world.away = False
+        await anyio.sleep(2 * HOUR)
+
+    assert at_work(8 * HOUR, schedule("0 */6 * * *", "UTC", overlap="queue"), story).begun == pytest.approx(
+        [6, 15], abs=0.01
+    )
 
 
 class Looks:
@@ -233,10 +302,10 @@ class Looks:
 
     def __init__(self, world: World, *first: float) -> None:
         self._world, self._first = world, first
-        self.last, self.note = world.last, world.note
+        self.last, self.note, self.queued, self.take = world.last, world.note, world.queued, world.take
 
-    async def claim(self, campaign: str, at: float) -> bool:
-        return (at - START) / HOUR in self._first and await self._world.claim(campaign, at)
+    async def claim(self, campaign: str, at: float, *, queue: bool) -> bool:
+        return (at - START) / HOUR in self._first and await self._world.claim(campaign, at, queue=queue)
 
 
 def test_of_two_orchestrators_that_have_queued_one_begins() -> None:

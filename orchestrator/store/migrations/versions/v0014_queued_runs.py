@@ -1,0 +1,17 @@
+"""A run that a schedule has queued outlives the process that queued it.
+
+An older release writes nothing there, and begins none of another's.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+compatible_from = "0010"
+
+
+def upgrade() -> None:
+    op.add_column("schedules", sa.Column("queued", sa.Boolean, nullable=True))
