@@ -229,6 +229,30 @@ def fired_long_ago(state: Path, campaign: str) -> None:
     asyncio.run(note())
 
 
+def test_a_run_that_was_queued_before_a_restart_is_begun_after_it(keymuster: Product, tmp_path: Path) -> None:
+    """The one before it has ended meanwhile."""
+
+    async def queued() -> None:
+        store = await open_store(keymuster.state / "keymuster.db")
+        await store.schedules.note("nightly", time.time() - 60)
+        assert await store.schedules.claim("nightly", time.time() - 30, queue=True)
+        await store.close()
+
+    with running_lab(tmp_path, ESTATE) as lab:
+        file = tmp_path / "campaign.toml"
+        text = campaign_text(lab.ready, read_truth(Path(lab.ready["truth"])), name="nightly")
+        seldom = '[schedule]\ncron = "0 4 29 2 *"\ntime_zone = "UTC"\noverlap = "queue"\n'
+        file.write_text(f"{text}\n{seldom}", encoding="utf-8")
+        keymuster.state.mkdir(mode=0o700, exist_ok=True)
+        asyncio.run(queued())
+        with serving(keymuster.state, file) as service:
+            run = service.hears("schedule has begun a run")["run"]
+            until(lambda: keymuster.planned_runs()[0]["state"] == "finished", "the end of the run")
+            assert [one["id"] for one in keymuster.planned_runs()] == [run]
+            assert not service.said("schedule fires")
+            assert service.end() == 0
+
+
 def test_a_schedule_begins_a_run(keymuster: Product, tmp_path: Path) -> None:
     """One that was missed while nobody was there is made up for, once."""
     with running_lab(tmp_path, ESTATE) as lab:
