@@ -35,6 +35,7 @@ from orchestrator.fleet.founding import Founded, account_word, found, joined
 from orchestrator.fleet.keys import FILE, FleetKeys, encrypted, has_fleet, write_keys
 from orchestrator.fleet.office import MOST_ENROLMENTS, VALID_S, FleetOffice, invite
 from orchestrator.fleet.roster import Member, StoredLogin
+from orchestrator.report.documents import SCHEMA_VERSION, dumps, instant
 from orchestrator.store import Store
 
 POLL_S = 0.5
@@ -144,8 +145,14 @@ async def add(home: Home, zone: str, count: int, wait: bool, url: str | None, as
 def _tell(token: EnrolmentToken, count: int, as_json: bool) -> None:
     with written_to(None) as out:
         if as_json:
-            told = {"token": token.text(), "zone": token.zone, "count": count, "expires_at": token.expires_at}
-            print(json.dumps(told), file=out)
+            told = {
+                "schema_version": SCHEMA_VERSION,
+                "token": token.text(),
+                "zone": token.zone,
+                "count": count,
+                "expires_at": instant(token.expires_at),
+            }
+            out.write(dumps(told) + "\n")
         else:
             print(token.text(), file=out)
     machines = "1 machine" if count == 1 else f"{count} machines"

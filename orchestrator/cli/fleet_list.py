@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from orchestrator.cli.output import written_to
 from orchestrator.cli.storing import is_there, opened
 from orchestrator.fleet.keys import has_fleet
 from orchestrator.fleet.roster import Drain, Member
+from orchestrator.report.documents import SCHEMA_VERSION, Document, dumps, instant
 from orchestrator.report.tables import FittedTable, cell, column
 
 REACH_S = 8.0
@@ -38,8 +38,7 @@ async def show(home: Home, as_json: bool, url: str | None) -> Exit:
     live = await _live(home.state, url) if members else None
     with written_to(None) as out:
         if as_json:
-            rows = [_document(member, live, drains) for member in members]
-            print(json.dumps({"appliances": rows, "drains": [asdict(one) for one in drains]}), file=out)
+            out.write(dumps(document(members, live, drains)) + "\n")
         else:
             Console(file=out).print(_table(members, live, drains))
     for one in (live or {}).values():
@@ -70,10 +69,21 @@ def _drained(member: Member, drains: Sequence[Drain]) -> bool:
     return any(one.zone == member.zone and one.appliance in ("", member.name) for one in drains)
 
 
-def _document(member: Member, live: Mapping[str, Live] | None, drains: Sequence[Drain]) -> dict[str, object]:
+def document(members: Sequence[Member], live: Mapping[str, Live] | None, drains: Sequence[Drain]) -> Document:
+    """`live`: None where nobody could be asked."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "appliances": [_appliance(member, live, drains) for member in members],
+        "drains": [{**asdict(one), "since": instant(one.since)} for one in drains],
+    }
+
+
+def _appliance(member: Member, live: Mapping[str, Live] | None, drains: Sequence[Drain]) -> Document:
     one = (live or {}).get(member.name)
     return {
         **asdict(member),
+        "enrolled_at": instant(member.enrolled_at),
+        "revoked_at": instant(member.revoked_at) if member.revoked_at is not None else None,
         "drained": _drained(member, drains),
         "alive": None if live is None else one is not None,
         "running": one.beat.release if one else None,

@@ -34,6 +34,7 @@ from tests.acceptance.served import serving as orchestrating
 from tests.cli.nats import nats_server
 from tests.cli.test_own_bus import HOSTS, campaign, serving
 from tests.peers.private import free_port
+from tests.schemas import conforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -121,7 +122,9 @@ password = {{ file = "{lab.ready["vault_password_file"]}" }}
     assert "no appliance 'dmz-2' has enrolled" in unknown.stderr
     revoked = fleet.keymuster("fleet", "revoke", "dmz-1")
     assert revoked.code == 0, revoked.stderr
-    (listed,) = fleet.keymuster("fleet", "list", "--json").document["appliances"]
+    after = fleet.keymuster("fleet", "list", "--json").document
+    conforms(after, "fleet-list")
+    (listed,) = after["appliances"]
     assert (listed["name"], listed["zone"], listed["revoked_at"] is not None) == ("dmz-1", "default", True)
     refused = subprocess.run(
         [str(KEYMUSTER), "appliance", "serve", str(file)], capture_output=True, text=True, check=False, timeout=60
@@ -135,6 +138,7 @@ def _is_drained_and_resumed(fleet: Fleet) -> None:
     assert drained.code == 0, drained.stderr
     assert "empty: dmz-1" in drained.stderr
     listed = fleet.keymuster("fleet", "list", "--json").document
+    conforms(listed, "fleet-list")
     (one,), (order,) = listed["appliances"], listed["drains"]
     assert (one["alive"], one["drained"], one["draining"], one["in_flight"]) == (True, True, True, 0)
     assert one["contract"] == [1, 2]
@@ -377,7 +381,8 @@ def test_keys_that_cannot_be_had(keymuster: Product, tmp_path: Path) -> None:
     gone = keymuster("fleet", "add")
     assert (gone.code, "set KEYMUSTER_FLEET_KEY" in gone.stderr) == (2, True)
     found = keymuster("fleet", "add", "--json", env={"KEYMUSTER_FLEET_KEY_FILE": str(tmp_path / "elsewhere")})
-    assert json.loads(found.stdout)["zone"] == "default"
+    conforms(found.document, "fleet-add")
+    assert found.document["zone"] == "default"
     many = keymuster("fleet", "add", "--count", "0", env={"KEYMUSTER_FLEET_KEY_FILE": str(tmp_path / "elsewhere")})
     assert (many.code, "1 to 1000 appliances" in many.stderr) == (2, True)
     zone = keymuster("fleet", "add", "--zone", "a.b", env={"KEYMUSTER_FLEET_KEY_FILE": str(tmp_path / "elsewhere")})

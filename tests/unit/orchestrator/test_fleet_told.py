@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from appliance.contract import VERSION, Heartbeat
 from orchestrator.assembly import Prepared, Selection, prepare, zoning
 from orchestrator.campaign import parse_campaign
 from orchestrator.cli.draining import _told
-from orchestrator.cli.fleet_list import _table
+from orchestrator.cli.fleet_list import _table, document
 from orchestrator.cli.live_fleet import Live
 from orchestrator.doctor import Level
 from orchestrator.doctor.fleet import judged
-from orchestrator.fleet.roster import Member
+from orchestrator.fleet.roster import Drain, Member
 from orchestrator.zone_vaults import vaults_by_zone
 from tests.drawn import cells, is_whole
+from tests.schemas import conforms
 from tests.unit.orchestrator.test_zones import BASE
 
 
@@ -57,6 +59,18 @@ def test_a_list_is_whole_however_narrow_the_terminal(width: int) -> None:
             ["dmz-1", "dmz", "1.2, contract 1 to 2", "", "drained, empty", "1970-01-01 00:01Z"],
             ["old", "lan", "1.1", "", "revoked 2026-11-26 18:15Z", "1970-01-01 00:01Z"],
         ]
+
+
+@pytest.mark.parametrize("live", [None, {}, {"dmz-1": Live(beat(release="1.2"))}])
+def test_a_list_for_machines_is_as_published_whoever_could_be_asked(live: dict[str, Live] | None) -> None:
+    members = [
+        Member("dmz-1", "U1", "", "dmz", "1.2", "i", 60.0),
+        Member("old", "U2", "", "lan", "1.1", "i", 60.0, 1_795_716_942.0),
+    ]
+    told = document(members, live, [Drain("lan", "", 60.0, "root", "a move")])
+    conforms(json.loads(json.dumps(told)), "fleet-list")
+    assert [one["alive"] for one in told["appliances"]] == ([None, None] if live is None else [bool(live), False])
+    assert [one["drained"] for one in told["appliances"]] == [False, True]
 
 
 def test_when_a_drain_is_over() -> None:
