@@ -21,7 +21,7 @@ def times_told(campaign: Campaign, now: float) -> Iterator[str]:
         until = "without end" if phase.until == float("inf") else f"new attempts until {_at(phase.until, zone)}"
         yield f"windows: open now, {until}"
     elif phase is not None and phase.for_good:
-        yield "windows: all are over, and a run would stay paused; name one to come, or leave them out"
+        yield "windows: all are over, and no run is begun; name one to come, or leave them out"
     elif phase is not None:
         yield f"windows: closed now; a run {phase.text}"
     if campaign.schedule is not None:

@@ -17,7 +17,7 @@ from orchestrator.campaign_times import Schedule
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, logins_without_asking, must_be_typed
-from orchestrator.cli.running import new_order
+from orchestrator.cli.running import check_windows, new_order
 from orchestrator.scheduler import SubmitError
 from orchestrator.store.runs import Runs
 
@@ -63,6 +63,7 @@ class Firing:
         what, pause, end = self.campaigns[campaign], FIRST_PAUSE_S, anyio.current_time() + RETRY_S
         while True:
             try:
+                check_windows(what)
                 logins = await logins_without_asking(what, self.read) if self.brings_logins else ()
                 order = await to_thread.run_sync(new_order, what, Selection(), logins)
                 return str((await self.desk.start(order))["run"])

@@ -20,6 +20,7 @@ from appliance.contract import Target
 from orchestrator.assembly import Prepared, Selection, prepare, recall, run_id
 from orchestrator.attempts import Planned
 from orchestrator.campaign_model import Campaign, SnapshotError
+from orchestrator.campaign_times import Window
 from orchestrator.capacity.bounds import Site
 from orchestrator.capacity.comparison import KEY, Foreseen, foreseen
 from orchestrator.capacity.costs import Costs
@@ -280,11 +281,23 @@ def how_it_goes_on(record: RunRecord) -> str:
     return f"`keymuster {command} {record.id}` goes on with it"
 
 
+def check_windows(campaign: Campaign) -> None:
+    """Raises BadInput where all are over."""
+    if _are_over(campaign.windows):
+        raise BadInput(
+            f"all windows of campaign {campaign.name!r} are over, and a run would stay paused: name one to come, or "
+            "leave them out"
+        )
+
+
 def _windows_are_over(record: RunRecord) -> bool:
     try:
-        windows = Campaign.from_snapshot(dict(record.snapshot)).windows
+        return _are_over(Campaign.from_snapshot(dict(record.snapshot)).windows)
     except SnapshotError:
         return False  # another release's: who knows
+
+
+def _are_over(windows: Sequence[Window]) -> bool:
     phase = phase_at(windows, time.time())
     return isinstance(phase, Closed) and phase.for_good
 

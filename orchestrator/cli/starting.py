@@ -16,7 +16,7 @@ from orchestrator.cli.given import Given
 from orchestrator.cli.holder import who
 from orchestrator.cli.holding import hold, logins
 from orchestrator.cli.output import check_output
-from orchestrator.cli.running import drawn_run_id, how_it_goes_on, new_order, recalled, resumed_order
+from orchestrator.cli.running import check_windows, drawn_run_id, how_it_goes_on, new_order, recalled, resumed_order
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of
@@ -120,6 +120,7 @@ async def _begin(
     priority: int | None = None,
 ) -> Exit:
     check_output(show.output)
+    check_windows(campaign)
     held, run = await acquire(where), drawn_run_id()
     if isinstance(held, HolderInfo):
         return await through(

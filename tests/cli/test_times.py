@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.product import Product
 from tests.cli.conftest import RECORD, TARGETS, VAULT, Write, line_of
-from tests.cli.refusals import here
+from tests.cli.refusals import here, refused
 
 CONTROL = Path(__file__).parents[2] / "docs/control.md"
 NIGHT = """
@@ -52,11 +52,17 @@ def test_what_the_documents_show_can_be_written(write: Write) -> None:
     assert checked.code == 0, checked.stderr
 
 
-def test_windows_that_are_over_for_good(write: Write) -> None:
+def test_windows_that_are_over_for_good(write: Write, tmp_path: Path) -> None:
     gone = '[[windows]]\nstart = 2020-01-31T22:00:00\nend = 2020-02-01T06:00:00\ntime_zone = "UTC"\n'
     checked = here("config", "check", write(VAULT, RECORD, TARGETS, gone))
     assert checked.code == 0, checked.stderr
-    assert "\nwindows: all are over, and a run would stay paused; name one to come" in checked.stderr
+    assert "\nwindows: all are over, and no run is begun; name one to come" in checked.stderr
+    refused(
+        here("run", write(VAULT, RECORD, TARGETS, gone), "--state", tmp_path / "state"),
+        "all windows of campaign ",
+        " are over, and a run would stay paused: name one to come, or leave them out",
+    )
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize(
