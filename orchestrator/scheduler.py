@@ -1,8 +1,9 @@
 """Schedules at work: begins runs when their time has come. A member of the task group of whoever runs for long.
 
-That a fire was attended to is durable before its run is begun: one fire never begins two runs, and of several
-orchestrators that look one attends to it. A process that ends in between leaves that one out, and says so nowhere but
-in its log. That a run is queued is durable too: whoever looks when the last one has ended takes it, and begins it.
+Of several orchestrators that have a campaign, one at a time attends to its schedule, by a lease; it does one thing
+after the other. That a run is due is durable, and stays so until the run has begun: whoever attends to the schedule
+after a restart, or after an orchestrator's death, begins it. A process that is killed in the very moment between has
+begun it, and it is begun once more when that one has ended.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from typing import Protocol
 
 import anyio
 
+from appliance.bus import BusError
 from appliance.logs import get_logger
 from orchestrator.campaign_times import Schedule
 from orchestrator.schedule import Due, Verdict, due, next_fire, verdict
 from orchestrator.store.errors import StoreError
 
-LOOK_S = 30.0
-"""The clock may be set, and a machine may have slept."""
-QUEUE_LOOK_S = 10.0
-"""Another orchestrator may have queued a run, and be gone."""
+LOOK_S = 10.0
+"""The clock may be set, a machine may have slept, another process may have ended a run, or the lease be free."""
 
 log = get_logger()
 
@@ -33,26 +33,22 @@ class SubmitError(Exception):
 
 
 class Fired(Protocol):
-    """Which fire of a campaign was last attended to. Raises StoreError."""
+    """Which fire of a campaign was last attended to. All is durable when a call returns. Raises StoreError."""
 
     async def last(self, campaign: str) -> float | None: ...
 
-    async def note(self, campaign: str, at: float) -> None:
-        """Durable when it returns."""
-        ...
+    async def note(self, campaign: str, at: float) -> None: ...
 
     async def claim(self, campaign: str, at: float, *, queue: bool) -> bool:
-        """Whether this fire is ours to attend to: of several that ask, it is one's. With `queue` a run is queued then.
-        Durable when it returns.
-        """
+        """Whether this fire is ours to attend to: of several that ask, it is one's. With `queue` a run is due then."""
         ...
 
     async def queued(self, campaign: str) -> bool:
-        """Is a run queued?"""
+        """Is a run due?"""
         ...
 
-    async def take(self, campaign: str) -> bool:
-        """Whether the queued run is ours to begin: of several that ask, it is one's. Durable when it returns."""
+    async def unqueue(self, campaign: str) -> None:
+        """None is any more."""
         ...
 
 
@@ -61,79 +57,63 @@ class OpenRuns(Protocol):
         """Has it a run that has not ended? Raises StoreError."""
         ...
 
-    async def ended(self, campaign: str) -> None:
-        """Returns when it has none."""
+
+class Turns(Protocol):
+    async def is_ours(self, campaign: str) -> bool:
+        """Whether we are the one that attends to a campaign's schedule, from now on. Raises StoreError."""
         ...
 
 
 class Scheduler:
-    def __init__(self, fired: Fired, runs: OpenRuns, clock: Callable[[], float]) -> None:
+    def __init__(self, fired: Fired, runs: OpenRuns, turns: Turns, clock: Callable[[], float]) -> None:
         self._fired = fired
         self._runs = runs
+        self._turns = turns
         self._clock = clock
-        self._beginning: set[str] = set()
-        """Campaigns of which a run is about to be: its vaults are asked first, and no store knows of it."""
 
     async def run(self, schedules: Mapping[str, Schedule], submit: Submit) -> None:
         """Until cancelled. `schedules`: by the name of their campaign."""
         async with anyio.create_task_group() as tasks:
             for campaign, schedule in schedules.items():
                 tasks.start_soon(self._attend, campaign, schedule, submit, name=f"schedule of {campaign}")
-                if schedule.overlap == "queue":
-                    tasks.start_soon(self._begin_queued, campaign, submit, name=f"queued runs of {campaign}")
 
     async def _attend(self, campaign: str, schedule: Schedule, submit: Submit) -> None:
-        last = await self._fired.last(campaign)
-        if last is None:  # seen for the first time: what was before was nobody's to begin
-            last = self._clock()
-            await self._fired.note(campaign, last)
-        if schedule.overlap == "skip" and await self._fired.take(campaign):
-            log.warning("a queued run is left out: its schedule has been told to skip since", campaign=campaign)
-        while True:
-            now = self._clock()
-            if (fire := due(schedule, last, now)) is None:
-                following = next_fire(schedule, max(last, now))
-                await anyio.sleep(LOOK_S if following is None else min(max(following - now, 0.05), LOOK_S))
-                continue
-            last = fire.at
-            await self._attend_to(campaign, fire, schedule, submit)
-
-    async def _attend_to(self, campaign: str, fire: Due, schedule: Schedule, submit: Submit) -> None:
-        under_way = campaign in self._beginning or await self._runs.under_way(campaign)
-        queued = await self._fired.queued(campaign)
-        becomes = verdict(schedule, under_way=under_way, queued=queued)
-        if not await self._fired.claim(campaign, fire.at, queue=becomes is Verdict.QUEUE):
-            return  # another orchestrator attends to it
-        log.info("schedule fires", campaign=campaign, at=fire.at, missed=fire.missed)
-        match becomes:
-            case Verdict.BEGIN:
-                await self._begin(campaign, submit)
-            case Verdict.QUEUE:
-                log.info("schedule queues a run: the last one has not ended yet", campaign=campaign)
-            case Verdict.SKIP:
-                log.warning("schedule skips: a run has not ended yet", campaign=campaign)
-
-    async def _begin_queued(self, campaign: str, submit: Submit) -> None:
         while True:
             try:
-                ours = await self._fired.queued(campaign)
-                if ours:
-                    await self._runs.ended(campaign)
-                    ours = await self._fired.take(campaign)
-            except StoreError as error:  # nothing is at stake: it waits there
-                log.warning("cannot look for queued runs", campaign=campaign, why=str(error))
-                ours = False
-            if ours:
-                await self._begin(campaign, submit)
-            await anyio.sleep(QUEUE_LOOK_S)
+                if await self._turns.is_ours(campaign):
+                    await self._fire(campaign, schedule)
+                    await self._begin_queued(campaign, submit)
+            except (StoreError, BusError) as error:  # what is due stays so
+                log.warning("cannot attend to a schedule; trying again", campaign=campaign, why=str(error))
+            now = self._clock()
+            following = next_fire(schedule, now)
+            await anyio.sleep(LOOK_S if following is None else min(max(following - now, 0.05), LOOK_S))
 
-    async def _begin(self, campaign: str, submit: Submit) -> None:
-        self._beginning.add(campaign)
+    async def _fire(self, campaign: str, schedule: Schedule) -> None:
+        now, last = self._clock(), await self._fired.last(campaign)
+        if last is None:  # seen for the first time: what was before was nobody's to begin
+            await self._fired.note(campaign, now)
+        elif (fire := due(schedule, last, now)) is not None:
+            under_way, queued = await self._runs.under_way(campaign), await self._fired.queued(campaign)
+            becomes = verdict(schedule, under_way=under_way, queued=queued)
+            if await self._fired.claim(campaign, fire.at, queue=becomes is not Verdict.SKIP):
+                _tell(campaign, fire, becomes)
+
+    async def _begin_queued(self, campaign: str, submit: Submit) -> None:
+        if not await self._fired.queued(campaign) or await self._runs.under_way(campaign):
+            return
         try:
             run = await submit(campaign)
         except SubmitError as error:
             log.error("schedule could not begin a run", campaign=campaign, why=str(error))  # noqa: TRY400 - expected
         else:
             log.info("schedule has begun a run", campaign=campaign, run=run)
-        finally:
-            self._beginning.discard(campaign)
+        await self._fired.unqueue(campaign)
+
+
+def _tell(campaign: str, fire: Due, becomes: Verdict) -> None:
+    log.info("schedule fires", campaign=campaign, at=fire.at, missed=fire.missed)
+    if becomes is Verdict.QUEUE:
+        log.info("schedule queues a run: the last one has not ended yet", campaign=campaign)
+    elif becomes is Verdict.SKIP:
+        log.warning("schedule skips: a run has not ended yet", campaign=campaign)

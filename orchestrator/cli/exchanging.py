@@ -29,9 +29,8 @@ async def export_run(home: Home, run: str | None, file: Path | None) -> Exit:
     async with stored(home) as store:
         record = await find_run(store, run)
         if not may_be_moved(record.state):
-            raise BadInput(
-                f"run {record.id} is {record.state.value}: export it when it has ended, or `keymuster pause` it first"
-            )
+            or_pause = "" if record.state is RunState.CANCELLING else ", or `keymuster pause` it first"
+            raise BadInput(f"run {record.id} is {record.state.value}: export it when it has ended{or_pause}")
         row = await store.unlisted.run_row(record.id)
         assert row is not None  # noqa: S101 - it has been found, and runs that have ended are not pruned meanwhile
         with written_to(file, "; write the export anew") as out:

@@ -18,11 +18,13 @@ from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused, Unreachable
 from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, logins_without_asking, must_be_typed
 from orchestrator.cli.running import check_windows, new_order
+from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.scheduler import SubmitError
 from orchestrator.store.runs import Runs
 
 RETRY_S = 3600.0
-LOOK_S = 10.0
+SCHEDULE = "schedule"
+"""What the names of leases of schedules begin with."""
 
 log = get_logger()
 
@@ -59,7 +61,14 @@ class Firing:
         return {name: one.schedule for name, one in self.campaigns.items() if one.schedule is not None}
 
     async def submit(self, campaign: str) -> str:
-        """A vault or an appliance that is not there is waited for, for as long as RETRY_S. Raises SubmitError."""
+        """A vault or an appliance that is not there is waited for, for as long as RETRY_S, and while the schedule is
+        ours. Raises SubmitError.
+        """
+        with self.desk.engine.keeper.under(schedule_lease(campaign)):
+            return await self._submit(campaign)
+        raise SubmitError("another orchestrator attends to its schedule by now")
+
+    async def _submit(self, campaign: str) -> str:
         what, pause, end = self.campaigns[campaign], FIRST_PAUSE_S, anyio.current_time() + RETRY_S
         while True:
             try:
@@ -88,6 +97,17 @@ class StoredRuns:
     async def under_way(self, campaign: str) -> bool:
         return any(record.campaign == campaign and record.standing.is_open for record in await self.runs.all())
 
-    async def ended(self, campaign: str) -> None:
-        while await self.under_way(campaign):  # noqa: ASYNC110 - another process may end it, in the store
-            await anyio.sleep(LOOK_S)
+
+@dataclass(frozen=True, slots=True)
+class LeasedTurns:
+    """Implements `Turns`: whoever attends to a schedule goes on with that for as long as it lives."""
+
+    keeper: LeaseKeeper
+
+    async def is_ours(self, campaign: str) -> bool:
+        lease = schedule_lease(campaign)
+        return self.keeper.token(lease) is not None or bool(await self.keeper.take([lease]))
+
+
+def schedule_lease(campaign: str) -> str:
+    return f"{SCHEDULE} {campaign}"

@@ -281,13 +281,14 @@ def how_it_goes_on(record: RunRecord) -> str:
     return f"`keymuster {command} {record.id}` goes on with it"
 
 
-def check_windows(campaign: Campaign) -> None:
-    """Raises BadInput where all are over."""
-    if _are_over(campaign.windows):
-        raise BadInput(
-            f"all windows of campaign {campaign.name!r} are over, and a run would stay paused: name one to come, or "
-            "leave them out"
-        )
+def check_windows(campaign: Campaign, parent: str | None = None) -> None:
+    """Raises BadInput where all are over. `parent`: the run that is to be tried again, whose windows they are."""
+    if not _are_over(campaign.windows):
+        return
+    advice = "name one to come, or leave them out"
+    if parent is not None:
+        advice = f"they are those of run {parent}; run the campaign's file again, with a window to come"
+    raise BadInput(f"all windows of campaign {campaign.name!r} are over, and a run would stay paused: {advice}")
 
 
 def _windows_are_over(record: RunRecord) -> bool:

@@ -25,7 +25,7 @@ from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Where
 from orchestrator.cli.control import Desk
 from orchestrator.cli.errors import BadInput, Exit, Incomplete
-from orchestrator.cli.firing import Firing, StoredRuns, scheduled
+from orchestrator.cli.firing import Firing, LeasedTurns, StoredRuns, scheduled
 from orchestrator.cli.holding import engine_for
 from orchestrator.cli.restarting import ReadOnce, go_on, take_over
 from orchestrator.cli.running import interruptible
@@ -95,7 +95,9 @@ async def _hold(held: Held, where: Where, asked: Serving, at: Endpoint, campaign
                 if not ours:
                     tasks.start_soon(take_over, desk, engine.store, tasks, took, name="serve: runs of others")
                 firing = Firing(desk, campaigns, read, ours)
-                scheduler = Scheduler(engine.store.schedules, StoredRuns(engine.store.runs), time.time)
+                scheduler = Scheduler(
+                    engine.store.schedules, StoredRuns(engine.store.runs), LeasedTurns(engine.keeper), time.time
+                )
                 async with anyio.create_task_group() as firings:  # over before the desk closes: no fire is used up
                     firings.start_soon(scheduler.run, firing.schedules, firing.submit, name="serve: schedules")
                     await interrupt.wait()

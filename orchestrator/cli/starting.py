@@ -120,7 +120,7 @@ async def _begin(
     priority: int | None = None,
 ) -> Exit:
     check_output(show.output)
-    check_windows(campaign)
+    check_windows(campaign, parent)
     held, run = await acquire(where), drawn_run_id()
     if isinstance(held, HolderInfo):
         return await through(

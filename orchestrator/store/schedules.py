@@ -1,4 +1,4 @@
-"""Which fire of each campaign's schedule was last attended to, and whether a run of it is queued."""
+"""Which fire of each campaign's schedule was last attended to, and whether a run of it is due."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Schedules:
 
     async def claim(self, campaign: str, at: float, *, queue: bool) -> bool:
         """Whether this fire is ours to attend to: nobody has attended to it, or to a later one. With `queue` a run is
-        queued then.
+        due then.
         """
         mine = schedules.c.campaign == campaign, schedules.c.fired_at < at
         claimed = update(schedules).where(*mine).values(fired_at=at, **({"queued": True} if queue else {}))
@@ -31,11 +31,10 @@ class Schedules:
         query = select(schedules.c.queued).where(schedules.c.campaign == campaign)
         return bool(await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none()))
 
-    async def take(self, campaign: str) -> bool:
-        """Whether the run that is queued is ours to begin; it is queued no more."""
-        there = schedules.c.campaign == campaign, schedules.c.queued
-        taken = update(schedules).where(*there).values(queued=False)
-        return await self._database.write(lambda connection: connection.execute(taken).rowcount) == 1
+    async def unqueue(self, campaign: str) -> None:
+        """No run is due any more."""
+        done = update(schedules).where(schedules.c.campaign == campaign).values(queued=False)
+        await self._database.write(lambda connection: connection.execute(done))
 
     async def note(self, campaign: str, at: float) -> None:
         statement = self._database.insert(schedules).values(campaign=campaign, fired_at=at)

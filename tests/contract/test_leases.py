@@ -10,6 +10,7 @@ import pytest
 
 from appliance.contract import OK, Account, Evidence, Phase, Technology
 from appliance.reasons import Status
+from orchestrator.cli.firing import LeasedTurns, schedule_lease
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.leases import LOST_S
 from orchestrator.pacing import EntryKind, LedgerEntry
@@ -239,13 +240,22 @@ async def test_one_orchestrator_attends_to_a_fire(first: Store, second: Store) -
     assert await first.schedules.last("nightly") == 300.0
 
 
-async def test_one_orchestrator_begins_a_queued_run_whoever_queued_it(first: Store, second: Store) -> None:
+async def test_one_orchestrator_at_a_time_attends_to_a_schedule(first: Store, second: Store) -> None:
+    keepers = [LeaseKeeper(store.leases, store.fences, name) for store, name in ((first, "one"), (second, "other"))]
+    one, other = map(LeasedTurns, keepers)
+    assert await one.is_ours("nightly")
+    assert await one.is_ours("nightly"), "and goes on with it"
+    assert (await other.is_ours("nightly"), await other.is_ours("weekly")) == (False, True)
+    await keepers[0].give_back([schedule_lease("nightly")])
+    assert (await other.is_ours("nightly"), await one.is_ours("nightly")) == (True, False)
+
+
+async def test_that_a_run_is_due_is_known_to_all_until_it_has_begun(first: Store, second: Store) -> None:
     await first.schedules.note("nightly", 100.0)
-    assert not await first.schedules.take("nightly")
     assert await first.schedules.claim("nightly", 200.0, queue=True)
-    assert await second.schedules.claim("nightly", 300.0, queue=False), "one that is skipped"
+    assert await second.schedules.claim("nightly", 300.0, queue=False), "a fire that is skipped changes nothing of it"
     assert (await first.schedules.queued("nightly"), await second.schedules.queued("nightly")) == (True, True)
-    assert await second.schedules.take("nightly")
-    assert not await first.schedules.take("nightly")
+    await second.schedules.unqueue("nightly")
     assert not await first.schedules.queued("nightly")
-    assert not await first.schedules.take("another")
+    await first.schedules.unqueue("another")
+    assert not await first.schedules.queued("another")

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.campaign import parse_campaign
-from orchestrator.cli.running import how_it_goes_on, say_how_it_goes_on
+from orchestrator.cli.errors import BadInput
+from orchestrator.cli.running import check_windows, how_it_goes_on, say_how_it_goes_on
 from orchestrator.cli.starting import _more_to_come
 from orchestrator.run_state import Hold, RunState, Standing
 from orchestrator.store.records import RunRecord
@@ -33,6 +34,15 @@ def test_how_it_goes_on(hold: Hold, windows: str, said: str) -> None:
     assert isinstance(made, Prepared)
     held = Standing(RunState.PAUSED, hold, "", "", 1.0)
     assert how_it_goes_on(replace(made.record, state=held.state, held=held.data())) == said
+
+
+def test_no_run_is_begun_whose_windows_are_over() -> None:
+    over, to_come = (parse_campaign(ARTICLE + windows, "c.toml") for windows in (GONE, GONE + COMES))
+    check_windows(to_come)
+    with pytest.raises(BadInput, match="a run would stay paused: name one to come, or leave them out"):
+        check_windows(over)
+    with pytest.raises(BadInput, match="they are those of run r0; run the campaign's file again, with a window"):
+        check_windows(over, "r0")
 
 
 def test_another_releases_run_is_left_with_the_usual_command() -> None:

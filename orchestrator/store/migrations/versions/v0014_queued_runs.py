@@ -1,6 +1,7 @@
-"""A run that a schedule has queued outlives the process that queued it.
+"""That a schedule's run is due outlives the process that found it so.
 
-An older release writes nothing there, and begins none of another's.
+An older release writes nothing there, and begins none of another's; beside a newer one it may begin a run that this one
+has queued too.
 """
 
 import sqlalchemy as sa
