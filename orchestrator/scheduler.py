@@ -1,14 +1,15 @@
 """Schedules at work: begins runs when their time has come. A member of the task group of whoever runs for long.
 
-Of several orchestrators that have a campaign, one at a time attends to its schedule, by a lease; it does one thing
-after the other. That a run is due is durable, and stays so until the run has begun: whoever attends to the schedule
-after a restart, or after an orchestrator's death, begins it. A process that is killed in the very moment between has
-begun it, and it is begun once more when that one has ended.
+Of several orchestrators that have a campaign, one at a time attends to its schedule, until the run that is due has
+begun; it does one thing after the other. That a run is due is durable, and stays so until the run has begun: whoever
+looks after a restart, or after an orchestrator's death, begins it. A process that is killed in the very moment between
+has begun it, and it is begun once more when that one has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import anyio
@@ -59,8 +60,8 @@ class OpenRuns(Protocol):
 
 
 class Turns(Protocol):
-    async def is_ours(self, campaign: str) -> bool:
-        """Whether we are the one that attends to a campaign's schedule, from now on. Raises StoreError."""
+    def turn(self, campaign: str) -> AbstractAsyncContextManager[bool]:
+        """Whether we are the one that attends to a campaign's schedule while the context is open. Raises StoreError."""
         ...
 
 
@@ -80,14 +81,24 @@ class Scheduler:
     async def _attend(self, campaign: str, schedule: Schedule, submit: Submit) -> None:
         while True:
             try:
-                if await self._turns.is_ours(campaign):
-                    await self._fire(campaign, schedule)
-                    await self._begin_queued(campaign, submit)
+                if await self._is_wanted(campaign, schedule):
+                    async with self._turns.turn(campaign) as ours:
+                        if ours:
+                            await self._fire(campaign, schedule)
+                            await self._begin_queued(campaign, submit)
             except (StoreError, BusError) as error:  # what is due stays so
                 log.warning("cannot attend to a schedule; trying again", campaign=campaign, why=str(error))
             now = self._clock()
             following = next_fire(schedule, now)
             await anyio.sleep(LOOK_S if following is None else min(max(following - now, 0.05), LOOK_S))
+
+    async def _is_wanted(self, campaign: str, schedule: Schedule) -> bool:
+        """It looks so: who has the turn looks again."""
+        last = await self._fired.last(campaign)
+        return last is None or due(schedule, last, self._clock()) is not None or await self._is_to_begin(campaign)
+
+    async def _is_to_begin(self, campaign: str) -> bool:
+        return await self._fired.queued(campaign) and not await self._runs.under_way(campaign)
 
     async def _fire(self, campaign: str, schedule: Schedule) -> None:
         now, last = self._clock(), await self._fired.last(campaign)
@@ -100,7 +111,7 @@ class Scheduler:
                 _tell(campaign, fire, becomes)
 
     async def _begin_queued(self, campaign: str, submit: Submit) -> None:
-        if not await self._fired.queued(campaign) or await self._runs.under_way(campaign):
+        if not await self._is_to_begin(campaign):
             return
         try:
             run = await submit(campaign)

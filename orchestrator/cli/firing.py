@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce
 from orchestrator.cli.running import check_windows, new_order
 from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.scheduler import SubmitError
+from orchestrator.store.errors import StoreError
 from orchestrator.store.runs import Runs
 
 RETRY_S = 3600.0
+GIVE_BACK_S = 5.0
 SCHEDULE = "schedule"
 """What the names of leases of schedules begin with."""
 
@@ -100,13 +103,25 @@ class StoredRuns:
 
 @dataclass(frozen=True, slots=True)
 class LeasedTurns:
-    """Implements `Turns`: whoever attends to a schedule goes on with that for as long as it lives."""
+    """Implements `Turns`."""
 
     keeper: LeaseKeeper
 
-    async def is_ours(self, campaign: str) -> bool:
+    @asynccontextmanager
+    async def turn(self, campaign: str) -> AsyncIterator[bool]:
         lease = schedule_lease(campaign)
-        return self.keeper.token(lease) is not None or bool(await self.keeper.take([lease]))
+        ours = bool(await self.keeper.take([lease]))
+        try:
+            yield ours
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GIVE_BACK_S):
+                await self._give_back(lease)
+
+    async def _give_back(self, lease: str) -> None:
+        try:
+            await self.keeper.give_back([lease])
+        except StoreError as error:
+            log.warning("a schedule is not given back: others wait until that has run out", error=str(error))
 
 
 def schedule_lease(campaign: str) -> str:

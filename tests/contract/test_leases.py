@@ -243,11 +243,13 @@ async def test_one_orchestrator_attends_to_a_fire(first: Store, second: Store) -
 async def test_one_orchestrator_at_a_time_attends_to_a_schedule(first: Store, second: Store) -> None:
     keepers = [LeaseKeeper(store.leases, store.fences, name) for store, name in ((first, "one"), (second, "other"))]
     one, other = map(LeasedTurns, keepers)
-    assert await one.is_ours("nightly")
-    assert await one.is_ours("nightly"), "and goes on with it"
-    assert (await other.is_ours("nightly"), await other.is_ours("weekly")) == (False, True)
-    await keepers[0].give_back([schedule_lease("nightly")])
-    assert (await other.is_ours("nightly"), await one.is_ours("nightly")) == (True, False)
+    async with one.turn("nightly") as ours:
+        assert ours
+        async with other.turn("nightly") as theirs, other.turn("weekly") as another:
+            assert (theirs, another) == (False, True)
+        assert keepers[0].token(schedule_lease("nightly")), "whom it is not given to gives back nothing"
+    async with other.turn("nightly") as theirs:
+        assert theirs
 
 
 async def test_that_a_run_is_due_is_known_to_all_until_it_has_begun(first: Store, second: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.campaign import parse_campaign
 from orchestrator.campaign_model import Campaign
-from orchestrator.cli.firing import Firing, LeasedTurns
+from orchestrator.cli.firing import Firing, LeasedTurns, schedule_lease
 from orchestrator.cli.restarting import ReadOnce
 from orchestrator.cli.running import Order
 from orchestrator.lease_keeper import LeaseKeeper
@@ -44,12 +44,14 @@ async def test_a_run_is_begun_while_the_schedule_is_ours(
     keeper = LeaseKeeper(store.leases, store.fences, "one")
     desk: Any = SimpleNamespace(engine=SimpleNamespace(keeper=keeper), start=start)
     firing = Firing(desk, {campaign.name: campaign}, ReadOnce(), brings_logins=False)
-    if ours:
-        assert await LeasedTurns(keeper).is_ours(campaign.name)
-    if why:
-        with pytest.raises(SubmitError, match=why):
-            await firing.submit(campaign.name)
-        assert not begun
-    else:
-        assert await firing.submit(campaign.name) == begun[0].prepared.record.id
+    async with LeasedTurns(keeper).turn(campaign.name):
+        if not ours:
+            await store.leases.take({schedule_lease(campaign.name): None}, "other", "token")
+            keeper.lose((schedule_lease(campaign.name), keeper.token(schedule_lease(campaign.name)) or ""))
+        if why:
+            with pytest.raises(SubmitError, match=why):
+                await firing.submit(campaign.name)
+            assert not begun
+        else:
+            assert await firing.submit(campaign.name) == begun[0].prepared.record.id
     await store.close()
