@@ -26,11 +26,17 @@ LOOK_S = 10.0
 log = get_logger()
 
 Submit = Callable[[str], Awaitable[str]]
-"""Begins a run of the campaign of this name, and gives its id; it may take its time over it. Raises SubmitError."""
+"""Begins a run of the campaign of this name, and gives its id; it may take its time over it. Raises SubmitError,
+TurnLostError.
+"""
 
 
 class SubmitError(Exception):
     """No run could be begun; the text says why."""
+
+
+class TurnLostError(Exception):
+    """Another orchestrator has taken over, and what is due is its to begin."""
 
 
 class Fired(Protocol):
@@ -115,6 +121,9 @@ class Scheduler:
             return
         try:
             run = await submit(campaign)
+        except TurnLostError:
+            log.warning("another orchestrator attends to a schedule by now", campaign=campaign)
+            return
         except SubmitError as error:
             log.error("schedule could not begin a run", campaign=campaign, why=str(error))  # noqa: TRY400 - expected
         else:

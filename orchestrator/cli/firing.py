@@ -20,7 +20,7 @@ from orchestrator.cli.errors import BadInput, CommandError, Incomplete, Refused,
 from orchestrator.cli.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReadOnce, logins_without_asking, must_be_typed
 from orchestrator.cli.running import check_windows, new_order
 from orchestrator.lease_keeper import LeaseKeeper
-from orchestrator.scheduler import SubmitError
+from orchestrator.scheduler import SubmitError, TurnLostError
 from orchestrator.store.errors import StoreError
 from orchestrator.store.runs import Runs
 
@@ -65,11 +65,11 @@ class Firing:
 
     async def submit(self, campaign: str) -> str:
         """A vault or an appliance that is not there is waited for, for as long as RETRY_S, and while the schedule is
-        ours. Raises SubmitError.
+        ours. Raises SubmitError, TurnLostError.
         """
         with self.desk.engine.keeper.under(schedule_lease(campaign)):
             return await self._submit(campaign)
-        raise SubmitError("another orchestrator attends to its schedule by now")
+        raise TurnLostError
 
     async def _submit(self, campaign: str) -> str:
         what, pause, end = self.campaigns[campaign], FIRST_PAUSE_S, anyio.current_time() + RETRY_S

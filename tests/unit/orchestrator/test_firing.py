@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,8 @@ from orchestrator.cli.firing import Firing, LeasedTurns, schedule_lease
 from orchestrator.cli.restarting import ReadOnce
 from orchestrator.cli.running import Order
 from orchestrator.lease_keeper import LeaseKeeper
-from orchestrator.scheduler import SubmitError
-from orchestrator.store import open_store
+from orchestrator.scheduler import SubmitError, TurnLostError
+from orchestrator.store import Store, open_store
 from tests.unit.orchestrator.test_campaign import ARTICLE
 
 DAILY = '\n[schedule]\ncron = "0 4 * * *"\ntime_zone = "UTC"\n'
@@ -23,35 +24,50 @@ GONE = '\n[[windows]]\nstart = 2020-01-31T22:00:00\nend = 2020-02-01T06:00:00\nt
 ALWAYS, NO_MORE = (parse_campaign(ARTICLE + more + DAILY, "c.toml") for more in ("", GONE))
 
 
-@pytest.mark.parametrize(
-    ("campaign", "ours", "why"),
-    [
-        (ALWAYS, True, ""),
-        (ALWAYS, False, "another orchestrator attends to its schedule by now"),
-        (NO_MORE, True, "all windows of campaign 'Using Secret Server' are over"),
-    ],
-)
-async def test_a_run_is_begun_while_the_schedule_is_ours(
-    tmp_path: Path, campaign: Campaign, ours: bool, why: str
-) -> None:
-    begun: list[Order] = []
+class Begun:
+    """A schedule of one campaign, and a desk that takes every run."""
 
-    async def start(order: Order) -> dict[str, str]:
-        begun.append(order)
-        return {"run": order.prepared.record.id}
+    def __init__(self, store: Store, campaign: Campaign) -> None:
+        self.campaign, self.runs = campaign.name, list[str]()
+        self.keeper = LeaseKeeper(store.leases, store.fences, "one")
+        desk: Any = SimpleNamespace(engine=SimpleNamespace(keeper=self.keeper), start=self._start)
+        self._firing = Firing(desk, {campaign.name: campaign}, ReadOnce(), brings_logins=False)
 
+    async def _start(self, order: Order) -> dict[str, str]:
+        self.runs.append(order.prepared.record.id)
+        return {"run": self.runs[-1]}
+
+    async def submit(self) -> str:
+        return await self._firing.submit(self.campaign)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = await open_store(tmp_path / "keymuster.db")
-    keeper = LeaseKeeper(store.leases, store.fences, "one")
-    desk: Any = SimpleNamespace(engine=SimpleNamespace(keeper=keeper), start=start)
-    firing = Firing(desk, {campaign.name: campaign}, ReadOnce(), brings_logins=False)
-    async with LeasedTurns(keeper).turn(campaign.name):
-        if not ours:
-            await store.leases.take({schedule_lease(campaign.name): None}, "other", "token")
-            keeper.lose((schedule_lease(campaign.name), keeper.token(schedule_lease(campaign.name)) or ""))
-        if why:
-            with pytest.raises(SubmitError, match=why):
-                await firing.submit(campaign.name)
-            assert not begun
-        else:
-            assert await firing.submit(campaign.name) == begun[0].prepared.record.id
+    yield store
     await store.close()
+
+
+async def test_a_run_is_begun_in_its_turn(store: Store) -> None:
+    one = Begun(store, ALWAYS)
+    async with LeasedTurns(one.keeper).turn(one.campaign):
+        assert [await one.submit()] == one.runs
+
+
+async def test_none_is_begun_by_one_who_has_lost_the_turn(store: Store) -> None:
+    """As a frozen one that wakes up and learns it."""
+    one = Begun(store, ALWAYS)
+    async with LeasedTurns(one.keeper).turn(one.campaign):
+        lease = schedule_lease(one.campaign)
+        one.keeper.lose((lease, one.keeper.token(lease) or ""))
+        with pytest.raises(TurnLostError):
+            await one.submit()
+    assert one.runs == []
+
+
+async def test_none_is_begun_whose_windows_are_over(store: Store) -> None:
+    one = Begun(store, NO_MORE)
+    async with LeasedTurns(one.keeper).turn(one.campaign):
+        with pytest.raises(SubmitError, match="all windows of campaign 'Using Secret Server' are over"):
+            await one.submit()
+    assert one.runs == []

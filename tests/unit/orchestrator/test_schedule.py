@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from orchestrator.campaign_model import Campaign
 from orchestrator.campaign_times import Schedule
 from orchestrator.schedule import Due, Verdict, due, fires, next_fire, verdict
-from orchestrator.scheduler import Scheduler, SubmitError
+from orchestrator.scheduler import Scheduler, SubmitError, TurnLostError
 from orchestrator.store import StoreError, open_store
 from tests.simulation.virtual_loop import run as run_virtually
 
@@ -342,6 +342,27 @@ def test_of_two_orchestrators_one_begins_what_is_due_and_the_other_what_that_one
         assert 16 <= second < 16.6, "at 16:00, or, where the first one had the turn, once more after its death"
 
     run_virtually(whole, Random(seed))  # noqa: S311 - a schedule
+
+
+def test_who_has_lost_the_turn_leaves_what_is_due_to_the_other() -> None:
+    async def whole() -> None:
+        world = World(HOUR)
+
+        async def too_late(_: str) -> str:
+            raise TurnLostError
+
+        async with anyio.create_task_group() as tasks:
+            world.tasks = tasks
+            which = {"c": schedule("0 4 * * *", "UTC")}
+            with anyio.move_on_after(4 * HOUR + 30):
+                await Scheduler(world, world, world, world.clock).run(which, too_late)
+            assert world.waiting
+            with anyio.move_on_after(HOUR):
+                await Scheduler(world, world, world, world.clock).run(which, world.submit)
+            tasks.cancel_scope.cancel()
+        assert world.begun == pytest.approx([4], abs=0.02)
+
+    run_virtually(whole, Random(1))  # noqa: S311 - a schedule
 
 
 def test_a_store_that_is_away_for_a_while_is_looked_at_again() -> None:
