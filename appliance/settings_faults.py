@@ -7,19 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from appliance.toml_faults import Fault, key_text, meant_by, path_in, unknown_key, words_for
+from appliance.toml_faults import Fault, key_text, meant_by, misplaced_secret, path_in, unknown_key, words_for
 from appliance.toml_lines import KeyPath, line_of
 
 Models = Mapping[tuple[str, ...], type[BaseModel]]
 """Those of a file's tables, by their names without indices."""
 
-_REFERENCES = {
-    ("password",): "password",
-    ("tls", "client_key"): "key",
-    ("tls", "client_key_passphrase"): "passphrase",
-}
-"""What only references may stand for, by its place in a vault's table."""
-
+_WAYS = '{ env = "NAME" } or { file = "PATH" }'
 _WITH_SECRETS = (("bus",), ("fleet",))
 """Where an unknown key may be a secret that belongs behind one: only what is near to a known key is quoted."""
 
@@ -41,13 +35,8 @@ def faults_of(what: str, error: ValidationError) -> Iterator[str]:
 
 def _complaint(data: Mapping[str, Any], error: Mapping[str, Any], models: Models) -> tuple[KeyPath, str]:
     path, kind = path_in(data, error), error["type"]
-    secret = next((key for key in _REFERENCES if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
-    if secret is not None and kind not in ("missing", "value_error"):
-        # Whatever stands here may be a secret, a misspelt key included; our own texts (value_error) quote nothing.
-        return path[: 2 + len(secret)], (
-            f'the {_REFERENCES[secret]} itself must not be in this file; say where it is: {{ env = "NAME" }} or '
-            '{ file = "PATH" }'
-        )
+    if (secret := misplaced_secret(path, kind, _WAYS)) is not None:
+        return secret
     if kind == "extra_forbidden":
         table = tuple(part for part in path[:-1] if isinstance(part, str))
         key, known = str(path[-1]), models[table].model_fields

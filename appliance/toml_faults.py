@@ -80,6 +80,24 @@ def path_in(data: Any, error: Mapping[str, Any]) -> KeyPath:
     return (*path, *missing) if error["type"] == "missing" else tuple(path)
 
 
+_REFERENCES = {
+    ("password",): "password",
+    ("tls", "client_key"): "key",
+    ("tls", "client_key_passphrase"): "passphrase",
+}
+"""What only references may stand for, by its place in a vault's table."""
+
+
+def misplaced_secret(path: KeyPath, kind: str, ways: str) -> tuple[KeyPath, str] | None:
+    """Of a fault behind a key of a vault that only a reference may stand for: whatever is there may be a secret, a
+    misspelt key included, and none of it is told. Our own texts (value_error) quote nothing. `ways`: to refer to one.
+    """
+    key = next((key for key in _REFERENCES if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
+    if key is None or kind in ("missing", "value_error"):
+        return None
+    return path[: 2 + len(key)], f"the {_REFERENCES[key]} itself must not be in this file; say where it is: {ways}"
+
+
 def words_for(error: Mapping[str, Any]) -> str:
     """What pydantic found, of anything but an unknown key."""
     kind, context = error["type"], error.get("ctx", {})

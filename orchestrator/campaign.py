@@ -19,6 +19,7 @@ from appliance.toml_faults import (
     UnreadableError,
     file_text,
     key_text,
+    misplaced_secret,
     path_in,
     syntax_fault,
     unknown_key,
@@ -109,13 +110,8 @@ def parse_campaign(text: str, origin: str) -> Campaign:
 def _complaint(data: Mapping[str, Any], error: Mapping[str, Any]) -> tuple[KeyPath, str]:
     path = path_in(data, error)
     kind = error["type"]
-    secret = next((key for key in _SECRETS if path[:1] == ("vaults",) and path[2 : 2 + len(key)] == key), None)
-    if secret is not None and kind not in ("missing", "value_error"):
-        # Whatever stands here may be a secret, a misspelt key included; our own texts (value_error) quote nothing.
-        return path[: 2 + len(secret)], (
-            f'the {_SECRETS[secret]} itself must not be in this file; say where it is: {{ env = "NAME" }}, '
-            '{ file = "PATH" }, { prompt = true } or { keyring = "service/user" }'
-        )
+    if (secret := misplaced_secret(path, kind, _WAYS)) is not None:
+        return secret
     if kind == "extra_forbidden":
         return path, _unknown_key(path, error["loc"])
     if kind in ("union_tag_not_found", "union_tag_invalid"):
@@ -123,12 +119,7 @@ def _complaint(data: Mapping[str, Any], error: Mapping[str, Any]) -> tuple[KeyPa
     return path, words_for(error)
 
 
-_SECRETS = {
-    ("password",): "password",
-    ("tls", "client_key"): "key",
-    ("tls", "client_key_passphrase"): "passphrase",
-}
-"""What only references may stand for, by its place in a vault's table."""
+_WAYS = '{ env = "NAME" }, { file = "PATH" }, { prompt = true } or { keyring = "service/user" }'
 _RECORDS: dict[str | int, type[BaseModel]] = {"windows": WindowsRecord, "unix": UnixRecord}
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Campaign,
