@@ -160,7 +160,7 @@ def _rows() -> list[Reason]:
         Reason("SECRET_FIELD_MISSING", fail, vault, "The secret has no password or key where its template should.",
                "Fill the field, or correct the record (private_key)."),
         Reason("SECRET_KEY_UNREADABLE", fail, vault, "The private key in the secret cannot be read.",
-               "Replace the attachment with a PEM or OpenSSH private key."),
+               "Store a PEM or OpenSSH private key in the secret; the text says what is there."),
         Reason("SECRET_PASSPHRASE_WRONG", fail, vault, "The passphrase does not open the private key.",
                "Correct the passphrase in the secret."),
         Reason("SECRET_HASH_UNREADABLE", fail, vault, "The record expects an NT hash, and the secret's password is none.",

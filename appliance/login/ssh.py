@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from socket import socket
 
 import anyio
-import anyio.to_thread
 import asyncssh
 from asyncssh.public_key import SSHKeyPair, SSHLocalKeyPair
 
@@ -27,6 +26,7 @@ from appliance.login.ssh_certificate import CertificateError, UserCertificate, r
 from appliance.login.ssh_channel import run
 from appliance.login.ssh_connection import Connection, options
 from appliance.login.ssh_host_keys import Expected, describe, key_line
+from appliance.login.ssh_key import import_key
 from appliance.login.ssh_root import ToRoot
 from appliance.login.ssh_survey import command, judge
 from appliance.login.ssh_witness import Answer, Witness
@@ -130,7 +130,7 @@ class SshLogin:
         if not candidate.private_key:
             lacking = Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret's password is empty")
             return credential.password or lacking
-        key = await _import_key(credential)
+        key = await import_key(credential)
         data = candidate.certificate.encode() or credential.certificate
         return key if isinstance(key, Failure) or not data else self._certified(key, data)
 
@@ -259,20 +259,3 @@ _GONE = "SSH connection closed"
 
 def _signal(error: Exception) -> Signal:
     return os_error(error) if isinstance(error, OSError) else raised(error)
-
-
-async def _import_key(credential: Credential) -> asyncssh.SSHKey | Failure:
-    """The private key, decrypted off the loop: OpenSSH's key derivation takes 0.1 s of CPU, RSA's checks as much."""
-    if not credential.private_key:
-        return Failure(Phase.VAULT, named("SECRET_FIELD_MISSING"), "the secret holds no private key")
-    data, passphrase = credential.private_key, credential.passphrase or None
-    try:
-        return await anyio.to_thread.run_sync(asyncssh.import_private_key, data, passphrase, abandon_on_cancel=True)
-    except asyncssh.KeyEncryptionError:
-        return Failure(Phase.VAULT, named("SECRET_PASSPHRASE_WRONG"), "the passphrase does not open the key")
-    except asyncssh.KeyImportError as error:
-        # PEM and PKCS#8 keys tell a wrong passphrase by text alone; asyncssh's texts are constants, never key material.
-        words = str(error).lower()
-        if "passphrase" in words or "decrypt" in words:
-            return Failure(Phase.VAULT, named("SECRET_PASSPHRASE_WRONG"), "the passphrase is missing or wrong")
-        return Failure(Phase.VAULT, named("SECRET_KEY_UNREADABLE"), "neither a PEM nor an OpenSSH private key")

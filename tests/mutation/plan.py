@@ -100,8 +100,13 @@ TARGETS = (
     ),
     Target(
         "appliance/login/ssh.py",
-        ((_CODES, ALL), (branches, ("SshLogin._cause", "_import_key", "_signal"))),
+        ((_CODES, ALL), (branches, ("SshLogin._cause", "_signal"))),
         _SSH,
+    ),
+    Target(
+        "appliance/login/ssh_key.py",
+        ((_CODES, ALL), (branches, ALL)),
+        ("tests/unit/login/test_ssh_key.py",),
     ),
     Target(
         "appliance/login/ssh_witness.py",

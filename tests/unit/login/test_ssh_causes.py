@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from functools import cache
 
 import asyncssh
 import pytest
 
-from appliance.contract import CryptoProfile, Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology, named
+from appliance.contract import CryptoProfile, Failure, HostKeyPolicy, Phase, Signal, SignalKind, Technology
 from appliance.login.dial import dial
-from appliance.login.ssh import _import_key, ssh_login
+from appliance.login.ssh import ssh_login
 from appliance.login.ssh_host_keys import Expected
 from appliance.login.ssh_witness import Witness
 from appliance.phases import PhaseLedger
@@ -20,9 +19,6 @@ from tests.unit.login.ssh_servers import PASSWORD, Script, cut, serving
 
 HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER_KEY = asyncssh.generate_private_key("ssh-ed25519")
-PASSPHRASE = "Key-Pass-1"
-FEW_ROUNDS = 50
-"""Of its key derivation: the fewest that bcrypt does not warn of."""
 
 
 async def log_in(script: Script, *, private_key: bool = False, **serves: object) -> Attempt:
@@ -163,45 +159,3 @@ def test_an_expired_password_is_told_of_after_the_answer_only() -> None:
     assert witness.account_state() == "PASSWORD_EXPIRED"
     witness._note("Your account has expired.")
     assert witness.account_state() == "ACCOUNT_EXPIRED"
-
-
-# -- the key in the secret ---------------------------------------------------------------------------------------------
-
-
-@cache
-def encrypted(style: str) -> bytes:
-    return HOST_KEY.export_private_key(style, passphrase=PASSPHRASE, rounds=FEW_ROUNDS)
-
-
-@pytest.mark.parametrize("style", ["openssh", "pkcs8-pem"])
-@pytest.mark.parametrize(
-    ("given", "reason"), [(PASSPHRASE, None), ("wrong", "SECRET_PASSPHRASE_WRONG"), ("", "SECRET_PASSPHRASE_WRONG")]
-)
-async def test_a_key_with_a_passphrase(style: str, given: str, reason: str | None) -> None:
-    key = await _import_key(Credential(private_key=encrypted(style), passphrase=given))
-    assert (key.signal if isinstance(key, Failure) else None) == (named(reason) if reason else None)
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "SECRET_FIELD_MISSING"),
-        (b"no key at all", "SECRET_KEY_UNREADABLE"),
-        (HOST_KEY.export_public_key(), "SECRET_KEY_UNREADABLE"),
-    ],
-    ids=["empty", "text", "public"],
-)
-async def test_what_is_no_private_key(data: bytes, reason: str) -> None:
-    failure = await _import_key(Credential(private_key=data))
-    assert isinstance(failure, Failure)
-    assert (failure.phase, failure.signal) == (Phase.VAULT, named(reason))
-
-
-async def test_a_missing_passphrase_is_told_from_a_wrong_one() -> None:
-    failure = await _import_key(Credential(private_key=encrypted("openssh")))
-    assert isinstance(failure, Failure)
-    assert failure.text == "the passphrase is missing or wrong"
-
-
-async def test_a_key_without_a_passphrase_needs_none() -> None:
-    assert not isinstance(await _import_key(Credential(private_key=HOST_KEY.export_private_key())), Failure)
