@@ -10,6 +10,7 @@
 #   make check                  three minutes: lint, fast tests, 20 s of simulation
 #   make lint                   ruff and mypy --strict
 #   make mutate [ONLY=PATH]     change each row of the classification in turn: does a test notice?
+#   make properties             the tests that draw their examples, with 1,000 new ones each
 #   make simulate SEEDS=100000  that many seeded schedules of the pure parts, and a tenth of the real coroutines
 #   make bench                  CPU per login and logins per second: engines beside their peers, the whole product by process;
 #                               the vault's client; what a target costs beside its login, from 1,000 to 100,000 of them;
@@ -42,7 +43,7 @@ LOCKED := --require-hashes -r
 # Files that decide what is installed. README.md is metadata only, and so no reason to install again.
 PROJECT := pyproject.toml requirements-build.lock
 
-.PHONY: help demo image compose-demo test-compose test check brief-simulation score lint bench bench-store bench-profile soak fuzz lockout chaos mutate simulate lock docs wheelhouse clean
+.PHONY: help demo image compose-demo test-compose test check brief-simulation score lint bench bench-store bench-profile soak fuzz lockout chaos mutate properties simulate lock docs wheelhouse clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -88,6 +89,9 @@ lint: .venv/.dev
 
 simulate: .venv/.dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+properties: .venv/.dev
+	@$(PYTEST) -q -m "hypothesis and not peer and not slow" --hypothesis-profile=search --timeout 600
 
 mutate: .venv/.dev
 	@$(BIN)/python -m tests.mutation $(ONLY)

@@ -128,7 +128,7 @@ class Login:
             try:
                 answer = await self.gate.authenticate(candidate, credential)
                 if not isinstance(answer, Failure):
-                    verdict = Verdict(Phase.AUTH, OK, submitted=True)
+                    verdict = Verdict(Phase.AUTH, OK, submitted=True, facts=answer.facts)
                     return None
                 verdict = Verdict(answer.phase, answer.signal, self.gate.submitted)
                 reread = await self._second_look(answer, credential)

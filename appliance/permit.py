@@ -6,8 +6,8 @@ No pacer, no password. A permit that cannot be returned counts as a failed logon
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
@@ -81,6 +81,8 @@ class Verdict:
     reread: Reread = Reread.NOT_DONE
     whole: bool = True
     """False: a failure counts as one logon, whatever the permit was asked for."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Of who was let in."""
 
 
 class Permit:
@@ -157,6 +159,7 @@ class Permit:
             submitted=verdict.submitted,
             logons=self._logons if verdict.whole else 1,
             reread=verdict.reread,
+            facts={"auth_method": method} if (method := verdict.facts.get("auth_method")) is not None else {},
         )
         with anyio.move_on_after(RELEASE_WAIT_S, shield=True):
             try:

@@ -286,7 +286,7 @@ class _Attempt:
         if self.permit is None:
             return
         if self.authenticated or (self.login is not None and self.login.proven):
-            verdict = Verdict(Phase.AUTH, OK, submitted=True)
+            verdict = Verdict(Phase.AUTH, OK, submitted=True, facts=self.facts)
         elif isinstance(self.end, Failure):
             verdict = Verdict(self.end.phase, self.end.signal, self.submitted, self.reread)
         else:  # deferred, out of time, or cancelled: what was sent counts, what was not does not

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from appliance.contract import Account, Target, Technology, Ticket
+from orchestrator.account_state import Budget
 from orchestrator.attempts import Planned, Repeat
 from orchestrator.campaign_model import Campaign, Vault
 from orchestrator.dispatch import Dispatcher, Pace
 from orchestrator.marked import Marked
-from orchestrator.pacing import Budget
 from orchestrator.plan import NothingSelected, Plan, SampleSize, build_plan, only, sample
 from orchestrator.purposes import Purposes, VaultTerms
 from orchestrator.records import NoCandidate, RecordBook

@@ -27,12 +27,13 @@ from appliance.contract import (
 )
 from appliance.logs import get_logger
 from appliance.reasons import REASONS, Status
+from orchestrator.account_state import Budget
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.attempts import OpenAttempt, Planned, Unplannable
 from orchestrator.collect import Decision, Final, Stale, decide, lost, note_vault, permit_wait, recalled
 from orchestrator.dispatch import LIMIT, WINDOW, Batch, Dispatcher, LeftOut
 from orchestrator.job_message import addresses_of, job_of, jump_of_job
-from orchestrator.pacing import STOPPED, Budget
+from orchestrator.pacing import STOPPED
 from orchestrator.permits import PermitOffice
 from orchestrator.reconcile import GRACE_S, Suspect, reconcile
 from orchestrator.run_plan import Progress, RunPlan

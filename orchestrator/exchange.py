@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from appliance.contract import Evidence, Technology
 from appliance.reasons import REASONS, Status
-from orchestrator.pacing import EntryKind
+from orchestrator.permit_ledger import EntryKind
 from orchestrator.run_state import RunState
 from orchestrator.store.records import RecordUse
 from orchestrator.store.unlisted import TABLES, Row, Unlisted, shape_of

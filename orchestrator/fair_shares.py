@@ -30,7 +30,8 @@ def fair_shares(capacity: int, parties: Sequence[Party]) -> Mapping[str, int]:
         return {party.run: 0 for party in parties}
     got = {party.run: 1 for party in parties}  # F4
     left = capacity - len(parties)
-    wanting = [party for party in parties if party.demand > 1]
+    # In an order of their own: where the last places do not go round, it says who has them.
+    wanting = sorted((party for party in parties if party.demand > 1), key=lambda party: party.run)
     while left > 0 and wanting:
         total = sum(party.priority for party in wanting)
         # Of the places together with those that each has already: else many with one place each would be too well off.

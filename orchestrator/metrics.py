@@ -15,7 +15,7 @@ from appliance import metric_names as names
 from appliance.bus import BusError, OrchestratorBus, RunView
 from appliance.contract import Heartbeat
 from appliance.exposition import Sample, both, family
-from orchestrator.pacing import EntryKind
+from orchestrator.permit_ledger import EntryKind
 from orchestrator.service import Appliance, OpenRun, Service
 from orchestrator.tally import Tally
 

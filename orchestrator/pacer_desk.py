@@ -17,7 +17,9 @@ import anyio
 
 from appliance.contract import Account, PermitAnswer, PermitRelease, PermitRequest, PermitVerdict
 from appliance.logs import get_logger
-from orchestrator.pacing import Budget, Decision, LedgerEntry, Pacer
+from orchestrator.account_state import Budget
+from orchestrator.pacing import Decision, Pacer
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.stops import Stop
 from orchestrator.store.leases import Held
 
@@ -163,7 +165,7 @@ class PacerDesk:
         await self._commit(entries)
 
     def job_over(self, run: str, job: str, accounts: Sequence[Account], host: str) -> None:
-        self.pacer.job_over(run, job, accounts, host)
+        self.pacer.job_over(run, job, accounts, host, now=self._clock())
 
     def look_again(self) -> None:
         """Whoever waits is judged anew."""

@@ -31,9 +31,11 @@ from appliance.contract import (
     PermitVerdict,
 )
 from appliance.logs import get_logger
+from orchestrator.account_state import Budget
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.pacer_desk import HOLD_S, OvertakenError, PacerDesk, Posed
-from orchestrator.pacing import Budget, LedgerEntry, stopped
+from orchestrator.pacing import stopped
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.store.errors import StoreError
 from orchestrator.store.leases import Held
@@ -117,16 +119,19 @@ class PacerShards:
                 had = set(await self._keeper.take(wanted))
                 fresh = [shard for shard in shards if shard_lease(shard) in had and shard not in self._ours]
                 if fresh:
-                    known = await self._history.load(self._clock() - self._remember, fresh)
-                    self._desk.pacer.inherit(known)
+                    await self._enter(fresh)
             except StoreError as error:
                 log.warning("no pacer: the store does not answer", error=str(error))
-                return
-            for shard in fresh:
-                self._ours[shard] = anyio.current_time()
-                self._keeper.on_loss(shard_lease(shard), partial(self._drop, [shard]))
-            if fresh:
-                log.debug("paces accounts", shards=len(self._ours))
+
+    async def _enter(self, fresh: Sequence[int]) -> None:
+        """Decide about these shards, as far as we still hold them when the ledger has been read. Raises StoreError."""
+        known = await self._history.load(self._clock() - self._remember, fresh)
+        held = {shard for shard in fresh if self._keeper.token(shard_lease(shard)) is not None}
+        self._desk.pacer.inherit(entry for entry in known if shard_of(entry.account.authority) in held)
+        for shard in held:
+            self._ours[shard] = anyio.current_time()
+            self._keeper.on_loss(shard_lease(shard), partial(self._drop, [shard]))
+        log.debug("paces accounts", shards=len(self._ours))
 
     def _ours_or_elsewhere(self, shard: int) -> bool:
         return shard in self._ours or self._keeper.elsewhere(shard_lease(shard)) is not None
@@ -149,7 +154,7 @@ class PacerShards:
                 await self._tell_over(owner, over)
             gone = {run for run in self._desk.pacer.runs() if run_lease(run) not in self._keeper.rows}
             for run in gone & missing:
-                self._desk.pacer.forget_run(run)
+                self._desk.pacer.forget_run(run, now=self._clock())
             missing = gone - missing
             async with self._taking:
                 await self._give_back_idle()
@@ -316,7 +321,7 @@ class PacerShards:
                 case "over":
                     for run, job, accounts, host in json.loads(body):
                         known = [Account(authority=authority, user=user) for authority, user in accounts]
-                        self._desk.pacer.job_over(str(run), str(job), known, str(host))
+                        self._desk.job_over(str(run), str(job), known, str(host))
                     return b"done"
         except OvertakenError:
             return b""

@@ -6,25 +6,27 @@ The rules, stated here and nowhere else (design: nobody is locked out):
                 redelivered job never submits a second password.
  R2 breaker     While an account's breaker is open, nobody submits. It binds the run that opened it for good, and every
                 run that had begun by then; a later run (after the fix) may send one canary.
- R3 budget      Granted while *unanswered permits + failures in the window* < budget. Spent by failures: skip. Held by
-                unanswered ones: wait for their verdicts.
+ R3 budget      Granted while *unanswered permits + failures in the window* < budget, each by its weight (R11). Spent by
+                failures: skip. Held by unanswered ones: wait for their verdicts.
  R4 canary      Until the account has been proven in this run, one permit is out and the others wait.
  R5 success     A proven login clears the account's failures and its breaker, and proves it for the run. It says nothing
                 about what came after it: a success clears nothing when its permit had expired, or when the account
-                has had a failure or a breaker since that permit was granted.
+                has had a failure or a breaker since that permit was granted. Nor does it clear any by a key, which
+                resets nobody's count of wrong passwords: it proves the account for the run, and no more.
  R6 failure     A verdict that counts towards lock-out is a failure, and the account must be proven again. If the
                 vault's secret is unchanged since (or could not be read again), or the directory itself says locked,
                 disabled or expired, the breaker opens. If the secret has changed, the next permit is a canary with
                 the new one.
  R7 neutral     A verdict that does not count frees the permit and proves nothing. Only its holder can free it.
  R8 expiry      A permit that is not returned in time is a failure. So is every unanswered one found at a restart, at
-                once; it may still be under way, so no success clears it before it would have expired.
+                once; it may still be under way, so no success clears it before it would have expired. What a restart
+                finds is written when this pacer has the permit's run again: until then it may be another's.
  R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
  R10 stop       While an admin's stop binds the login (`stops`), nobody submits; only R1 goes before it. A permit that
                 nobody has been told of when the stop comes is withdrawn: unused, so it proves nothing.
- R11 weight     A failure counts as the logons that its request and release say, and there is room for all of them under
-                R3 before it is risked: of sudo two, since PAM counts the second try, which sudo begins before anybody
-                can hang up.
+ R11 weight     A permit counts as the logons that its request says, while it is out and when nobody answers it; a
+                failure as those that its release says. There is room for all of them under R3 before it is risked: of
+                sudo two, since PAM counts the second try, which sudo begins before anybody can hang up.
  R12 take-over  Of an account with a permit that another pacer granted, which this one has taken over from, nothing is
                 granted until that permit is returned, by its holder, or has expired (R8).
  R13 budgets    Where runs give an account different budgets, the smallest number and the longest window count, of all
@@ -33,9 +35,9 @@ The rules, stated here and nowhere else (design: nobody is locked out):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from appliance.classify import classify
 from appliance.contract import (
@@ -48,45 +50,18 @@ from appliance.contract import (
     Reread,
 )
 from appliance.reasons import Lockout, Reason, Status, counts_towards_lockout
+from orchestrator.account_state import AccountState, Breaker, Budget, Grant, Key
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.stops import Stop
 
 STOPPED = "STOPPED"
 """The cause of a refusal by R10: a reason code, and the outcome's too."""
 
+BY_KEY = "BY_KEY"
+"""The cause of a success that clears nothing (R5)."""
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many failed logons an account may suffer from us within a window."""
-
-    failures: int = 2
-    window_s: float = 1800.0
-
-
-class EntryKind(StrEnum):
-    GRANTED = "granted"
-    SUCCESS = "success"
-    FAILURE = "failure"
-    NEUTRAL = "neutral"
-    BREAKER = "breaker"
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """One line of the permit ledger. The ledger, replayed in order, is the pacer's whole memory."""
-
-    kind: EntryKind
-    account: Account
-    run: str
-    job: str
-    """With `/` and its part behind it where it is not the login's own: to the pacer that is a job like others."""
-    attempt: int
-    at: float
-    expires_at: float = 0.0
-    """Of a grant: when it counts as a failure."""
-    cause: str = ""
-    """Of a failure or breaker: the reason code."""
-    holder: str = ""
-    """Of a grant: the token of who has it; empty where an older release wrote it."""
+LATE_S = 60.0
+"""So long after its outcome a job's verdict may still come: one that nobody has taken in is told for 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +70,6 @@ class Decision:
 
     answer: PermitAnswer
     entries: tuple[LedgerEntry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Breaker:
-    cause: str
-    opened_at: float
-    run: str
-
-
-@dataclass(slots=True)
-class _Grant:
-    holder: str
-    expires_at: float
-    overtaken: bool = False
-    """The account has had a failure or a breaker since."""
-    inherited: bool = False
-    """Another pacer has granted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,60 +82,19 @@ class Standing:
     """Accounts whose breaker is open."""
 
 
-_Key = tuple[str, str, int]
-
-
-@dataclass(slots=True)
-class _AccountState:
-    outstanding: dict[_Key, _Grant] = field(default_factory=dict)
-    failures: list[float] = field(default_factory=list)
-    proven_for: dict[str, None] = field(default_factory=dict)
-    breaker: Breaker | None = None
-    budgets: dict[str, Budget] = field(default_factory=dict)
-    """By run (R13)."""
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is out, failed or broken."""
-        return not self.outstanding and not self.failures and self.breaker is None
-
-    def budget(self, run: str, given: Budget) -> Budget:
-        """Of all runs (R13)."""
-        self.budgets[run] = given
-        if len(self.budgets) == 1:
-            return given
-        return Budget(
-            min(one.failures for one in self.budgets.values()), max(one.window_s for one in self.budgets.values())
-        )
-
-    def fail(self, at: float) -> None:
-        self.failures.append(at)
-        self.proven_for.clear()
-        self._overtake()
-
-    def open(self, breaker: Breaker) -> None:
-        self.breaker = breaker
-        self._overtake()
-
-    def clear(self, run: str, now: float) -> None:
-        self.failures = [at for at in self.failures if at > now]  # R8: those may still be under way
-        self.breaker = None
-        self.proven_for[run] = None
-
-    def _overtake(self) -> None:
-        for grant in self.outstanding.values():
-            grant.overtaken = True
-
-
 class Pacer:
     """The state of all accounts, and the rules above. Entries returned must be made durable before acting on them."""
 
     def __init__(self) -> None:
-        self._accounts: dict[Account, _AccountState] = {}
+        self._accounts: dict[Account, AccountState] = {}
         self._granted: dict[str, dict[str, int]] = {}
         """By run: each job's newest attempt that has had a permit."""
         self._expired: dict[str, dict[str, None]] = {}
         """By run: the jobs of which a permit has become a failure (R8), whose verdict may still come."""
+        self._jobs_over: deque[tuple[float, str, str, list[Account]]] = deque()
+        """Jobs with an outcome, and when they are forgotten."""
+        self._over: dict[str, float] = {}
+        """Runs that have ended, and when they are forgotten; but one that goes on."""
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -185,14 +102,15 @@ class Pacer:
         self, request: PermitRequest, budget: Budget, *, run_began: float, now: float, stop: Stop | None = None
     ) -> Decision:
         """Answer a request. WAIT means: ask again when the account changes, or when `until` has come."""
-        state = self._accounts.setdefault(request.account, _AccountState())
+        state = self._accounts.setdefault(request.account, AccountState())
         expired = self._expire(request.account, state, now)
         answer = self._judge(request, state, state.budget(request.run, budget), run_began=run_began, now=now, stop=stop)
         if answer.verdict is not PermitVerdict.GRANTED:
             return Decision(answer, expired)
         expires_at = now + request.valid_for
         key = (request.run, request.job, request.attempt)
-        state.outstanding[key] = _Grant(request.holder, expires_at)
+        state.outstanding[key] = Grant(request.holder, expires_at, _weight(request.logons))
+        self._over.pop(request.run, None)
         self._granted.setdefault(request.run, {})[request.job] = request.attempt
         kind, holder = EntryKind.GRANTED, request.holder
         grant = LedgerEntry(kind, request.account, *key, at=now, expires_at=expires_at, holder=holder)
@@ -201,7 +119,7 @@ class Pacer:
     def _judge(
         self,
         request: PermitRequest,
-        state: _AccountState,
+        state: AccountState,
         budget: Budget,
         *,
         run_began: float,
@@ -229,7 +147,7 @@ class Pacer:
             text = f"a login of {request.account} is under way, which another pacer has let begin"
             return PermitAnswer(verdict=PermitVerdict.WAIT, text=text, until=max(inherited))
         unproven = request.run not in state.proven_for
-        if state.outstanding and (unproven or len(recent) + len(state.outstanding) > room):  # R3, R4
+        if state.outstanding and (unproven or len(recent) + state.risked > room):  # R3, R4
             until = min(grant.expires_at for grant in state.outstanding.values())
             return PermitAnswer(
                 verdict=PermitVerdict.WAIT, text=f"a login of {request.account} is under way", until=until
@@ -250,7 +168,7 @@ class Pacer:
 
     def release(self, release: PermitRelease, *, now: float) -> tuple[LedgerEntry, ...]:
         """Take a verdict in."""
-        state = self._accounts.setdefault(release.account, _AccountState())
+        state = self._accounts.setdefault(release.account, AccountState())
         expired = self._expire(release.account, state, now)
         key = (release.run, release.job, release.attempt)
         grant = state.outstanding.get(key)
@@ -269,24 +187,22 @@ class Pacer:
         return expired + self._fail(release, state, reason, now)
 
     def _succeed(
-        self, release: PermitRelease, state: _AccountState, now: float, *, overtaken: bool
+        self, release: PermitRelease, state: AccountState, now: float, *, overtaken: bool
     ) -> tuple[LedgerEntry, ...]:
         if overtaken:  # R5
             return (self._entry(EntryKind.NEUTRAL, release, now, "OVERTAKEN"),)
-        state.clear(release.run, now)
-        return (self._entry(EntryKind.SUCCESS, release, now),)
+        state.prove(release.run, now, by_key=release.by_key)
+        return (self._entry(EntryKind.SUCCESS, release, now, BY_KEY if release.by_key else ""),)
 
     def _neutral(
-        self, release: PermitRelease, state: _AccountState, reason: Reason, *, held: bool, now: float
+        self, release: PermitRelease, state: AccountState, reason: Reason, *, held: bool, now: float
     ) -> tuple[LedgerEntry, ...]:
         entries = [self._entry(EntryKind.NEUTRAL, release, now, reason.code)] if held else []
         if reason.breaks:
             entries.append(self._open(release, state, reason, now))
         return tuple(entries)
 
-    def _fail(
-        self, release: PermitRelease, state: _AccountState, reason: Reason, now: float
-    ) -> tuple[LedgerEntry, ...]:
+    def _fail(self, release: PermitRelease, state: AccountState, reason: Reason, now: float) -> tuple[LedgerEntry, ...]:
         entries = []
         for _ in range(_weight(release.logons)):
             state.fail(now)
@@ -296,7 +212,7 @@ class Pacer:
             entries.append(self._open(release, state, reason, now))
         return tuple(entries)
 
-    def _open(self, release: PermitRelease, state: _AccountState, reason: Reason, now: float) -> LedgerEntry:
+    def _open(self, release: PermitRelease, state: AccountState, reason: Reason, now: float) -> LedgerEntry:
         state.open(Breaker(reason.code, now, release.run))
         return self._entry(EntryKind.BREAKER, release, now, reason.code)
 
@@ -308,34 +224,38 @@ class Pacer:
 
     def expire(self, *, now: float) -> tuple[LedgerEntry, ...]:
         """Turn permits that were not returned in time into failures."""
+        self._forget_late(now)
         return tuple(entry for account, state in self._accounts.items() for entry in self._expire(account, state, now))
 
-    def _expire(self, account: Account, state: _AccountState, now: float) -> tuple[LedgerEntry, ...]:
+    def _expire(self, account: Account, state: AccountState, now: float) -> tuple[LedgerEntry, ...]:
         late = [key for key, grant in state.outstanding.items() if grant.expires_at <= now]
-        return self._unanswered(account, state, late, now)
+        return self._unanswered(account, state, dict.fromkeys(late, now))
 
-    def _unanswered(
-        self, account: Account, state: _AccountState, keys: Sequence[_Key], now: float
-    ) -> tuple[LedgerEntry, ...]:
+    def _unanswered(self, account: Account, state: AccountState, found: Mapping[Key, float]) -> tuple[LedgerEntry, ...]:
+        """Permits become failures at these times, but not before they would have expired."""
         entries = []
-        for key in keys:
-            at = max(now, state.outstanding.pop(key).expires_at)
-            state.fail(at)
+        for key, now in found.items():
+            grant = state.outstanding.pop(key)
+            at = max(now, grant.expires_at)
             self._expired.setdefault(key[0], {})[key[1]] = None
-            entries.append(LedgerEntry(EntryKind.FAILURE, account, *key, at=at, cause="APPLIANCE_LOST"))
+            for _ in range(grant.logons):
+                state.fail(at)
+                entries.append(LedgerEntry(EntryKind.FAILURE, account, *key, at=at, cause="APPLIANCE_LOST"))
         return tuple(entries)
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
-    def restore(self, entries: Iterable[LedgerEntry], *, now: float) -> tuple[LedgerEntry, ...]:
-        """Replay the ledger after a start; permits still unanswered become failures (R8), as the entries returned."""
+    def restore(self, entries: Iterable[LedgerEntry]) -> dict[str, list[LedgerEntry]]:
+        """Replay the ledger after a start; permits still unanswered become failures as of their expiry (R8), which are
+        returned by run, to be written with the run.
+        """
         for entry in entries:
             self._replay(entry)
-        return tuple(
-            lost
-            for account, state in self._accounts.items()
-            for lost in self._unanswered(account, state, list(state.outstanding), now)
-        )
+        lost: dict[str, list[LedgerEntry]] = {}
+        for account, state in self._accounts.items():
+            for entry in self._unanswered(account, state, dict.fromkeys(state.outstanding, 0.0)):
+                lost.setdefault(entry.run, []).append(entry)
+        return lost
 
     def inherit(self, entries: Iterable[LedgerEntry]) -> None:
         """Replay what another pacer has written of accounts that are ours from now on (R12)."""
@@ -353,18 +273,18 @@ class Pacer:
         return state is not None and bool(state.outstanding)
 
     def runs(self) -> Iterable[str]:
-        """Those of which a permit is remembered."""
-        return self._granted
+        """Those of which a permit is remembered, and that have not ended."""
+        return self._granted.keys() - self._over.keys()
 
     def accounts(self) -> Iterable[Account]:
         """Those that something is known of."""
         return self._accounts
 
     def _replay(self, entry: LedgerEntry, *, inherited: bool = False) -> None:
-        state = self._accounts.setdefault(entry.account, _AccountState())
+        state = self._accounts.setdefault(entry.account, AccountState())
         key = (entry.run, entry.job, entry.attempt)
         if entry.kind is EntryKind.GRANTED:
-            state.outstanding[key] = _Grant(entry.holder, entry.expires_at, inherited=inherited)
+            state.outstanding[key] = Grant(entry.holder, entry.expires_at, entry.logons, inherited=inherited)
             granted = self._granted.setdefault(entry.run, {})
             granted[entry.job] = max(entry.attempt, granted.get(entry.job, 0))
             return
@@ -373,32 +293,43 @@ class Pacer:
             return
         state.outstanding.pop(key, None)
         if entry.kind is EntryKind.SUCCESS:
-            state.clear(entry.run, entry.at)
+            state.prove(entry.run, entry.at, by_key=entry.cause == BY_KEY)
         elif entry.kind is EntryKind.FAILURE:
             state.fail(entry.at)
 
-    def job_over(self, run: str, job: str, accounts: Iterable[Account], host: str) -> None:
-        """A job has its outcome, so that its caller refuses whatever asks for it: it is forgotten, but for a permit
-        that is out or has expired. So are those of its accounts that are of this host alone, of which nothing is out,
-        failed or broken: another job that asks for one has to prove it again (R4). A run over a million hosts with
-        accounts of their own thus takes no more memory than one over ten thousand.
+    def job_over(self, run: str, job: str, accounts: Iterable[Account], host: str, *, now: float) -> None:
+        """A job has its outcome, so that its caller refuses whatever asks for it: those of its accounts are forgotten
+        that are of this host alone, of which nothing is out, failed or broken: another job that asks for one has to
+        prove it again (R4). The job is, LATE_S later, but for a permit that is out or has expired. A run over a million
+        hosts with accounts of their own thus takes no more memory than one over ten thousand.
         """
-        states = {account: self._accounts[account] for account in accounts if account in self._accounts}
-        granted = self._granted.get(run, {})
-        key = (run, job, granted.get(job, 0))
-        if job not in self._expired.get(run, {}) and not any(key in state.outstanding for state in states.values()):
-            granted.pop(job, None)
-        for account, state in states.items():
-            if account.authority == host and state.idle:
+        known = [account for account in accounts if account in self._accounts]
+        for account in known:
+            if account.authority == host and self._accounts[account].idle:
                 del self._accounts[account]
+        self._jobs_over.append((now + LATE_S, run, job, known))
+        self._forget_late(now)
 
-    def forget_run(self, run: str) -> None:
-        """A run has ended: its attempts will not ask again. Failures and breakers stay."""
-        self._granted.pop(run, None)
-        self._expired.pop(run, None)
+    def forget_run(self, run: str, *, now: float) -> None:
+        """A run has ended: its attempts will not ask again. Failures and breakers stay; its jobs LATE_S longer."""
+        self._over.setdefault(run, now + LATE_S)
         for state in self._accounts.values():
             state.proven_for.pop(run, None)
             state.budgets.pop(run, None)
+        self._forget_late(now)
+
+    def _forget_late(self, now: float) -> None:
+        while self._jobs_over and self._jobs_over[0][0] <= now:
+            _, run, job, accounts = self._jobs_over.popleft()
+            granted = self._granted.get(run, {})
+            key = (run, job, granted.get(job, 0))
+            states = (self._accounts[account] for account in accounts if account in self._accounts)
+            if job not in self._expired.get(run, {}) and not any(key in state.outstanding for state in states):
+                granted.pop(job, None)
+        for run in [run for run, due in self._over.items() if due <= now]:
+            del self._over[run]
+            self._granted.pop(run, None)
+            self._expired.pop(run, None)
 
     def prune(self, *, before: float) -> None:
         """Drop what nobody can ask for any more: failures and breakers older than `before` (the earlier of the widest
@@ -425,7 +356,7 @@ class Pacer:
     def exposure(self, account: Account, *, since: float) -> int:
         """Unanswered permits plus failures since a time: what the budget bounds."""
         state = self._accounts.get(account)
-        return len(state.outstanding) + sum(at > since for at in state.failures) if state else 0
+        return state.risked + sum(at > since for at in state.failures) if state else 0
 
 
 def stopped(stop: Stop) -> PermitAnswer:

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from appliance.contract import Account, Part, PermitAnswer, PermitAsk, PermitRelease, PermitRequest, PermitVerdict
 from appliance.logs import get_logger
+from orchestrator.account_state import Budget
 from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.pacer_desk import OvertakenError, PacerDesk, Posed, named
-from orchestrator.pacing import STOPPED, Budget, stopped
+from orchestrator.pacing import STOPPED, stopped
 from orchestrator.stops import Stop, Stops
 from orchestrator.store.leases import Held
 
@@ -88,7 +89,7 @@ class PermitOffice:
     def leave(self, run: str) -> None:
         self._runs.pop(run, None)
         self._skips.pop(run, None)
-        self._pacer.forget_run(run)
+        self._pacer.forget_run(run, now=self._clock())
         oldest = min((r.began for r in self._runs.values()), default=self._clock())
         self._pacer.prune(before=min(oldest, self._clock() - REMEMBER_S))
 

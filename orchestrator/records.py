@@ -34,9 +34,9 @@ from appliance.contract import (
     Technology,
     account_key,
 )
+from orchestrator.account_state import Budget
 from orchestrator.addresses import AddressSet, number_of
 from orchestrator.campaign_model import Record, SecretReference, UnixRecord, Vault, WindowsRecord
-from orchestrator.pacing import Budget
 
 _ADDRESS = frozenset({"address"})
 

@@ -8,11 +8,11 @@ from typing import Literal
 
 from appliance.contract import OLDEST, Account, CredentialRef
 from appliance.reasons import Status
+from orchestrator.account_state import Budget
 from orchestrator.approval_watch import Unapproved
 from orchestrator.attempts import Planned
 from orchestrator.dispatch import Pace
 from orchestrator.marked import Marked
-from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.vault_use import VaultUse
 from orchestrator.vault_watch import Away

@@ -29,6 +29,7 @@ from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.pacer_desk import FencedLedger, PacerDesk
 from orchestrator.pacer_shards import DESK, PacerShards
 from orchestrator.pacing import STOPPED, Pacer, Standing
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.run_holding import RunHolding
 from orchestrator.run_plan import Progress, RunPlan
@@ -89,6 +90,8 @@ class Service:
         self._clock = clock
         self._reconcile_every = reconcile_every
         self._pacer = Pacer()
+        self._unanswered: dict[str, list[LedgerEntry]] = {}
+        """By run: what the pacer counts as failures since the start (R8), and is not written yet."""
         self.stops = StopOffice(store.stops, self._stops_changed)
         desk = PacerDesk(self._pacer, ledger, clock, self._fence if keeper else None, self._overtaken)
         self._shards = PacerShards(keeper, desk, store.ledger, bus, clock, REMEMBER_S) if keeper else None
@@ -112,8 +115,7 @@ class Service:
         now = self._clock()
         if self._shards is None:
             ledger = await self._store.ledger.load(now - REMEMBER_S)
-            unanswered = self._pacer.restore(ledger, now=now)
-            await self._store.ledger.append(unanswered)
+            self._unanswered = self._pacer.restore(ledger)
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.hold, self._office.ask),
@@ -340,6 +342,8 @@ class Service:
             clock=self._clock,
             reconcile_every=self._reconcile_every,
         )
+        await self._store.ledger.append(self._unanswered.get(plan.run, []))
+        self._unanswered.pop(plan.run, None)
         holding = RunHolding(plan, controller, attempts)
         await self._check_outs.enter(holding)
         await self._approvals.enter(holding)

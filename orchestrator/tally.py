@@ -15,7 +15,7 @@ from appliance.contract import Evidence
 from appliance.histogram import Histogram
 from orchestrator.attempt_book import AttemptBook
 from orchestrator.pacer_desk import FencedLedger
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.store.leases import Held
 from orchestrator.store.records import AttemptRow, JobRow, Settled, Undispatched
 

@@ -31,8 +31,11 @@ import uvloop
 from blockbuster import BlockBuster
 from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's business
-settings.load_profile("untimed")
+# How long an example takes is the machine's business; and what passes must not fail tomorrow for what nobody has
+# changed: new examples are looked for by `make properties`.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("suite")
 
 # Our programs are started thousands of times: where the environment forbids byte code, each would be compiled anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

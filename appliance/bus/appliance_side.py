@@ -7,6 +7,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from hashlib import sha256
 from typing import Self
 
 import anyio
@@ -106,6 +107,12 @@ def _parcels(reports: Sequence[Report]) -> Iterator[tuple[str, list[tuple[Report
     yield from by_run.items()
 
 
+def _message_id(some: Sequence[tuple[Report, bytes]]) -> str:
+    """Of exactly these reports: where one is of another attempt, it is no duplicate, and the others are not lost."""
+    ids = [f"{report.job}:{report.attempt}:{report.lease[:12]}" for report, _ in some]
+    return ids[0] if len(ids) == 1 else sha256(",".join(ids).encode()).hexdigest()
+
+
 class RunNotices:
     """Iterates the open runs of a zone."""
 
@@ -176,11 +183,9 @@ class JetStreamAppliance:
 
     async def publish(self, *reports: Report) -> None:
         for run, some in _parcels(reports):
-            first = some[0][0]
-            msg_id = f"{first.job}:{first.attempt}:{first.lease[:12]}" + (f"+{len(some)}" if len(some) > 1 else "")
             subject = subjects.outcome(self._zone, self._name, run)
             try:
-                await self._link.store(subject, joined(line for _, line in some), msg_id)
+                await self._link.store(subject, joined(line for _, line in some), _message_id(some))
             except ApiError as error:
                 raise BusUnavailable(str(error)) from error
 

@@ -75,6 +75,12 @@ class PermitRelease(Wire):
     that too."""
     reread: Reread = Reread.NOT_DONE
     facts: dict[str, str] = Field(default_factory=dict)
+    """Of the evidence; `auth_method` of a login that was let in."""
+
+    @property
+    def by_key(self) -> bool:
+        """A key was taken, or a certificate: no password, right or wrong."""
+        return self.facts.get("auth_method") == "publickey"
 
 
 PermitAsk = PermitRequest | PermitRelease

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from appliance.contract import Account
-from orchestrator.pacing import Budget
+from orchestrator.account_state import Budget
 from orchestrator.report.rows import account_name
 from orchestrator.store.records import LogonCount, LogonSums, RunLogons
 

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from appliance.reasons import Status, qids
+from orchestrator.account_state import Budget
 from orchestrator.capacity.comparison import Comparison
-from orchestrator.pacing import Budget
 from orchestrator.report.accounts import AccountLine, Accounts
 from orchestrator.report.causes import Cause, Factor
 from orchestrator.report.comparing import COMPARED, figure, source

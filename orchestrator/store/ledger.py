@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select
 
 from appliance.contract import Account, Part, Technology
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.sharding import shard_of
 from orchestrator.store.database import Database
 from orchestrator.store.leases import Held, lost

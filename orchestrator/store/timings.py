@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, select
 
 from appliance.contract import Account, Evidence, SignalKind, Technology
-from orchestrator.pacing import EntryKind
+from orchestrator.permit_ledger import EntryKind
 from orchestrator.store.database import Database
 from orchestrator.store.progress import records_of, used_record
 from orchestrator.store.records import TimedAttempt, VerdictTime

@@ -34,7 +34,7 @@ from appliance.reasons import Status
 from orchestrator.addresses import AddressSet
 from orchestrator.assembly import Prepared, Selection, prepare
 from orchestrator.campaign_model import Campaign
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.store import AttemptRow, JobRow, RunRecord, RunState, Settled, open_store
 from tests.bench.scale_run import campaign_of
 

@@ -18,7 +18,7 @@ import anyio
 
 from appliance.contract import OK, Account, Evidence, Phase, PhaseTime, Target, Technology
 from appliance.reasons import REASONS, Status
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.report.rows import ReportRow, report_row
 from orchestrator.report.summary import summarise
 from orchestrator.store import AttemptRow, JobRow, RecordUse, RunRecord, RunState, Settled, Store, open_store

@@ -559,6 +559,22 @@ async def test_reports_and_ends_of_many_jobs_go_together(parties: Parties) -> No
     assert sorted(found) == [f"j{n}" for n in range(5)]
 
 
+async def test_reports_that_share_one_of_theirs_are_not_taken_for_the_same(parties: Parties) -> None:
+    """A job may be in hand twice, and its reports go with others': those of the second parcel are no duplicates."""
+    bus, appliance = await opened(parties, capacity=5)
+    await appliance.publish(outcome(job("a")), outcome(job("b")))
+    await appliance.publish(outcome(job("a")), outcome(job("c")))
+    await appliance.publish(outcome(job("a")), outcome(job("c")))
+    found: list[str] = []
+    async with bus.reports("r1") as reports:
+        with anyio.fail_after(30):
+            while not {"a", "b", "c"} <= set(found):
+                for delivery in await anext(reports):
+                    found.append(delivery.report.job)
+                    await delivery.done()
+    assert found.count("c") == 1, "the same parcel, published again, is one"
+
+
 async def test_a_vault_query_is_answered_by_one_appliance_of_the_zone(parties: Parties) -> None:
     bus, appliance = await opened(parties)
     query = VaultQuery(kind=VaultQueryKind.CHECK, run="r1", vault="v")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from appliance.contract import Account
 from orchestrator.exchange import ExchangeError, Reader, exported
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.store import RunRecord, RunState, Store, open_store
 from orchestrator.store.unlisted import ABANDONED_S, BATCH, TABLES, TakenError, TwiceError
 from tests.contract.conftest import Place

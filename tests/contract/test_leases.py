@@ -13,7 +13,7 @@ from appliance.reasons import Status
 from orchestrator.cli.firing import LeasedTurns, schedule_lease
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.leases import LOST_S
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.run_state import RunState, Standing
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.store import AttemptRow, JobRow, Settled, Store

@@ -26,7 +26,7 @@ from appliance.contract import (
     named,
 )
 from appliance.reasons import REASONS, Status
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.run_state import Hold, Standing
 from orchestrator.stops import Selector, Stop
 from orchestrator.store import (

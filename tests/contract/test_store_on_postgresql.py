@@ -17,7 +17,7 @@ import trustme
 from anyio.abc import SocketAttribute, SocketStream
 from sqlalchemy import Connection, text
 
-from orchestrator.pacing import EntryKind
+from orchestrator.permit_ledger import EntryKind
 from orchestrator.store import RunState, StoreError, open_store
 from orchestrator.store.schema import HEAD, metadata
 from orchestrator.store.server_address import server_address

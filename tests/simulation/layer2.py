@@ -22,12 +22,12 @@ from appliance.contract import Account, Job, Technology
 from appliance.permit import GRACE_S
 from appliance.reasons import Status
 from appliance.supervisor import END_WAIT_S
+from orchestrator.account_state import Budget
 from orchestrator.attempts import Repeat, Unplannable
 from orchestrator.cancelling import end_all
 from orchestrator.controller import RunController
 from orchestrator.course import Course, OrderError
 from orchestrator.dispatch import Dispatcher, Pace
-from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.run_plan import ZONE_PATIENCE_S, RunPlan
 from orchestrator.run_state import Act, RunState, Standing, left_alone

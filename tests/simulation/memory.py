@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from appliance.reasons import Status
-from orchestrator.pacing import LedgerEntry
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.run_state import Standing
 from orchestrator.stops import Stops
 from orchestrator.store.fencing import JobState, Verdict, judge

@@ -22,11 +22,13 @@ from appliance.contract import (
     Technology,
 )
 from appliance.reasons import REASONS
+from orchestrator.account_state import Budget
 from orchestrator.attempts import OpenAttempt, Repeat, Unplannable
 from orchestrator.collect import Again, Decision, Final, Stale, note_vault, permit_wait
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher, Pace
 from orchestrator.pacer_desk import HOLD_S, PacerDesk
-from orchestrator.pacing import STOPPED, Budget, LedgerEntry, Pacer, stopped
+from orchestrator.pacing import STOPPED, Pacer, stopped
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.permits import REMEMBER_S, PermitOffice
 from orchestrator.reconcile import Suspect
 from orchestrator.stops import Selector, Stop, Stops
@@ -103,9 +105,9 @@ class Orchestrator(Actor):
     def _start(self) -> None:
         now = self.kernel.now
         self.pacer: Pacer = self.parts.pacer()
-        lost = self.pacer.restore([e for e in self.memory.ledger if e.at >= now - REMEMBER_S], now=now)
+        lost = self.pacer.restore([e for e in self.memory.ledger if e.at >= now - REMEMBER_S])
         self.watch.restored(self.memory.ledger, lost)
-        self._append(lost)
+        self._append([e for run in sorted(self.plans.keys() - self.done.keys()) for e in lost.get(run, ())])
         self.stops = Stops(self.memory.stops)
         desk = PacerDesk(self.pacer, _NoLedger(), lambda: self.kernel.now)
         self.office = PermitOffice(desk, lambda: self.kernel.now, self.stops)
@@ -366,7 +368,7 @@ class Orchestrator(Actor):
             run.dispatcher.close(attempt.planned.job)
             accounts = [account for candidate in attempt.planned.candidates for account in candidate.accounts]
             host = f"host:{attempt.planned.target.address}"
-            self.pacer.job_over(run.name, attempt.planned.job, accounts, host)
+            self.pacer.job_over(run.name, attempt.planned.job, accounts, host, now=self.kernel.now)
             run.counts[row.status.value] += 1
         self.wake(run)
 

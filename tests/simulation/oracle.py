@@ -13,7 +13,7 @@ from appliance.reasons import Lockout
 from orchestrator.attempts import OpenAttempt
 from orchestrator.collect import Again, Final
 from orchestrator.controller import ORCHESTRATOR
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.stops import Stop
 from orchestrator.store.records import Settled
 from tests.simulation.coverage import Coverage

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 from appliance.contract import OK, Account, PermitAnswer, PermitRelease, PermitRequest, Report
 from appliance.reasons import counts_towards_lockout
+from orchestrator.account_state import Budget
 from orchestrator.attempts import OpenAttempt, repeat_of
 from orchestrator.collect import Again, Decision, Final, decide
 from orchestrator.dispatch import NO_ROUTE, Batch, Dispatcher, Pace, StopOn
-from orchestrator.pacing import Budget, LedgerEntry, Pacer
 from orchestrator.pacing import Decision as Answer
+from orchestrator.pacing import Pacer
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.stops import Stop
 from tests.simulation.coverage import Coverage
 from tests.simulation.layer1 import simulate
@@ -29,7 +31,7 @@ class _StaleReset(Pacer):
     def release(self, release: PermitRelease, *, now: float) -> tuple[LedgerEntry, ...]:
         entries = super().release(release, now=now)
         if release.signal == OK:
-            self._accounts[release.account].clear(release.run, now)
+            self._accounts[release.account].prove(release.run, now, by_key=False)
         return entries
 
 
@@ -94,12 +96,12 @@ class _NoCanary(Pacer):
 class Amnesia(Pacer):
     """A restart forgets the permits that were out."""
 
-    def restore(self, entries: Iterable[LedgerEntry], *, now: float) -> tuple[LedgerEntry, ...]:
+    def restore(self, entries: Iterable[LedgerEntry]) -> dict[str, list[LedgerEntry]]:
         for entry in entries:
             self._replay(entry)
         for state in self._accounts.values():
             state.outstanding.clear()
-        return super().restore((), now=now)
+        return super().restore(())
 
 
 class _Forgetful(Dispatcher):

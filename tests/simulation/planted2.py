@@ -19,7 +19,7 @@ from orchestrator.attempts import OpenAttempt
 from orchestrator.controller import RunController
 from orchestrator.dispatch import Batch
 from orchestrator.pacer_desk import PacerDesk, Posed, _Ticket
-from orchestrator.pacing import LedgerEntry
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.permits import PermitOffice
 from orchestrator.run_state import Act, NotAllowed, Standing, step
 from orchestrator.store.records import AttemptRow, JobRow

@@ -10,7 +10,7 @@ import anyio
 
 from appliance.contract import Evidence, Reread, Target, Technology
 from appliance.reasons import Status
-from orchestrator.pacing import LedgerEntry
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.run_state import Standing
 from orchestrator.stops import Stop
 from orchestrator.store import Store

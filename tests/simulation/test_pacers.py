@@ -14,7 +14,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from appliance.contract import DEADLINE, OK, Account, PermitVerdict
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.store.leases import Held
 from tests.simulation.sim_bus import SimBroker

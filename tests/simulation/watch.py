@@ -15,11 +15,13 @@ from appliance.contract import (
     PermitVerdict,
     Reread,
 )
+from orchestrator.account_state import Breaker
 from orchestrator.attempts import OpenAttempt
 from orchestrator.collect import PERMIT_WAIT, Again, Decision, Final, Stale
 from orchestrator.crowd import FIRST
 from orchestrator.dispatch import WINDOW, Batch, Dispatcher
-from orchestrator.pacing import STOPPED, Breaker, EntryKind, LedgerEntry, Pacer
+from orchestrator.pacing import STOPPED, Pacer
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.permits import PacedRun
 from tests.simulation.coverage import Coverage
 
@@ -106,7 +108,7 @@ class Watch:
         for _ in entries:
             self._hit("R8")
 
-    def restored(self, ledger: Sequence[LedgerEntry], lost: Sequence[LedgerEntry]) -> None:
+    def restored(self, ledger: Sequence[LedgerEntry], lost: Mapping[str, Sequence[LedgerEntry]]) -> None:
         unanswered: dict[tuple[str, str, int], None] = {}
         for entry in ledger:
             key = (entry.run, entry.job, entry.attempt)

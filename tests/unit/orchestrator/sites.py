@@ -12,7 +12,8 @@ from appliance.contract import OK, Account, PermitRequest, PermitVerdict
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.pacer_desk import PacerDesk
 from orchestrator.pacer_shards import DESK, PacerShards
-from orchestrator.pacing import LedgerEntry, Pacer
+from orchestrator.pacing import Pacer
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.permits import PermitOffice
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.stops import Stops

@@ -39,12 +39,13 @@ from appliance.contract import (
     DEADLINE as STRUCK,
 )
 from appliance.reasons import Status
+from orchestrator.account_state import Budget
 from orchestrator.attempts import Planned, Unplannable
 from orchestrator.controller import DRAIN_GRACE_S, GATHER_S, RunController
 from orchestrator.dispatch import WINDOW, Dispatcher, Pace
 from orchestrator.marked import Marked
 from orchestrator.pacer_desk import PacerDesk
-from orchestrator.pacing import Budget, Pacer
+from orchestrator.pacing import Pacer
 from orchestrator.permits import PermitOffice
 from orchestrator.purposes import Purposes
 from orchestrator.run_plan import ZONE_PATIENCE_S, RunPlan

@@ -21,7 +21,8 @@ from appliance.supervisor import Seen, Supervisor
 from appliance.vault.grantors import GrantorState
 from orchestrator.appliance_clocks import Clock
 from orchestrator.metrics import Metrics
-from orchestrator.pacing import EntryKind, LedgerEntry, Standing
+from orchestrator.pacing import Standing
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.run_plan import Progress
 from orchestrator.service import Appliance, OpenRun, Service
 from orchestrator.store.records import JobRow, Settled, Undispatched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 import anyio
@@ -12,7 +12,8 @@ from appliance.contract import OK, PermitVerdict
 from orchestrator.lease_keeper import run_lease
 from orchestrator.leases import LOST_S
 from orchestrator.pacer_shards import IDLE_S, TEND_S
-from orchestrator.pacing import EntryKind
+from orchestrator.pacing import LATE_S
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.sharding import shard_lease, shard_of
 from orchestrator.stops import Selector, Stop
 from orchestrator.store.leases import LeaseRow
@@ -239,8 +240,9 @@ def test_other_pacers_forget_jobs_and_runs_that_are_over() -> None:
         assert attempt is not None
         two.office.job_over("r2", attempt.planned)
         await anyio.sleep(2 * TEND_S)
-        assert pacer._granted["r2"] == {}
         assert host not in pacer.accounts()
+        await anyio.sleep(LATE_S)
+        assert pacer._granted["r2"] == {}
         await two.keeper.put_down("r2")
         await anyio.sleep(3 * TEND_S)
         assert list(pacer.runs()) == ["r1"]
@@ -261,5 +263,29 @@ def test_a_run_whose_lease_is_not_seen_once_is_remembered() -> None:
         two.keeper._held[held.name] = held.token
         await anyio.sleep(2 * TEND_S)
         assert pacer._granted["r2"] == {"b": 1}
+
+    at_work(story)
+
+
+def test_a_lease_that_is_lost_while_the_ledger_is_read_leaves_no_shard_behind() -> None:
+    """As after a freeze in the middle of it: whoever has the shard now is asked, and it may be taken again."""
+
+    async def story(one: Site, two: Site, store: SiteStore) -> None:
+        name = shard_lease(shard_of(ACCOUNT.authority))
+        read = one.shards._history.load
+
+        async def loses(since: float, shards: Sequence[int]) -> list[LedgerEntry]:
+            had = await read(since, shards)
+            if name in store.rows and store.rows[name].owner == "one":
+                store.rows[name] = LeaseRow(name, "gone", "another", 1)
+                await one.keeper._renew()
+            return had
+
+        one.shards._history.load = loses  # type: ignore[method-assign]
+        assert await one.ask("a") is None, "no pacer"
+        assert one.shards._ours == {}
+        one.shards._history.load = read  # type: ignore[method-assign]
+        await anyio.sleep(LOST_S + 4.0)
+        assert await one.ask("b") is VERDICTS.GRANTED
 
     at_work(story)

@@ -31,9 +31,11 @@ from appliance.contract import (
     Technology,
     named,
 )
+from orchestrator.account_state import Budget
 from orchestrator.attempts import OpenAttempt, Planned
 from orchestrator.pacer_desk import HOLD_S, PacerDesk
-from orchestrator.pacing import Budget, LedgerEntry, Pacer
+from orchestrator.pacing import Pacer
+from orchestrator.permit_ledger import LedgerEntry
 from orchestrator.permits import PermitOffice
 from orchestrator.stops import Selector, Stop, Stops
 from orchestrator.store import StoreError

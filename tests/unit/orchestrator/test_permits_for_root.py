@@ -15,7 +15,9 @@ from appliance.contract import (
     Technology,
     named,
 )
-from orchestrator.pacing import Budget, EntryKind, LedgerEntry, Pacer
+from orchestrator.account_state import Budget
+from orchestrator.pacing import Pacer
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 
 LOGIN = Account(authority="dir:corp", user="scan")
 ROOT = Account(authority="host:192.0.2.1", user="root")
@@ -115,6 +117,32 @@ def test_two_logons_are_risked_only_where_there_is_room_for_both() -> None:
     assert ask(pacer, ROOT, root=True, job="2", budget=Budget(failures=1, window_s=1800.0)) is SKIP
 
 
+def test_what_is_out_counts_as_the_logons_that_it_may_come_to() -> None:
+    pacer = Pacer()
+    logged_in(pacer)
+    assert ask(pacer, LOGIN, root=True) is GRANTED
+    assert ask(pacer, LOGIN, job="2") is WAIT, "a third logon, of two"
+    assert give_back(pacer, LOGIN, REFUSED, root=True, logons=2)
+    assert pacer.exposure(LOGIN, since=0.0) == BUDGET.failures
+
+
+def test_sudos_of_one_account_at_once_stay_within_its_budget() -> None:
+    pacer, five = Pacer(), Budget(failures=5, window_s=1800.0)
+    logged_in(pacer)
+    asked = [ask(pacer, LOGIN, root=True, job=str(n), budget=five) for n in range(2, 8)]
+    assert asked == [GRANTED, GRANTED, WAIT, WAIT, WAIT, WAIT]
+    assert ask(pacer, LOGIN, job="9", budget=five) is GRANTED, "there is room for one"
+    assert pacer.exposure(LOGIN, since=0.0) == 5
+
+
+def test_one_that_nobody_answers_counts_as_two() -> None:
+    pacer = Pacer()
+    logged_in(pacer)
+    assert ask(pacer, LOGIN, root=True) is GRANTED
+    assert [entry.kind for entry in pacer.expire(now=50.0)] == [EntryKind.FAILURE] * 2
+    assert ask(pacer, LOGIN, job="2", now=51.0) is SKIP
+
+
 def test_a_refused_password_of_sudo_counts_as_two_logons_and_opens_the_breaker() -> None:
     pacer = Pacer()
     logged_in(pacer)
@@ -158,8 +186,12 @@ def test_the_ledger_remembers_it() -> None:
         assert verdict is GRANTED
         entries += made
     again = Pacer()
-    lost = again.restore(entries, now=5.0)
-    assert [(entry.kind, entry.account) for entry in lost] == [(EntryKind.FAILURE, LOGIN), (EntryKind.FAILURE, ROOT)]
+    lost = again.restore(entries)
+    assert [(entry.kind, entry.account, entry.at) for entry in lost["r"]] == [
+        (EntryKind.FAILURE, LOGIN, 41.0),
+        (EntryKind.FAILURE, ROOT, 41.0),
+        (EntryKind.FAILURE, ROOT, 41.0),  # as sudo, and so as two
+    ]
     assert ask(again, ROOT, root=True, now=6.0) is DUPLICATE
     assert give_back(again, ROOT, REFUSED, root=True) == []  # it was counted when it was lost
 

@@ -16,8 +16,8 @@ from appliance.contract import (
     Technology,
     account_key,
 )
+from orchestrator.account_state import Budget
 from orchestrator.campaign import Campaign, UnixRecord, parse_campaign
-from orchestrator.pacing import Budget
 from orchestrator.records import NoCandidate, RecordBook, service_host, template_values
 
 HEAD = """

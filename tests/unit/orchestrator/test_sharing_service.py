@@ -8,8 +8,8 @@ from typing import cast
 import anyio
 
 from appliance.contract import Account, Heartbeat
+from orchestrator.account_state import Budget
 from orchestrator.dispatch import Dispatcher, Pace
-from orchestrator.pacing import Budget
 from orchestrator.purposes import Purposes
 from orchestrator.run_plan import RunPlan
 from orchestrator.service import Service
@@ -31,7 +31,8 @@ class Runs:
     def __init__(self) -> None:
         rng = Random(1)  # noqa: S311 - a schedule
         self.broker = SimBroker(rng)
-        store = cast("Store", SimStore(Memory(), Oracle(Coverage(SEEN)), rng))
+        self.memory = Memory()
+        store = cast("Store", SimStore(self.memory, Oracle(Coverage(SEEN)), rng))
         self.service = Service(store, self.broker.orchestrator(), anyio.current_time)
         self.leases = iter(range(10_000))
 

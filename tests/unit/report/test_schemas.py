@@ -10,8 +10,8 @@ import pytest
 
 from appliance.contract import Technology
 from appliance.reasons import REASONS, Status
+from orchestrator.account_state import Budget
 from orchestrator.gates import GateResult
-from orchestrator.pacing import Budget
 from orchestrator.report.accounts import LISTED, accounts_of
 from orchestrator.report.json_report import json_report
 from orchestrator.report.ndjson import ndjson_report

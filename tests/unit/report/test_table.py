@@ -11,8 +11,8 @@ from rich.console import Console
 
 from appliance.contract import Technology, View
 from appliance.reasons import REASONS
+from orchestrator.account_state import Budget
 from orchestrator.gates import GateResult
-from orchestrator.pacing import Budget
 from orchestrator.report.accounts import accounts_of
 from orchestrator.report.summary import Summary, summarise
 from orchestrator.report.table import SHOWN, table_report

@@ -17,7 +17,8 @@ from appliance.contract import (
     Technology,
     named,
 )  # fmt: skip
-from orchestrator.pacing import Budget, Pacer
+from orchestrator.account_state import Budget
+from orchestrator.pacing import Pacer
 from orchestrator.store import Store, StoreError, open_store
 from orchestrator.store.copying import copy_store
 from orchestrator.store.looking import is_at_head
@@ -118,7 +119,7 @@ async def test_an_old_copy_needs_its_window(tmp_path: Path) -> None:
 
     restored, again = await open_store(copy), Pacer()
     try:
-        assert not again.restore(await restored.ledger.load(0.0), now=1060.0)
+        assert not again.restore(await restored.ledger.load(0.0))
         early = again.request(request(9), BUDGET, run_began=0.0, now=1060.0)
         assert early.answer.verdict is PermitVerdict.GRANTED, "a third within the window: what the runbook warns of"
         assert pacer.exposure(ACCOUNT, since=1060.0 - BUDGET.window_s) == BUDGET.failures

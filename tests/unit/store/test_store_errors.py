@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from appliance.contract import Account
-from orchestrator.pacing import EntryKind, LedgerEntry
+from orchestrator.permit_ledger import EntryKind, LedgerEntry
 from orchestrator.store import RunRecord, RunState, Store, StoreError, open_store
 from orchestrator.store.errors import translate
 
