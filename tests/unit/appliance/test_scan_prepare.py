@@ -47,6 +47,7 @@ class Story:
     refused: Failure | None = None
     hangs: bool = False
     proven: bool = False
+    lets_in: dict[str, str] = field(default_factory=dict)
     submitted: bool = False
     pacer_takes: float = 0.0
     steps: list[str] = field(default_factory=list)
@@ -72,7 +73,7 @@ class Story:
         self.submitted = True
         if self.hangs:
             await anyio.sleep_forever()
-        return self.refused or Authenticated()
+        return self.refused or Authenticated(self.lets_in)
 
     async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         await anyio.lowlevel.checkpoint()
@@ -194,3 +195,13 @@ async def test_one_that_begins_after_the_cut_submits_nothing() -> None:
     evidence = (await scanned(story, cut=cut)).evidence
     assert (evidence.signal, evidence.facts[CUT], evidence.submitted) == (DEADLINE, "yes", False)
     assert "authenticate" not in story.steps
+
+
+@pytest.mark.parametrize(("method", "by_key"), [("publickey", True), ("password", False), ("", False)])
+async def test_the_pacer_hears_whether_it_was_a_key_that_was_taken(method: str, by_key: bool) -> None:
+    """And nothing else of what the host has shown."""
+    story = Story(lets_in={"auth_method": method, "banner": "SSH-2.0-x"} if method else {})
+    await scanned(story)
+    assert [(told.signal, told.by_key, told.facts.keys() - {"auth_method"}) for told in story.released] == [
+        (OK, by_key, set())
+    ]
