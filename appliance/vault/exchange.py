@@ -217,7 +217,7 @@ class Exchange:
         result: Answer | Failure | None = None
         try:
             result = await self._carry(request, trip, token)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: of an address that is none
             # The value replaces the exception, whose request_info and args may hold the bearer or the body.
             result = translated(error, trip.stage)
         except anyio.get_cancelled_exc_class():
