@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator, model_validator
 
 from appliance.contract import Wire, is_host
+from appliance.pem import certificates_alone
 from appliance.vault.client_certificate import TlsUnusableError, load_client_certificate
 
 Api = Literal["rest", "soap"]
@@ -84,8 +85,8 @@ class VaultTls(Wire):
             context.verify_mode = ssl.CERT_NONE
         elif self.ca:
             try:
-                context.load_verify_locations(cadata=self.ca)
-            except (ssl.SSLError, ValueError):
+                context.load_verify_locations(cadata=certificates_alone(self.ca))
+            except (ssl.SSLError, ValueError, TypeError):
                 raise TlsUnusableError("the CA given for this vault (tls.ca) holds no readable certificate") from None
         else:
             context.load_default_certs()

@@ -115,7 +115,18 @@ def test_a_client_key_shows_in_no_text() -> None:
         assert PASSWORD not in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [{"ca": "no certificate"}, {"verify": False, "client_cert": "c", "client_key": "k"}])
+BROKEN = "-----BEGIN CERTIFICATE-----\nő\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"ca": "no certificate"},
+        {"ca": BROKEN},
+        {"ca": BROKEN.replace("ő", "MIIB")},
+        {"verify": False, "client_cert": "c", "client_key": "k"},
+    ],
+)
 def test_what_no_connection_can_be_made_with(given: dict[str, Any]) -> None:
     with pytest.raises(TlsUnusableError, match=r"tls\.(ca|client_cert)"):
         VaultTls(**given).context()

@@ -401,6 +401,11 @@ async def test_the_given_ca_is_trusted(ca: trustme.CA) -> None:
     assert isinstance(await over_tls(ca, "127.0.0.1", VaultTls(ca=pem(ca))), Answer)
 
 
+async def test_words_beside_the_given_ca_are_read_over(ca: trustme.CA) -> None:
+    text = f"\ufeff# Főtanúsítvány\n{pem(trustme.CA())}# Hauptzertifikat für „Prüfung“\n{pem(ca)}# ő"
+    assert isinstance(await over_tls(ca, "127.0.0.1", VaultTls(ca=text)), Answer)
+
+
 async def test_an_unknown_ca_is_not(ca: trustme.CA) -> None:
     assert reason(await over_tls(ca, "127.0.0.1", VaultTls())) == "VAULT_TLS"
     assert reason(await over_tls(ca, "127.0.0.1", VaultTls(ca=pem(trustme.CA())))) == "VAULT_TLS"
