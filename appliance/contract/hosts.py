@@ -14,7 +14,7 @@ def is_host(host: str) -> bool:
     labels = host.removesuffix(".").split(".")
     if not all(0 < len(label) <= LONGEST_LABEL for label in labels):
         return False
-    return not labels[-1].isdigit() or _is_ipv4(host)  # no name ends with a number: it is an address, or a slip in one
+    return not "".join(labels).isdigit() or _is_ipv4(host)  # numbers alone are an address, or a slip in one
 
 
 def _is_ipv4(host: str) -> bool:
