@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from appliance.der import public_key_in
+
 _CONVERT = "a .pfx file's is had by: openssl pkcs12 -in FILE.pfx -clcerts -nokeys -out client.pem"
 _CONVERT_KEY = "a .pfx file's is had by: openssl pkcs12 -in FILE.pfx -nocerts -out client-key.pem"
 
@@ -50,15 +52,14 @@ class ClientCertificate:
 
 def pin_of(certificate: bytes) -> str:
     """The pin of a certificate in DER. Raises ValueError for one that cannot be read."""
-    key = x509.load_der_x509_certificate(certificate).public_key()
-    return f"sha256//{base64.b64encode(hashlib.sha256(_public(key)).digest()).decode('ascii')}"
+    return f"sha256//{base64.b64encode(hashlib.sha256(public_key_in(certificate)).digest()).decode('ascii')}"
 
 
 def certificates_in(chain: bytes) -> Sequence[x509.Certificate]:
     """The certificates of a PEM file. Raises CertificateError."""
     try:
         return x509.load_pem_x509_certificates(chain)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise CertificateError("client_cert", f"holds no certificate in PEM form; {_CONVERT}") from None
 
 
@@ -76,7 +77,7 @@ def check_usable(certificate: x509.Certificate, now: float) -> None:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise CertificateError("client_cert", "has extensions that cannot be read; have it issued anew") from None
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usage and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usage:
         raise CertificateError(
@@ -89,7 +90,7 @@ def client_certificate(chain: bytes, key: bytes, passphrase: str, now: float) ->
     certificates = list(certificates_in(chain))
     private = _private_key(key, passphrase)
     public = _public(private.public_key())
-    own = next((c for c in certificates if _public(c.public_key()) == public), None)
+    own = next((c for c in certificates if _public_of(c) == public), None)
     if own is None:
         raise CertificateError(
             "client_cert", "does not belong to the client key; name the certificate that was issued for this key"
@@ -113,6 +114,14 @@ def _private_key(key: bytes, passphrase: str) -> PrivateKeyTypes:
     except (ValueError, UnsupportedAlgorithm):
         wrong = "cannot be decrypted with the passphrase; correct it" if passphrase and b"ENCRYPTED" in key else ""
         raise CertificateError("client_key", wrong or f"is no private key in PEM form; {_CONVERT_KEY}") from None
+
+
+def _public_of(certificate: x509.Certificate) -> bytes | None:
+    """None for a key of a kind that is not known here, as an authority of the chain may have."""
+    try:
+        return _public(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _public(key: PublicKeyTypes) -> bytes:

@@ -96,6 +96,8 @@ class PasswordReference(_Table):
             value = os.environ.pop(self.env, None)
             if value is None:
                 raise SettingsError(f"the environment has no {self.env}; set it for this command")
+            if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are none of a text
+                raise SettingsError(f"cannot read {self.env} in the environment: it is not UTF-8 text")
             return value
         return _text(self.file, what).rstrip("\r\n")
 

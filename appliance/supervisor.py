@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import Process
@@ -44,9 +43,6 @@ from appliance.questions import VaultAnswer, VaultQuery
 from appliance.vault.definition import VaultLogin
 from appliance.vault.grantors import Grantors, GrantorState
 from appliance.vault.tokens import Token
-
-if TYPE_CHECKING:
-    from appliance.vault.grantor import Grantor
 
 POLL_S = 1.0
 RESPAWN_S, LONGEST_RESPAWN_S = 0.5, 10.0
@@ -333,16 +329,17 @@ class Supervisor:
         if login is None:
             token: Token | Failure = Failure(Phase.VAULT, named("REFUSED_BY_POLICY"), _unknown(ask.vault))
         else:
-            token = await (await self._grantor(login)).token(ask.stale)
+            token = await self._known_vaults.token(login, ask.stale)
         given = TokenGive.of(ask, token)
         try:
             await scanner.channel.send(given)
         except anyio.BrokenResourceError:
             log.info("scan process went away before its token came")
 
-    async def _grantor(self, login: VaultLogin) -> Grantor:
+    @property
+    def _known_vaults(self) -> Grantors:
         assert self._vaults is not None, "only `serve` gives out and answers"  # noqa: S101 - narrows the type
-        return await self._vaults.grantor(login)
+        return self._vaults
 
     async def _tell_to_drain(self, scanner: _Scanner, *, cut: bool = False) -> None:
         """One that does not read its pipe keeps nobody waiting."""
@@ -405,7 +402,7 @@ class Supervisor:
         login = admission.login(query.vault) if admission else None
         if login is None:
             return VaultAnswer(ok=False, reason="REFUSED_BY_POLICY", text=_unknown(query.vault))
-        return await (await self._grantor(login)).answer(query)
+        return await self._known_vaults.answer(login, query)
 
 
 def _unknown(vault: str) -> str:

@@ -8,7 +8,6 @@ finishes those in hand; a second SIGTERM, or the supervisor's end, aborts.
 
 from __future__ import annotations
 
-import errno
 import socket
 import sys
 import time
@@ -20,7 +19,7 @@ from anyio.abc import TaskGroup
 
 from appliance.bus import ApplianceBus, BusUnavailable, JobLease
 from appliance.channel import HEARTBEAT_S, Busy, Channel, Drain, Hello, TokenGive
-from appliance.contract import NO_DESCRIPTOR, Evidence, Outcome, Phase, Report, Signal, named
+from appliance.contract import Evidence, Outcome, Phase, Report
 from appliance.handshakes import FEWEST, follow_load
 from appliance.hardening import harden
 from appliance.lag import LoopLag
@@ -30,6 +29,7 @@ from appliance.long_lived import BACKEND_OPTIONS, begin_loading, settle_in
 from appliance.scan import Kit, scan
 from appliance.signals import drain_on_signal
 from appliance.token_desk import TokenDesk
+from appliance.unforeseen import told_of
 
 IDLE_S = 60.0
 TARGETS_MAX = 10_000
@@ -124,10 +124,9 @@ class Worker:
         try:
             return await scan(job, self.kit)
         except Exception as error:  # noqa: BLE001 - see below
-            # The boundary of one job: a bug must cost one outcome, not the process with hundreds in hand. Only the
-            # class is kept, since the text of a stranger's exception may quote a secret.
-            log.error("scan failed", job=job.job, error=type(error).__name__)  # noqa: TRY400 - no traceback, for the same reason
-            signal, text = _unforeseen(error)
+            # The boundary of one job: a bug must cost one outcome, not the process with hundreds in hand.
+            log.error("scan failed", job=job.job, error=type(error).__name__)  # noqa: TRY400 - no traceback: it may quote a secret
+            signal, text = told_of(error)
             evidence = Evidence(phase=Phase.LEASE, signal=signal, text=text, submitted=True)
             ids = {"run": job.run, "job": job.job, "lease": job.lease, "appliance": self.kit.appliance}
             return Outcome(**ids, attempt=job.attempt, evidence=evidence)
@@ -163,13 +162,6 @@ class Worker:
             await anyio.sleep(KEEP_EVERY_S)
             for lease in list(self._in_hand.values()):
                 await lease.in_progress()
-
-
-def _unforeseen(error: Exception) -> tuple[Signal, str]:
-    """The evidence of what no scan expects: want of descriptors, which may show anywhere, or a bug."""
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return named("OWN_OVERLOAD"), NO_DESCRIPTOR
-    return named("INTERNAL"), type(error).__name__
 
 
 async def _serve_channel(channel: Channel, desk: TokenDesk, worker: Worker, abort: anyio.CancelScope) -> None:

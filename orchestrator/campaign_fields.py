@@ -23,7 +23,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from appliance.contract import ZONE
+from appliance.contract import ZONE, is_host
 from orchestrator.addresses import AddressError, canonical_address, number_of, parse_entry
 from orchestrator.gates import parse_gate
 
@@ -85,7 +85,7 @@ def _url(value: str) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value.strip())
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and _bare(value)
+        good = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0 and _bare(value)
     except ValueError:
         good = False
     if not good:
@@ -99,14 +99,14 @@ def _url(value: str) -> str:
 
 def _bare(url: str) -> bool:
     """Is it written with the characters that a URL may have?"""
-    return url.isascii() and url.isprintable() and " " not in url.strip()
+    return url.isascii() and url.isprintable() and not {" ", "\\"} & set(url.strip())
 
 
 def _proxy(value: str) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value)
-        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and _bare(value)
+        good = parts.scheme == "http" and is_host(parts.hostname or "") and parts.port != 0 and _bare(value)
     except ValueError:
         good = False
     if not good or parts.path.strip("/") or parts.query or parts.fragment:

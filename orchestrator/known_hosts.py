@@ -23,6 +23,7 @@ from pathlib import Path
 import asyncssh
 from asyncssh.known_hosts import SSHKnownHosts
 from asyncssh.public_key import get_public_key_algs
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from appliance.contract import HostAuthority, Target
 from orchestrator.marked import Marked
@@ -139,7 +140,7 @@ def _line(line: str) -> tuple[str, str, str, str] | None:
         return None
     try:
         asyncssh.import_public_key(f"{kind} {data}")
-    except asyncssh.KeyImportError:
+    except (ValueError, ArithmeticError, UnsupportedAlgorithm):  # asyncssh's own, and those of decoders below it
         raise ValueError(f"its {kind} key is damaged") from None
     asyncssh.import_known_hosts(f"{pattern} {kind} {data}")  # hashed names: asyncssh says what is wrong with them
     return marker, pattern, kind, data

@@ -10,6 +10,7 @@ from pydantic import SecretStr, field_serializer
 from appliance.bus.claims import BadKey, BadToken, KeyKind, claims_of, public_of
 from appliance.bus.servers import wants_tls
 from appliance.contract import Wire
+from appliance.pem import certificates_alone
 
 _PART = re.compile(r"-{3,}BEGIN ([A-Z ]+)-{3,}\s+(\S+)\s+-{3,}END \1-{3,}")
 
@@ -39,8 +40,8 @@ class BusLogin(Wire):
         if not self.ca and not wants_tls(self.url):
             return None
         try:
-            return ssl.create_default_context(cadata=self.ca or None)
-        except (ssl.SSLError, ValueError):
+            return ssl.create_default_context(cadata=certificates_alone(self.ca) if self.ca else None)
+        except (ssl.SSLError, ValueError, TypeError):
             raise CredentialsError(f"the CA for {self.url} is none: it must be certificates in PEM") from None
 
 

@@ -49,6 +49,7 @@ from appliance.contract.fleet import (
     capacity_each,
     processes_for,
 )
+from appliance.contract.hosts import is_host
 from appliance.contract.jobs import (
     HostAuthority,
     Job,
@@ -151,6 +152,7 @@ __all__ = [
     "capacity_each",
     "decode_report",
     "encode_report",
+    "is_host",
     "kerberos_error",
     "named",
     "ntstatus",

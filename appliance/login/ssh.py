@@ -138,11 +138,10 @@ class SshLogin:
         """The key with its certificate. The key alone is not offered then: one answer per attempt."""
         try:
             found = read_certificate(data, key_line(key.convert_to_public()))
-            pair = SSHLocalKeyPair(key, None, asyncssh.import_certificate(found.line), None)
-        except (CertificateError, asyncssh.KeyImportError) as error:
-            return Failure(Phase.VAULT, named("SECRET_CERTIFICATE_UNUSABLE"), peer_text(str(error)))
+        except CertificateError as error:
+            return Failure(Phase.VAULT, named("SECRET_CERTIFICATE_UNUSABLE"), str(error))
         self._certificate = found
-        return pair
+        return SSHLocalKeyPair(key, None, found.certificate, None)
 
     async def privileges(self, ask_root: AskRoot | None = None) -> Privileges | Failure:
         self._ledger.enter(Phase.PRIVILEGE)

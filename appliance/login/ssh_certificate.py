@@ -3,26 +3,33 @@
 A server says no more than no. What can be known is in the certificate itself: whether it is valid now, and whom it
 names. Where neither explains the refusal, the host does not trust its authority, or a restriction of its own
 (source-address, a revocation list, an AuthorizedPrincipalsFile) keeps it out.
+
+asyncssh reads it, since it offers it afterwards, and knows the signatures of authorities in hardware (`sk-`).
 """
 
 from __future__ import annotations
 
-import base64
+import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    SSHCertificate,
-    SSHCertificateType,
-    load_ssh_public_identity,
-    ssh_key_fingerprint,
+import asyncssh
+from asyncssh.packet import String
+from asyncssh.public_key import (
+    CERT_TYPE_USER,
+    SSHOpenSSHCertificate,
+    decode_ssh_certificate,
+    decode_ssh_public_key,
+    get_certificate_algs,
 )
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from appliance.login.ssh_host_keys import key_line
 
 FOREVER = 0xFFFFFFFFFFFFFFFF
+_NONE = "it cannot be read as an OpenSSH certificate (id_....-cert.pub)"
+_OF_DECODERS = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError, UnsupportedAlgorithm)
+"""What damage ends in below asyncssh."""
 
 
 class CertificateError(ValueError):
@@ -31,8 +38,7 @@ class CertificateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UserCertificate:
-    line: bytes
-    """As OpenSSH writes it, with its comment."""
+    certificate: SSHOpenSSHCertificate
     key_id: str
     authority: str
     """The fingerprint of the key that signed it."""
@@ -61,36 +67,58 @@ class UserCertificate:
 
 def read_certificate(data: bytes, key: str) -> UserCertificate:
     """`key`: the public key that it must be for, as `type base64`. Raises CertificateError."""
-    line = data.strip()
-    try:
-        found = load_ssh_public_identity(line)
-    except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError("it cannot be read as an OpenSSH certificate (id_....-cert.pub)") from None
-    if not isinstance(found, SSHCertificate):
-        raise CertificateError("it is a public key, and no certificate (id_....-cert.pub)")
-    if found.type is not SSHCertificateType.USER:
+    found = _decoded(data)
+    if found._cert_type != CERT_TYPE_USER:  # noqa: SLF001 - asyncssh has no other way to it
         raise CertificateError("it is a host's certificate, and no user's")
-    try:
-        found.verify_cert_signature()
-    except InvalidSignature:
-        raise CertificateError("its signature is not its authority's: it is damaged") from None
-    except UnsupportedAlgorithm:
-        pass  # the host may know it
-    if found.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() != key:
+    if key_line(found.key) != key:
         raise CertificateError("it is the certificate of another key")
     return UserCertificate(
-        line=line,
-        key_id=found.key_id.decode("utf-8", "backslashreplace"),
-        authority=_fingerprint(found),
-        principals=tuple(p.decode("utf-8", "backslashreplace") for p in found.valid_principals),
-        valid_after=found.valid_after,
-        valid_before=found.valid_before,
+        certificate=found,
+        key_id=found._key_id,  # noqa: SLF001 - as above
+        authority=found.signing_key.get_fingerprint(),
+        principals=tuple(found.principals),
+        valid_after=found._valid_after,  # noqa: SLF001 - as above
+        valid_before=found._valid_before,  # noqa: SLF001 - as above
     )
 
 
-def _fingerprint(certificate: SSHCertificate) -> str:
-    digest = ssh_key_fingerprint(certificate.signature_key(), hashes.SHA256())
-    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+def _decoded(data: bytes) -> SSHOpenSSHCertificate:
+    """One whose signature is its authority's. Raises CertificateError."""
+    kind, blob = _parts(data)
+    certified = kind in get_certificate_algs()
+    try:
+        found = decode_ssh_certificate(blob) if certified else decode_ssh_public_key(blob)
+    except asyncssh.KeyImportError as error:
+        raise CertificateError(_fault(error) if certified else _NONE) from None
+    except _OF_DECODERS:
+        raise CertificateError("it is damaged") from None
+    if isinstance(found, asyncssh.SSHKey):
+        raise CertificateError("it is a public key, and no certificate (id_....-cert.pub)")
+    if not isinstance(found, SSHOpenSSHCertificate):
+        raise CertificateError(_NONE)
+    return found
+
+
+def _parts(data: bytes) -> tuple[bytes, bytes]:
+    """Kind and content of a line as OpenSSH writes it, with or without a comment. Raises CertificateError."""
+    kind, content = (*data.split(None, 2), b"", b"")[:2]
+    try:
+        blob = binascii.a2b_base64(content)
+    except binascii.Error:
+        raise CertificateError(_NONE) from None
+    if not kind or not blob.startswith(String(kind)):
+        raise CertificateError(_NONE)
+    return kind, blob
+
+
+def _fault(error: asyncssh.KeyImportError) -> str:
+    """Of any fault asyncssh says that the certificate is invalid; what it has found is what it was about to say."""
+    found = str(error.__context__) if isinstance(error.__context__, asyncssh.KeyImportError) else ""
+    if found == "Invalid certificate signature":
+        return "its signature is not its authority's: it is damaged"
+    if found.startswith("Unrecognized critical option"):
+        return "it has a critical option that is not known here: have one issued without it"
+    return "it is damaged"
 
 
 def _instant(seconds: int) -> str:

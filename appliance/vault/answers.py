@@ -7,7 +7,7 @@ Every parser is total: whatever bytes come, it returns a value or a `Failure` (a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 
 from appliance.contract import Failure, peer_text
@@ -197,7 +197,7 @@ def read_state(answer: Answer) -> State | Failure:
         reason = "SECRET_CHECKED_OUT_BY" if reason in ("", "SECRET_NEEDS_CHECKOUT") else reason
     elif body.get("passwordChangePending") is True and reason == "SECRET_NEEDS_CHECKOUT":
         reason = "SECRET_RPC_PENDING"
-    if reason != "SECRET_NEEDS_APPROVAL" and instant(body.get("approvalEnd")) is not None:
+    if reason != "SECRET_NEEDS_APPROVAL" and date_of(body.get("approvalEnd")) is not None:
         facts["approved_until"] = peer_text(body["approvalEnd"])
     minutes = body.get("checkOutMinutesRemaining")
     return State(
@@ -235,14 +235,23 @@ def read_secret(answer: Answer) -> Secret | Failure:
 
 
 def instant(text: Any) -> float | None:
+    """A date as `date_of` reads it, in Unix seconds; None in year 9999 too, whose last moment is .NET's other never."""
+    read = date_of(text)
+    try:
+        return read.timestamp() if read is not None and read.year < MAXYEAR else None
+    except OverflowError:
+        return None
+
+
+def date_of(text: Any) -> datetime | None:
     """A date as .NET writes it, without an offset and taken for UTC; None for no date, and for year 1: never."""
     if not isinstance(text, str):
         return None
     try:
         read = datetime.fromisoformat(text)
-        return read.replace(tzinfo=read.tzinfo or UTC).timestamp() if read.year > 1 else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    return read.replace(tzinfo=read.tzinfo or UTC) if read.year > MINYEAR else None
 
 
 def _item(item: Any) -> Item | None:

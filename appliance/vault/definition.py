@@ -16,7 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator, model_validator
 
-from appliance.contract import Wire
+from appliance.contract import Wire, is_host
+from appliance.pem import certificates_alone
 from appliance.vault.client_certificate import TlsUnusableError, load_client_certificate
 
 Api = Literal["rest", "soap"]
@@ -84,8 +85,8 @@ class VaultTls(Wire):
             context.verify_mode = ssl.CERT_NONE
         elif self.ca:
             try:
-                context.load_verify_locations(cadata=self.ca)
-            except (ssl.SSLError, ValueError):
+                context.load_verify_locations(cadata=certificates_alone(self.ca))
+            except (ssl.SSLError, ValueError, TypeError):
                 raise TlsUnusableError("the CA given for this vault (tls.ca) holds no readable certificate") from None
         else:
             context.load_default_certs()
@@ -119,12 +120,14 @@ class VaultAccess(Wire):
     @classmethod
     def _usable(cls, url: str, info: ValidationInfo) -> str:
         parts = _parts_of(url)
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        host = parts.hostname if parts else None
+        if parts is None or parts.scheme not in ("http", "https") or not host or not is_host(host):
             raise ValueError("the vault's URL must be https://HOST[:PORT][/PATH]")
-        if parts.query or parts.fragment or parts.username is not None or not url.isascii() or not url.isprintable():
+        plain = url.isascii() and url.isprintable() and "\\" not in url
+        if parts.query or parts.fragment or parts.username is not None or not plain:
             raise ValueError("the vault's URL must hold no user, query, fragment or unusual character")
         tls = info.data.get("tls")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname) and not (tls and tls.plain_http):
+        if parts.scheme == "http" and not _is_loopback(host) and not (tls and tls.plain_http):
             raise ValueError("the vault's URL must begin with https://, since a password goes there")
         return url.rstrip("/")
 
@@ -134,7 +137,8 @@ class VaultAccess(Wire):
         parts = _parts_of(proxy)
         if parts is None:
             raise ValueError("the proxy's URL must be http://HOST:PORT")
-        if proxy and (parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query):
+        named = parts.scheme == "http" and is_host(parts.hostname or "") and "\\" not in proxy
+        if proxy and (not named or parts.path.strip("/") or parts.query):
             raise ValueError("the proxy's URL must be http://HOST:PORT")
         if parts.username is not None:
             raise ValueError(

@@ -142,7 +142,7 @@ class Exchange:
                     self._breaker.probe_given_up()  # it has not been asked
                     return answer
                 ill = illness(answer) or throttling(answer)
-        except anyio.get_cancelled_exc_class():
+        except BaseException:  # a cancellation, or a bug: others may look again
             self._breaker.probe_given_up()
             raise
         return self._breaker.probed(self._clock(), ill)
@@ -217,7 +217,7 @@ class Exchange:
         result: Answer | Failure | None = None
         try:
             result = await self._carry(request, trip, token)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: of an address that is none
             # The value replaces the exception, whose request_info and args may hold the bearer or the body.
             result = translated(error, trip.stage)
         except anyio.get_cancelled_exc_class():

@@ -33,6 +33,7 @@ from appliance.vault.session import Session
 from appliance.vault.shown import shown_pin
 from appliance.vault.tokens import Token, TokenBook
 from appliance.vault.trip import Stage, Trip, within
+from appliance.vault.unforeseen import unforeseen
 
 GRANT_PATIENCE = 30.0
 """Seconds for one renewal, however many requests it takes."""
@@ -174,31 +175,35 @@ class Grantor:
     async def _ask(self) -> None:
         """One renewal, whose end is always written to the book."""
         trip, password_sent = Trip(), False
-        with anyio.move_on_after(self._patience):
-            dialect = await self._spoken(trip)
-            if isinstance(dialect, Failure):
-                self._book.failed(self._clock(), dialect, submitted=False)
-                return
-            if self._book.doubtful and (ill := await self._ill(trip)) is not None:
-                self._book.failed(self._clock(), ill, submitted=False)
-                return
-            if (refresh := self._book.take_refresh()) is not None:  # which REST alone gives
-                born = self._clock()
-                reply = await self._exchange.send(rest.refresh_grant(refresh), trip)
-                grant = reply if isinstance(reply, Failure) else answers.read_grant(reply)
-                if isinstance(grant, answers.Grant):
-                    self._book.granted(born, grant)
+        try:
+            with anyio.move_on_after(self._patience):
+                dialect = await self._spoken(trip)
+                if isinstance(dialect, Failure):
+                    self._book.failed(self._clock(), dialect, submitted=False)
                     return
-            request = dialect.grant(self._login)
-            if isinstance(request, Failure):
-                self._book.refused(request)
+                if self._book.doubtful and (ill := await self._ill(trip)) is not None:
+                    self._book.failed(self._clock(), ill, submitted=False)
+                    return
+                if (refresh := self._book.take_refresh()) is not None:  # which REST alone gives
+                    born = self._clock()
+                    reply = await self._exchange.send(rest.refresh_grant(refresh), trip)
+                    grant = reply if isinstance(reply, Failure) else answers.read_grant(reply)
+                    if isinstance(grant, answers.Grant):
+                        self._book.granted(born, grant)
+                        return
+                request = dialect.grant(self._login)
+                if isinstance(request, Failure):
+                    self._book.refused(request)
+                    return
+                trip.stage, password_sent, born = Stage.QUEUED, True, self._clock()
+                answer = await self._exchange.send(request, trip)
+                self._judge(answer, dialect, born, sent=trip.stage is Stage.SENT)
                 return
-            trip.stage, password_sent, born = Stage.QUEUED, True, self._clock()
-            answer = await self._exchange.send(request, trip)
-            self._judge(answer, dialect, born, sent=trip.stage is Stage.SENT)
-            return
+            failure = trip.timed_out(self._patience)
+        except Exception as error:  # noqa: BLE001 - the boundary of one grant: above its task there is the supervisor
+            failure = unforeseen(error, "grant", self._login.access.title)
         sent = password_sent and trip.stage is Stage.SENT
-        self._book.failed(self._clock(), trip.timed_out(self._patience), submitted=sent)
+        self._book.failed(self._clock(), failure, submitted=sent)
 
     def _judge(self, answer: Answer | Failure, dialect: Dialect, born: float, *, sent: bool) -> None:
         grant = answer if isinstance(answer, Failure) else dialect.read_grant(answer)

@@ -1,4 +1,7 @@
-"""The grantors of a supervisor: one per vault login, made when it is first used."""
+"""The grantors of a supervisor: one per vault login, made when it is first used.
+
+What goes wrong here in a way that nobody expected costs one answer, never the supervisor.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,11 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
+from appliance.contract import Failure
+from appliance.questions import VaultAnswer, VaultQuery
 from appliance.vault.definition import VaultLogin
+from appliance.vault.tokens import Token
+from appliance.vault.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from appliance.vault.grantor import Grantor
@@ -33,7 +40,22 @@ class Grantors:
         self._grantors: list[tuple[VaultLogin, Grantor]] = []
         self._opening = anyio.Lock()
 
-    async def grantor(self, login: VaultLogin) -> Grantor:
+    async def token(self, login: VaultLogin, stale: int | None) -> Token | Failure:
+        """As of the login's grantor."""
+        try:
+            return await (await self._grantor(login)).token(stale)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            return unforeseen(error, "token", login.access.title)
+
+    async def answer(self, login: VaultLogin, query: VaultQuery) -> VaultAnswer:
+        """As of the login's grantor."""
+        try:
+            return await (await self._grantor(login)).answer(query)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            failure = unforeseen(error, query.kind, login.access.title)
+            return VaultAnswer(ok=False, reason=failure.signal.name, text=failure.text)
+
+    async def _grantor(self, login: VaultLogin) -> Grantor:
         async with self._opening:
             for known, grantor in self._grantors:
                 if known == login:

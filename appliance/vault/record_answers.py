@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.contract import Failure, peer_text
 from appliance.questions import AuditRow
-from appliance.vault.answers import instant
+from appliance.vault.answers import date_of, instant
 from appliance.vault.failures import bad_response, refusal
 from appliance.vault.messages import Answer, load_json
 from appliance.vault.rest import PAGE
@@ -72,7 +72,7 @@ def read_standing(answer: Answer) -> Standing | Failure:
     body = _object(answer)
     if body is None or not isinstance(body.get("secretState"), str):
         return bad_response(answer, "a secretState with the user's role")
-    approved = "approved" if instant(body.get("approvalEnd")) is not None else ""
+    approved = "approved" if date_of(body.get("approvalEnd")) is not None else ""
     return Standing(_text(body, "role"), "needed" if body["secretState"] == "RequiresApproval" else approved)
 
 

@@ -53,7 +53,7 @@ def limits_rate(answer: Answer) -> bool:
     return answer.status == 429 or (answer.status == 503 and answer.asked_pause > 0)
 
 
-def translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
+def translated(error: aiohttp.ClientError | OSError | ValueError, stage: Stage) -> Failure:
     """The exception's kind and errno; never its text, which may quote the request."""
     facts = {"error": type(error).__name__, "stage": stage.value}
     number = getattr(getattr(error, "os_error", error), "errno", None)
@@ -63,6 +63,8 @@ def translated(error: aiohttp.ClientError | OSError, stage: Stage) -> Failure:
     if (trouble := tls_trouble(error)) is not None:
         text, more = trouble
         return fail("VAULT_TLS", text, **facts, **more)
+    if isinstance(error, aiohttp.InvalidURL) or (isinstance(error, ValueError) and stage is not Stage.SENT):
+        return fail("VAULT_UNREACHABLE", "the vault's address, or that of its proxy, cannot be used", **facts)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return fail("VAULT_UNREACHABLE", "the vault's name does not resolve", **facts)
     if isinstance(error, aiohttp.ClientHttpProxyError):

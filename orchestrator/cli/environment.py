@@ -5,11 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 
+from orchestrator.cli.errors import BadInput
+
 
 def taken(name: str) -> str:
-    """The value, which is gone from the environment then; empty where there is none."""
+    """The value, which is gone from the environment then; empty where there is none. Raises BadInput."""
     _wipe(name)
-    return os.environ.pop(name, "")
+    value = os.environ.pop(name, "")
+    if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are no UTF-8: nothing can be sent that has some
+        raise BadInput(f"cannot read {name} in the environment: not UTF-8")
+    return value
 
 
 def _wipe(name: str) -> None:

@@ -34,7 +34,10 @@ def read_secret(reference: PasswordReference, title: str, what: str, prompt: str
 
 def _from_environment(reference: PasswordReference, title: str) -> str:
     name = str(reference.env)
-    value = taken(name)
+    try:
+        value = taken(name)
+    except BadInput as error:
+        raise BadInput(f"vault {title!r}: {error}") from None
     if not value:
         raise BadInput(f"vault {title!r}: the environment has no {name}; set it for this command")
     return value

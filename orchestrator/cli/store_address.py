@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 import typer
 
 from orchestrator.cli.environment import taken
+from orchestrator.cli.errors import BadInput
 
 VARIABLE, PASSWORD_VARIABLE = "KEYMUSTER_STORE", "PGPASSWORD"
 PASSWORD_FILE_VARIABLE = "KEYMUSTER_STORE_PASSWORD_FILE"  # noqa: S105 - the name of a variable
@@ -42,7 +43,11 @@ class Environment:
 
     @classmethod
     def taken(cls) -> Environment:
-        return cls(taken(VARIABLE), taken(PASSWORD_VARIABLE), os.environ.get(PASSWORD_FILE_VARIABLE, ""))
+        """Raises BadParameter."""
+        try:
+            return cls(taken(VARIABLE), taken(PASSWORD_VARIABLE), os.environ.get(PASSWORD_FILE_VARIABLE, ""))
+        except BadInput as error:
+            raise typer.BadParameter(str(error)) from None
 
 
 def store_address(given: StoreAddress | None, environment: Environment) -> StoreAddress | None:

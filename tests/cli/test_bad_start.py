@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_password_file_that_cannot_be_used(
         file.write_bytes(content)
     vault = VAULT.replace('{ env = "KEYMUSTER_TEST_PASSWORD" }', f'{{ file = "{file}" }}')
     refused(keymuster("run", write(vault, RECORD, TARGETS)), "vault 'V':", f"the password file {file}", text)
+
+
+def test_a_password_in_the_environment_that_is_no_text(keymuster: Product, write: Write) -> None:
+    refused(
+        keymuster("run", write(), env=dict.fromkeys(PASSWORD, os.fsdecode(b"hunter2\xe9"))),
+        "vault 'V': cannot read KEYMUSTER_TEST_PASSWORD in the environment: not UTF-8",
+    )
 
 
 def test_a_password_cannot_be_asked_for_without_a_terminal(keymuster: Product, write: Write) -> None:

@@ -42,6 +42,7 @@ from appliance.contract import (
     canonical,
     decode_report,
     encode_report,
+    is_host,
     ntstatus,
     peer_text,
     raised,
@@ -264,3 +265,28 @@ def test_a_notice_says_cut_only_where_it_is_so() -> None:
     assert RunNotice.decode(notice.encode()) == notice
     cut = notice.model_copy(update={"cut": True})
     assert RunNotice.decode(cut.encode()) == cut
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "vault",
+        "vault.example",
+        "vault.example.",
+        "v_1.corp",
+        "vault.1",
+        "1.vault",
+        "10.20.30.40",
+        "fe80::1%25eth0",
+        "v" * 63,
+    ],
+)
+def test_a_host_of_a_url(host: str) -> None:
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", ".", "vault..corp", ".corp", "vault.corp..", "10.20.30.400", "10.20.30", "1234", f"a.{'v' * 64}"]
+)
+def test_what_no_host_can_be_called(host: str) -> None:
+    assert not is_host(host)

@@ -65,6 +65,14 @@ def test_the_environment_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Environment.taken() == NOTHING
 
 
+@pytest.mark.parametrize("name", ["KEYMUSTER_STORE", "PGPASSWORD"])
+def test_an_environment_that_is_no_text(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, os.fsdecode(b"hunter2\xe9"))
+    with pytest.raises(typer.BadParameter, match=f"^cannot read {name} in the environment: not UTF-8$"):
+        Environment.taken()
+    assert name not in os.environ
+
+
 def test_a_password_in_a_file_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("pw\n")

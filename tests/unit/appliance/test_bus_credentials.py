@@ -6,6 +6,7 @@ import ssl
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -89,7 +90,11 @@ def test_tls_is_for_its_urls_and_for_who_names_an_authority() -> None:
     login = BusLogin(url="nats://127.0.0.1", seed=SecretStr("SU"))
     assert login.tls() is None
     assert isinstance(login.model_copy(update={"url": "tls://nats.example"}).tls(), ssl.SSLContext)
-    with pytest.raises(CredentialsError, match="must be certificates in PEM"):
-        login.model_copy(update={"ca": "no pem"}).tls()
+    for none in ("no pem", "ő", "-----BEGIN CERTIFICATE-----\nő\n-----END CERTIFICATE-----\n"):
+        with pytest.raises(CredentialsError, match="must be certificates in PEM"):
+            login.model_copy(update={"ca": none}).tls()
+    told = login.model_copy(update={"ca": f"\ufeff# Főtanúsítvány\n{trustme.CA().cert_pem.bytes().decode()}"}).tls()
+    assert isinstance(told, ssl.SSLContext)
+    assert len(told.get_ca_certs()) == 1, "those of the system are not trusted"
     assert "SU" not in repr(login)
     assert '"seed":"SU"' in login.model_dump_json()

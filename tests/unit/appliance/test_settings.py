@@ -4,6 +4,7 @@ interface its vault has.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_every_fault_is_told_at_once(written: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.load(str(written))
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [f"{written}:1", f"{written}:7"]
+
+
+def test_a_password_in_the_environment_that_is_no_text(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_PASSWORD", os.fsdecode(b"hunter2\xe9"))
+    written.write_text(f'{HEAD}{VAULT}url = "https://v"\npassword = {{ env = "VAULT_PASSWORD" }}\n')
+    with pytest.raises(SettingsError, match="cannot read VAULT_PASSWORD in the environment: it is not UTF-8") as caught:
+        Settings.load(str(written)).own_logins()
+    assert "hunter2" not in str(caught.value)
+    assert "VAULT_PASSWORD" not in os.environ
 
 
 def test_a_byte_order_mark_is_no_fault(written: Path) -> None:

@@ -337,14 +337,14 @@ async def test_one_that_closes_its_channel_and_lives_on_is_ended(appliance: Appl
 
 @with_appliance()
 async def test_a_token_that_is_awaited_holds_up_no_replacement(appliance: Appliance, tasks: TaskGroup) -> None:
-    async def never(login: VaultLogin) -> None:
-        assert login == LOGIN
+    async def never(login: VaultLogin, stale: int | None) -> None:
+        assert (login, stale) == (LOGIN, None)
         await anyio.sleep_forever()
 
     appliance.bus.announce("r")
     await anyio.sleep(0.1)
     assert appliance.supervisor._vaults is not None
-    appliance.supervisor._vaults.grantor = never  # type: ignore[method-assign,assignment]
+    appliance.supervisor._vaults.token = never  # type: ignore[method-assign,assignment]
     await appliance.children[0].say(TokenAsk(id=1, vault="Vault"))
     await anyio.sleep(0.1)
     appliance.children[0].end(KILLED)

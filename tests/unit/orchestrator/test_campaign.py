@@ -544,6 +544,9 @@ def test_the_schema_has_the_files_keys_and_accepts_its_short_forms() -> None:
         "http://scan:hunter2@p",
         "http://p p",
         "http://p#x",
+        "http://p..q",
+        "http://10.20.30.400:1",
+        "http://p\\\\q",
     ],
 )
 def test_a_proxy_that_is_none_is_not_quoted(proxy: str) -> None:
@@ -564,7 +567,14 @@ proxy = "{proxy}"
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("url", "https://vault.example/a b"), ("url", "https://vault.example/\\u0000"), ("tls", '{ ca = "a\\u0000b" }')],
+    [
+        ("url", "https://vault.example/a b"),
+        ("url", "https://vault..example"),
+        ("url", "https://10.20.30.400"),
+        ("url", "https://vault.example\\\\SecretServer"),
+        ("url", "https://vault.example/\\u0000"),
+        ("tls", '{ ca = "a\\u0000b" }'),
+    ],
 )
 def test_what_no_url_and_no_path_can_hold(key: str, value: str) -> None:
     given = {"url": "https://vault.example"} | {key: value}

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh.packet import MPInt, String
 
 from appliance.contract import Target
 from orchestrator.known_hosts import MAX_REVOKED, HostMarks, KnownHosts, KnownHostsError
 from targets.material import public_line
 
 ONE, TWO = public_line(b"1" * 32), public_line(b"2" * 32)
+_BLOB = String("ssh-rsa") + MPInt(65537) + String(b"\x80" + bytes(254) + b"\x01")
+NEGATIVE = f"ssh-rsa {base64.b64encode(_BLOB).decode()}"
+"""An RSA key whose modulus has its sign bit set."""
 
 
 def read(directory: Path, text: str) -> KnownHosts:
@@ -60,6 +64,8 @@ def test_certificate_authorities_are_no_keys_of_hosts(tmp_path: Path) -> None:
         ("10.0.0.1 ssh-ed25519 AAAA*", "its ssh-ed25519 key is no base64"),
         ("10.0.0.1 ssh-ed25519 AAAA", "its key is not of the type ssh-ed25519, or cut short"),
         (f"10.0.0.1 {ONE[:-12]}", "its ssh-ed25519 key is damaged"),
+        (f"10.0.0.1 {NEGATIVE}", "its ssh-rsa key is damaged"),
+        (f"@revoked 10.0.0.1 {NEGATIVE}", "its ssh-rsa key is damaged"),
         (f"10.0.0.1 {ONE.replace('ssh-ed25519', 'ssh-rsa')}", "its key is not of the type ssh-rsa, or cut short"),
         ("10.0.0.1 1024 35 1234567890", "it has a key of SSH 1, which is not spoken"),
         ("10.0.0.1 ssh-ed25519-cert-v01@openssh.com AAAA", "it has a certificate; what is wanted is its CA's key"),

@@ -61,6 +61,12 @@ def test_what_a_scan_process_gets_holds_no_password() -> None:
         "https://vault\n.example",
         "https://v\u00e4ult.example",
         "http://10.0.0.1",
+        "https://vault..corp/SecretServer",
+        "https://.corp",
+        "https://10.20.30.400",
+        "https://vault\\corp",
+        "https://vault.example\\SecretServer",
+        f"https://{'v' * 64}.corp",
     ],
 )
 def test_a_url_that_is_none_or_gives_the_password_away(url: str) -> None:
@@ -73,6 +79,14 @@ def test_a_url_that_is_none_or_gives_the_password_away(url: str) -> None:
 )
 def test_plain_http_stays_on_the_machine(url: str) -> None:
     assert VaultAccess(title="V", url=url).url == url
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://proxy..corp:1", "http://proxy\\:1", "http://10.20.30.400:1", "http://.corp:1"]
+)
+def test_a_proxy_that_is_none(proxy: str) -> None:
+    with pytest.raises(ContractError, match="proxy"):
+        VaultAccess.decode(json.dumps({"title": "V", "url": "https://v", "proxy": proxy}).encode())
 
 
 def test_plain_http_leaves_it_by_leave_alone() -> None:
@@ -101,7 +115,18 @@ def test_a_client_key_shows_in_no_text() -> None:
         assert PASSWORD not in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [{"ca": "no certificate"}, {"verify": False, "client_cert": "c", "client_key": "k"}])
+BROKEN = "-----BEGIN CERTIFICATE-----\nő\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"ca": "no certificate"},
+        {"ca": BROKEN},
+        {"ca": BROKEN.replace("ő", "MIIB")},
+        {"verify": False, "client_cert": "c", "client_key": "k"},
+    ],
+)
 def test_what_no_connection_can_be_made_with(given: dict[str, Any]) -> None:
     with pytest.raises(TlsUnusableError, match=r"tls\.(ca|client_cert)"):
         VaultTls(**given).context()

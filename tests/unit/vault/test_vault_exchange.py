@@ -24,7 +24,7 @@ from appliance.vault.definition import Hidden, VaultAccess, VaultTls
 from appliance.vault.exchange import UNANSWERED, Exchange, open_exchange
 from appliance.vault.failures import fail, refusal
 from appliance.vault.messages import FILE_LIMIT, JSON_LIMIT, UNTOLD, Answer, Request
-from appliance.vault.signs import illness, worth_repeating
+from appliance.vault.signs import illness, translated, worth_repeating
 from appliance.vault.trip import Stage, Trip, within
 from appliance.vault.turns import LEAST_WAITING, PACED
 from appliance.vault.withholding import without
@@ -350,6 +350,32 @@ async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     assert reason(result) == "VAULT_UNREACHABLE"
 
 
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"url": "https://vault..corp/SecretServer"},
+        {"url": f"https://{'v' * 64}.corp"},
+        {"url": "https://vault\\corp/"},
+        {"url": "https://10.20.30.400/"},
+        {"url": "https://vault.corp", "proxy": "http://proxy..corp:3128"},
+        {"url": "https://vault.corp", "proxy": "http://proxy\\corp:3128"},
+    ],
+)
+async def test_an_address_that_nothing_can_be_sent_to(slip: dict[str, str]) -> None:
+    """Definitions refuse them, as far as is known which these are: what they let through costs no process."""
+    access = VaultAccess(title="V", url="https://v").model_copy(update=slip)
+    async with open_exchange(access) as exchange:
+        trip = Trip()
+        result = await exchange.send(POST, trip)
+    assert isinstance(result, Failure)
+    assert (reason(result), "cannot be used" in result.text) == ("VAULT_UNREACHABLE", True)
+    assert trip.stage is Stage.CONNECTING, "nothing was submitted"
+
+
+def test_what_is_no_value_in_an_answer_says_nothing_of_the_address() -> None:
+    assert reason(translated(ValueError("x"), Stage.SENT)) == "VAULT_BAD_RESPONSE"
+
+
 # -- TLS --------------------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +399,11 @@ async def over_tls(ca: trustme.CA, name: str, tls: VaultTls) -> Answer | Failure
 
 async def test_the_given_ca_is_trusted(ca: trustme.CA) -> None:
     assert isinstance(await over_tls(ca, "127.0.0.1", VaultTls(ca=pem(ca))), Answer)
+
+
+async def test_words_beside_the_given_ca_are_read_over(ca: trustme.CA) -> None:
+    text = f"\ufeff# Főtanúsítvány\n{pem(trustme.CA())}# Hauptzertifikat für „Prüfung“\n{pem(ca)}# ő"
+    assert isinstance(await over_tls(ca, "127.0.0.1", VaultTls(ca=text)), Answer)
 
 
 async def test_an_unknown_ca_is_not(ca: trustme.CA) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator
 
 import anyio
@@ -11,6 +12,7 @@ from appliance.contract import CredentialRef, Failure, SecretLookup
 from appliance.questions import VaultQuery, VaultQueryKind
 from appliance.vault.exchange import open_exchange
 from appliance.vault.grantor import Grantor, open_grantor
+from appliance.vault.grantors import Grantors
 from appliance.vault.tokens import UNANSWERED_WINDOW, Token
 from tests.unit.vault.scripted import (
     API,
@@ -222,6 +224,55 @@ async def test_a_grant_that_hangs_is_a_time_out(vault: ScriptedVault) -> None:
     async with open_grantor(vault.login(), patience=0.2) as grantor:
         result = await grantor.token()
     assert reason(result) == "VAULT_TIMEOUT"
+
+
+async def test_a_grant_that_ends_in_a_bug_is_one_failure(vault: ScriptedVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expects ends no supervisor, and a password that was sent then counts as one without a verdict."""
+
+    def broken(*_: object) -> None:
+        raise KeyError(PASSWORD)
+
+    vault.on("POST", GRANT, grant("token-1"), grant("token-2"))
+    clock = Clock()
+    async with open_exchange(vault.access()) as exchange, anyio.create_task_group() as tasks:
+        grantor = Grantor(vault.login(), exchange, tasks, clock=clock)
+        with monkeypatch.context() as patch:
+            patch.setattr(exchange, "send", broken)
+            failure = await grantor.token()
+            assert isinstance(failure, Failure)
+            assert (reason(failure), failure.text) == ("INTERNAL", "KeyError")
+            assert await grantor.token() == failure, "there is a pause"
+        clock.now += 60
+        with monkeypatch.context() as patch:
+            patch.setattr("appliance.vault.answers.read_grant", broken)
+            assert reason(await grantor.token()) == "INTERNAL"
+        assert (vault.count(GRANT), vault.count(HEALTH)) == (1, 0), "the first one sent nothing"
+        clock.now += 60
+        assert token(await grantor.token()).value.reveal() == "token-2"
+    assert vault.count(HEALTH) == 1, "the second one's password may have counted"
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"), [(RuntimeError(PASSWORD), "INTERNAL"), (OSError(errno.EMFILE, ""), "OWN_OVERLOAD")]
+)
+async def test_a_vault_that_cannot_be_opened_costs_one_answer(
+    vault: ScriptedVault, monkeypatch: pytest.MonkeyPatch, raised: Exception, told: str
+) -> None:
+    def broken() -> None:
+        raise raised
+
+    vault.on("POST", GRANT, grant())
+    check = VaultQuery(run="r", kind=VaultQueryKind.CHECK, vault="Vault")
+    async with anyio.create_task_group() as tasks:
+        grantors = Grantors(tasks)
+        with monkeypatch.context() as patch:
+            patch.setattr("appliance.vault.grantors._load", broken)
+            assert reason(await grantors.token(vault.login(), None)) == told
+            answer = await grantors.answer(vault.login(), check)
+            assert (answer.ok, answer.reason, PASSWORD in answer.text) == (False, told, False)
+        assert (await grantors.answer(vault.login(), check)).ok
+        assert token(await grantors.token(vault.login(), None)).generation == 1
+        tasks.cancel_scope.cancel()
 
 
 async def test_on_the_way_out_nobody_is_left_waiting(vault: ScriptedVault) -> None:

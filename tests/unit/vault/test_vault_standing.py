@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from appliance.contract import OUT_OF_SYNC
+from appliance.vault.answers import Secret, State, read_secret, read_state
 from appliance.vault.standing import Standing
+from tests.unit.vault.scripted import ok, secret_body, state_body
 
 NOON = 1_795_694_400.0
 
@@ -27,6 +29,23 @@ NOON = 1_795_694_400.0
 def test_what_refutes_a_password(standing: Standing, refuted: str) -> None:
     assert standing.refuted == refuted
     assert standing.facts().get(OUT_OF_SYNC, "") == refuted
+
+
+@pytest.mark.parametrize(
+    "never", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "9999-12-31T23:59:59.9999999", "9999-12-31T23:59:59Z"]
+)
+def test_what_was_never_has_no_date(never: str) -> None:
+    """.NET says so with the first moment that it knows, or with the last, which rounds to one that nobody knows."""
+    given = {"lastPasswordChangeAttempt": never, "lastHeartBeatCheck": never, "lastHeartBeatStatus": "Pending"}
+    found = read_secret(ok(secret_body(7) | given))
+    assert isinstance(found, Secret)
+    assert found.standing.facts() == {"heartbeat": "Pending"}
+
+
+def test_an_approval_without_an_end_is_one() -> None:
+    endless = read_state(ok(state_body(7, approvalEnd="9999-12-31T23:59:59.9999999")))
+    assert isinstance(endless, State)
+    assert endless.facts["approved_until"] == "9999-12-31T23:59:59.9999999"
 
 
 def test_what_evidence_says_of_it() -> None:
