@@ -83,6 +83,8 @@ _ERRNO: dict[str, str] = {
     "ENFILE": "OWN_OVERLOAD",
     "ENOBUFS": "SOURCE_ADDRESS",
     "EINVAL": "SOURCE_ADDRESS",
+    "EAFNOSUPPORT": "SOURCE_ADDRESS",
+    "ENOMEM": "OWN_OVERLOAD",
 }
 """Errors of `connect`, before anything was said; after that every errno is a cut connection."""
 

@@ -201,13 +201,16 @@ DIALLED = {
     "EACCES": "PORT_FILTERED",
     "EPERM": "PORT_FILTERED",
     "ETIMEDOUT": "TCP_TIMEOUT",
-    # Ours: no such address, no port, no descriptor, no buffer left; an address of the wrong kind.
+    # Ours: no such address, no port, no descriptor, no buffer, no memory left; an address of the wrong kind, or of a
+    # family that this machine has not.
     "EADDRNOTAVAIL": "SOURCE_ADDRESS",
     "EADDRINUSE": "SOURCE_ADDRESS",
     "EMFILE": "OWN_OVERLOAD",
     "ENFILE": "OWN_OVERLOAD",
     "ENOBUFS": "SOURCE_ADDRESS",
     "EINVAL": "SOURCE_ADDRESS",
+    "EAFNOSUPPORT": "SOURCE_ADDRESS",
+    "ENOMEM": "OWN_OVERLOAD",
 }
 
 
