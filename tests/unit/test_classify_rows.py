@@ -106,6 +106,8 @@ NO_SSH = row(
 NO_SMB = {phase: "SMB_PROTOCOL" if reason == "SSH_PROTOCOL" else reason for phase, reason in NO_SSH.items()}
 UNHEARD_OF = row({Phase.VAULT: "VAULT_BAD_RESPONSE", Phase.AUTH: "AUTH_REFUSED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED"})
 """Never a wrong password."""
+ODD_VALUE = {**UNHEARD_OF, Phase.NEGOTIATE: "SMB_PROTOCOL", Phase.KEX: "SMB_PROTOCOL"}
+"""While only the host speaks, it is the host's; later it may be ours."""
 
 RAISED: list[tuple[type[BaseException], Row]] = [
     # -- whoever raises it
@@ -121,6 +123,9 @@ RAISED: list[tuple[type[BaseException], Row]] = [
     (struct.error, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
     (UnicodeDecodeError, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
     (KeyError, UNHEARD_OF),
+    (ValueError, ODD_VALUE),
+    (ArithmeticError, ODD_VALUE),
+    (OverflowError, ODD_VALUE),
     # -- asyncssh
     (asyncssh.Error, NO_SSH),
     (ASN1DecodeError, NO_SSH),  # it has no row: whatever a library has a name for
