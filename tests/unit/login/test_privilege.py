@@ -80,6 +80,13 @@ LISTING = b"User scan may run the following commands on host:\n    %s\n"
         b"(ALL) NOEXEC: NOPASSWD: ALL",
         b"(ALL) NOPASSWD: NOEXEC: ALL",
         b"(ALL) ALL\n    (ALL) NOPASSWD: ALL",
+        b"(ALL) ROLE=sysadm_r TYPE=sysadm_t NOPASSWD: ALL",
+        b"(ALL) CWD=/ TIMEOUT=3600 NOPASSWD: ALL",
+        b"(root) NOPASSWD: /bin/ls, CWD=* ALL",
+        b"(#0) NOPASSWD: ALL",
+        b"(oracle, root) NOPASSWD: ALL",
+        b"(oracle, root : oracle) NOPASSWD: ALL",
+        b"(!root, ALL) NOPASSWD: ALL",
     ],
 )
 def test_sudo_gives_root(rule: bytes) -> None:
@@ -95,7 +102,12 @@ def test_sudo_gives_root(rule: bytes) -> None:
         (0, LISTING % b"(ALL) ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(ALL) ROLE=sysadm_r TYPE=sysadm_t ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(postgres) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(ALL, !root) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(ALL, !#0) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(scan : root) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(rooter, #01) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
         (1, b"Sorry, user scan may not run sudo on host.\n", "PRIV_NO_SUDO"),
         (127, b"env: 'sudo': No such file or directory\n", "PRIV_NO_SUDO"),
     ],
@@ -104,3 +116,19 @@ def test_sudo_does_not_give_root(status: int, output: bytes, reason: str) -> Non
     judged = judge_sudo(CommandResult(status, output))
     assert isinstance(judged, Failure)
     assert judged.signal == named(reason)
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        (b"(ALL) ALL", None),  # Defaults !authenticate
+        (b"(postgres) NOPASSWD: ALL\n    (ALL : ALL) ALL", None),
+        # What has run was `id`, and these may be why.
+        (b"(ALL) ALL\n    (root) NOPASSWD: /usr/bin/id", "PRIV_SUDO_PASSWORD"),
+        (b"(root) NOPASSWD: /usr/bin/i?, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
+        (b"(root) /usr/bin/id", "PRIV_NOT_ROOT"),
+    ],
+)
+def test_what_it_proves_that_sudo_runs_a_command(rules: bytes, reason: str | None) -> None:
+    judged = judge_sudo(CommandResult(0, LISTING % rules), ran=True)
+    assert (judged.signal if isinstance(judged, Failure) else judged) == (named(reason) if reason else {"sudo": "all"})
