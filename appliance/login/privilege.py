@@ -51,7 +51,12 @@ _DEVICE = re.compile(
 _NO_COMMAND = frozenset((126, 127))
 
 _ROOT = re.compile(rb"^0\r?$", re.MULTILINE)
-_SUDO_PASSWORD = re.compile(rb"password is required|a terminal is required|no tty present", re.IGNORECASE)
+_SUDO_PASSWORD = re.compile(
+    rb"password is required|a terminal is required|no tty present|interactive authentication is required|"
+    rb"interaction is required",
+    re.IGNORECASE,
+)
+"""The last two are sudo-rs's, the older and the newer."""
 _ENTRY = re.compile(r"^\s+\((?P<runas>[^)]*)\)\s+(?P<rule>.+)$", re.MULTILINE)
 _OPTIONS = re.compile(r"^\s*(?:[A-Z_]+=\S*\s+)+")
 _ALL = "ALL"

@@ -99,6 +99,8 @@ def test_sudo_gives_root(rule: bytes) -> None:
         (1, b"sudo: a password is required\n", "PRIV_SUDO_PASSWORD"),
         (1, b"sudo: a terminal is required to read the password\n", "PRIV_SUDO_PASSWORD"),
         (1, b"sudo: no tty present and no askpass program specified\n", "PRIV_SUDO_PASSWORD"),
+        (1, b"sudo: interactive authentication is required\n", "PRIV_SUDO_PASSWORD"),  # sudo-rs, and a newer one
+        (1, b"sudo: Interaction is required\n", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(ALL) ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls", "PRIV_NOT_ROOT"),
