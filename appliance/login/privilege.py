@@ -43,11 +43,13 @@ _UNAVAILABLE = re.compile(
     rb"account is currently not available|no login|not allowed|shell access|\bsh: command not found", re.IGNORECASE
 )
 _DEVICE = re.compile(
-    rb"^\s*%?\s*(invalid input|unknown command|unrecognized command|ambiguous command|incomplete command|"
-    rb"bad command name|syntax error, expecting|command not recognized|invalid command)",
+    rb"^\s*%?\s*(?:error: )?(?:invalid input|unknown (?:command|action)|unrecognized command|ambiguous command|"
+    rb"incomplete command|bad command name|syntax error, expecting|command not recognized|invalid command|"
+    rb"line has invalid autocommand)|"
+    rb"'sh' is not recognized as ",
     re.IGNORECASE | re.MULTILINE,
 )
-"""How the command lines of switches, routers and appliances say that they know no `id`."""
+"""How the command lines of switches, routers and appliances say that they know no such command, and Windows' shells."""
 _NO_COMMAND = frozenset((126, 127))
 
 _ROOT = re.compile(rb"^0\r?$", re.MULTILINE)

@@ -38,6 +38,15 @@ def test_identity(output: bytes, uid: int) -> None:
         (0, b"syntax error, expecting <command>.\n", "PRIV_NO_SHELL"),  # Junos
         (0, b"            ^\n% Unrecognized command found at '^' position.\n", "PRIV_NO_SHELL"),  # Comware
         (0, b"% Incomplete command.\n", "PRIV_NO_SHELL"),
+        (0, b"\r\nLine has invalid autocommand \"sh -c 'exec 2>&1; id'\"", "PRIV_NO_SHELL"),  # IOS, told what to run
+        (1, b"error: unknown command: sh\n", "PRIV_NO_SHELL"),  # Junos
+        (1, b"error: syntax error, expecting <command>: sh\n", "PRIV_NO_SHELL"),
+        (0, b"           ^\r\nError: Unrecognized command found at '^' position.\r\n", "PRIV_NO_SHELL"),  # Huawei
+        (0, b"Unknown action 0\n\nCommand fail. Return code -1\n", "PRIV_NO_SHELL"),  # FortiOS
+        # Windows' own sshd, with cmd and with PowerShell of both kinds.
+        (1, b"'sh' is not recognized as an internal or external command,\r\noperable program", "PRIV_NO_SHELL"),
+        (1, b"sh : The term 'sh' is not recognized as the name of a cmdlet, function,\r\n", "PRIV_NO_SHELL"),
+        (1, b"\x1b[31;1msh: \x1b[31;1mThe term 'sh' is not recognized as a name of a cmdlet,\r\n", "PRIV_NO_SHELL"),
         (0, b"Command not recognized\n", "PRIV_NO_SHELL"),
         (0, b"Invalid command\n", "PRIV_NO_SHELL"),
         (0, b"rsync: unknown command given\n", "PRIV_FORCED_COMMAND"),
