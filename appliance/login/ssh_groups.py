@@ -7,8 +7,8 @@ OverflowError, which are no words for a peer's fault. So this stands where async
 1. The groups of RFC 3526 stay with cryptography, which knows them by name, from 2048 bits on: 26 ms for the largest.
 2. Of any other the size alone is held: odd, and 1024 to 4096 bits, which are 17 ms at 2048 and 59 at 4096 for both
    steps. It is not held for a safe prime: the host signs its choice, and one that wants a session of its own read can
-   tell what was said. For the same reason `pow` does, whose time depends on the exponent: each is 512 random bits, made
-   for one exchange and used twice.
+   tell what was said. `pow` does, though its time depends on the exponent: each is 512 random bits, made for one
+   exchange and used twice, so nobody can measure one often.
 3. A generator or a public value outside 2..p-2 is refused, as RFC 8268 has it, since it gives the secret away.
 
 It leans on asyncssh's inside, so it is for the versions in VERSIONS alone, with the fast path and without; with any
