@@ -38,6 +38,9 @@ def test_identity(output: bytes, uid: int) -> None:
         (0, b"syntax error, expecting <command>.\n", "PRIV_NO_SHELL"),  # Junos
         (0, b"            ^\n% Unrecognized command found at '^' position.\n", "PRIV_NO_SHELL"),  # Comware
         (0, b"% Incomplete command.\n", "PRIV_NO_SHELL"),
+        (0, b'% Ambiguous command:  "sh -c"\n', "PRIV_NO_SHELL"),
+        (0, b"bad command name sh (line 1 column 1)\n", "PRIV_NO_SHELL"),  # RouterOS
+        (1, b"csh: sh: Command not found.\n", "PRIV_NO_SHELL"),
         (0, b"\r\nLine has invalid autocommand \"sh -c 'exec 2>&1; id'\"", "PRIV_NO_SHELL"),  # IOS, told what to run
         (1, b"error: unknown command: sh\n", "PRIV_NO_SHELL"),  # Junos
         (1, b"error: syntax error, expecting <command>: sh\n", "PRIV_NO_SHELL"),
