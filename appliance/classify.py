@@ -4,9 +4,9 @@ The order of judgement, stated here and nowhere else:
 1. A signal that the adapter has named is the reason: the adapter saw the protocol say so.
 2. "The deadline expired" is judged by the phase alone. Where our own event loop lagged, the time-out is ours.
 3. An errno, an NTSTATUS or a Kerberos error has its row; some mean another thing after authentication than before it.
-4. An exception is looked up by class name, then by its bases, nearest first, then by the library that it belongs to.
-   Rows are per phase: a cut connection before the login is the network's, one after a submitted password is the
-   login's, one later still leaves the login standing.
+4. An exception is looked up by class name, then by its bases, nearest first, then by the library that it belongs to,
+   then by what Python calls it. Rows are per phase: a cut connection before the login is the network's, one after a
+   submitted password is the login's, one later still leaves the login standing.
 5. Whatever is left is INTERNAL before authentication, AUTH_REFUSED or PRIV_CHECK_FAILED after: never a wrong password.
 6. A refused password is judged by the second look at the vault too: changed, it was rotated; unchanged, while the vault
    knows by its own heartbeat that it is wrong, it is stale. Otherwise nobody can say whether user or password is wrong.
@@ -83,6 +83,8 @@ _ERRNO: dict[str, str] = {
     "ENFILE": "OWN_OVERLOAD",
     "ENOBUFS": "SOURCE_ADDRESS",
     "EINVAL": "SOURCE_ADDRESS",
+    "EAFNOSUPPORT": "SOURCE_ADDRESS",
+    "ENOMEM": "OWN_OVERLOAD",
 }
 """Errors of `connect`, before anything was said; after that every errno is a cut connection."""
 
@@ -212,6 +214,13 @@ _LIBRARIES: dict[str, str | PhaseRow] = {
 }
 """Whatever else a library has a name for: it could make no sense of what its peer sent."""
 
+_ODD_VALUES: PhaseRow = dict.fromkeys((Phase.NEGOTIATE, Phase.KEX), "SMB_PROTOCOL")
+_UNNAMED: dict[str, PhaseRow] = {
+    "builtins.ValueError": _ODD_VALUES,
+    "builtins.ArithmeticError": _ODD_VALUES,  # OverflowError too
+}
+"""What has no library's name: Python's own words for a peer's keys and numbers, while nothing else is worked with."""
+
 
 def classify(technology: Technology, evidence: Evidence) -> Reason:
     """The reason for what an attempt saw. Never raises for evidence that the contract can carry."""
@@ -282,7 +291,8 @@ def _kerberos(name: str) -> str:
 
 def _exception(technology: Technology, signal: Signal, phase: Phase) -> str:
     names = (signal.name, *signal.bases)
-    rows = (*map(_EXCEPTIONS.get, names), *(_LIBRARIES.get(name.partition(".")[0]) for name in names))
+    libraries = (_LIBRARIES.get(name.partition(".")[0]) for name in names)
+    rows = (*map(_EXCEPTIONS.get, names), *libraries, *map(_UNNAMED.get, names))
     row = next((row for row in rows if row is not None), _LEFT)
     return row if isinstance(row, str) else _protocol(technology, _by_phase(row, phase))
 

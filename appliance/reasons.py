@@ -78,7 +78,7 @@ def _rows() -> list[Reason]:
         Reason("CONNECTION_RESET", not_, network, "The connection was cut before the login began.",
                "Look for a firewall, a connection limit or a crash on the host at this time.", sent, transient=True),
         Reason("SOURCE_ADDRESS", not_, us, "The appliance's source address or ports cannot be used.",
-               "Check the appliance's source address and its free ports.", transient=True),
+               "Check the appliance's source address and its free ports, and for a target by IPv6 that it has IPv6.", transient=True),
         # -- jump host: the target has not been reached ---------------------------------------------------------------
         Reason("JUMP_UNREACHABLE", not_, network, "The record's jump host cannot be reached.",
                "See the jump host's own reason in the evidence: check its name and port, and the appliance's way to it.",

@@ -5,12 +5,14 @@ Rules, stated here and nowhere else:
    nothing, says that the account is unavailable, or knows no such command is no shell.
 2. sshd lets a user with an expired password in, and refuses every command with a notice. That login is no success.
 3. Where sudo is expected, uid 0 is as good. Otherwise an entry that runs ALL as root (or ALL) without a password is
-   needed: `sudo -n` is never given one.
+   needed: `sudo -n` is never given one. One that wants a password by its words will do where `sudo -n` runs a command
+   as root all the same, and no other entry lets it: sudo has been told to authenticate nobody (`!authenticate`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from appliance.contract import Failure, Phase, named, peer_text
@@ -41,16 +43,27 @@ _UNAVAILABLE = re.compile(
     rb"account is currently not available|no login|not allowed|shell access|\bsh: command not found", re.IGNORECASE
 )
 _DEVICE = re.compile(
-    rb"^\s*%?\s*(invalid input|unknown command|unrecognized command|ambiguous command|incomplete command|"
-    rb"bad command name|syntax error, expecting|command not recognized|invalid command)",
+    rb"^\s*%?\s*(?:error: )?(?:invalid input|unknown (?:command|action)|unrecognized command|ambiguous command|"
+    rb"incomplete command|bad command name|syntax error, expecting|command not recognized|invalid command|"
+    rb"line has invalid autocommand)|"
+    rb"'sh' is not recognized as ",
     re.IGNORECASE | re.MULTILINE,
 )
-"""How the command lines of switches, routers and appliances say that they know no `id`."""
+"""How the command lines of switches, routers and appliances say that they know no such command, and Windows' shells."""
 _NO_COMMAND = frozenset((126, 127))
 
 _ROOT = re.compile(rb"^0\r?$", re.MULTILINE)
-_SUDO_PASSWORD = re.compile(rb"password is required|a terminal is required|no tty present", re.IGNORECASE)
+_SUDO_PASSWORD = re.compile(
+    rb"password is required|a terminal is required|no tty present|interactive authentication is required|"
+    rb"interaction is required",
+    re.IGNORECASE,
+)
+"""The last two are sudo-rs's, the older and the newer."""
 _ENTRY = re.compile(r"^\s+\((?P<runas>[^)]*)\)\s+(?P<rule>.+)$", re.MULTILINE)
+_OPTIONS = re.compile(r"^\s*(?:[A-Z_]+=\S*\s+)+")
+_ALL = "ALL"
+_ROOTS = (_ALL, "root", "#0")
+"""How an entry says whom it runs commands as, where that takes in root."""
 
 
 def judge_identity(result: CommandResult) -> Identity | Failure:
@@ -73,35 +86,41 @@ def proves_root(output: bytes) -> bool:
     return bool(_ROOT.search(output))
 
 
-def judge_sudo(result: CommandResult) -> dict[str, str] | Failure:
-    """Whether sudo gives root without a password, from the output of `sudo -n -l`: facts, or what is missing."""
+def judge_sudo(result: CommandResult, *, ran: bool = False) -> dict[str, str] | Failure:
+    """Whether sudo gives root without a password, from the output of `sudo -n -l`: facts, or what is missing. `ran`:
+    `sudo -n` has run a command as root.
+    """
     text = peer_text(result.output)
     if _SUDO_PASSWORD.search(result.output):
         return Failure(Phase.PRIVILEGE, named("PRIV_SUDO_PASSWORD"), text)
     if result.status != 0:
         return Failure(Phase.PRIVILEGE, named("PRIV_NO_SUDO"), text)
-    entries = [
-        (m["runas"], m["rule"]) for m in _ENTRY.finditer(result.output.decode("utf-8", "replace").replace("\r", ""))
-    ]
-    root = [rule for runas, rule in entries if re.match(r"\s*(ALL|root)\b", runas)]
-    if any(_without_password(rule) for rule in root):
+    listed = result.output.decode("utf-8", "replace").replace("\r", "")
+    rules = [entry["rule"] for entry in _ENTRY.finditer(listed) if _as_root(entry["runas"])]
+    commands = [command for rule in rules for command in _commands(rule)]
+    if (_ALL, True) in commands:
         return {"sudo": "all"}
-    missing = "PRIV_SUDO_PASSWORD" if any(_is_all(rule) for rule in root) else "PRIV_NOT_ROOT"
-    return Failure(Phase.PRIVILEGE, named(missing), text)
+    if (_ALL, False) not in commands:
+        return Failure(Phase.PRIVILEGE, named("PRIV_NOT_ROOT"), text)
+    if ran and not any(free for _, free in commands):
+        return {"sudo": "all"}
+    return Failure(Phase.PRIVILEGE, named("PRIV_SUDO_PASSWORD"), text)
 
 
-def _is_all(rule: str) -> bool:
-    return any(command.split(":")[-1].strip() == "ALL" for command in rule.split(","))
+def _as_root(runas: str) -> bool:
+    """`(users : groups)`: of the users the last that fits decides."""
+    users = [user.strip() for user in runas.partition(":")[0].split(",")]
+    return next((not user.startswith("!") for user in reversed(users) if user.removeprefix("!") in _ROOTS), False)
 
 
-def _without_password(rule: str) -> bool:
-    """Does the rule run ALL with NOPASSWD in force? A tag holds for the commands after it until its opposite."""
+def _commands(rule: str) -> Iterator[tuple[str, bool]]:
+    """Of a rule each command, and whether NOPASSWD is in force for it: a tag holds for the commands after it until its
+    opposite. Options (`ROLE=sysadm_r`, `CWD=/`) stand before the tags.
+    """
     free = False
     for command in rule.split(","):
-        *tags, what = [part.strip() for part in command.split(":")]
+        *tags, what = [part.strip() for part in _OPTIONS.sub("", command).split(":")]
         for tag in tags:
             if tag in ("NOPASSWD", "PASSWD"):
                 free = tag == "NOPASSWD"
-        if free and what == "ALL":
-            return True
-    return False
+        yield what, free

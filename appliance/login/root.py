@@ -26,11 +26,12 @@ SUDO_LIST, SUDO_PROOF = (f"env LC_ALL=C sudo -n {what}" for what in ("-l", PROOF
 _OURS = "[keymuster] password of "
 _SUDO_ASKED = f"env LC_ALL=C SUDO_PROMPT='{_OURS}%p: ' sudo -k -S {PROOF}"
 
-_QUESTION = re.compile(rb"\[keymuster\] password of ([^\r\n]{1,256}): ")
+_QUESTION = re.compile(rb"\[keymuster\] password of ([^\r\n:]{1,256}): ")
+"""sudo-rs puts it in a frame: `[sudo: [keymuster] password of scan: ] Password: `."""
 _ENDS_AS_QUESTION = re.compile(r"[:\uff1a]\s*$")  # the full-width colon of Japanese and Chinese
-_SUDO_REFUSES = re.compile(rb"try again|incorrect password attempt", re.IGNORECASE)
+_SUDO_REFUSES = re.compile(rb"try again|incorrect (password|authentication) attempt", re.IGNORECASE)
 _NOT_ALLOWED = re.compile(rb"is not allowed to execute", re.IGNORECASE)
-_NO_SUDOER = re.compile(rb"not in the sudoers file|may not run sudo", re.IGNORECASE)
+_NO_SUDOER = re.compile(rb"not in the sudoers file|may not run sudo|I'm afraid I can't do that", re.IGNORECASE)
 _NO_SHELL = re.compile(rb"account is currently not available", re.IGNORECASE)
 
 

@@ -24,10 +24,12 @@ from asyncssh.packet import PacketDecodeError, SSHPacket
 from appliance.contract import Candidate, CryptoProfile, Job
 from appliance.login.quiet import silence
 from appliance.login.ssh_crypto import PROFILES, Offers, host_key_order, signature_algorithms
+from appliance.login.ssh_groups import take_place
 from appliance.login.ssh_preface import Identification, Preface
 from appliance.login.ssh_witness import Witness
 
 silence("asyncssh")
+take_place()
 # cryptography gives notice of finite-field Diffie-Hellman. Old servers go on to want it, and stderr is not for that.
 warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields")
 

@@ -22,9 +22,12 @@ from datetime import UTC, datetime
 import asyncssh
 from asyncssh.packet import SSHPacket, String
 from asyncssh.public_key import CERT_TYPE_HOST, SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from appliance.contract import CryptoProfile, HostAuthority, HostKeyPolicy, Job, peer_text
 
+_UNREADABLE = (ValueError, ArithmeticError, UnsupportedAlgorithm)
+"""asyncssh's KeyImportError, and what cryptography makes of numbers that are no key's, as a negative modulus."""
 _FOREVER = 2**64 - 1
 _LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
@@ -74,10 +77,10 @@ def read(data: bytes) -> Shown:
     """The key of a key exchange. Raises ValueError for what is none, or a certificate that nobody has signed."""
     try:
         certificate = decode_ssh_certificate(data)
-    except asyncssh.KeyImportError as error:
+    except _UNREADABLE as error:
         try:
             return Shown(decode_ssh_public_key(data))
-        except asyncssh.KeyImportError:
+        except _UNREADABLE:
             raise ValueError(f"the host key cannot be read: {error}") from None
     if not isinstance(certificate, SSHOpenSSHCertificate):
         raise ValueError("the host shows an X.509 certificate, which was not asked for")  # noqa: TRY004 - no bug of ours

@@ -5,7 +5,8 @@ else ends the login with a reason: a second factor, a demand for a new password,
 knows. Words for a second factor win over words for a password, since `one-time password` holds both.
 
 sshd puts what PAM has to say in front of PAM's prompt, so that `The account is locked due to 3 failed logins.` comes as
-the first line of a prompt for the password. An answer could only be refused, and would count as one more failure.
+the first line of a prompt for the password. An answer could only be refused, and would count as one more failure. A
+greeting comes there, too, and may hold any word: what is new or current is told by the last line alone, which asks.
 
 A server may send a quarter of a megabyte here, so no pattern looks further than 200 characters ahead: without such a
 bound the time grows with the square of the length, and one hostile server holds up every other login of its process.
@@ -45,7 +46,8 @@ _DECORATION = re.compile(r"^\([^()\s@]{1,255}@[^()\s]{1,255}\) |\b(?:for|für|po
 """Whose password it is: sshd's `(user@host) ` in front, `for user@host` behind. A name may be any of the words here."""
 _SECOND_FACTOR = re.compile(
     r"one[- ]?time|\b(otp|totp|hotp|2fa|mfa|pin|puk|duo)\b|token|passcode|yubi ?key|authenticator|\bcode\b|"
-    r"verification|second factor|two[- ]factor|challenge|response|einmal|sicherheitscode|prüfcode|bestätigungscode|"
+    r"verification|(first|second) factor|two[- ]factor|challenge|response|"
+    r"einmal|sicherheitscode|prüfcode|bestätigungscode|"
     r"código|codigo|codice|jeton|usage unique|одноразов|\bкод\b|验证码|驗證碼|認証コード|確認コード|ワンタイム|인증",  # noqa: RUF001 - the Russian word for code
     re.IGNORECASE,
 )
@@ -83,13 +85,18 @@ def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> 
     # Before the words for a new password: a notice of a lock-out may hold any word.
     if any(_LOCKED_OUT.search(prompt) for prompt in asked):
         return Ask.LOCKED
-    if demands_change(instructions) or any(demands_change(p) or _NEW_PASSWORD.search(p) for p in asked):
+    if demands_change(instructions) or any(demands_change(p) or _NEW_PASSWORD.search(_question(p)) for p in asked):
         return Ask.NEW_PASSWORD
     if _SECOND_FACTOR.search(text):
         return Ask.SECOND_FACTOR
     if len(prompts) == 1 and not prompts[0][1] and _PASSWORD.search(asked[0]):
         return Ask.PASSWORD
     return Ask.UNKNOWN
+
+
+def _question(prompt: str) -> str:
+    """Its last line that is not empty: what stands before is a notice."""
+    return prompt.rstrip().rpartition("\n")[2]
 
 
 def demands_change(notice: str) -> bool:

@@ -97,7 +97,7 @@ def free_sudo(listed: CommandResult, proof: CommandResult | None, rest: bytes = 
     """
     rules = _rules(listed)
     facts = {"sudo_rules": rules} if rules else {}
-    rights = judge_sudo(listed)
+    rights = judge_sudo(listed, ran=proof is not None and proves_root(proof.output))
     if isinstance(rights, Failure):
         return Failure(rights.phase, rights.signal, rights.text, facts)
     if proof is None:

@@ -30,7 +30,6 @@ class Answer:
 _INSTEAD = {
     Session.NOLOGIN: Answer("This account is currently not available.\n", status=1),
     Session.FORCED: Answer("rsync backup service, protocol 31\n"),
-    Session.DEVICE: Answer("                ^\n% Invalid input detected at '^' marker.\n"),
     Session.EXPIRED: Answer(
         stderr="WARNING: Your password has expired.\nPassword change required but no TTY available.\n", status=1
     ),
@@ -40,6 +39,8 @@ _INSTEAD = {
 def answer(host: Host, user: str, command: str, *, terminal: bool = False) -> Answer:
     if host.fault.session in _INSTEAD:
         return _INSTEAD[host.fault.session]
+    if host.fault.session is Session.DEVICE:
+        return Answer(f'\r\nLine has invalid autocommand "{command}"')  # Cisco IOS, of a command that it has not
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -131,6 +131,7 @@ OTHERS: Mapping[str, str] = {
     "outdated cipher": "Ciphers=aes128-cbc",
     "outdated MAC": "Ciphers=aes128-ctr -o MACs=hmac-md5",
     "SHA-1 host key": "HostKeyAlgorithms=ssh-rsa",
+    "group exchange": "KexAlgorithms=diffie-hellman-group-exchange-sha256",
     "new key exchange": "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
     "crowded": "MaxStartups=1:100:1",
     "one try": "MaxAuthTries=1",

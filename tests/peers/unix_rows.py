@@ -858,6 +858,20 @@ _ALGORITHMS = (
         {"host_key": r"ssh-rsa \S+"},
     ),
     _row(
+        name="group exchange",
+        user="good",
+        reason="PASSED",
+        logons=OK,
+        simulated="asyncssh's servers choose among the groups that have a name",
+        server="group exchange",
+        facts={
+            "crypto_needed": "modern",
+            "kex_offered": "diffie-hellman-group-exchange-sha256",
+            "kex": "diffie-hellman-group-exchange-sha256",
+            **_ID,
+        },
+    ),
+    _row(
         name="new key exchange",
         user="good",
         reason="KEX_NO_MATCH",

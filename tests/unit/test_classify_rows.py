@@ -106,6 +106,8 @@ NO_SSH = row(
 NO_SMB = {phase: "SMB_PROTOCOL" if reason == "SSH_PROTOCOL" else reason for phase, reason in NO_SSH.items()}
 UNHEARD_OF = row({Phase.VAULT: "VAULT_BAD_RESPONSE", Phase.AUTH: "AUTH_REFUSED", Phase.PRIVILEGE: "PRIV_CHECK_FAILED"})
 """Never a wrong password."""
+ODD_VALUE = {**UNHEARD_OF, Phase.NEGOTIATE: "SMB_PROTOCOL", Phase.KEX: "SMB_PROTOCOL"}
+"""While only the host speaks, it is the host's; later it may be ours."""
 
 RAISED: list[tuple[type[BaseException], Row]] = [
     # -- whoever raises it
@@ -121,6 +123,9 @@ RAISED: list[tuple[type[BaseException], Row]] = [
     (struct.error, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
     (UnicodeDecodeError, {**NO_SMB, Phase.VAULT: "VAULT_BAD_RESPONSE"}),
     (KeyError, UNHEARD_OF),
+    (ValueError, ODD_VALUE),
+    (ArithmeticError, ODD_VALUE),
+    (OverflowError, ODD_VALUE),
     # -- asyncssh
     (asyncssh.Error, NO_SSH),
     (ASN1DecodeError, NO_SSH),  # it has no row: whatever a library has a name for
@@ -201,13 +206,16 @@ DIALLED = {
     "EACCES": "PORT_FILTERED",
     "EPERM": "PORT_FILTERED",
     "ETIMEDOUT": "TCP_TIMEOUT",
-    # Ours: no such address, no port, no descriptor, no buffer left; an address of the wrong kind.
+    # Ours: no such address, no port, no descriptor, no buffer, no memory left; an address of the wrong kind, or of a
+    # family that this machine has not.
     "EADDRNOTAVAIL": "SOURCE_ADDRESS",
     "EADDRINUSE": "SOURCE_ADDRESS",
     "EMFILE": "OWN_OVERLOAD",
     "ENFILE": "OWN_OVERLOAD",
     "ENOBUFS": "SOURCE_ADDRESS",
     "EINVAL": "SOURCE_ADDRESS",
+    "EAFNOSUPPORT": "SOURCE_ADDRESS",
+    "ENOMEM": "OWN_OVERLOAD",
 }
 
 

@@ -131,7 +131,7 @@ def test_nothing_is_a_failed_login_before_the_login(library: ModuleType, technol
 
 def test_each_row_names_a_class_that_exists() -> None:
     missing = []
-    for name in table._EXCEPTIONS:
+    for name in (*table._EXCEPTIONS, *table._UNNAMED):
         module, _, attribute = name.rpartition(".")
         found = getattr(importlib.import_module(module), attribute, None)
         # A class is looked up by the module that defines it, not by one that imports it.
@@ -144,7 +144,7 @@ def test_each_code_of_the_tables_is_a_reason() -> None:
     codes = [*table._ERRNO.values(), *table._NTSTATUS.values(), *table._NTSTATUS_PRIVILEGE.values()]
     for phases in (table._SLOW, table._CUT, table._PEER_CUT, table._LEFT):
         codes += phases.values()
-    for row in (*table._EXCEPTIONS.values(), *table._LIBRARIES.values()):
+    for row in (*table._EXCEPTIONS.values(), *table._LIBRARIES.values(), *table._UNNAMED.values()):
         codes += [row] if isinstance(row, str) else row.values()
     assert set(codes) <= set(REASONS)
 
@@ -201,7 +201,7 @@ def test_our_own_subclass_lands_where_its_base_does() -> None:
 
 
 def _signals() -> Iterator[st.SearchStrategy[Signal]]:
-    known = st.sampled_from([*table._EXCEPTIONS, *table._NTSTATUS, *table._ERRNO, *REASONS])
+    known = st.sampled_from([*table._EXCEPTIONS, *table._UNNAMED, *table._NTSTATUS, *table._ERRNO, *REASONS])
     names = st.text(max_size=30) | known
     for kind in SignalKind:
         yield st.builds(Signal, kind=st.just(kind), name=names, bases=st.lists(names, max_size=4).map(tuple))

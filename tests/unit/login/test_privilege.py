@@ -38,6 +38,18 @@ def test_identity(output: bytes, uid: int) -> None:
         (0, b"syntax error, expecting <command>.\n", "PRIV_NO_SHELL"),  # Junos
         (0, b"            ^\n% Unrecognized command found at '^' position.\n", "PRIV_NO_SHELL"),  # Comware
         (0, b"% Incomplete command.\n", "PRIV_NO_SHELL"),
+        (0, b'% Ambiguous command:  "sh -c"\n', "PRIV_NO_SHELL"),
+        (0, b"bad command name sh (line 1 column 1)\n", "PRIV_NO_SHELL"),  # RouterOS
+        (1, b"csh: sh: Command not found.\n", "PRIV_NO_SHELL"),
+        (0, b"\r\nLine has invalid autocommand \"sh -c 'exec 2>&1; id'\"", "PRIV_NO_SHELL"),  # IOS, told what to run
+        (1, b"error: unknown command: sh\n", "PRIV_NO_SHELL"),  # Junos
+        (1, b"error: syntax error, expecting <command>: sh\n", "PRIV_NO_SHELL"),
+        (0, b"           ^\r\nError: Unrecognized command found at '^' position.\r\n", "PRIV_NO_SHELL"),  # Huawei
+        (0, b"Unknown action 0\n\nCommand fail. Return code -1\n", "PRIV_NO_SHELL"),  # FortiOS
+        # Windows' own sshd, with cmd and with PowerShell of both kinds.
+        (1, b"'sh' is not recognized as an internal or external command,\r\noperable program", "PRIV_NO_SHELL"),
+        (1, b"sh : The term 'sh' is not recognized as the name of a cmdlet, function,\r\n", "PRIV_NO_SHELL"),
+        (1, b"\x1b[31;1msh: \x1b[31;1mThe term 'sh' is not recognized as a name of a cmdlet,\r\n", "PRIV_NO_SHELL"),
         (0, b"Command not recognized\n", "PRIV_NO_SHELL"),
         (0, b"Invalid command\n", "PRIV_NO_SHELL"),
         (0, b"rsync: unknown command given\n", "PRIV_FORCED_COMMAND"),
@@ -80,6 +92,13 @@ LISTING = b"User scan may run the following commands on host:\n    %s\n"
         b"(ALL) NOEXEC: NOPASSWD: ALL",
         b"(ALL) NOPASSWD: NOEXEC: ALL",
         b"(ALL) ALL\n    (ALL) NOPASSWD: ALL",
+        b"(ALL) ROLE=sysadm_r TYPE=sysadm_t NOPASSWD: ALL",
+        b"(ALL) CWD=/ TIMEOUT=3600 NOPASSWD: ALL",
+        b"(root) NOPASSWD: /bin/ls, CWD=* ALL",
+        b"(#0) NOPASSWD: ALL",
+        b"(oracle, root) NOPASSWD: ALL",
+        b"(oracle, root : oracle) NOPASSWD: ALL",
+        b"(!root, ALL) NOPASSWD: ALL",
     ],
 )
 def test_sudo_gives_root(rule: bytes) -> None:
@@ -92,10 +111,17 @@ def test_sudo_gives_root(rule: bytes) -> None:
         (1, b"sudo: a password is required\n", "PRIV_SUDO_PASSWORD"),
         (1, b"sudo: a terminal is required to read the password\n", "PRIV_SUDO_PASSWORD"),
         (1, b"sudo: no tty present and no askpass program specified\n", "PRIV_SUDO_PASSWORD"),
+        (1, b"sudo: interactive authentication is required\n", "PRIV_SUDO_PASSWORD"),  # sudo-rs, and a newer one
+        (1, b"sudo: Interaction is required\n", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(ALL) ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(root) NOPASSWD: /bin/ls", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(ALL) ROLE=sysadm_r TYPE=sysadm_t ALL", "PRIV_SUDO_PASSWORD"),
         (0, LISTING % b"(postgres) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(ALL, !root) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(ALL, !#0) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(scan : root) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
+        (0, LISTING % b"(rooter, #01) NOPASSWD: ALL", "PRIV_NOT_ROOT"),
         (1, b"Sorry, user scan may not run sudo on host.\n", "PRIV_NO_SUDO"),
         (127, b"env: 'sudo': No such file or directory\n", "PRIV_NO_SUDO"),
     ],
@@ -104,3 +130,19 @@ def test_sudo_does_not_give_root(status: int, output: bytes, reason: str) -> Non
     judged = judge_sudo(CommandResult(status, output))
     assert isinstance(judged, Failure)
     assert judged.signal == named(reason)
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        (b"(ALL) ALL", None),  # Defaults !authenticate
+        (b"(postgres) NOPASSWD: ALL\n    (ALL : ALL) ALL", None),
+        # What has run was `id`, and these may be why.
+        (b"(ALL) ALL\n    (root) NOPASSWD: /usr/bin/id", "PRIV_SUDO_PASSWORD"),
+        (b"(root) NOPASSWD: /usr/bin/i?, PASSWD: ALL", "PRIV_SUDO_PASSWORD"),
+        (b"(root) /usr/bin/id", "PRIV_NOT_ROOT"),
+    ],
+)
+def test_what_it_proves_that_sudo_runs_a_command(rules: bytes, reason: str | None) -> None:
+    judged = judge_sudo(CommandResult(0, LISTING % rules), ran=True)
+    assert (judged.signal if isinstance(judged, Failure) else judged) == (named(reason) if reason else {"sudo": "all"})

@@ -8,6 +8,8 @@ from appliance.login.privilege import CommandResult
 from appliance.login.ssh_prompts import Ask
 
 OURS = b"[keymuster] password of scan: "
+FRAMED = b"[sudo: [keymuster] password of scan: ] Password: "
+"""By sudo-rs."""
 
 
 def delegation(by: RootBy, user: str = "") -> RootPassword:
@@ -27,6 +29,9 @@ SUDO, SU = delegation(RootBy.SUDO), delegation(RootBy.SU)
         (b"[keymuster] password of sc", None),
         (b"[keymuster] password of scan:", None),  # its end is on the way
         (OURS, Ask.PASSWORD),
+        (FRAMED, Ask.PASSWORD),
+        (FRAMED.replace(b"scan", b"root"), Ask.UNKNOWN),
+        (b"[sudo: authenticate] Password: ", None),  # as one says it that takes no question from us
         (b"lecture about your password:\r\n\r\n" + OURS, Ask.PASSWORD),
         (b"[keymuster] password of scan@corp.example: ", Ask.PASSWORD),
         (b"[keymuster] password of root: ", Ask.UNKNOWN),
@@ -72,7 +77,11 @@ def test_another_user_is_asked_for_where_the_record_says_so() -> None:
 def test_sudo_refuses_by_asking_again() -> None:
     assert rules.refused(SUDO, b"\r\nSorry, try again.\r\n" + OURS)
     assert rules.refused(SUDO, b"What, what, what?\n" + OURS)  # an insult
+    assert rules.refused(SUDO, b"\nsudo: Authentication failed, try again.\n" + FRAMED)
+    assert rules.refused(SUDO, b"\n" + FRAMED)
+    assert rules.refused(SUDO, b"\nsudo: Maximum 3 incorrect authentication attempts\n")
     assert not rules.refused(SUDO, b"\r\n0\r\n")
+    assert not rules.refused(SUDO, b"] Password: \n0\n")  # the end of the question that has been answered
     assert not rules.refused(SU, b"Sorry, try again.")
 
 
@@ -90,6 +99,9 @@ def test_sudo_refuses_by_asking_again() -> None:
             "PRIV_NOT_ROOT",
         ),
         (SUDO, b"sudo: 1 incorrect password attempt\n", False, "PRIV_SUDO_REFUSED"),
+        (SUDO, b"sudo: Incorrect authentication attempt\n", False, "PRIV_SUDO_REFUSED"),
+        (SUDO, b"] Password: \n0\n", True, None),
+        (SUDO, b"sudo: I'm sorry scan. I'm afraid I can't do that\n", True, "PRIV_NO_SUDO"),
         (SUDO, b"sudo: account validation failure, is your account locked?\n", None, "PRIV_CHECK_FAILED"),
         (SUDO, b"10\n", None, "PRIV_CHECK_FAILED"),
         (SU, b"\r\n0\r\n", True, None),

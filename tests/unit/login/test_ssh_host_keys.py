@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import asyncssh
 import pytest
+from asyncssh.packet import MPInt, String
 
 from appliance.contract import CryptoProfile, HostAuthority, HostKeyPolicy
 from appliance.login.ssh_host_keys import Expected, Shown, describe, judge_key, key_line, read
+from appliance.login.ssh_witness import Witness
 
 HOST, OTHER, CA, STRANGE_CA = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(4))
 RSA_CA = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
@@ -135,6 +137,21 @@ def test_a_certificate_that_nobody_has_signed() -> None:
         read(bytes(data))
     with pytest.raises(ValueError, match="the host key cannot be read"):
         read(b"nonsense")
+
+
+NEGATIVE = String("ssh-rsa") + MPInt(65537) + MPInt(-(1 << 2047) - 1)
+
+
+@pytest.mark.parametrize("data", [NEGATIVE, String("ssh-dss") + MPInt(-3) * 4], ids=["RSA", "DSA"])
+def test_a_key_of_numbers_below_zero(data: bytes) -> None:
+    """cryptography has OverflowError for them, and asyncssh nothing."""
+    with pytest.raises(ValueError, match="the host key cannot be read"):
+        read(data)
+    witness = Witness(Expected(ANY), [])
+    with pytest.raises(ValueError, match="the host key cannot be read"):
+        witness.host_key_shown(data)
+    assert witness.refusal is not None
+    assert witness.refusal[0] == "SSH_PROTOCOL"
 
 
 def test_a_certificate_in_a_line() -> None:

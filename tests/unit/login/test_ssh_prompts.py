@@ -81,6 +81,7 @@ def test_password_in_many_languages(prompt: str) -> None:
         "Code: ",
         "Verification: ",
         "Authenticator: ",
+        "First Factor: ",  # SSSD's, of two
         "Second factor: ",
         "Two-factor: ",
         "Challenge: ",
@@ -148,6 +149,13 @@ def test_demands_for_a_new_password(instructions: str, prompt: str) -> None:
         ("Account temporarily locked due to 5 failed logins\n(9 minutes left to unlock)\nPassword: ", Ask.LOCKED),
         ("Account temporarily locked (599 seconds left)\nPassword: ", Ask.LOCKED),
         ("Note: an account is locked after 3 failed logins.\nPassword: ", Ask.PASSWORD),
+        # A site's greeting, in front of PAM's prompt.
+        ("Welcome to the new server\nPassword: ", Ask.PASSWORD),
+        ("Only current employees may use this system.\r\nPassword: \r\n", Ask.PASSWORD),
+        ("The current time is 12.30\nPassword: ", Ask.PASSWORD),
+        ("Welcome back.\nNew password: ", Ask.NEW_PASSWORD),
+        ("Welcome back.\nCurrent password: \n\n", Ask.NEW_PASSWORD),
+        ("You are required to change your password immediately (root enforced).\nPassword: ", Ask.NEW_PASSWORD),
         ("Accounts that are not used get locked.\nPassword: ", Ask.PASSWORD),
     ],
 )

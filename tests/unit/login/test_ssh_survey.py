@@ -103,6 +103,16 @@ def test_what_is_no_pass(parts: tuple[str, ...], sudo: bool, status: int | None,
     assert ("uid" in ended.facts) == (reason not in ("PRIV_FORCED_COMMAND", "PRIV_NO_SHELL"))
 
 
+def test_the_proof_counts_for_an_entry_that_wants_a_password_by_its_words() -> None:
+    listing = LISTING.replace("NOPASSWD: ", "")  # which is how it stands where nobody is authenticated
+    facts = judged(ID, UNAME, DEBIAN, listing, PROOF, sudo=True)
+    assert isinstance(facts, dict)
+    assert facts["sudo"] == "all"
+    ended = judged(ID, UNAME, DEBIAN, listing, "sudo: a password is required\n== proof 1\n", sudo=True)
+    assert isinstance(ended, Failure)
+    assert ended.signal == named("PRIV_SUDO_PASSWORD")
+
+
 def test_root_needs_no_sudo() -> None:
     facts = judged("uid=0(root) gid=0(root)\n== id 0\n", UNAME, DEBIAN, "== sudo 0\n", sudo=True)
     assert isinstance(facts, dict)

@@ -124,7 +124,7 @@ async def test_ssh_sees_the_system_that_a_host_runs(system: str, id_: str, relea
         ("sha1_host_key", "no matching host key type found"),
         ("reset_after_banner", "Connection reset"),
         ("reset_at_login", "Connection"),
-        ("network_device", "% Invalid input detected"),
+        ("network_device", 'Line has invalid autocommand "id"'),
     ],
 )
 async def test_ssh_is_told_what_a_host_of_that_fault_tells(fault: str, said: str, tmp_path: Path) -> None:
