@@ -66,7 +66,7 @@ def parse_entry(text: str) -> Span | Name:
 
 
 def number_of(address: str) -> int | None:
-    """The number of an IP literal; None for anything else."""
+    """The number of an IP literal; None for anything else. Raises AddressError for one with a network interface."""
     try:
         return int.from_bytes(inet_pton(AF_INET, address), "big")
     except (OSError, ValueError):  # ValueError: what no C string can hold
@@ -243,7 +243,10 @@ class AddressSet:
         return text_of(self.spans[n][1] - (self._ends[n] - 1 - index))
 
     def __contains__(self, address: str) -> bool:
-        number = number_of(address)
+        try:
+            number = number_of(address)
+        except AddressError:
+            return False  # what is no address is in no set
         if number is None:
             return address.strip().lower().removesuffix(".") in self._names
         n = bisect.bisect_right(self._firsts, number) - 1

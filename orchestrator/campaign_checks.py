@@ -21,7 +21,7 @@ What concerns zones is in `campaign_zones`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.toml_lines import KeyPath
 from orchestrator.addresses import AddressError, AddressSet, Name, Span, canonical_address, parse_entry
@@ -30,6 +30,10 @@ from orchestrator.campaign_zones import check_zones
 from orchestrator.exposure import on_this_machine
 
 Complaint = tuple[KeyPath, str]
+Attributes = tuple[str, ...]
+"""Of a target: its canonical address; host, FQDN and domain, empty where they are not given."""
+
+_Place = TypeVar("_Place")
 
 _BY_DOMAIN = ("netbios-service-selected", "active-directory")
 
@@ -271,18 +275,29 @@ def _label(tables: Mapping[int, Mapping[str, Any]], index: int) -> str:
 def _attributes(data: Mapping[str, Any]) -> Iterator[Complaint]:
     targets = data.get("targets")
     include = targets.get("include") if isinstance(targets, dict) else None
-    seen: dict[str, tuple[int, tuple[str, ...]]] = {}
+    given: dict[int, Attributes] = {}
     for index, entry in enumerate(include if isinstance(include, list) else ()):
         if not isinstance(entry, dict):
             continue
-        given = tuple(_text(entry, key) for key in ("host", "fqdn", "domain"))
         try:
             address = canonical_address(_text(entry, "address"))
         except AddressError:
             continue  # its model has said so
-        before = seen.setdefault(address, (index, given))
-        if any(given) and before[1] != given:
-            yield (
-                ("targets", "include", index),
-                (f"{address} has other attributes in targets.include[{before[0]}]; keep one of the two"),
-            )
+        given[index] = (address, *(_text(entry, key) for key in ("host", "fqdn", "domain")))
+    for index, first in disagreeing(given):
+        yield (
+            ("targets", "include", index),
+            f"{given[index][0]} has other attributes in targets.include[{first}]; keep one of the two",
+        )
+
+
+def disagreeing(given: Mapping[_Place, Attributes]) -> Iterator[tuple[_Place, _Place]]:
+    """Each entry that gives an address other attributes than the first that gives it any, and that one. Entries that
+    give none agree with all.
+    """
+    seen: dict[str, _Place] = {}
+    for place, (address, *attributes) in given.items():
+        if any(attributes):
+            first = seen.setdefault(address, place)
+            if given[first] != given[place]:
+                yield place, first

@@ -15,6 +15,8 @@ from orchestrator.campaign_table import Table
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _ANY_DAY = datetime(2027, 1, 1, tzinfo=UTC)
+_YEARS = range(1970, 9999)
+"""Of them every moment, in every zone, is one that the calendar of every other zone has."""
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -45,6 +47,11 @@ def _local(value: object) -> object:
         value = datetime.combine(value, time())
     if not isinstance(value, datetime) or value.tzinfo is not None:
         raise ValueError("is no day and time; write for example 2027-01-31T22:00:00, without an offset (see time_zone)")
+    if value.year not in _YEARS:
+        raise ValueError(
+            f"is of the year {value.year}; years from {_YEARS[0]} to {_YEARS[-1]} are taken, and a window that stays "
+            "open for good has no end: leave end out"
+        )
     return value.replace(microsecond=0).isoformat(timespec="seconds" if value.second else "minutes")
 
 

@@ -2,7 +2,7 @@
 
 A local time that does not exist (the clocks go forward over it) is the moment at which they do. One that exists twice
 (they go back) is its first moment for what begins, and its second for what ends: so nothing that somebody was promised
-is cut short, and a day's window is never empty for it.
+is cut short. A window that lies wholly within the hour that is left out is empty on that day.
 """
 
 from __future__ import annotations

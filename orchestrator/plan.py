@@ -71,9 +71,16 @@ def select(targets: Targets) -> TargetSet:
         if e.host or e.fqdn or e.domain
         for address in (canonical_address(e.address),)
     }
+    excluded = AddressSet.parse(targets.exclude) | excluded_by_name(targets)
+    return TargetSet(AddressSet.parse(e.address for e in targets.include) - excluded, attributes)
+
+
+def excluded_by_name(targets: Targets) -> AddressSet:
+    """The addresses of the entries whose names are excluded."""
     excluded = AddressSet.parse(targets.exclude)
-    by_name = AddressSet.parse(a for a, t in attributes.items() if t.host in excluded or t.fqdn in excluded)
-    return TargetSet(AddressSet.parse(e.address for e in targets.include) - (excluded | by_name), attributes)
+    return AddressSet.parse(
+        e.address for e in targets.include if any(name in excluded for name in (e.host, e.fqdn) if name)
+    )
 
 
 @dataclass(frozen=True)

@@ -139,8 +139,13 @@ class RecordBook:
         return _safest(budgets) if budgets else None
 
     def budgets_of_hosts(self) -> frozenset[Budget]:
-        """What records allow accounts that are a host's own, jump hosts' included."""
-        own = {_budget(record) for record in self._records if not account_of(record, "").is_directory}
+        """What records allow accounts that are a host's own, those of root and of jump hosts included."""
+        own = {
+            _budget(record)
+            for record in self._records
+            for account in (account_of(record, ""), root_account_of(record, ""))
+            if account is not None and not account.is_directory
+        }
         jumps = [records for (authority, _), records in self._jumping.items() if authority.startswith("host:")]
         return frozenset(own | {_budget(record) for records in jumps for record in records})
 

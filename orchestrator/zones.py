@@ -124,13 +124,16 @@ def zone_map(default: str, entries: Iterable[tuple[str, Iterable[str]]], fallbac
 
 def _apart(spans: Iterable[_Part]) -> Iterator[_Part]:
     """Entries that lie within each other, as the pieces that each of them is the smallest for."""
-    coming = [(first, -last, zone) for first, last, zone in spans]
+    coming = [(first, -last, first - last, zone) for first, last, zone in spans]
+    """The third: how large the entry is as the campaign has it, by which it is told from one that it holds, where it
+    has been cut down to that one's size.
+    """
     heapq.heapify(coming)
     around: list[tuple[int, str]] = []
     """The last address and the zone of those that hold the current address, the largest first."""
     at = 0
     while coming:
-        first, minus_last, zone = heapq.heappop(coming)
+        first, minus_last, minus_size, zone = heapq.heappop(coming)
         last = -minus_last
         while around and around[-1][0] < first:
             end, outer = around.pop()
@@ -139,7 +142,7 @@ def _apart(spans: Iterable[_Part]) -> Iterator[_Part]:
                 at = end + 1
         if around and last > around[-1][0]:
             # Two entries of one zone that cross: the second begins where the first one ends.
-            heapq.heappush(coming, (around[-1][0] + 1, -last, zone))
+            heapq.heappush(coming, (around[-1][0] + 1, minus_last, minus_size, zone))
             continue
         if around and at < first:
             yield at, first - 1, around[-1][1]

@@ -122,18 +122,16 @@ def _ordered(bounds: Sequence[Bound], slowest: float) -> tuple[Bound, ...]:
 
 
 def _accounts(demand: Demand, costs: Costs) -> list[Bound]:
-    found = []
-    for stream in demand.streams:
-        if not stream.account:
-            continue
-        found.append(_bound(Limit.ACCOUNT, partial(_account, demand, costs, stream), stream.account))
-    return found
+    return [
+        _bound(Limit.ACCOUNT, partial(_account, demand, costs, streams), account)
+        for account, streams in demand.by_account.items()
+    ]
 
 
-def _account(demand: Demand, costs: Costs, stream: Stream, factor: int) -> float:
-    held = _queue([stream], costs, demand.deadline, held=True)
-    pace = account_pace(costs, stream.account, stream.budget)
-    logins = fmean(tried.logins for tried in costs.of(stream.technology, stream.account))
+def _account(demand: Demand, costs: Costs, streams: Sequence[Stream], factor: int) -> float:
+    held = _queue(streams, costs, demand.deadline, held=True)
+    pace = account_pace(costs, streams[0].account, streams[0].budget)
+    logins = total(streams, costs, "logins") / held.count
     return at_rate(held, factor * pace.logins_per_s / logins) if logins else held.slowest
 
 
@@ -185,11 +183,11 @@ def _queue(streams: Sequence[Stream], costs: Costs, deadline: float, *, held: bo
     return queue_of(parts)
 
 
-def total(demand: Demand, costs: Costs, what: str) -> float:
-    """Of `logins`, `views` or `failed` of all targets, if they go as they went."""
+def total(streams: Sequence[Stream], costs: Costs, what: str) -> float:
+    """Of `logins`, `views` or `failed` of all their targets, if they go as they went."""
     return sum(
         stream.count * fmean(getattr(tried, what) for tried in costs.of(stream.technology, stream.account))
-        for stream in demand.streams
+        for stream in streams
     )
 
 
@@ -197,4 +195,4 @@ def own_views(demand: Demand, costs: Costs, share: float) -> float:
     """Views of a vault with this share of the targets that each login has of its own. Where an earlier run shared
     them, each login would have one.
     """
-    return share * max(total(demand, costs, "views"), total(demand, costs, "logins"))
+    return share * max(total(demand.streams, costs, "views"), total(demand.streams, costs, "logins"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 
@@ -19,7 +19,7 @@ _V6 = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Targets that log in as one directory account, or each as an account of its own."""
+    """Targets of one technology that log in as one directory account, or each as an account of its own."""
 
     technology: Technology
     account: str
@@ -58,6 +58,15 @@ class Demand:
     @property
     def count(self) -> int:
         return sum(stream.count for stream in self.streams)
+
+    @property
+    def by_account(self) -> Mapping[str, Sequence[Stream]]:
+        """Of directories: an account's budget is one, whatever it logs in to."""
+        found: dict[str, list[Stream]] = {}
+        for stream in self.streams:
+            if stream.account:
+                found.setdefault(stream.account, []).append(stream)
+        return found
 
 
 def demand_of(plan: Plan, campaign: Campaign) -> Demand:

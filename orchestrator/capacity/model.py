@@ -10,8 +10,8 @@ The rules, stated here and nowhere else (how long it takes: `bounds`):
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from orchestrator.capacity.accounts import account_pace
 from orchestrator.capacity.bounds import Bound, Site, bounds_of, own_views, total, work_of
@@ -69,21 +69,20 @@ def predict(demand: Demand, costs: Costs, site: Site) -> Prediction:
     """Of a plan that has at least one target."""
     ordered, work = bounds_of(demand, costs, site), work_of(demand, costs)
     duration = costs.start_s + ordered[0].seconds
-    windows = {stream.account: 1 + int(duration // stream.window_s) for stream in demand.streams if stream.window_s}
     views, requests = _views(demand, costs, site, duration)
-    accounts = tuple(_risk(stream, costs, windows) for stream in demand.streams if stream.account)
+    accounts = tuple(_risk(account, streams, costs, duration) for account, streams in demand.by_account.items())
     own = [stream for stream in demand.streams if not stream.account]
     return Prediction(
         targets=demand.count,
         site=site,
         duration_s=duration,
         bounds=ordered,
-        logins=round(total(demand, costs, "logins")),
+        logins=round(total(demand.streams, costs, "logins")),
         in_flight=work.count * work.busy_mean / duration,
         views=views,
         views_at_most=demand.views_at_most,
         vault_requests=requests,
-        failed=sum(_failed(stream, costs, windows) for stream in demand.streams),
+        failed=_failed(demand, costs, accounts),
         failed_at_most=sum(risk.failed_at_most for risk in accounts) + sum(s.count * s.budget for s in own),
         accounts=accounts,
         host_accounts=sum(stream.count for stream in own),
@@ -125,21 +124,25 @@ def _views(demand: Demand, costs: Costs, site: Site, duration: float) -> tuple[i
     return round(views), round(requests)
 
 
-def _failed(stream: Stream, costs: Costs, windows: dict[str, int]) -> int:
-    expected = stream.count * fmean(tried.failed for tried in costs.of(stream.technology, stream.account))
-    if stream.account:
-        expected = min(expected, stream.budget * windows.get(stream.account, 1))
-    return round(expected)
+def _failed(demand: Demand, costs: Costs, accounts: Sequence[AccountRisk]) -> int:
+    own = sum(round(total([stream], costs, "failed")) for stream in demand.streams if not stream.account)
+    by_account = demand.by_account
+    return own + sum(
+        round(min(total(by_account[risk.account], costs, "failed"), risk.failed_at_most)) for risk in accounts
+    )
 
 
-def _risk(stream: Stream, costs: Costs, windows: dict[str, int]) -> AccountRisk:
-    pace = account_pace(costs, stream.account, stream.budget)
+def _risk(account: str, streams: Sequence[Stream], costs: Costs, duration: float) -> AccountRisk:
+    budget, window_s = streams[0].budget, streams[0].window_s
+    pace = account_pace(costs, account, budget)
+    targets = sum(stream.count for stream in streams)
+    windows = 1 + int(duration // window_s) if window_s else 1
     return AccountRisk(
-        account=stream.account,
-        targets=stream.count,
-        budget=stream.budget,
-        window_s=stream.window_s,
+        account=account,
+        targets=targets,
+        budget=budget,
+        window_s=window_s,
         logins_per_s=pace.logins_per_s,
         measured=pace.measured,
-        failed_at_most=min(stream.count, stream.budget * windows.get(stream.account, 1)),
+        failed_at_most=min(targets, budget * windows),
     )

@@ -18,6 +18,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from appliance.bus import BusError
 from appliance.logs import get_logger
 from appliance.questions import VaultQuery
 from orchestrator.assembly import Selection, is_run_id
@@ -47,6 +48,7 @@ from orchestrator.lease_keeper import run_lease
 from orchestrator.leases import COMMAND
 from orchestrator.run_state import Act, Hold, RunState, Standing
 from orchestrator.stops import Selector, Stop
+from orchestrator.store.errors import StoreError
 from orchestrator.store.leases import FencedError
 
 PUT_DOWN_S = 5.0
@@ -98,6 +100,9 @@ class Desk:
         except FencedError as error:
             told = f"{error} this moment; give the same command again, and it reaches that one"
             return json.dumps({"error": told, "code": int(Exit.INCOMPLETE)}).encode()
+        except (StoreError, BusError) as error:  # whoever asks hears of it; what others have submitted goes on
+            code = Exit.INCOMPLETE if isinstance(error, StoreError) else Exit.VAULT
+            return json.dumps({"error": str(error), "code": int(code)}).encode()
         except (SealError, SnapshotError, ValueError, KeyError, TypeError) as error:
             return json.dumps({"error": f"unreadable {verb}: {error}", "code": int(Exit.BAD_INPUT)}).encode()
 

@@ -56,8 +56,9 @@ async def _write(store: Store, run: RunRecord, form: Format, results: tuple[Gate
         chunks = for_machines[form]()
     else:
         html_report = await to_thread.run_sync(_load_html_report)
-        logons = await store.ledger.logons(run.id)
-        chunks = html_report(run, lambda: _rows(store, run), results, logons, run.snapshot["campaign"])
+        logons, book = await store.ledger.logons(run.id), _book(run)
+        settings = run.snapshot["campaign"]
+        chunks = html_report(run, lambda: _rows(store, run), results, logons, book.budget_for, settings)
     async for text in chunks:
         out.write(text)
 
@@ -70,8 +71,7 @@ def _load_html_report() -> Callable[..., AsyncIterator[str]]:
 
 
 async def _accounts(store: Store, run: RunRecord) -> Accounts:
-    logons, campaign = await store.ledger.logons_together(run.id, LISTED), _campaign(run)
-    book = RecordBook(campaign.records, campaign.vaults)
+    logons, book = await store.ledger.logons_together(run.id, LISTED), _book(run)
     return await to_thread.run_sync(accounts_of, logons, book.budget_for, book.budgets_of_hosts())
 
 
@@ -107,6 +107,11 @@ async def judge(store: Store, run: RunRecord) -> tuple[GateResult, ...]:
         reasons[part.reason] += part.behind - part.first
     measured = {(p, n): _percentile(sorted(spent[p]), n) for p, n in wanted if spent[p]}
     return evaluate(gates, GateTotals(run.planned, statuses, reasons, measured))
+
+
+def _book(run: RunRecord) -> RecordBook:
+    campaign = _campaign(run)
+    return RecordBook(campaign.records, campaign.vaults)
 
 
 def _gates(run: RunRecord) -> tuple[Gate, ...]:

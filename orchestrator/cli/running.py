@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from orchestrator.known_hosts import KnownHosts
 
 POLL_S = 0.25
+TARGETS_MAX = 2**63 - 1
+"""What a store can count."""
 OWN_BUS = "own_bus"
 """In a run's snapshot: `Engine.own_bus` of where it began. A copy of a state directory has another name, so what is in
 no store but its own has none.
@@ -102,6 +104,11 @@ def new_order(
         raise BadInput(str(error)) from None
     if isinstance(prepared, NothingSelected):
         raise NothingToDo(prepared.text)
+    if prepared.record.planned > TARGETS_MAX:
+        raise BadInput(
+            f"{prepared.record.planned:,} targets are more than a run can count; name IPv6 hosts singly or in smaller "
+            "blocks"
+        )
     return Order(prepared, logins)
 
 

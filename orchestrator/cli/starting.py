@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from appliance.contract import Target, Technology
 from appliance.reasons import REASONS, Status
-from orchestrator.addresses import AddressSet
+from orchestrator.addresses import AddressError, canonical_address
 from orchestrator.assembly import Selection
-from orchestrator.campaign_model import Campaign
+from orchestrator.campaign_model import Campaign, TargetEntry
 from orchestrator.cli.acquiring import acquire
 from orchestrator.cli.arguments import Format, Show, Where, Which
 from orchestrator.cli.errors import BadInput, Exit, NothingToDo
@@ -20,6 +20,7 @@ from orchestrator.cli.running import check_windows, drawn_run_id, how_it_goes_on
 from orchestrator.cli.storing import find_run, stored
 from orchestrator.cli.submitting import through
 from orchestrator.outcomes import outcomes_of
+from orchestrator.plan import select
 from orchestrator.run_state import Act, RunState
 from orchestrator.state_dir import HolderInfo
 from orchestrator.store.records import RunRecord
@@ -67,23 +68,33 @@ def _wanted(which: Which, status: Status, reason: str) -> bool:
 
 
 async def probe(where: Where, campaign: Campaign, host: str, record: str, form: Format) -> Exit:
-    """One host with one record, whatever the campaign includes; what it excludes is left alone here too."""
+    """One host with one record, whatever the campaign includes; what it excludes, by address or by the names that it
+    gives the host, is left alone here too.
+    """
     chosen = [r for r in campaign.records if r.title == record]
     if not chosen:
         known = ", ".join(repr(r.title) for r in campaign.records)
         raise BadInput(f"the campaign has no record titled {record!r}; it has {known}")
-    if host in AddressSet.parse(campaign.targets.exclude):
+    narrowed = _narrowed(campaign, host, record)
+    if select(narrowed.targets).count == 0:
         raise BadInput(f"{host} is excluded by the campaign ([targets] exclude); take it out of there to probe it")
     unit = (Target(address=host), Technology(chosen[0].technology))
     show = Show(form, None, progress=False)
-    return await _begin(where, _narrowed(campaign, host, record), Selection(units=[unit]), None, show)
+    return await _begin(where, narrowed, Selection(units=[unit]), None, show)
 
 
 def _narrowed(campaign: Campaign, host: str, record: str) -> Campaign:
     """The campaign with this one target and record; validated anew, since the host is the user's word."""
+    try:
+        target = _entry(campaign, canonical_address(host))
+    except AddressError:
+        raise _no_host(host) from None
     data = campaign.snapshot()["campaign"]
     data["gate"] = []
-    data["targets"] = {"include": [host], "exclude": data["targets"].get("exclude", [])}
+    data["targets"] = {
+        "include": [target.model_dump(exclude_none=True)],
+        "exclude": data["targets"].get("exclude", []),
+    }
     data["records"] = [r for r in data["records"] if r["title"] == record]
     for kept in data["records"]:
         if kept.get("ips"):
@@ -91,7 +102,18 @@ def _narrowed(campaign: Campaign, host: str, record: str) -> Campaign:
     try:
         return Campaign.model_validate(data)
     except ValueError:
-        raise BadInput(f"{host!r} cannot be probed: it is no address and no name of a host") from None
+        raise _no_host(host) from None
+
+
+def _entry(campaign: Campaign, address: str) -> TargetEntry:
+    """A host with the names that the campaign gives it, if it gives it any."""
+    named = (e for e in campaign.targets.include if e.host or e.fqdn or e.domain)
+    own = next((e for e in named if canonical_address(e.address) == address), None)
+    return own or TargetEntry(address=address)
+
+
+def _no_host(text: str) -> BadInput:
+    return BadInput(f"{text!r} cannot be probed: it is no address and no name of a host")
 
 
 async def resume(where: Where, run_id: str, show: Show, act: Act = Act.GO_ON) -> Exit:

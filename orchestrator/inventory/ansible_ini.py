@@ -51,7 +51,10 @@ def _host(number: int, line: str) -> Iterator[Found | Refusal]:
             number, "begins with a variable instead of a host; put the host first, or a [group:vars] above it"
         )
         return
-    variables = dict(word.split("=", 1) for word in words if "=" in word)
+    if any("=" not in word for word in words):  # not quoted: it may be a password
+        yield Refusal(number, "has a word that is no variable (name=value); write one host a line, and quote values")
+        return
+    variables = dict(word.split("=", 1) for word in words)
     yield from (ignored_secret(number, variable) for variable in variables if variable in SECRETS)
     yield from hosts(number, name, variables.get("ansible_host", ""), variables.get("ansible_connection", ""))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from orchestrator.inventory.found import Found, InventoryError, Refusal, named
 
 ADDRESSES = ("ip", "address", "ip_address", "ip address", "ipaddress", "target")
 NAMES = ("fqdn", "dns", "dns_name", "dns name", "hostname", "host", "name")
+_LINE_END = re.compile(r"[\r\n]")
+"""As the csv module has it."""
 
 
 def is_header(line: str) -> bool:
@@ -19,7 +22,7 @@ def is_header(line: str) -> bool:
 
 def read(text: str) -> Iterator[Found | Refusal]:
     """Raises InventoryError for a header without any known column."""
-    header, _, _ = text.partition("\n")
+    header = _LINE_END.split(text, maxsplit=1)[0]
     columns = _cells(header)
     address = next((columns.index(name) for name in ADDRESSES if name in columns), None)
     name = next((columns.index(name) for name in NAMES if name in columns), None)

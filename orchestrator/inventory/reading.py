@@ -32,7 +32,8 @@ _READERS: Mapping[InventoryFormat, Callable[[str], Iterator[Found | Refusal]]] =
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    entries: tuple[TargetEntry, ...]
+    entries: Mapping[TargetEntry, int]
+    """And the line on which each was first met."""
     refusals: tuple[Refusal, ...]
     """Lines that are no target of a scan; with `ignored`, lines of which something was left out."""
     repeated: int
@@ -46,7 +47,7 @@ class Inventory:
 def read_inventory(data: bytes, form: InventoryFormat | None = None) -> Inventory:
     """Raises InventoryError for what cannot be read as a whole; single lines are refused instead."""
     text = _decoded(data)
-    entries: dict[TargetEntry, None] = {}
+    entries: dict[TargetEntry, int] = {}
     refusals: list[Refusal] = []
     repeated = 0
     for number, one in enumerate(_READERS[form or detect(text)](text)):
@@ -58,10 +59,10 @@ def read_inventory(data: bytes, form: InventoryFormat | None = None) -> Inventor
         elif made in entries:
             repeated += 1
         else:
-            entries[made] = None
+            entries[made] = one.line
         if len(entries) > ENTRIES_MAX:
             raise InventoryError(f"names more than {ENTRIES_MAX:,} targets; write networks as blocks (10.0.0.0/8)")
-    return Inventory(tuple(entries), tuple(refusals), repeated)
+    return Inventory(entries, tuple(refusals), repeated)
 
 
 def detect(text: str) -> InventoryFormat:

@@ -53,12 +53,13 @@ def accounts_of(
     logons: RunLogons, budget_of: Callable[[Account], Budget | None], of_hosts: Collection[Budget] = ()
 ) -> Accounts:
     """`of_hosts`: what the campaign allows accounts of single hosts, all of them."""
-    lines = tuple(_line(one, budget_of) for one in logons.listed)
+    lines = tuple(account_line(one, budget_of) for one in logons.listed)
     only = next(iter(of_hosts)) if len(of_hosts) == 1 else None
     return Accounts(logons.directories, logons.hosts, lines, only)
 
 
-def _line(one: LogonCount, budget_of: Callable[[Account], Budget | None]) -> AccountLine:
+def account_line(one: LogonCount, budget_of: Callable[[Account], Budget | None]) -> AccountLine:
+    """`budget_of`: as the pacer has it."""
     account = _account(one.account)
     name, budget = account_name(one.account), budget_of(account)
     return AccountLine(name, account.is_directory, one.granted, one.succeeded, one.failed, budget)

@@ -6,7 +6,8 @@ The rules, stated here and nowhere else:
               subnet, the appliance, the jump host, what the hosts run; or none, where every host must be fixed for
               itself.
  K2 shared    A factor is to blame where at least two targets that have it failed for the reason, and they are more than
-              half of all targets that have it. A secret that works on most hosts is not what is wrong.
+              half of all targets that have it. A secret that works on most hosts is not what is wrong. A target has
+              what its attempt came to, and what it failed for: one that was never tried says nothing of its secret.
  K3 rest      Failures without a shared factor are one cause per reason.
  K4 skipped   A target that was skipped because an account's breaker was open counts for the reason that opened it: the
               same fix frees it.
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Interface
 
+from appliance.contract import Phase
 from appliance.reasons import REASONS, Owner, Reason, Status
 from orchestrator.report.rows import ReportRow, account_name
 
@@ -57,6 +59,18 @@ _BY_REASON |= {code: Factor.VAULT for code in REASONS if code.startswith("VAULT_
 _BY_REASON |= {code: Factor.JUMP for code in REASONS if code.startswith("JUMP_")}
 """Where the owner alone does not tell (K1)."""
 
+_TRIED = frozenset(Phase) - {Phase.PLAN, Phase.DISPATCH}
+_CAME_TO = {
+    Factor.APPLIANCE: _TRIED,
+    Factor.SUBNET: _TRIED - {Phase.LEASE, Phase.JUMP, Phase.VAULT},
+    Factor.ACCOUNT: frozenset({Phase.PERMIT, Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF}),
+    Factor.SECRET: frozenset({Phase.VAULT, Phase.AUTH, Phase.PRIVILEGE, Phase.LOGOFF}),
+}
+_CAME_TO[Factor.VAULT] = _CAME_TO[Factor.SECRET]
+"""The phases of which an attempt that came to the factor has had one (K2); the other factors are told by the host.
+A vault may be asked before the host is dialled.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -85,11 +99,14 @@ class Causes:
 
     def add(self, row: ReportRow) -> None:
         values = _values(row)
-        self._seen.update(values.items())
-        if row.status is Status.PASSED:
-            return
         reason = REASONS.get(row.blocked_by, row.reason)  # K4
         factor = _BY_REASON.get(reason.code, _BY_OWNER[reason.owner])
+        phases = {row.evidence.phase, *(time.phase for time in row.evidence.phases)}
+        for one, value in values.items():
+            if one is factor or one not in _CAME_TO or phases & _CAME_TO[one]:  # K2
+                self._seen[one, value] += 1
+        if row.status is Status.PASSED:
+            return
         key = (reason, factor, values[factor]) if values.get(factor) else (reason, Factor.NONE, "")
         self._failed[key] += 1
         self._skipped[key] += bool(row.blocked_by)
@@ -109,7 +126,7 @@ class Causes:
 
 
 def _values(row: ReportRow) -> dict[Factor, str]:
-    """The factors that a target has."""
+    """The factors that a target has, or would have had."""
     values = {
         Factor.SECRET: f"{row.secret} in {row.vault}" if row.secret else "",
         Factor.VAULT: row.vault,

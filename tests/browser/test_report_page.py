@@ -37,7 +37,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(HOSTS)
     ]
     logons = [LogonCount("scan@dir:corp", 9, 8, 1)]
-    text = asyncio.run(joined(html_report(finished(outcomes), lambda: rows(*outcomes), (), logons, {"name": BREAKING})))
+    text = asyncio.run(
+        joined(html_report(finished(outcomes), lambda: rows(*outcomes), (), logons, lambda _: None, {"name": BREAKING}))
+    )
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(text, encoding="utf-8")
     return file

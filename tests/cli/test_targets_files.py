@@ -57,7 +57,7 @@ def test_a_list_takes_the_place_of_the_campaigns_targets_and_exclusions_hold(cam
     ended = here("plan", campaign, "--json", "--targets", first, "--targets", second)
     assert ended.code == 0, ended.stderr
     assert planned(ended.stdout) == ["10.0.0.1", "10.0.0.3"]
-    assert "3 targets from" in ended.stderr
+    assert f"3 targets from {first}, {second}, 1 of which the campaign excludes\n" in ended.stderr
     assert "hosts.txt: 1 entries came more than once" in ended.stderr
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import anyio.to_thread
 
+from appliance.contract import Account
 from orchestrator.gates import GateResult
+from orchestrator.pacing import Budget
 from orchestrator.report.documents import dumps
 from orchestrator.report.html.island import Island
 from orchestrator.report.html.page import render
@@ -26,13 +28,14 @@ async def html_report(
     rows: Callable[[], ReportRows],
     gates: Sequence[GateResult],
     logons: Sequence[LogonCount],
+    budget_of: Callable[[Account], Budget | None],
     settings: Mapping[str, Any],
 ) -> AsyncIterator[str]:
     """Pieces of one document. The rows are gone through twice: what stands above them is said of all of them."""
     survey = Survey(run, gates)
     async for row in rows():
         survey.add(row)
-    before, after = await anyio.to_thread.run_sync(render, survey, logons, settings)
+    before, after = await anyio.to_thread.run_sync(render, survey, logons, budget_of, settings)
     yield before
     island = Island()
     yield '{"rows":[\n'

@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from appliance.contract import Account
 from appliance.reasons import Status
+from orchestrator.pacing import Budget
+from orchestrator.report.accounts import AccountLine, account_line
 from orchestrator.report.comparing import COMPARED, figure
 from orchestrator.report.documents import instant
 from orchestrator.report.escape import plain
 from orchestrator.report.html.survey import BINS, PhaseTimes, Survey
-from orchestrator.report.rows import account_name
 from orchestrator.store.records import LogonCount
 
 _HERE = files("orchestrator.report.html")
@@ -51,30 +52,21 @@ _FACTORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _AccountLine:
-    account: str
-    granted: int
-    succeeded: int
-    failed: int
-    budget: int | None
-    shared: bool
-
-    @property
-    def spent(self) -> int:
-        """Percent of the budget, at most 100."""
-        return min(100, round(100 * self.failed / self.budget)) if self.budget else 0
-
-
-def render(survey: Survey, logons: Sequence[LogonCount], settings: Mapping[str, Any]) -> tuple[str, str]:
+def render(
+    survey: Survey,
+    logons: Sequence[LogonCount],
+    budget_of: Callable[[Account], Budget | None],
+    settings: Mapping[str, Any],
+) -> tuple[str, str]:
     """The page, before and after the outcomes' data."""
     style, script = _text("report.css"), _text("report.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = lambda n: f"{n:,}"
     environment.filters["ms"] = duration
     environment.filters["plain"] = plain
+    environment.filters["spent"] = _spent
     summary = survey.summary()
-    accounts = _accounts(survey, logons, settings)
+    accounts = _accounts(logons, budget_of)
     over = survey.run.finished_at if survey.run.state.over else None
     page = environment.from_string(_text("report.html")).render(
         run=survey.run,
@@ -147,17 +139,15 @@ def _columns(times: PhaseTimes) -> list[dict[str, Any]]:
     ]
 
 
-def _accounts(survey: Survey, logons: Sequence[LogonCount], settings: Mapping[str, Any]) -> list[_AccountLine]:
+def _accounts(logons: Sequence[LogonCount], budget_of: Callable[[Account], Budget | None]) -> list[AccountLine]:
     """Shared accounts first, then those with the most failures."""
-    budgets = {record["title"]: record.get("failure_budget") for record in settings.get("records", ())}
-    lines = []
-    for count in logons:
-        records = survey.records_of.get(count.account, set())
-        known = [budgets[title] for title in records if budgets.get(title) is not None]
-        shared = "@dir:" in count.account
-        name, budget = account_name(count.account), min(known, default=None)
-        lines.append(_AccountLine(name, count.granted, count.succeeded, count.failed, budget, shared))
+    lines = [account_line(one, budget_of) for one in logons]
     return sorted(lines, key=lambda line: (not line.shared, -line.failed, -line.granted, line.account))
+
+
+def _spent(line: AccountLine) -> int:
+    """Percent of the budget, at most 100."""
+    return min(100, round(100 * line.failed / line.budget.failures)) if line.budget else 0
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the page says of all outcomes together: sums, causes, times per phase, and the records of each account."""
+"""What the page says of all outcomes together: sums, causes and times per phase."""
 
 from __future__ import annotations
 
@@ -39,16 +39,12 @@ class Survey:
         self.run = run
         self._summariser = Summariser(run, gates)
         self._times: dict[Phase, array[float]] = {}
-        self.records_of: dict[str, set[str]] = {}
-        """By account: the records that logged in to it."""
         self.appliances: Counter[str] = Counter()
 
     def add(self, row: ReportRow) -> None:
         self._summariser.add(row)
         for time in row.evidence.phases:
             self._times.setdefault(time.phase, array("d")).append(time.ms)
-        if row.account:
-            self.records_of.setdefault(row.account, set()).add(row.record)
         if row.appliance:
             self.appliances[row.appliance] += 1
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.contract import Technology
 from orchestrator.capacity.bounds import Bound, Limit, Site, bounds_of
 from orchestrator.capacity.costs import Costs
 from orchestrator.capacity.demand import Demand
@@ -66,6 +67,14 @@ def test_accounts_and_vaults_are_named() -> None:
     bounds = bounds_of(demand(shared(500), own(500), vaults=two), costs(), SITE)
     named = {bound.described for bound in bounds if bound.name}
     assert named == {f"account {ACCOUNT!r}", "vault 'Vault'", "vault 'Other'"}
+
+
+def test_an_account_of_both_technologies_has_one_budget() -> None:
+    windows = replace(shared(250), technology=Technology.WINDOWS)
+    known = costs(verdicts={ACCOUNT: 1.0})
+    [account] = [b for b in bounds_of(demand(shared(750), windows), known, SITE) if b.limit is Limit.ACCOUNT]
+    [alone] = [b for b in bounds_of(demand(shared(1000)), known, SITE) if b.limit is Limit.ACCOUNT]
+    assert account == alone
 
 
 DEMANDS = st.builds(

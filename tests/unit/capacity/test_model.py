@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.contract import Technology
 from orchestrator.capacity.bounds import Limit
 from orchestrator.capacity.comparison import Foreseen, compared, foreseen
 from orchestrator.capacity.costs import NOTHING_KNOWN
@@ -59,6 +60,14 @@ def test_risk_is_by_account_and_window() -> None:
     long = predict(demand(shared(10_000)), costs(verdicts={ACCOUNT: 1.0}), SITE)
     assert long.duration_s == pytest.approx(5000, rel=0.01)
     assert long.failed_at_most == 2 * 3  # in the third window of half an hour
+
+
+def test_an_account_of_both_technologies_is_one_risk() -> None:
+    failing = replace(LOGIN, failed=1)
+    known = costs(tried={"unix": (failing,), ACCOUNT: (failing,)})
+    told = predict(demand(shared(100), replace(shared(50), technology=Technology.WINDOWS)), known, SITE)
+    assert [(risk.account, risk.targets, risk.failed_at_most) for risk in told.accounts] == [(ACCOUNT, 150, 2)]
+    assert (told.failed, told.failed_at_most) == (2, 2)
 
 
 def test_failures_go_on_as_before_within_the_budget() -> None:

@@ -89,7 +89,11 @@ def test_a_plain_list() -> None:
     assert refusals == []
 
 
-@pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t], ids=["CRLF", "BOM"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda t: t.replace("\n", "\r\n"), lambda t: t.replace("\n", "\r"), lambda t: "\ufeff" + t],
+    ids=["CRLF", "CR", "BOM"],
+)
 @pytest.mark.parametrize("text", [PLAIN, CSV, INI, YAML], ids=["list", "csv", "ini", "yaml"])
 def test_line_ends_and_a_byte_order_mark_change_nothing(text: str, change: Any) -> None:
     assert told(change(text)) == told(text)
@@ -125,9 +129,18 @@ def test_hosts_without_a_network_and_templates_are_told() -> None:
     assert [line for line, _ in refusals] == [2, 3, 4]
 
 
+@pytest.mark.parametrize("line", ["web1 web2", "10.0.0.1 - 10.0.0.9", "web1 ansible_password = KMS-secret"])
+def test_a_word_of_an_ansible_inventory_that_is_no_variable_is_refused(line: str) -> None:
+    entries, refusals = told(f"[web]\nweb0\n{line}\n")
+    assert entries == ["web0"]
+    [(number, why)] = refusals
+    assert (number, why[:33], "KMS" in why) == (3, "has a word that is no variable (n", False)
+
+
 def test_repeated_targets_are_merged_and_counted() -> None:
     found = read_inventory(b"10.0.0.1\n10.0.0.1\n10.0.0.2\n")
     assert (len(found.entries), found.repeated) == (2, 1)
+    assert list(found.entries.values()) == [1, 3], "where they were first met"
 
 
 @pytest.mark.parametrize(

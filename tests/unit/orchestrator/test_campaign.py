@@ -842,6 +842,12 @@ def test_where_a_record_has_its_tickets_from(keys: str, expected: object) -> Non
         ('{ host = "b", user = "j" }', "", "jump.secret", "is missing; add it"),
         ('{ host = "b", user = "j", secret = "s", vault = "W" }', "", "jump.vault", "there is no vault 'W'"),
         ('{ host = "B.", user = "j", secret = "s" }', '"b"', "jump.host", "is excluded by [targets] exclude"),
+        (
+            '{ host = "fe80::1%eth0", user = "j", secret = "s" }',
+            "",
+            "jump.host",
+            "'fe80::1%eth0' is not one host",
+        ),
         ('{ host = "b", user = "j", secret = "s" }', '"10.20.0.9"', "ips", "'web1.corp.example' would be resolved by"),
     ],
 )

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import anyio
+import pytest
 
+from appliance.bus import BusError
 from orchestrator.cli.control import Desk
 from orchestrator.cli.engine import Engine
 from orchestrator.cli.errors import Exit
@@ -16,6 +18,7 @@ from orchestrator.cli.given import Given
 from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.run_state import Act, RunState
 from orchestrator.store import RunRecord, open_store
+from orchestrator.store.errors import StoreError
 
 
 class Overtaken(LeaseKeeper):
@@ -45,3 +48,24 @@ async def test_an_order_for_a_run_that_was_lost_a_moment_ago_is_answered(tmp_pat
         assert record.state is RunState.QUEUED
     finally:
         await store.close()
+
+
+class Failing:
+    """Its tables cannot be read, nor can the bus be asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def get(self, run: str) -> RunRecord | None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(StoreError("its disk is full"), Exit.INCOMPLETE), (BusError("the bus does not answer"), Exit.VAULT)],
+)
+async def test_what_fails_beneath_the_holder_is_an_answer_and_does_not_end_it(error: Exception, code: Exit) -> None:
+    async with anyio.create_task_group() as tasks:
+        desk = Desk(cast("Engine", SimpleNamespace(store=SimpleNamespace(runs=Failing(error)))), tasks)
+        answer = json.loads(await desk.answer("priority", b'{"run": "r1", "priority": 1}'))
+    assert answer == {"error": str(error), "code": code}

@@ -83,6 +83,10 @@ def test_every_member_has_one_place_and_no_other_has_any(addresses: AddressSet) 
             addresses.at(outside)
 
 
+def test_what_is_no_address_is_in_no_set() -> None:
+    assert "fe80::1%eth0" not in AddressSet.parse(["fe80::/64", "a.example"])
+
+
 @pytest.mark.parametrize(
     ("text", "first", "last"),
     [

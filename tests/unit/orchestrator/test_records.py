@@ -308,6 +308,7 @@ def test_whose_password_root_delegation_submits(
     budget = records.budget_for(root.account)
     assert budget is not None
     assert budget.failures == 3
+    assert records.budgets_of_hosts() == (set() if root.account.is_directory else {budget})
 
 
 def test_without_a_password_nothing_is_submitted() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
+from zoneinfo import ZoneInfo
 
 import anyio
 import anyio.lowlevel
@@ -22,6 +23,9 @@ from orchestrator.schedule import Due, Verdict, due, fires, next_fire, verdict
 from orchestrator.scheduler import Scheduler, SubmitError, TurnLostError
 from orchestrator.store import StoreError, open_store
 from tests.simulation.virtual_loop import run as run_virtually
+
+READ = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin")]
+"""Files, which stay read for as long as these are there: the loop of a test must not read them."""
 
 HOUR = 3600.0
 

@@ -71,6 +71,14 @@ def test_the_missing_hour() -> None:
     assert opened(phase_at(until, utc("2027-03-28T00:30"))).ends == utc("2027-03-28T01:00")
     night = windows(NIGHT)
     assert opened(phase_at(night, utc("2027-03-27T22:00"))).ends == utc("2027-03-28T04:00"), "an hour shorter"
+    within = windows({"start": "02:30", "end": "03:00", "time_zone": "Europe/Berlin"})
+    assert closed(phase_at(within, utc("2027-03-28T01:00"))).opens == utc("2027-03-29T00:30"), "empty on that day"
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
+def test_the_first_and_the_last_day_that_a_window_may_name(zone: str) -> None:
+    always = windows({"start": "1970-01-01", "end": "9998-12-31T23:59:59", "time_zone": zone})
+    assert opened(phase_at(always, utc("2027-01-01T00:00"))).ends > utc("9998-12-31T00:00")
 
 
 def test_the_hour_that_comes_twice() -> None:
@@ -153,6 +161,11 @@ def test_a_moment_shows_its_time_or_the_end_of_the_gap_over_it(zone: str, day: d
         ({"start": "2027-01-31T22:00+01:00", "time_zone": "UTC"}, "without an offset"),
         ({"start": "2027-01-31T22:00", "end": "2027-01-30T22:00", "time_zone": "UTC"}, "in this order"),
         ({"start": "2027-01-31T22:00", "end": "06:00", "time_zone": "UTC"}, "is no day and time"),
+        ({"start": "0001-01-01", "time_zone": "Asia/Tokyo"}, "is of the year 1; years from 1970 to 9998 are taken"),
+        (
+            {"start": "2026-01-01", "end": "9999-12-31T23:59:59", "time_zone": "America/New_York"},
+            "a window that stays open for good has no end: leave end out",
+        ),
     ],
 )
 def test_what_is_no_window(table: dict[str, Any], text: str) -> None:

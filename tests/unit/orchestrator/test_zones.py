@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.addresses import AddressSet, text_of
@@ -99,6 +99,33 @@ def test_what_is_split_is_what_each_address_says(blocks: list[tuple[int, int, st
     )[1]
     assert made.of(address) == expected
     assert [name for name, part in parts.items() if address in part] == [expected]
+
+
+def test_where_entries_of_one_zone_cross_anothers_within_them_is_the_others() -> None:
+    west = zone("west", ["10.2.0.0-10.2.1.255", "10.2.1.0-10.2.2.255"])
+    found = campaign(west + zone("dmz", ["10.2.2.0/24"])).zone_map
+    assert [found.of(address) for address in ("10.2.1.255", "10.2.2.0", "10.2.2.255")] == ["west", "dmz", "dmz"]
+
+
+def _apart_or_within(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    (_, b), (c, d) = sorted((one, other), key=lambda span: (span[0], -span[1]))
+    return one != other and (b < c or d <= b)
+
+
+@settings(derandomize=True, max_examples=1000)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 12), st.sampled_from("abc")), max_size=9))
+def test_entries_that_cross_within_their_zone_leave_every_address_to_the_smallest(
+    drawn: list[tuple[int, int, str]],
+) -> None:
+    taken: list[tuple[int, int, str]] = []
+    for first, more, name in drawn:
+        last = first + more
+        if all(name == its or _apart_or_within((first, last), (a, b)) for a, b, its in taken):
+            taken.append((first, last, name))
+    made = zone_map("rest", [(name, [f"{text_of(a)}-{text_of(b)}"]) for a, b, name in taken], {})
+    for number in range(34):
+        holding = [(b - a, name) for a, b, name in taken if a <= number <= b]
+        assert made.of(text_of(number)) == min(holding, default=(0, "rest"))[1]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from appliance.contract import Phase
 from appliance.reasons import REASONS, Owner
 from orchestrator.report.causes import Cause, Causes, Factor, subnet
 from orchestrator.report.rows import report_row
@@ -24,6 +27,11 @@ def told(*outcomes: OutcomeRow) -> list[tuple[str, Factor, str, int]]:
 
 def hosts(reason: str, number: int, subnet: str = "10.0.0", **changes: object) -> list[OutcomeRow]:
     return [outcome(reason, f"{subnet}.{i}", **changes) for i in range(number)]  # type: ignore[arg-type]  # OutcomeRow's
+
+
+def untried(one: OutcomeRow, phase: Phase) -> OutcomeRow:
+    """It came to this phase, and no further."""
+    return replace(one, evidence=one.evidence.model_copy(update={"phase": phase, "phases": ()}))
 
 
 def test_the_injected_fault_is_the_top_cause() -> None:
@@ -52,6 +60,31 @@ def test_a_secret_that_works_elsewhere_is_not_to_blame() -> None:
         ("BAD_CREDENTIALS", Factor.NONE, "", 3)
     ]
     assert told(*hosts("BAD_CREDENTIALS", 3), *hosts("PASSED", 2, "10.0.1"))[0][1] is Factor.SECRET
+
+
+def test_targets_whose_attempt_never_came_to_a_factor_say_nothing_of_it() -> None:
+    missing = hosts("SECRET_NOT_FOUND", 3, phase=Phase.VAULT)
+    closed = [untried(one, Phase.TCP) for one in hosts("PORT_CLOSED", 9, "10.0.1")]
+    assert told(*missing, *closed)[1] == ("SECRET_NOT_FOUND", Factor.SECRET, "root in Vault", 3)
+    locked = [untried(one, Phase.VAULT) for one in hosts("VAULT_TLS", 9, "10.0.1")]
+    assert ("ACCOUNT_LOCKED", Factor.ACCOUNT, "scan@corp", 3) in told(*hosts("ACCOUNT_LOCKED", 3), *locked)
+
+
+@pytest.mark.parametrize("reason", ["SECRET_NOT_FOUND", "VAULT_TLS", "ACCOUNT_LOCKED", "PORT_FILTERED", "OWN_OVERLOAD"])
+def test_targets_that_were_ended_together_count_alike_with_and_without_rows(reason: str) -> None:
+    failed = hosts(reason, 3, phase=Phase.AUTH)
+    cancelled = [untried(one, Phase.DISPATCH) for one in hosts("CANCELLED", 50)]
+    together = Causes()
+    for one in failed:
+        together.add(report_row(one))
+    together.add_together(REASONS["CANCELLED"], len(cancelled))
+    assert together.found() == causes(*failed, *cancelled)
+    assert together.found()[1].factor is not Factor.NONE
+
+
+def test_what_was_settled_before_anything_was_dialled_has_its_cause() -> None:
+    waited = [untried(one, Phase.DISPATCH) for one in hosts("VAULT_UNREACHABLE", 3)]
+    assert told(*waited) == [("VAULT_UNREACHABLE", Factor.VAULT, "Vault", 3)]
 
 
 def test_single_failures_of_one_reason_are_one_cause() -> None:

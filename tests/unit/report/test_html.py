@@ -13,17 +13,23 @@ from typing import Any
 import html5lib
 import pytest
 
-from appliance.contract import Phase
+from appliance.contract import Account, Phase
 from appliance.reasons import REASONS, Status
 from orchestrator.gates import GateResult
+from orchestrator.pacing import Budget
 from orchestrator.report.html import html_report
 from orchestrator.run_state import RunState
 from orchestrator.store import OutcomeRow
 from orchestrator.store.records import LogonCount
 from tests.unit.report.report_rows import HOSTILE, finished, foreseen_run, joined, outcome, rows
 
-SETTINGS = {"name": "quarterly", "records": [{"title": "unix", "failure_budget": 2}], "pace": {"deadline": 30.0}}
+SETTINGS = {"name": "quarterly", "records": [{"title": "unix", "failure_budget": 5}], "pace": {"deadline": 30.0}}
 BREAKING = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)>" + HOSTILE
+
+
+def allowed(account: Account) -> Budget | None:
+    """Whatever records had rows."""
+    return Budget(failures=2) if account.is_directory else None
 
 
 async def page(
@@ -34,7 +40,7 @@ async def page(
     **run: Any,
 ) -> str:
     record = replace(finished(outcomes), **run)
-    return await joined(html_report(record, lambda: rows(*outcomes), gates, logons, settings or SETTINGS))
+    return await joined(html_report(record, lambda: rows(*outcomes), gates, logons, allowed, settings or SETTINGS))
 
 
 def island(text: str) -> dict[str, Any]:
@@ -139,6 +145,7 @@ async def test_sums_gates_phases_accounts_and_settings_are_there_without_a_scrip
     assert "failed &lt;= 0 is broken (1)" in words
     assert "tcp 2 1.5 ms 1.5 ms 1.5 ms" in words
     assert "scan@corp directory 5 3 1 2 50 % 50 %" in words
+    assert re.search(r"root@10\.0\.0\.1 1 0 1 \W \W", words)
     assert "pace.deadline 30.0" in words
     assert "needs JavaScript" in words
 
