@@ -263,8 +263,9 @@ def _rows() -> list[Reason]:
                "Correct user or password; disable the guest mapping on the host.", yes),
         Reason("ANONYMOUS_SESSION", fail, host, "The host made an anonymous session: the credential was not used.",
                "Disable anonymous sessions on the host.", sent),
-        Reason("AUTH_NOT_REQUIRED", fail, host, "The host lets anybody in without a credential.",
-               "Fix the host: the login proves nothing."),
+        Reason("AUTH_NOT_REQUIRED", fail, host,
+               "The host lets anybody in without a credential, or cannot prove that it has checked one.",
+               "Fix the host: the login proves nothing.", sent),
         # -- privilege ------------------------------------------------------------------------------------------------
         Reason("PRIV_SUDO_PASSWORD", lim, host, "sudo asks for a password.",
                "Allow NOPASSWD for the scan account, or give root_delegation a password or secret."),

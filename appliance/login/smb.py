@@ -6,7 +6,8 @@ its domain has to choose the record. Otherwise NTLM takes the place of Kerberos 
 reached or none knows the host's name, never where one has refused something, and the evidence says so.
 
 impacket does the protocol, on the event loop (`bridge`). Its exceptions are translated here and nowhere else. A guest
-or anonymous session is a failed login: the server took us in without taking the credential.
+or anonymous session is a failed login: the server took us in without taking the credential. So is a session whose key
+the server does not know.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from appliance.login.smb_session import (
     STATUS_ACCESS_DENIED,
     STATUS_SUCCESS,
     SmbSession,
+    UnprovenSessionError,
     Verdict,
 )
 from appliance.login.smb_ticket import UnprovenHostError, present, refusal
@@ -117,12 +119,12 @@ class _SmbLogin:
         self._scheme: dict[str, str] = {}
         """How the session is authenticated, as facts."""
         self._local_account = ("", "")
-        self._submitted = False
         self._stands = False
 
     @property
     def submitted(self) -> bool:
-        return self._submitted or (self._tickets is not None and self._tickets.submitted)
+        answered = self._session is not None and self._session.submitted
+        return answered or (self._tickets is not None and self._tickets.submitted)
 
     @property
     def proven(self) -> bool:
@@ -214,7 +216,6 @@ class _SmbLogin:
         user, domain = identity(candidate, self._names)
         self._local_account = local_account(user, domain, self._names)
         self._scheme = {"authentication": "NTLMv2", **self._instead_of_kerberos}
-        self._submitted = True
         return await self._call(Phase.AUTH, lambda: session.answer(user, key, domain))
 
     async def _present(self, tickets: Tickets, credential: Credential) -> Verdict | Failure:
@@ -302,6 +303,11 @@ class _SmbLogin:
         except UnprovenHostError as error:
             text = f"the host accepts the ticket, but does not prove that it can read it: {error}"
             return Failure(phase, named("KRB_TICKET_REFUSED"), text, self._facts())
+        except UnprovenSessionError as error:
+            if phase in (Phase.PRIVILEGE, Phase.LOGOFF):
+                return Failure(phase, named("PRIV_CHECK_FAILED"), str(error), self._facts())
+            text = f"the host accepts the login and cannot prove that it knows the password: {error}"
+            return Failure(phase, named("AUTH_NOT_REQUIRED"), text, self._facts())
         except OSError as error:
             return Failure(phase, os_error(error), error.strerror or "", self._facts())
         except EOFError as error:

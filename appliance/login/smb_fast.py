@@ -13,12 +13,10 @@ For the versions in VERSIONS alone: with any other, and with `--no-fast-path`, t
 
 from __future__ import annotations
 
-import hmac
 import os
 import struct
 from functools import cache
 from importlib.metadata import version
-from itertools import accumulate, chain
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -36,6 +34,7 @@ from impacket.smb3structs import (
     SMB2Packet,
 )
 
+from appliance.login.smb_ntlm import last_message, nameless_response, names_host
 from appliance.login.smb_session import SmbSession
 
 VERSIONS = ("0.13.1",)
@@ -111,7 +110,6 @@ _PADDING = b"\xff\xff"
 _SET_UP = struct.Struct("<HBBIIHHQ")
 _SET_UP_ANSWER = struct.Struct("<HHHH")
 _CHALLENGE = struct.Struct("<8sIHHII8s8sHHI")
-_TYPE3 = struct.Struct("<8sI" + "HHI" * 6 + "I")
 _SIGNATURE = b"NTLMSSP\0"
 
 
@@ -128,17 +126,12 @@ class FastSmbSession(SmbSession):
     def read_packet(self, message: bytes) -> Packet | SMB2Packet:
         return Packet(message) if message.startswith(_SMB2) else super().read_packet(message)
 
-    def signSMB(self, packet: Packet) -> None:  # noqa: N802 - impacket's name
-        if not self._Session["SessionKey"]:
-            packet["Signature"] = bytes(16)
-            return
-        packet["Signature"] = bytes(16)
+    def signature(self, message: bytes) -> bytes:
         if self._Connection["Dialect"] < SMB2_DIALECT_30:
-            packet["Signature"] = hmac.digest(self._Session["SessionKey"], packet.getData(), "sha256")[:16]
-            return
+            return super().signature(message)
         mac = CMAC(AES(self._Session["SigningKey"]))
-        mac.update(packet.getData())
-        packet["Signature"] = mac.finalize()
+        mac.update(message)
+        return mac.finalize()
 
     # -- NEGOTIATE (MS-SMB2 2.2.3, 2.2.4, 3.2.5.2) ---------------------------------------------------------------------
 
@@ -206,32 +199,19 @@ class FastSmbSession(SmbSession):
     ) -> tuple[bytes, bytes]:
         read = _read_challenge(challenge)
         try:
-            names = domain.encode("utf-16le"), user.encode("utf-16le"), b""
+            names = user.encode("utf-16le"), domain.encode("utf-16le")
         except UnicodeEncodeError:
             read = None
         if read is None:
             return super().ntlm_answer(type1, challenge, user, nt_hash, domain)
         flags, nonce, info = read
-        nt, lm, key = ntlm.computeResponse(
-            flags, nonce, os.urandom(8), info, domain, user, "", "", nt_hash, use_ntlmv2=True
-        )
-        sealed = b""
-        if flags & ntlm.NTLMSSP_NEGOTIATE_KEY_EXCH:
-            base, key = key, os.urandom(16)
-            sealed = ntlm.generateEncryptedSessionKey(base, key)
-        # impacket's rule: of these, what the server takes, too; of the others, what was offered.
-        agreed = type1["flags"] & (flags | ~_NEGOTIABLE)
-        return _type3(agreed, *names, lm, nt, sealed), key
-
-
-_NEGOTIABLE = (
-    ntlm.NTLMSSP_NEGOTIATE_EXTENDED_SESSIONSECURITY
-    | ntlm.NTLMSSP_NEGOTIATE_128
-    | ntlm.NTLMSSP_NEGOTIATE_KEY_EXCH
-    | ntlm.NTLMSSP_NEGOTIATE_SEAL
-    | ntlm.NTLMSSP_NEGOTIATE_SIGN
-    | ntlm.NTLMSSP_NEGOTIATE_ALWAYS_SIGN
-)
+        if names_host(info):
+            response = ntlm.computeResponse(
+                flags, nonce, os.urandom(8), info, domain, user, "", "", nt_hash, use_ntlmv2=True
+            )
+        else:
+            response = nameless_response(nonce, info, user, nt_hash, domain)
+        return last_message(type1["flags"], flags, *names, response)
 
 
 def _negotiate(guid: bytes) -> bytes:
@@ -291,12 +271,3 @@ def _read_challenge(challenge: bytes) -> tuple[int, bytes, bytes] | None:
     if signature != _SIGNATURE or kind != 2 or not _CHALLENGE.size <= at <= at + length <= len(challenge):
         return None
     return flags, nonce, challenge[at : at + length]
-
-
-def _type3(flags: int, domain: bytes, user: bytes, host: bytes, lm: bytes, nt: bytes, key: bytes) -> bytes:
-    """MS-NLMP 2.2.1.3, without version and MIC. The payload is in the order of the arguments, the fields are not."""
-    payload = (domain, user, host, lm, nt, key)
-    places = accumulate(map(len, payload), initial=_TYPE3.size)
-    fields = [(len(part), len(part), at) for part, at in zip(payload, places, strict=False)]
-    in_order = (*fields[3:5], *fields[:3], fields[5])
-    return _TYPE3.pack(_SIGNATURE, 3, *chain.from_iterable(in_order), flags) + b"".join(payload)

@@ -71,7 +71,7 @@ class Look:
 
     def look(self) -> Failure | None:
         """Raises what the session raises: a cut connection, an unreadable answer."""
-        [proof] = self.session.ask(tree_connect(self.session.address, "IPC$"))
+        proof = self.session.ipc()
         if proof.status != STATUS_SUCCESS:
             return Failure(Phase.PRIVILEGE, named("PRIV_CHECK_FAILED"), f"IPC$: {_hex(proof.status)}")
         self._tree = self.session.connected(proof)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from appliance.contract import Failure, Phase, named
 from appliance.login.kerberos_messages import KerberosProtocolError, Refusal, Ticket, ap_request, read_ap_reply
-from appliance.login.smb_session import STATUS_MORE_PROCESSING_REQUIRED, SmbSession, Verdict
+from appliance.login.smb_session import STATUS_MORE_PROCESSING_REQUIRED, SmbSession, UnprovenSessionError, Verdict
 
 _NO_WORD_ON_THE_PASSWORD = frozenset((
     STATUS_MORE_PROCESSING_REQUIRED,  # it wants another mechanism
@@ -38,7 +38,10 @@ def present(session: SmbSession, ticket: Ticket, now: float) -> Verdict:
             raise UnprovenHostError(f"it answers with Kerberos error {key.code}")
         return key
 
-    return session.present(ap_request(ticket, now), proof)
+    try:
+        return session.present(ap_request(ticket, now), proof)
+    except UnprovenSessionError as error:
+        raise UnprovenHostError(str(error)) from None
 
 
 def refusal(verdict: Verdict, ticket: Ticket, now: float) -> Failure | None:

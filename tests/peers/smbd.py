@@ -45,6 +45,9 @@ VARIANTS = {
     "gcm": "server smb encrypt = required\n  server smb3 encryption algorithms = AES-128-GCM",
     "smb302": "server max protocol = SMB3_02",
     "smb210": "server max protocol = SMB2_10",
+    # Which Samba cannot be told for SMB 2 and 3: what is signed is answered signed all the same.
+    "smb300": "server signing = disabled\n  server max protocol = SMB3_00",
+    "smb202": "server signing = disabled\n  server min protocol = SMB2_02\n  server max protocol = SMB2_02",
     "shareless": "",
     # Without the helpers there is no registry, and no service control, which needs it.
     "pipeless": "rpc start on demand helpers = no",

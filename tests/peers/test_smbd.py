@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from appliance.contract import Failure, Technology
 from appliance.login.bridge import open_session, run_blocking
 from appliance.login.dial import dial
+from appliance.login.smb import smb_login
 from appliance.login.smb_hash import nt_hash
 from appliance.login.smb_session import SmbSession
 from appliance.phases import PhaseLedger
@@ -48,6 +51,24 @@ async def test_neither_the_connection_nor_its_failure_keeps_the_password(smbds: 
             session.answer("smbgood", key, "")
     finally:
         await stream.abandon()
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["plain", "fast"])
+@pytest.mark.parametrize("server", ["smb202", "smb210", "smb300", "smb302"])
+async def test_an_older_server_proves_itself_by_its_first_answer(
+    smbds: dict[str, Smbd], server: str, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samba signs its answer to the login always. It is taken here for a host that does not."""
+    stand = SmbSession._stand
+
+    def unsigned(session: SmbSession, *of: Any) -> bool:
+        assert stand(session, *of)
+        return False
+
+    monkeypatch.setattr(SmbSession, "_stand", unsigned)
+    job, password = make_job(Technology.WINDOWS, "smbadmin", smbds[server].port), smbds[server].passwords["smbadmin"]
+    ended = await attempt(job, Credential(password=password), factory=partial(smb_login, fast=fast))
+    assert ended.reason == "PASSED"
 
 
 def _strings_reachable_from(root: object) -> set[object]:

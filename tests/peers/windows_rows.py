@@ -205,6 +205,18 @@ _SERVERS = (
         )
         for dialect, system, server in (("2.1", "server-2008-r2", "smb210"), ("3.0.2", "server-2012-r2", "smb302"))
     ),
+    *(
+        _row(
+            name=f"no dialect after {dialect}, signing disabled",
+            user="smbadmin",
+            reason="PASSED",
+            logons=("OK",),
+            simulated="no Windows that an estate has ends there",
+            server=server,
+            facts={"dialect": dialect.replace(".", r"\."), **_ADMIN},
+        )
+        for dialect, server in (("2.0.2", "smb202"), ("3.0", "smb300"))
+    ),
     _row(
         name="a cipher that impacket has not",
         user="smbadmin",

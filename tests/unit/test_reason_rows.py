@@ -115,7 +115,7 @@ PERHAPS_COUNTED = (
     "SSH_PROTOCOL", "SMB_PROTOCOL", "SESSION_LIMIT", "SERVER_BUSY", "NTLM_DISABLED", "TOO_MANY_AUTH_FAILURES",
     "AUTH_REFUSED", "INTERNAL", "KDC_PROTOCOL",
     # or one that lets anybody in, whatever its directory made of the password:
-    "ANONYMOUS_SESSION",
+    "ANONYMOUS_SESSION", "AUTH_NOT_REQUIRED",
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ SMB: Mapping[str, Callable[[], None]] = {
     "the SMB 2 header": _plain(_SESSION, "SMB_PACKET", "read_packet"),
     "NEGOTIATE, SESSION_SETUP": _plain(_SESSION, "negotiateSession", "processContextList", "set_up", "read_set_up"),
     "NTLM": _plain(_SESSION, "ntlm_offer", "target_info", "ntlm_answer"),
-    "CMAC by OpenSSL": _plain(_SESSION, "signSMB"),
+    "CMAC by OpenSSL": _plain(_SESSION, "signature"),
 }
 
 

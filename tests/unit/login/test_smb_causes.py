@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import anyio
@@ -18,9 +20,12 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from appliance.contract import Failure, Phase, Technology
 from appliance.login.dial import anywhere, os_error
 from appliance.login.kerberos_kdc import Kdc
-from appliance.login.smb import NTLM_HINT, _SmbLogin
+from appliance.login.smb import NTLM_HINT, _SmbLogin, smb_login
+from appliance.login.smb_fast import FastSmbSession
+from appliance.login.smb_session import SmbSession
 from appliance.phases import PhaseLedger
 from appliance.vault.credential import Credential
+from targets.smb.signing import Signer
 from tests.peers.attempt import Attempt, attempt, make_job
 from tests.unit.login.ssh_servers import peer
 from tests.unit.targets.targets_lab import running
@@ -33,6 +38,7 @@ STATUS = slice(8, 12)
 """Of an SMB 2 header (MS-SMB2 2.2.1.2)."""
 NEGOTIATE, CHALLENGE, VERDICT, IPC, ADMIN, C, SVCCTL, WINREG, *CALLS = range(12)
 """The server's messages of one login, in order; CALLS: two binds, and then two calls."""
+NOTHING = -1
 
 
 def refused(status: int) -> Change:
@@ -84,6 +90,22 @@ async def between(address: str, port: int, at: int, change: Change) -> AsyncIter
         yield changed
 
 
+@contextmanager
+def signing(sign: Callable[[int, Signer, bytes], bytes]) -> Iterator[Callable[[Signer, bytes], bytes]]:
+    """Simulated hosts sign their messages so; the first of a login is number VERDICT. Gives the right way."""
+    right, numbers = Signer.sign, count(VERDICT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Signer, "sign", lambda signer, message: sign(next(numbers), signer, message))
+        yield right
+
+
+@contextmanager
+def saying(at: int, change: Change) -> Iterator[None]:
+    """A host whose message number `at` is changed before it is signed: it is the host that says so."""
+    with signing(lambda number, signer, said: right(signer, change(said) if number == at else said)) as right:
+        yield
+
+
 async def log_in(
     directory: Path,
     at: int,
@@ -93,15 +115,21 @@ async def log_in(
     system: str = "server-2022",
     user: str = "scan",
     password: str | None = None,
+    fast: bool = True,
 ) -> Attempt:
+    """At a host that says something else in its message number `at`."""
     network = "127.92.0.0/24"
     text = f'[[hosts]]\ntechnology = "windows"\nnetwork = "{network}"\nfault = "{fault}"\nsystem = "{system}"\n'
     async with running(text, directory) as (ready, world):
         [(address, host)] = world.estate.hosts.items()
         right = world.estate.secrets[host.secret].material.password
         credential = Credential(password=right if password is None else password)
-        async with between(address, ready.smb_port, at, change) as port:
-            return await attempt(make_job(Technology.WINDOWS, user, port), credential)
+        # What could not be signed is changed on the way.
+        signed = at >= VERDICT and change not in (no_smb, smb1)
+        with saying(at, change) if signed else nullcontext():
+            async with between(address, ready.smb_port, NOTHING if signed else at, change) as port:
+                job = make_job(Technology.WINDOWS, user, port)
+                return await attempt(job, credential, factory=partial(smb_login, fast=fast))
 
 
 @pytest.mark.parametrize(
@@ -224,3 +252,65 @@ async def test_an_error_of_the_system_is_told_in_its_own_words(error: OSError, t
     with socket.socket() as sock:
         login = _SmbLogin(sock, make_job(Technology.WINDOWS, "scan", 445), PhaseLedger(), controllers, time.time)
         assert await login._call(Phase.AUTH, fail) == Failure(Phase.AUTH, os_error(error), text)
+
+
+# -- challenges that say less ------------------------------------------------------------------------------------------
+
+
+def target_info(message: bytes) -> tuple[int, int]:
+    """Where the eight bytes stand that place it in a message with an NTLM challenge, and where it begins."""
+    challenge = message.index(b"NTLMSSP\0")
+    return challenge + 40, challenge + int.from_bytes(message[challenge + 44 : challenge + 48], "little")
+
+
+def without_target_info(message: bytes) -> bytes:
+    at, _ = target_info(message)
+    return message[:at] + bytes(8) + message[at + 8 :]
+
+
+def without_pair(kind: int) -> Change:
+    """Its place is another's, which nobody asks for."""
+
+    def change(message: bytes) -> bytes:
+        _, at = target_info(message)
+        while message[at] != kind:
+            at += 4 + int.from_bytes(message[at + 2 : at + 4], "little")
+        return message[:at] + b"\x05" + message[at + 1 :]
+
+    return change
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        (without_target_info, {"netbios_host", "netbios_domain", "dns_host", "dns_domain"}),
+        (without_pair(1), {"netbios_host"}),
+        (without_pair(3), {"dns_host"}),
+        (without_pair(7), set()),  # the time
+    ],
+    ids=["nothing", "no NetBIOS name", "no DNS name", "no time"],
+)
+async def test_a_challenge_that_does_not_say_all_is_answered(
+    change: Change, lacks: set[str], fast: bool, tmp_path: Path
+) -> None:
+    """Of a server before SMB 3.1.1, which has its messages hashed: that one would not be taken in."""
+    ended = await log_in(tmp_path, CHALLENGE, change, system="server-2008-r2", fast=fast)
+    assert ended.reason == "PASSED"
+    assert {"netbios_host", "netbios_domain", "dns_host", "dns_domain"} - ended.facts.keys() == lacks
+    ended = await log_in(tmp_path, CHALLENGE, change, system="server-2008-r2", fast=fast, password="wrong")
+    assert ended.reason == "BAD_CREDENTIALS"
+    assert ended.submitted
+
+
+@pytest.mark.parametrize("kind", [FastSmbSession, SmbSession])
+async def test_an_answer_that_cannot_be_made_was_not_submitted(
+    kind: type[SmbSession], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> tuple[bytes, bytes]:
+        raise struct.error("what does not fit")
+
+    monkeypatch.setattr(kind, "ntlm_answer", fail)
+    ended = await log_in(tmp_path, CHALLENGE, whole, fast=kind is FastSmbSession)
+    assert ended.reason == "SMB_PROTOCOL"
+    assert not ended.submitted

@@ -23,7 +23,9 @@ from appliance.vault.credential import Credential
 from targets.smb import rpc
 from targets.smb.rpc import Fault, Pipe
 from targets.smb.services import Registry, Sam, ServiceManager
+from targets.smb.signing import Signer
 from tests.peers.attempt import Attempt, attempt, make_job
+from tests.unit.login.test_smb_causes import VERDICT, signing
 from tests.unit.targets.targets_lab import running
 
 RIGHTS = ("admin_share", "disk_share", "service_control", "remote_registry")
@@ -136,16 +138,18 @@ async def test_no_more_is_asked_at_once_than_the_host_takes(
 
     def receive(session: StreamSession, timeout: float | None = None) -> Any:
         nonlocal said
-        packet = received(session, timeout)
         said += "<"
-        message = packet.get_trailer()
-        if len(said) > len(LOGIN):
-            packet.set_trailer(message[:14] + granted.to_bytes(2, "little") + message[16:])
-        return packet
+        return received(session, timeout)
+
+    def grant(number: int, signer: Signer, message: bytes) -> bytes:
+        if number > VERDICT:
+            message = message[:14] + granted.to_bytes(2, "little") + message[16:]
+        return right(signer, message)
 
     monkeypatch.setattr(StreamSession, "send_packet", send)
     monkeypatch.setattr(StreamSession, "recv_packet", receive)
-    assert (await look("none", tmp_path)).reason == "PASSED"
+    with signing(grant) as right:
+        assert (await look("none", tmp_path)).reason == "PASSED"
     assert said == LOGIN + expected
 
 

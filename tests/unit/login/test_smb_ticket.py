@@ -12,7 +12,7 @@ from pyasn1.type.univ import noValue
 
 from appliance.contract import Failure, Phase, named
 from appliance.login.kerberos_messages import Client, Ticket, read_ap_reply
-from appliance.login.smb_session import SmbSession, Verdict
+from appliance.login.smb_session import SmbSession, UnprovenSessionError, Verdict
 from appliance.login.smb_ticket import UnprovenHostError, present, refusal
 from tests.unit.login.kdc import REALM, USER, Kdc
 
@@ -104,6 +104,16 @@ def test_a_host_that_has_read_the_ticket_shares_a_key(subkey: bytes | None, expe
 def test_a_host_that_has_not_is_none_that_we_log_in_to(says: bytes) -> None:
     with pytest.raises(UnprovenHostError):
         present(cast("SmbSession", Host(says)), ticket(), NOW)
+
+
+def test_nor_is_one_that_signs_with_another_key() -> None:
+    class Forger(Host):
+        def present(self, token: bytes, proof: Callable[[bytes], bytes]) -> Verdict:
+            super().present(token, proof)
+            raise UnprovenSessionError("an answer is signed with another key")
+
+    with pytest.raises(UnprovenHostError, match="signed with another key"):
+        present(cast("SmbSession", Forger(reply())), ticket(), NOW)
 
 
 @pytest.mark.parametrize(
