@@ -13,8 +13,8 @@ from typing import Any
 import anyio.to_thread
 
 from appliance.contract import Account
+from orchestrator.account_state import Budget
 from orchestrator.gates import GateResult
-from orchestrator.pacing import Budget
 from orchestrator.report.documents import dumps
 from orchestrator.report.html.island import Island
 from orchestrator.report.html.page import render

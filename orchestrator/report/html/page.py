@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from appliance.contract import Account
 from appliance.reasons import Status
-from orchestrator.pacing import Budget
+from orchestrator.account_state import Budget
 from orchestrator.report.accounts import AccountLine, account_line
 from orchestrator.report.comparing import COMPARED, figure
 from orchestrator.report.documents import instant

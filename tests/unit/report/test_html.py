@@ -15,8 +15,8 @@ import pytest
 
 from appliance.contract import Account, Phase
 from appliance.reasons import REASONS, Status
+from orchestrator.account_state import Budget
 from orchestrator.gates import GateResult
-from orchestrator.pacing import Budget
 from orchestrator.report.html import html_report
 from orchestrator.run_state import RunState
 from orchestrator.store import OutcomeRow
