@@ -25,6 +25,7 @@ from pydantic import (
 
 from appliance.contract import ZONE, is_host
 from orchestrator.addresses import AddressError, canonical_address, number_of, parse_entry
+from orchestrator.campaign_table import is_stored
 from orchestrator.gates import parse_gate
 
 KDC_PORT = 88
@@ -81,11 +82,12 @@ def _vault_type(value: object) -> object:
     raise ValueError('must be "Thycotic Secret Server"')
 
 
-def _url(value: str) -> str:
+def _url(value: str, info: ValidationInfo) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value.strip())
-        good = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0 and _bare(value)
+        named = bool(parts.hostname) if is_stored(info) else is_host(parts.hostname or "") and "\\" not in value
+        good = parts.scheme in ("http", "https") and named and parts.port != 0 and _bare(value)
     except ValueError:
         good = False
     if not good:
@@ -99,14 +101,15 @@ def _url(value: str) -> str:
 
 def _bare(url: str) -> bool:
     """Is it written with the characters that a URL may have?"""
-    return url.isascii() and url.isprintable() and not {" ", "\\"} & set(url.strip())
+    return url.isascii() and url.isprintable() and " " not in url.strip()
 
 
-def _proxy(value: str) -> str:
+def _proxy(value: str, info: ValidationInfo) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value)
-        good = parts.scheme == "http" and is_host(parts.hostname or "") and parts.port != 0 and _bare(value)
+        named = bool(parts.hostname) if is_stored(info) else is_host(parts.hostname or "") and "\\" not in value
+        good = parts.scheme == "http" and named and parts.port != 0 and _bare(value)
     except ValueError:
         good = False
     if not good or parts.path.strip("/") or parts.query or parts.fragment:

@@ -53,7 +53,7 @@ from orchestrator.campaign_fields import (
     Zone,
     kdc_place,
 )
-from orchestrator.campaign_table import Table
+from orchestrator.campaign_table import STORED, Table
 from orchestrator.campaign_times import Schedule, Window
 from orchestrator.gates import Gate, parse_gate
 from orchestrator.zones import DEFAULT_ZONE, StandIn, ZoneMap, zone_map
@@ -512,7 +512,7 @@ class Campaign(Table):
                 f"{SNAPSHOT_VERSION}; finish the run with the release that began it, or start a new one"
             )
         try:
-            return Campaign.model_validate(data.get("campaign"))
+            return Campaign.model_validate(data.get("campaign"), context={STORED: True})
         except ValidationError as error:
             places = ", ".join(sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False)}))
             raise SnapshotError(f"this run's stored campaign is damaged at {places}; start a new run") from None

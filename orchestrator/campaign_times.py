@@ -8,9 +8,18 @@ from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
 
-from orchestrator.campaign_table import Table
+from orchestrator.campaign_table import Table, is_stored
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -36,8 +45,10 @@ def _clock(value: object) -> object:
     return value
 
 
-def _local(value: object) -> object:
-    """A day and time, as TOML writes it or as text, without an offset: `time_zone` says whose."""
+def _local(value: object, info: ValidationInfo) -> object:
+    """A day and time, as TOML writes it or as text, without an offset: `time_zone` says whose. Of a campaign that an
+    older release has stored, a year beyond the bounds becomes the nearest.
+    """
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -47,6 +58,8 @@ def _local(value: object) -> object:
         value = datetime.combine(value, time())
     if not isinstance(value, datetime) or value.tzinfo is not None:
         raise ValueError("is no day and time; write for example 2027-01-31T22:00:00, without an offset (see time_zone)")
+    if value.year not in _YEARS and is_stored(info):
+        value = value.replace(year=_YEARS[0] if value.year < _YEARS[0] else _YEARS[-1], day=min(value.day, 28))
     if value.year not in _YEARS:
         raise ValueError(
             f"is of the year {value.year}; years from {_YEARS[0]} to {_YEARS[-1]} are taken, and a window that stays "

@@ -160,7 +160,7 @@ class PacerShards:
                 await self._give_back_idle()
 
     def job_over(self, run: str, job: str, accounts: Sequence[Account], host: str) -> None:
-        """Ours forgets it at once; others are told of some jobs at a time."""
+        """Others are told of some jobs at a time."""
         self._desk.job_over(run, job, accounts, host)
         if any(self._keeper.elsewhere(shard_lease(shard_of(account.authority))) for account in accounts):
             self._over.append((run, job, [(account.authority, account.user) for account in accounts], host))

@@ -20,13 +20,14 @@ The rules, stated here and nowhere else (design: nobody is locked out):
  R7 neutral     A verdict that does not count frees the permit and proves nothing. Only its holder can free it.
  R8 expiry      A permit that is not returned in time is a failure. So is every unanswered one found at a restart, at
                 once; it may still be under way, so no success clears it before it would have expired. What a restart
-                finds is written when this pacer has the permit's run again: until then it may be another's.
+                finds of a run that another process holds is that one's to write.
  R9 unknown     A failure reported for a permit that nobody granted is a failure all the same.
  R10 stop       While an admin's stop binds the login (`stops`), nobody submits; only R1 goes before it. A permit that
                 nobody has been told of when the stop comes is withdrawn: unused, so it proves nothing.
  R11 weight     A permit counts as the logons that its request says, while it is out and when nobody answers it; a
                 failure as those that its release says. There is room for all of them under R3 before it is risked: of
-                sudo two, since PAM counts the second try, which sudo begins before anybody can hang up.
+                sudo two, since PAM counts the second try, which sudo begins before anybody can hang up. After a restart
+                or a take-over one of su counts as one of sudo: the ledger does not tell them apart.
  R12 take-over  Of an account with a permit that another pacer granted, which this one has taken over from, nothing is
                 granted until that permit is returned, by its holder, or has expired (R8).
  R13 budgets    Where runs give an account different budgets, the smallest number and the longest window count, of all
@@ -247,7 +248,7 @@ class Pacer:
 
     def restore(self, entries: Iterable[LedgerEntry]) -> dict[str, list[LedgerEntry]]:
         """Replay the ledger after a start; permits still unanswered become failures as of their expiry (R8), which are
-        returned by run, to be written with the run.
+        returned by run.
         """
         for entry in entries:
             self._replay(entry)
@@ -285,6 +286,7 @@ class Pacer:
         key = (entry.run, entry.job, entry.attempt)
         if entry.kind is EntryKind.GRANTED:
             state.outstanding[key] = Grant(entry.holder, entry.expires_at, entry.logons, inherited=inherited)
+            self._over.pop(entry.run, None)
             granted = self._granted.setdefault(entry.run, {})
             granted[entry.job] = max(entry.attempt, granted.get(entry.job, 0))
             return

@@ -30,7 +30,9 @@ class LedgerEntry:
     expires_at: float = 0.0
     """Of a grant: when it counts as a failure."""
     cause: str = ""
-    """Of a failure or breaker: the reason code."""
+    """The reason code, of a failure or breaker; of what is neutral that, or why it proves nothing; BY_KEY of a success
+    that clears nothing.
+    """
     holder: str = ""
     """Of a grant: the token of who has it; empty where an older release wrote it."""
 

@@ -80,10 +80,14 @@ class Service:
         reconcile_every: float = RECONCILE_S,
         tally: Tally | None = None,
         keeper: LeaseKeeper | None = None,
+        is_anothers: Callable[[str], bool] = lambda _run: False,
     ) -> None:
-        """`keeper`: where other orchestrators may be on the bus, or come to it; None where it is this one's alone."""
+        """`keeper`: where other orchestrators may be on the bus, or come to it; None where it is this one's alone; then
+        `is_anothers` says which runs are held by a process that shares the store alone.
+        """
         self._store = store
         self._keeper = keeper
+        self._is_anothers = is_anothers
         ledger: FencedLedger = store.ledger if tally is None else TalliedLedger(store.ledger, tally)
         self._book: AttemptBook = store.attempts if tally is None else TalliedBook(store.attempts, tally)
         self._bus = bus
@@ -91,7 +95,9 @@ class Service:
         self._reconcile_every = reconcile_every
         self._pacer = Pacer()
         self._unanswered: dict[str, list[LedgerEntry]] = {}
-        """By run: what the pacer counts as failures since the start (R8), and is not written yet."""
+        """By run that another process held: what the pacer counts as failures since the start (R8), which are ours to
+        write if the run becomes ours.
+        """
         self.stops = StopOffice(store.stops, self._stops_changed)
         desk = PacerDesk(self._pacer, ledger, clock, self._fence if keeper else None, self._overtaken)
         self._shards = PacerShards(keeper, desk, store.ledger, bus, clock, REMEMBER_S) if keeper else None
@@ -115,7 +121,10 @@ class Service:
         now = self._clock()
         if self._shards is None:
             ledger = await self._store.ledger.load(now - REMEMBER_S)
-            self._unanswered = self._pacer.restore(ledger)
+            lost = self._pacer.restore(ledger)
+            self._unanswered = {run: entries for run, entries in lost.items() if self._is_anothers(run)}
+            ours = (entries for run, entries in lost.items() if run not in self._unanswered)
+            await self._store.ledger.append([entry for entries in ours for entry in entries])
         await self._store.ledger.prune(now - REMEMBER_S)
         async with (
             self._bus.permits(self._office.hold, self._office.ask),

@@ -22,14 +22,12 @@ from asyncssh.public_key import (
     decode_ssh_public_key,
     get_certificate_algs,
 )
-from cryptography.exceptions import UnsupportedAlgorithm
 
+from appliance.login.decoders import DAMAGE
 from appliance.login.ssh_host_keys import key_line
 
 FOREVER = 0xFFFFFFFFFFFFFFFF
 _NONE = "it cannot be read as an OpenSSH certificate (id_....-cert.pub)"
-_OF_DECODERS = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError, UnsupportedAlgorithm)
-"""What damage ends in below asyncssh."""
 
 
 class CertificateError(ValueError):
@@ -90,7 +88,7 @@ def _decoded(data: bytes) -> SSHOpenSSHCertificate:
         found = decode_ssh_certificate(blob) if certified else decode_ssh_public_key(blob)
     except asyncssh.KeyImportError as error:
         raise CertificateError(_fault(error) if certified else _NONE) from None
-    except _OF_DECODERS:
+    except DAMAGE:
         raise CertificateError("it is damaged") from None
     if isinstance(found, asyncssh.SSHKey):
         raise CertificateError("it is a public key, and no certificate (id_....-cert.pub)")

@@ -22,12 +22,10 @@ from datetime import UTC, datetime
 import asyncssh
 from asyncssh.packet import SSHPacket, String
 from asyncssh.public_key import CERT_TYPE_HOST, SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from appliance.contract import CryptoProfile, HostAuthority, HostKeyPolicy, Job, peer_text
+from appliance.login.decoders import DAMAGE
 
-_UNREADABLE = (ValueError, ArithmeticError, UnsupportedAlgorithm)
-"""asyncssh's KeyImportError, and what cryptography makes of numbers that are no key's, as a negative modulus."""
 _FOREVER = 2**64 - 1
 _LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
@@ -77,10 +75,10 @@ def read(data: bytes) -> Shown:
     """The key of a key exchange. Raises ValueError for what is none, or a certificate that nobody has signed."""
     try:
         certificate = decode_ssh_certificate(data)
-    except _UNREADABLE as error:
+    except DAMAGE as error:
         try:
             return Shown(decode_ssh_public_key(data))
-        except _UNREADABLE:
+        except DAMAGE:
             raise ValueError(f"the host key cannot be read: {error}") from None
     if not isinstance(certificate, SSHOpenSSHCertificate):
         raise ValueError("the host shows an X.509 certificate, which was not asked for")  # noqa: TRY004 - no bug of ours

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import anyio.to_thread
 import asyncssh
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from appliance.contract import Failure, Phase, named
+from appliance.login.decoders import DAMAGE
 from appliance.vault.credential import Credential
 
 _PASSPHRASE_NAMED = ("passphrase", "decrypt")
@@ -47,7 +47,7 @@ async def import_key(credential: Credential) -> asyncssh.SSHKey | Failure:
         return await anyio.to_thread.run_sync(asyncssh.import_private_key, data, passphrase, abandon_on_cancel=True)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         words = str(error).lower()  # which may quote the key: it is matched, and never shown
-    except (ValueError, ArithmeticError, LookupError, TypeError, UnsupportedAlgorithm):  # of decoders below asyncssh
+    except DAMAGE:
         words = ""
     if any(word in words for word in _PASSPHRASE_NAMED) or (_pem_cipher(data) and words in _UNDER_THE_CIPHER):
         missing = "missing" if passphrase is None else "wrong"

@@ -6,7 +6,8 @@ knows. Words for a second factor win over words for a password, since `one-time 
 
 sshd puts what PAM has to say in front of PAM's prompt, so that `The account is locked due to 3 failed logins.` comes as
 the first line of a prompt for the password. An answer could only be refused, and would count as one more failure. A
-greeting comes there, too, and may hold any word: what is new or current is told by the last line alone, which asks.
+greeting comes there, too, and may hold any word: what is new or current is told by the last line alone, where that asks
+for a password.
 
 A server may send a quarter of a megabyte here, so no pattern looks further than 200 characters ahead: without such a
 bound the time grows with the square of the length, and one hostile server holds up every other login of its process.
@@ -61,6 +62,7 @@ _NEW_PASSWORD = re.compile(
     + "|".join(words.CHANGE_PARTS),
     re.IGNORECASE,
 )
+_CHOOSE = re.compile(r"\b(choose|enter|set|type|create) (a|your) new password", re.IGNORECASE)
 _MUST_CHANGE = re.compile(
     r"change your password|password[^.]{0,200}\bhas expired|password change required|"
     + words.any_of(words.MUST_CHANGE),
@@ -85,7 +87,7 @@ def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> 
     # Before the words for a new password: a notice of a lock-out may hold any word.
     if any(_LOCKED_OUT.search(prompt) for prompt in asked):
         return Ask.LOCKED
-    if demands_change(instructions) or any(demands_change(p) or _NEW_PASSWORD.search(_question(p)) for p in asked):
+    if demands_change(instructions) or any(map(_wants_new, asked)):
         return Ask.NEW_PASSWORD
     if _SECOND_FACTOR.search(text):
         return Ask.SECOND_FACTOR
@@ -94,9 +96,14 @@ def judge(name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> 
     return Ask.UNKNOWN
 
 
-def _question(prompt: str) -> str:
-    """Its last line that is not empty: what stands before is a notice."""
-    return prompt.rstrip().rpartition("\n")[2]
+def _wants_new(prompt: str) -> bool:
+    """A password that is not the account's own of today. Where the last line asks for one by itself, what stands before
+    it is a notice; else the question is all of it.
+    """
+    if demands_change(prompt) or _CHOOSE.search(prompt):
+        return True
+    question = prompt.rstrip().rpartition("\n")[2]
+    return bool(_NEW_PASSWORD.search(question if _PASSWORD.search(question) else prompt))
 
 
 def demands_change(notice: str) -> bool:

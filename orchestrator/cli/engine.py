@@ -44,7 +44,7 @@ from orchestrator.cli.storing import open_in
 from orchestrator.cli.waiting import told, told_of_bus
 from orchestrator.fleet.keys import FleetKeys, has_fleet
 from orchestrator.fleet.office import FleetOffice
-from orchestrator.lease_keeper import LeaseKeeper
+from orchestrator.lease_keeper import LeaseKeeper, run_lease
 from orchestrator.nats_binary import NatsServerError
 from orchestrator.nats_server import ApplianceUser, EmbeddedServer
 from orchestrator.pacing import STOPPED
@@ -242,8 +242,11 @@ async def embedded(
             fast_path=fast_path,
         )
         settle_in()
-        service = Service(store, bus, time.time, tally=tally)
         keeper = LeaseKeeper(store.leases, store.fences, held.name, is_orchestrator=False)
+        elsewhere = keeper.elsewhere
+        service = Service(
+            store, bus, time.time, tally=tally, is_anothers=lambda run: elsewhere(run_lease(run)) is not None
+        )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch, name="engine: nats-server")
             await tasks.start(keeper.run, name="engine: leases")

@@ -9,9 +9,13 @@ from orchestrator.cli.errors import BadInput
 
 
 def taken(name: str) -> str:
-    """The value, which is gone from the environment then; empty where there is none. Raises BadInput."""
+    """The value, which is gone from the environment then; empty where there is none. It may be no text: `readable`."""
     _wipe(name)
-    value = os.environ.pop(name, "")
+    return os.environ.pop(name, "")
+
+
+def readable(name: str, value: str) -> str:
+    """The value, if it is a text. Raises BadInput."""
     if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are no UTF-8: nothing can be sent that has some
         raise BadInput(f"cannot read {name} in the environment: not UTF-8")
     return value

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.campaign_model import PasswordReference
 from orchestrator.cli import dialog
-from orchestrator.cli.environment import taken
+from orchestrator.cli.environment import readable, taken
 from orchestrator.cli.errors import BadInput
 
 Reader = Callable[[PasswordReference, str, str, str], str]
@@ -35,7 +35,7 @@ def read_secret(reference: PasswordReference, title: str, what: str, prompt: str
 def _from_environment(reference: PasswordReference, title: str) -> str:
     name = str(reference.env)
     try:
-        value = taken(name)
+        value = readable(name, taken(name))
     except BadInput as error:
         raise BadInput(f"vault {title!r}: {error}") from None
     if not value:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 import typer
 
-from orchestrator.cli.environment import taken
+from orchestrator.cli.environment import readable, taken
 from orchestrator.cli.errors import BadInput
 
 VARIABLE, PASSWORD_VARIABLE = "KEYMUSTER_STORE", "PGPASSWORD"
@@ -43,18 +43,14 @@ class Environment:
 
     @classmethod
     def taken(cls) -> Environment:
-        """Raises BadParameter."""
-        try:
-            return cls(taken(VARIABLE), taken(PASSWORD_VARIABLE), os.environ.get(PASSWORD_FILE_VARIABLE, ""))
-        except BadInput as error:
-            raise typer.BadParameter(str(error)) from None
+        return cls(taken(VARIABLE), taken(PASSWORD_VARIABLE), os.environ.get(PASSWORD_FILE_VARIABLE, ""))
 
 
 def store_address(given: StoreAddress | None, environment: Environment) -> StoreAddress | None:
     """What --store says (its whole text is `where`), or else the environment; None where neither says anything. Raises
     BadParameter.
     """
-    told = given.where if given is not None else environment.store
+    told = given.where if given is not None else _readable(VARIABLE, environment.store)
     if not told:
         return None
     try:
@@ -77,7 +73,16 @@ def store_address(given: StoreAddress | None, environment: Environment) -> Store
     who = "" if parts.username is None else f"{quote(unquote(parts.username), safe='')}@"
     where = urlunsplit((parts.scheme, who + place, parts.path, urlencode(left, safe="/"), ""))
     own = query.get("password") if password is None else unquote(password)
-    return StoreAddress(where, own or environment.password or _from_file(environment.password_file), keyring)
+    told = own or _readable(PASSWORD_VARIABLE, environment.password)
+    return StoreAddress(where, told or _from_file(environment.password_file), keyring)
+
+
+def _readable(name: str, value: str) -> str:
+    """Raises BadParameter."""
+    try:
+        return readable(name, value)
+    except BadInput as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _from_file(file: str) -> str | None:

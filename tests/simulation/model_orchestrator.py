@@ -107,7 +107,7 @@ class Orchestrator(Actor):
         self.pacer: Pacer = self.parts.pacer()
         lost = self.pacer.restore([e for e in self.memory.ledger if e.at >= now - REMEMBER_S])
         self.watch.restored(self.memory.ledger, lost)
-        self._append([e for run in sorted(self.plans.keys() - self.done.keys()) for e in lost.get(run, ())])
+        self._append([entry for entries in lost.values() for entry in entries])
         self.stops = Stops(self.memory.stops)
         desk = PacerDesk(self.pacer, _NoLedger(), lambda: self.kernel.now)
         self.office = PermitOffice(desk, lambda: self.kernel.now, self.stops)

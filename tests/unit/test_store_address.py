@@ -67,10 +67,14 @@ def test_the_environment_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["KEYMUSTER_STORE", "PGPASSWORD"])
 def test_an_environment_that_is_no_text(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """PGPASSWORD may be another program's: it is looked at where a server is to be logged in to."""
     monkeypatch.setenv(name, os.fsdecode(b"hunter2\xe9"))
-    with pytest.raises(typer.BadParameter, match=f"^cannot read {name} in the environment: not UTF-8$"):
-        Environment.taken()
+    environment = Environment.taken()
     assert name not in os.environ
+    assert store_address(StoreAddress("/srv/runs.db"), environment) == StoreAddress("/srv/runs.db")
+    given = None if name == "KEYMUSTER_STORE" else StoreAddress("postgresql://u@db/k")
+    with pytest.raises(typer.BadParameter, match=f"^cannot read {name} in the environment: not UTF-8$"):
+        store_address(given, environment)
 
 
 def test_a_password_in_a_file_of_its_own(tmp_path: Path) -> None:

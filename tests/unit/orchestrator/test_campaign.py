@@ -134,6 +134,28 @@ def test_a_snapshot_is_plain_data_and_gives_the_same_campaign(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ("9999-12-31T23:59:59", "9998-12-28T23:59:59"),
+        ("9999-02-01T00:00", "9998-02-01T00:00"),
+        ("9998-12-31T00:00", "9998-12-31T00:00"),
+    ],
+)
+def test_a_run_of_an_older_release_may_have_what_a_file_may_not(stored: str, read: str) -> None:
+    """Its campaign was taken, and its report and its end are owed."""
+    window = "[[windows]]\nstart = 2027-01-01T00:00:00\nend = 9998-01-01T00:00:00\ntime_zone = 'UTC'\n"
+    snapshot = parse_campaign(ARTICLE + window, "c.toml").snapshot()
+    campaign = snapshot["campaign"]
+    campaign["windows"][0]["end"] = stored
+    campaign["windows"][0].pop("stop_new", None)
+    campaign["vaults"][0] |= {"url": "https://vault..example/a\\b", "proxy": "http://proxy..example:3128"}
+    kept = Campaign.from_snapshot(snapshot)
+    assert kept.snapshot()["campaign"]["windows"][0]["end"] == read
+    assert kept.vaults[0].url == "https://vault..example/a\\b"
+    assert kept.vaults[0].proxy == "http://proxy..example:3128"
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [({"schema": 2}, "finish the run with the release that began it"), ({"campaign": {"name": 3}}, "damaged at name")],
 )

@@ -123,6 +123,18 @@ def test_a_run_that_goes_on_is_not_forgotten() -> None:
     assert ask(pacer, SHARED, now=1.0 + LATE_S) is PermitVerdict.DUPLICATE
 
 
+def test_a_run_that_goes_on_elsewhere_is_not_forgotten_with_what_was_inherited_of_it() -> None:
+    pacer, there = Pacer(), Pacer()
+    pacer.forget_run("r", now=0.0)
+    request = {"run": "r", "job": "j", "attempt": 1, "lease": "l", "holder": "h", "record": "Unix"}
+    granted = there.request(
+        PermitRequest(**request, account=SHARED, valid_for=VALID_FOR), Budget(), run_began=0.0, now=1.0
+    )
+    pacer.inherit(granted.entries)
+    pacer.expire(now=LATE_S)
+    assert ask(pacer, SHARED, now=LATE_S) is PermitVerdict.DUPLICATE
+
+
 def test_a_run_that_is_found_to_be_over_again_and_again_is_forgotten_all_the_same() -> None:
     pacer = Pacer()
     ask(pacer, SHARED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import cast
 
@@ -28,12 +29,12 @@ ZONE = "z"
 
 
 class Runs:
-    def __init__(self) -> None:
+    def __init__(self, is_anothers: Callable[[str], bool] = lambda _run: False) -> None:
         rng = Random(1)  # noqa: S311 - a schedule
         self.broker = SimBroker(rng)
         self.memory = Memory()
         store = cast("Store", SimStore(self.memory, Oracle(Coverage(SEEN)), rng))
-        self.service = Service(store, self.broker.orchestrator(), anyio.current_time)
+        self.service = Service(store, self.broker.orchestrator(), anyio.current_time, is_anothers=is_anothers)
         self.leases = iter(range(10_000))
 
     async def execute(self, name: str, targets: int, priority: int) -> None:
