@@ -40,7 +40,8 @@ template = "windows"
 machine = "127.64.0.{{n}}"
 folder = '\\Scan\\Windows'
 """
-PACE = '[pace]\ndeadline = "30s"\nretries = 0\n'
+PACE = '[pace]\ndeadline = "30s"\nretries = 0\ncapacity = 48\n'
+"""Few at once: on a busy machine what waits too long for its view is told again, and views once more."""
 
 
 def file_for(lab: Lab, campaign: Write, api: str, secret: str) -> Path:
