@@ -38,6 +38,7 @@ from appliance.settings_faults import faults_in, faults_of
 from appliance.supervisor import Admission, Identity
 from appliance.toml_faults import UnreadableError, file_text, syntax_fault
 from appliance.toml_lines import key_lines
+from appliance.utf8 import is_text
 from appliance.vault.definition import (
     DEFAULT_MAX_AGE,
     LONGEST_MAX_AGE,
@@ -96,7 +97,7 @@ class PasswordReference(_Table):
             value = os.environ.pop(self.env, None)
             if value is None:
                 raise SettingsError(f"the environment has no {self.env}; set it for this command")
-            if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are none of a text
+            if not is_text(value):
                 raise SettingsError(f"cannot read {self.env} in the environment: it is not UTF-8 text")
             return value
         return _text(self.file, what).rstrip("\r\n")

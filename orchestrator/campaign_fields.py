@@ -86,8 +86,7 @@ def _url(value: str, info: ValidationInfo) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value.strip())
-        named = bool(parts.hostname) if is_stored(info) else is_host(parts.hostname or "") and "\\" not in value
-        good = parts.scheme in ("http", "https") and named and parts.port != 0 and _bare(value)
+        good = parts.scheme in ("http", "https") and _leads_to_host(value, info)
     except ValueError:
         good = False
     if not good:
@@ -99,17 +98,19 @@ def _url(value: str, info: ValidationInfo) -> str:
     return value.strip().rstrip("/")
 
 
-def _bare(url: str) -> bool:
-    """Is it written with the characters that a URL may have?"""
-    return url.isascii() and url.isprintable() and " " not in url.strip()
+def _leads_to_host(url: str, info: ValidationInfo) -> bool:
+    """Is it written as a URL may be, to a host and a port that there can be? Raises ValueError."""
+    parts, text = urlsplit(url.strip()), url.strip()
+    if not (url.isascii() and url.isprintable() and " " not in text and parts.port != 0):
+        return False
+    return bool(parts.hostname) if is_stored(info) else is_host(parts.hostname or "") and "\\" not in text
 
 
 def _proxy(value: str, info: ValidationInfo) -> str:
     """The value is not repeated in the message: a password may stand in it."""
     try:
         parts = urlsplit(value)
-        named = bool(parts.hostname) if is_stored(info) else is_host(parts.hostname or "") and "\\" not in value
-        good = parts.scheme == "http" and named and parts.port != 0 and _bare(value)
+        good = parts.scheme == "http" and _leads_to_host(value, info)
     except ValueError:
         good = False
     if not good or parts.path.strip("/") or parts.query or parts.fragment:

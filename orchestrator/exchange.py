@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from appliance.contract import Evidence, Technology
 from appliance.reasons import REASONS, Status
+from appliance.utf8 import is_text
 from orchestrator.permit_ledger import EntryKind
 from orchestrator.run_state import RunState
 from orchestrator.store.records import RecordUse
@@ -194,7 +195,7 @@ def _is(value: object, wanted: type) -> bool:
         return False
     if wanted is str:
         # What a database of either kind can hold.
-        return isinstance(value, str) and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+        return isinstance(value, str) and "\0" not in value and is_text(value)
     if wanted is int:
         return isinstance(value, int) and abs(value) < 2**63
     return isinstance(value, int | float) and abs(value) < 1e18

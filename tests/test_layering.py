@@ -1,9 +1,9 @@
 """Who may import whom. Every module's imports are read (not run), wherever in the file they stand.
 
 The arrows, stated here and nowhere else:
-1. `orchestrator` knows eighteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
+1. `orchestrator` knows nineteen parts of `appliance`: contract, access, questions, reasons, classify, certificates,
    long_lived, listener, logs, lag, metric_names, histogram, exposition, process_one,
-   launch, toml_faults, toml_lines, bus.
+   launch, toml_faults, toml_lines, utf8, bus.
    `appliance` knows nothing of `orchestrator`; `targets` knows nothing of either, and neither knows `targets`.
 2. Each foreign library that speaks a protocol has one home (HOMES).
 3. Only the command line starts an appliance or a lab: nobody else names their modules, not even in a string.
@@ -46,6 +46,7 @@ ARROWS = {
         "appliance.launch",
         "appliance.toml_faults",
         "appliance.toml_lines",
+        "appliance.utf8",
         "appliance.bus",
     ),
     "targets": ("targets",),
@@ -77,6 +78,8 @@ PURE = (
     "appliance.reasons",
     "orchestrator.plan",
     "orchestrator.pacing",
+    "orchestrator.account_state",
+    "orchestrator.permit_ledger",
     "orchestrator.dispatch",
     "orchestrator.collect",
     "orchestrator.reconcile",

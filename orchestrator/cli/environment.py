@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
+from appliance.utf8 import is_text
 from orchestrator.cli.errors import BadInput
 
 
@@ -16,7 +17,7 @@ def taken(name: str) -> str:
 
 def readable(name: str, value: str) -> str:
     """The value, if it is a text. Raises BadInput."""
-    if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are no UTF-8: nothing can be sent that has some
+    if not is_text(value):
         raise BadInput(f"cannot read {name} in the environment: not UTF-8")
     return value
 

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from appliance.contract import AccessTerms, CredentialRef
 from appliance.launch import launch_argv
+from appliance.utf8 import is_text
 from orchestrator.assembly import Prepared, purposes
 from orchestrator.audit.uses import had_credential
 from orchestrator.cli import dialog
@@ -68,7 +69,7 @@ async def verify_clean(home: Home, run: str | None, also: Sequence[Path], yes: b
     for path in also:
         if not await anyio.Path(path).exists():
             raise BadInput(f"--also {path}: there is no such file or directory")
-        if any("\ud800" <= c <= "\udfff" for c in str(path.absolute())):  # a byte of the name that is no UTF-8
+        if not is_text(str(path.absolute())):
             raise BadInput(f"--also {str(path)!r}: its name is not UTF-8; name the directory that it lies in")
     async with stored(home) as store:
         record = await find_run(store, run)
